@@ -1,0 +1,145 @@
+"""Speeds of a model as ratios, measured side by side in one run: alternating, medians, the CPU named."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from models.runtime.encoder import Encoder
+from models.runtime.engines import Engine, TorchEngine
+from models.runtime.package import open_package
+from models.runtime.shapes import EncoderConfig, LayerShape
+from models.runtime.tagger import Tagger, load
+
+# The yardstick: MiniLM-L6-H384 in fp32. Its speed does not depend on the values of its weights.
+MINILM_L6 = EncoderConfig(vocab=30522, hidden=384, layers=(LayerShape(12, 1536),) * 6, head_dim=32)
+
+
+def cpu_name() -> str:
+    """The CPU's model name and the instruction sets that matter here."""
+    name, flags = platform.processor() or platform.machine(), ""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            elif key.strip() == "flags":
+                flags = value
+                break
+    wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+    return f"{name} ({', '.join(flag for flag in wanted if flag in flags.split())})"
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What was measured. Speeds in tokens/s (specials included, padding not) or documents/s; ratios of medians."""
+
+    cpu: str
+    threads: int
+    texts: int
+    engine_tokens_s: float
+    reference_tokens_s: float
+    engine_ratio: float
+    padding: float
+    tag_docs_s: float
+    tag_tokens_s: float
+    pipelines_docs_s: float | None = None
+    pipelines_ratio: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def alternate(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Median seconds of each call, called in turn `rounds` times after one uncounted time."""
+    times: list[list[float]] = [[] for _ in calls]
+    for number in range(rounds + 1):
+        for call, seconds in zip(calls, times, strict=True):
+            begin = time.perf_counter()
+            call()
+            if number:
+                seconds.append(time.perf_counter() - begin)
+    return [statistics.median(seconds) for seconds in times]
+
+
+def drain(engine: Engine, tagger: Tagger, texts: Sequence[str]) -> Callable[[], None]:
+    """A call that computes the texts' batches on `engine` and throws the scores away."""
+    batches = list(tagger.encode(texts)[2])
+
+    def call() -> None:
+        for _ in engine.infer(batches):
+            pass
+
+    return call
+
+
+def measure(
+    model: str | Path, texts: Sequence[str], threads: int, rounds: int = 5, pipelines: int = 0
+) -> Speed:
+    """Speed of a model's default engine beside fp32 MiniLM-L6 in torch on the same sorted batches of `texts`.
+
+    With `pipelines`, the first so many texts also go through two `transformers` pipelines (fp32 MiniLM-L6, one for
+    entities, one for sentiment), batch size 1 and sorted batches of 32, of which the faster counts; beside them the
+    Tagger does the same texts from string to table.
+    """
+    tagger = load(model, threads=threads)
+    reference = TorchEngine(Encoder(MINILM_L6), threads)
+    mine, theirs = alternate([drain(tagger.engine, tagger, texts), drain(reference, tagger, texts)], rounds)
+    tagger.work = type(tagger.work)()
+    (whole,) = alternate([lambda: tagger.tag(texts)], rounds)
+    passes = rounds + 1
+    tokens = tagger.work.sequence_tokens / passes
+    piped, ratio = None, None
+    if pipelines:
+        few = list(texts[:pipelines])
+        calls = [lambda: tagger.tag(few), *_pipelines(model, few)]
+        ours, *others = alternate(calls, max(1, rounds // 2))
+        piped, ratio = len(few) / min(others), min(others) / ours
+    return Speed(
+        cpu=cpu_name(),
+        threads=threads,
+        texts=len(texts),
+        engine_tokens_s=tokens / mine,
+        reference_tokens_s=tokens / theirs,
+        engine_ratio=theirs / mine,
+        padding=tagger.work.padding,
+        tag_docs_s=len(texts) / whole,
+        tag_tokens_s=tagger.work.tokens / passes / whole,
+        pipelines_docs_s=piped,
+        pipelines_ratio=ratio,
+    )
+
+
+def _pipelines(model: str | Path, texts: list[str]) -> list[Callable[[], object]]:
+    from tokenizers import Tokenizer
+    from transformers import (
+        BertConfig, BertForSequenceClassification, BertForTokenClassification, PreTrainedTokenizerFast, pipeline,
+    )  # fmt: skip
+
+    inner = Tokenizer.from_str(open_package(model).tokenizer_json())
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]",
+        model_max_length=512,
+    )  # fmt: skip
+    config = {
+        "vocab_size": 30522, "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12,
+        "intermediate_size": 1536,
+    }  # fmt: skip
+    entities = BertForTokenClassification(BertConfig(**config, num_labels=9)).eval()
+    sentiment = BertForSequenceClassification(BertConfig(**config, num_labels=3)).eval()
+    ner = pipeline("token-classification", model=entities, tokenizer=tokenizer, aggregation_strategy="simple")
+    senti = pipeline("text-classification", model=sentiment, tokenizer=tokenizer, truncation=True)
+    # The pipeline for entities does not cut long texts; cut them for it.
+    short = [text[:1500] for text in texts]
+    ordered = sorted(short, key=len)
+
+    def call(batch: list[str], size: int) -> Callable[[], object]:
+        return lambda: (ner(batch, batch_size=size), senti(batch, batch_size=size))
+
+    return [call(short, 1), call(ordered, 32)]

@@ -1,0 +1,190 @@
+"""Labelled records as flat arrays, and the batches that training draws from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.factory.corpora import Record
+from models.runtime.batches import cut_by_budget
+from models.runtime.labels import ENTITY_TAGS, UPOS
+from models.runtime.tokenizer import PieceTokenizer
+
+IGNORE = -100
+# Entity codes are the indices of ENTITY_TAGS, and one more: no entity, or one of a type that the corpus does not label.
+O_OR_MISC = len(ENTITY_TAGS)
+MAX_PIECES = 126
+
+Array = npt.NDArray[np.int8]
+
+
+def allowed_tags() -> Tensor:
+    """bool [len(ENTITY_TAGS) + 1, len(ENTITY_TAGS)]: the tags that each entity code allows."""
+    allowed = torch.eye(len(ENTITY_TAGS), dtype=torch.bool)
+    either = torch.tensor([tag == "O" or tag.endswith("MISC") for tag in ENTITY_TAGS])
+    return torch.cat([allowed, either[None]])
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """D texts of N tokens in all, each between [CLS] and [SEP].
+
+    `ids` int32 [N]; `cases` uint8 [N]; `tags`, `upos`, `joins` int8 [N] with IGNORE where nothing is known or the token
+    begins no unit; `sentiment` int8 [D]; text d owns [offsets[d], offsets[d+1]).
+    """
+
+    ids: npt.NDArray[np.int32]
+    cases: npt.NDArray[np.uint8]
+    tags: Array
+    upos: Array
+    joins: Array
+    units: npt.NDArray[np.bool_]
+    sentiment: Array
+    offsets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.sentiment)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        return np.diff(self.offsets)
+
+
+def encode(records: Sequence[Record], tokenizer: PieceTokenizer, misc_known: bool = True) -> Examples:
+    """Tokenize records, cut them at MAX_PIECES pieces, and lay their labels on the units.
+
+    A unit takes the labels of the word in which it begins: the entity tag (B- only on the word's first unit), the part
+    of speech (on the first unit only), and whether it goes on a word.
+    """
+    pieces = tokenizer.encode([record.text for record in records])
+    kept = np.minimum(np.diff(pieces.offsets), MAX_PIECES)
+    offsets = np.concatenate(([0], np.cumsum(kept + 2)))
+    total = int(offsets[-1])
+    ids = np.zeros(total, dtype=np.int32)
+    cases, units = np.zeros(total, dtype=np.uint8), np.zeros(total, dtype=bool)
+    tags, upos, joins = (np.full(total, IGNORE, dtype=np.int8) for _ in range(3))
+    sentiment = np.array([IGNORE if r.sentiment is None else r.sentiment for r in records], dtype=np.int8)
+    tag_codes = {tag: code for code, tag in enumerate(ENTITY_TAGS)}
+    if not misc_known:
+        tag_codes["O"] = O_OR_MISC
+    upos_codes = {tag: code for code, tag in enumerate(UPOS)}
+
+    for d, record in enumerate(records):
+        source = slice(int(pieces.offsets[d]), int(pieces.offsets[d] + kept[d]))
+        target = slice(int(offsets[d]) + 1, int(offsets[d + 1]) - 1)
+        ids[target.start - 1], ids[target.stop] = tokenizer.cls_id, tokenizer.sep_id
+        ids[target], cases[target], units[target] = pieces.ids[source], pieces.cases[source], pieces.units[source]
+        if not record.words:
+            continue
+        at = np.flatnonzero(pieces.units[source])
+        word_starts = np.array([start for start, _ in record.words])
+        word = np.searchsorted(word_starts, pieces.starts[source][at], side="right") - 1
+        follows = np.append(False, word[1:] == word[:-1])
+        at += target.start
+        if record.tags is not None:
+            inside = [tag_codes["I-" + t[2:]] if t[:1] == "B" else tag_codes[t] for t in record.tags]
+            first = [tag_codes[t] for t in record.tags]
+            tags[at] = np.where(follows, np.array(inside)[word], np.array(first)[word])
+        if record.upos is not None:
+            codes = np.array([upos_codes[tag] for tag in record.upos])
+            upos[at] = np.where(follows, IGNORE, codes[word])
+            joins[at] = follows
+    return Examples(ids, cases, tags, upos, joins, units, sentiment, offsets)
+
+
+def concatenate(parts: Sequence[Examples]) -> Examples:
+    """One `Examples` after the other."""
+    offsets = [parts[0].offsets[:1]]
+    for part in parts:
+        offsets.append(part.offsets[1:] + offsets[-1][-1])
+    flat = {
+        f.name: np.concatenate([getattr(part, f.name) for part in parts])
+        for f in fields(Examples)
+        if f.name != "offsets"
+    }
+    return Examples(**flat, offsets=np.concatenate(offsets))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B texts padded to S tokens: int64 and bool tensors [B, S], `sentiment` [B], `docs` int64 [B] their numbers."""
+
+    ids: Tensor
+    cases: Tensor
+    mask: Tensor
+    tags: Tensor
+    upos: Tensor
+    joins: Tensor
+    units: Tensor
+    sentiment: Tensor
+    docs: npt.NDArray[np.int64]
+    flat: npt.NDArray[np.int64]
+
+    @property
+    def tokens(self) -> int:
+        return len(self.flat)
+
+
+def gather(examples: Examples, docs: npt.NDArray[np.int64], multiple: int = 1) -> Batch:
+    """Pad the texts `docs` to a multiple of `multiple` tokens.
+
+    `flat` holds the position of every real token in the examples' arrays.
+    """
+    lengths = examples.lengths[docs]
+    columns = np.arange(-(-int(lengths.max()) // multiple) * multiple)
+    inside = columns[None, :] < lengths[:, None]
+    where = np.where(inside, examples.offsets[docs][:, None] + columns[None, :], 0)
+
+    def pad(values: npt.NDArray[np.generic], fill: int) -> Tensor:
+        return torch.from_numpy(np.where(inside, values[where], fill).astype(np.int64))
+
+    return Batch(
+        ids=pad(examples.ids, 0),
+        cases=pad(examples.cases, 0),
+        mask=torch.from_numpy(inside),
+        tags=pad(examples.tags, IGNORE),
+        upos=pad(examples.upos, IGNORE),
+        joins=pad(examples.joins, IGNORE),
+        units=torch.from_numpy(inside & examples.units[where]),
+        sentiment=torch.from_numpy(examples.sentiment[docs].astype(np.int64)),
+        docs=docs,
+        flat=where[inside],
+    )
+
+
+# Kernels are built anew for every shape that was not seen before, which costs a quarter of a step; so training pads to
+# a few lengths.
+TRAIN_MULTIPLE = 4
+
+
+def draw(
+    examples: Examples, repeats: npt.NDArray[np.float64], budget: int, seed: int
+) -> list[npt.NDArray[np.int64]]:
+    """The batches of one training run, in order: text d is drawn `repeats[d]` times, a fraction by chance.
+
+    Texts are shuffled, sorted by length within stretches of 2,048, cut by the token budget and shuffled again.
+    """
+    rng = np.random.default_rng(seed)
+    passes = int(np.ceil(repeats.max()))
+    runs: list[npt.NDArray[np.int64]] = []
+    for number in range(passes):
+        chosen = np.flatnonzero(rng.random(len(repeats)) < repeats - number)
+        rng.shuffle(chosen)
+        mine: list[npt.NDArray[np.int64]] = []
+        for start in range(0, len(chosen), 2048):
+            stretch = chosen[start : start + 2048]
+            mine += cut_by_budget(examples.lengths, stretch[np.argsort(examples.lengths[stretch], kind="stable")], budget, TRAIN_MULTIPLE)
+        runs += [mine[i] for i in rng.permutation(len(mine))]
+    return runs
+
+
+def sweep(examples: Examples, budget: int) -> Iterator[Batch]:
+    """Every text once, sorted by length: for evaluation and labelling."""
+    order = np.argsort(examples.lengths, kind="stable")
+    for docs in cut_by_budget(examples.lengths, order, budget):
+        yield gather(examples, docs)

@@ -1,0 +1,83 @@
+"""What a layer costs on this CPU, measured: the basis of pruning and of the reported speeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import openvino as ov
+import torch
+
+from models.runtime.encoder import Encoder
+from models.runtime.engines import default_threads
+from models.runtime.openvino_graph import build
+from models.runtime.quantized import layer_linears, quantize_linears
+from models.runtime.shapes import EncoderConfig, LayerShape
+from models.runtime.weights import to_weights
+
+BATCH, LENGTH = 32, 64
+
+
+def median_s(call: Callable[[], object], repeats: int = 7) -> float:
+    """Median wall time of a call in seconds, after one call that is not counted."""
+    call()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return sorted(times)[repeats // 2]
+
+
+def int8_seconds(config: EncoderConfig, threads: int) -> float:
+    """Seconds for 32 x 64 tokens through the int8 OpenVINO graph of that shape, with random weights."""
+    encoder = Encoder(replace(config, vocab=64)).eval()
+    quantize_linears(encoder, {name: (-4.0, 4.0) for name, _, _ in layer_linears(encoder)})
+    settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+    compiled = ov.Core().compile_model(build(encoder.config, to_weights(encoder)), "CPU", settings)
+    request = compiled.create_infer_request()
+    shape = (BATCH, LENGTH)
+    inputs = [np.ones(shape, np.int32), np.zeros(shape, np.int32), np.ones(shape, np.float32)]
+    return median_s(lambda: request.infer(inputs))
+
+
+def fp32_seconds(config: EncoderConfig, threads: int) -> float:
+    """Seconds for the same tokens through the fp32 encoder in torch."""
+    torch.set_num_threads(threads)
+    encoder = Encoder(replace(config, vocab=64)).eval()
+    ids = torch.ones((BATCH, LENGTH), dtype=torch.long)
+    with torch.inference_mode():
+        return median_s(lambda: encoder(ids, torch.zeros_like(ids)), 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Seconds for 32 x 64 tokens: of one fp32 run of the reference, and of the int8 parts."""
+
+    reference_s: float
+    base_s: float
+    head_s: float
+    block_s: float
+
+    def speed(self, layers: tuple[LayerShape, ...]) -> float:
+        """Predicted speed of the int8 model with those layers, as a ratio to the fp32 reference."""
+        parts = sum(self.head_s * shape.heads + self.block_s * shape.ffn / 64 for shape in layers)
+        return self.reference_s / (self.base_s * len(layers) + parts)
+
+
+def measure_costs(reference: EncoderConfig, threads: int | None = None) -> Costs:
+    """Fit the costs of a layer, of one head and of 64 feed-forward neurons from three shapes."""
+    threads = threads or default_threads()
+    depth = len(reference.layers)
+    heads, ffn = reference.layers[0].heads, reference.layers[0].ffn
+
+    def seconds(h: int, f: int) -> float:
+        return int8_seconds(replace(reference, layers=(LayerShape(h, f),) * depth), threads) / depth
+
+    whole, few_heads, narrow = seconds(heads, ffn), seconds(heads // 2, ffn), seconds(heads, ffn // 2)
+    head_s = max(whole - few_heads, 0.0) / (heads - heads // 2)
+    block_s = max(whole - narrow, 0.0) / ((ffn - ffn // 2) / 64)
+    base_s = max(whole - heads * head_s - ffn / 64 * block_s, 0.0)
+    return Costs(fp32_seconds(reference, threads), base_s, head_s, block_s)

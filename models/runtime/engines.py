@@ -1,0 +1,142 @@
+"""The engines: ragged batches in, logits out. All give the same function of the same weights."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import EngineMissingError
+from models.runtime.batches import RaggedBatch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from models.runtime.shapes import EncoderConfig
+    from models.runtime.openvino_graph import Weights
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The logits of one batch: `tokens` float32 [n, K], one row a token; `sentiment` float32 [B, 3]."""
+
+    batch: RaggedBatch
+    tokens: Float32
+    sentiment: Float32
+
+
+class Engine(Protocol):
+    """Anything that computes the scores of ragged batches."""
+
+    name: str
+
+    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Scores]:
+        """The scores of every batch, in any order."""
+        ...
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU, one stream a thread: two batches in flight need no barrier between the threads."""
+
+    name = "openvino"
+
+    def __init__(self, config: EncoderConfig, weights: Weights, threads: int, precision: str | None = None) -> None:
+        try:
+            import openvino as ov
+        except ImportError as error:
+            raise EngineMissingError("engine 'openvino' is not installed: pip install openvino") from error
+        from models.runtime.openvino_graph import build
+
+        settings: dict[str, object] = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": threads,
+            "PERFORMANCE_HINT": "THROUGHPUT",
+        }
+        if precision:
+            settings["INFERENCE_PRECISION_HINT"] = precision
+        compiled = ov.Core().compile_model(build(config, weights), "CPU", settings)
+        self._requests = [compiled.create_infer_request() for _ in range(threads + 1)]
+
+    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Scores]:
+        idle, busy = deque(self._requests), deque[tuple[object, RaggedBatch, npt.NDArray[np.bool_]]]()
+        for batch in batches:
+            if not idle:
+                yield self._finish(busy, idle)
+            index, inside = batch.padded()
+            request = idle.popleft()
+            ids, cases = batch.ids[index], batch.cases[index].astype(np.int32)
+            request.start_async({"ids": ids, "cases": cases, "mask": inside.astype(np.float32)})
+            busy.append((request, batch, inside))
+        while busy:
+            yield self._finish(busy, idle)
+
+    @staticmethod
+    def _finish(busy: deque[tuple[object, RaggedBatch, npt.NDArray[np.bool_]]], idle: deque[object]) -> Scores:
+        request, batch, inside = busy.popleft()
+        request.wait()  # type: ignore[attr-defined]
+        tokens = request.get_output_tensor(0).data[inside]  # type: ignore[attr-defined]
+        sentiment = request.get_output_tensor(1).data.copy()  # type: ignore[attr-defined]
+        idle.append(request)
+        return Scores(batch, tokens, sentiment)
+
+
+class TorchEngine:
+    """The reference: padded batches in fp32 on the CPU; flat batches, bf16 and varlen attention on CUDA."""
+
+    name = "torch"
+
+    def __init__(self, encoder: nn.Module, threads: int | None, device: str = "cpu") -> None:
+        import torch
+
+        if threads:
+            torch.set_num_threads(threads)
+        self._cuda = device != "cpu"
+        self._device = torch.device(device)
+        self._encoder = encoder.eval()
+        if self._cuda:
+            # Rounding inputs to 8 bits is the CPU's arithmetic; bf16 needs none of it.
+            for module in encoder.modules():
+                if hasattr(module, "round_input"):
+                    module.round_input = False
+            self._encoder = encoder.to(self._device, torch.bfloat16)
+
+    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Scores]:
+        import torch
+
+        for batch in batches:
+            with torch.inference_mode():
+                yield self._flat(batch) if self._cuda else self._padded(batch)
+
+    def _padded(self, batch: RaggedBatch) -> Scores:
+        import torch
+
+        index, inside = batch.padded()
+        ids = torch.from_numpy(batch.ids[index].astype(np.int64))
+        cases = torch.from_numpy(batch.cases[index].astype(np.int64))
+        tokens, sentiment = self._encoder(ids, cases, None if inside.all() else torch.from_numpy(inside))
+        return Scores(batch, tokens.float().numpy()[inside], sentiment.float().numpy())
+
+    def _flat(self, batch: RaggedBatch) -> Scores:
+        import torch
+
+        from models.runtime.encoder import Encoder
+        from models.runtime.ragged import cuda_attention, forward
+
+        assert isinstance(self._encoder, Encoder)
+        ids, cases, bounds = (
+            torch.from_numpy(values).to(self._device) for values in (batch.ids, batch.cases, batch.offsets)
+        )
+        tokens, sentiment = forward(self._encoder, ids, cases.long(), bounds.int(), cuda_attention)
+        return Scores(batch, tokens.float().cpu().numpy(), sentiment.float().cpu().numpy())
+
+
+def default_threads() -> int:
+    """The CPUs that this process may use."""
+    return len(os.sched_getaffinity(0))

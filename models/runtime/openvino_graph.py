@@ -1,0 +1,102 @@
+"""An `Encoder`'s weights as an OpenVINO model, built operation by operation.
+
+A quantized layer becomes FakeQuantize on the input and an int8 constant with a scale per channel, the form that
+OpenVINO's low-precision passes turn into int8 kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+from openvino import opset13 as op
+
+from models.runtime.shapes import ACT_MAX, EncoderConfig, relative_buckets
+
+Weights = Mapping[str, npt.NDArray[Any]]
+
+
+class _Builder:
+    def __init__(self, config: EncoderConfig, weights: Weights) -> None:
+        self.config, self.weights = config, weights
+
+    def f32(self, name: str) -> ov.Node:
+        return op.constant(self.weights[name].astype(np.float32))
+
+    def table(self, name: str, index: ov.Node) -> ov.Node:
+        """Rows of an embedding table; an int8 table has a scale per row."""
+        axis = op.constant(np.int64(0))
+        rows = op.gather(op.constant(self.weights[name + ".weight"]), index, axis)
+        if name + ".weight_scale" not in self.weights:
+            return op.convert(rows, np.float32)
+        scale = op.gather(op.constant(self.weights[name + ".weight_scale"][:, None]), index, axis)
+        return op.multiply(op.convert(rows, np.float32), scale)
+
+    def norm(self, x: ov.Node, name: str) -> ov.Node:
+        axes = op.constant(np.array([-1], dtype=np.int64))
+        y = op.mvn(x, axes, True, self.config.layer_norm_eps, "inside_sqrt")
+        return op.add(op.multiply(y, self.f32(name + ".weight")), self.f32(name + ".bias"))
+
+    def relative(self, where: ov.Node) -> ov.Node:
+        """Bias [heads, S, S] of every pair of positions."""
+        buckets = relative_buckets(self.config.positions, self.config.relative_buckets)
+        table = self.weights["relative.weight"].astype(np.float32)[buckets].transpose(2, 0, 1)
+        rows = op.gather(op.constant(np.ascontiguousarray(table)), where, op.constant(np.int64(1)))
+        return op.gather(rows, where, op.constant(np.int64(2)))
+
+    def linear(self, x: ov.Node, name: str) -> ov.Node:
+        weight = op.constant(self.weights[name + ".weight"])
+        scale = self.weights.get(name + ".weight_scale")
+        if scale is not None:
+            step = float(self.weights[name + ".act_scale"])
+            zero = int(self.weights[name + ".act_zero"])
+            low, high = (op.constant(np.float32(step * (level - zero))) for level in (0, ACT_MAX))
+            x = op.fake_quantize(x, low, high, low, high, ACT_MAX + 1)
+            weight = op.multiply(op.convert(weight, np.float32), op.constant(scale[:, None]))
+        else:
+            weight = op.constant(self.weights[name + ".weight"].astype(np.float32))
+        return op.add(op.matmul(x, weight, False, True), self.f32(name + ".bias"))
+
+    def layer(self, x: ov.Node, i: int, bias: ov.Node) -> ov.Node:
+        prefix, heads, dim = f"layers.{i}.", self.config.layers[i].heads, self.config.head_dim
+        qkv = op.reshape(self.linear(x, prefix + "qkv"), np.array([0, 0, 3, heads, dim], dtype=np.int64), True)
+        qkv = op.transpose(qkv, np.array([2, 0, 3, 1, 4], dtype=np.int64))
+        axis = op.constant(np.int64(0))
+        q, k, v = (op.gather(qkv, op.constant(np.int64(n)), axis) for n in range(3))
+        context = op.scaled_dot_product_attention(q, k, v, bias)
+        context = op.transpose(context, np.array([0, 2, 1, 3], dtype=np.int64))
+        context = op.reshape(context, np.array([0, 0, heads * dim], dtype=np.int64), True)
+        x = self.norm(op.add(x, self.linear(context, prefix + "out")), prefix + "norm1")
+        y = op.gelu(self.linear(x, prefix + "up"), "erf")
+        return self.norm(op.add(x, self.linear(y, prefix + "down")), prefix + "norm2")
+
+
+def build(config: EncoderConfig, weights: Weights, hidden: bool = False) -> ov.Model:
+    """The model: inputs `ids` int32, `cases` int32, `mask` float32 (1 where a token is), all [B, S].
+
+    Results: token logits float32 [B, S, NUM_TOKEN_OUTPUTS], sentiment logits float32 [B, 3], and with `hidden` the last
+    layer's states float32 [B, S, hidden].
+    """
+    b = _Builder(config, weights)
+    ids, cases = (op.parameter([-1, -1], np.int32, name=name) for name in ("ids", "cases"))
+    mask = op.parameter([-1, -1], np.float32, name="mask")
+    first, one = op.constant(np.int64(0)), op.constant(np.int64(1))
+    where = op.range(first, op.gather(op.shape_of(ids), one, first), one, "i64")
+    x = op.add(op.add(b.table("words", ids), b.table("places", where)), b.table("cases", cases))
+    x = b.norm(x, "norm")
+    # 0 for a token, -1e9 for padding, as [B, 1, 1, S]
+    keys = op.multiply(op.subtract(mask, op.constant(np.float32(1))), op.constant(np.float32(1e9)))
+    bias = op.unsqueeze(keys, op.constant(np.array([1, 2], dtype=np.int64)))
+    if config.relative_buckets:
+        bias = op.add(bias, b.relative(where))
+    for i in range(len(config.layers)):
+        x = b.layer(x, i, bias)
+    tokens = b.linear(x, "tokens_head")
+    axis = op.constant(np.array([1], dtype=np.int64))
+    weight = op.unsqueeze(mask, op.constant(np.int64(2)))
+    mean = op.divide(op.reduce_sum(op.multiply(x, weight), axis), op.reduce_sum(weight, axis))
+    sentiment = b.linear(op.tanh(b.linear(mean, "pool")), "sentiment_head")
+    return ov.Model([tokens, sentiment, x] if hidden else [tokens, sentiment], [ids, cases, mask], "textmill")

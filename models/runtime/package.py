@@ -1,0 +1,145 @@
+"""A model as a folder: `model.json` (what it is, and the digests of the rest), `weights.safetensors`, `tokenizer.json`.
+
+Nothing in it is executable. A file that is missing, cut short, changed, or made for other label sets is refused before
+any text is tagged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from models.errors import ModelDamagedError, ModelMissingError
+from models.runtime import labels
+from models.runtime.shapes import EncoderConfig
+
+FORMAT = 1
+ZOO = Path(__file__).resolve().parent.parent / "zoo"
+WEIGHTS, TOKENIZER, MANIFEST = "weights.safetensors", "tokenizer.json", "model.json"
+
+
+def label_map() -> dict[str, list[str]]:
+    """The label sets of this version, as they stand in `model.json`."""
+    return {
+        "entities": list(labels.ENTITY_TAGS),
+        "upos": list(labels.UPOS),
+        "joins": list(labels.JOINS),
+        "sentiment": list(labels.SENTIMENTS),
+        "word_cases": list(labels.WORD_CASES),
+    }
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPackage:
+    """A checked model folder. `digest` (sha256 of `model.json`) names the model with everything that it holds."""
+
+    folder: Path
+    name: str
+    lang: str
+    window: int
+    config: EncoderConfig
+    digest: str
+
+    def weights(self) -> dict[str, npt.NDArray[Any]]:
+        """All tensors, by the names of the encoder's state, as stored: int8 with scales, float16 or float32."""
+        return load_file(self.folder / WEIGHTS)
+
+    def tokenizer_json(self) -> str:
+        return (self.folder / TOKENIZER).read_text(encoding="utf-8")
+
+
+def installed() -> list[str]:
+    """Names of the models in the zoo."""
+    return sorted(path.parent.name for path in ZOO.glob(f"*/{MANIFEST}"))
+
+
+def open_package(model: str | Path) -> ModelPackage:
+    """Find a model by its name in the zoo or by its folder, and check every file of it.
+
+    Raises ModelMissingError if it or a file of it is absent, ModelDamagedError if a file does not fit.
+    """
+    folder = ZOO / model if (ZOO / model / MANIFEST).is_file() else Path(model)
+    if not (folder / MANIFEST).is_file():
+        known = ", ".join(installed()) or "none"
+        raise ModelMissingError(f"no model {str(model)!r}: neither a folder with a {MANIFEST} nor one of: {known}")
+    raw = (folder / MANIFEST).read_bytes()
+    try:
+        manifest = json.loads(raw)
+        version = manifest["format"]
+        if version != FORMAT:
+            raise ModelDamagedError(f"{folder / MANIFEST}: format {version}, this version reads {FORMAT}")
+        for name in (WEIGHTS, TOKENIZER):
+            path, wanted = folder / name, manifest["files"][name]
+            if not path.is_file():
+                raise ModelMissingError(f"{path} is missing; copy the model's folder again")
+            if sha256(path) != wanted:
+                raise ModelDamagedError(f"{path} is not the file that {MANIFEST} names (sha256 differs); copy it again")
+        if manifest["labels"] != label_map():
+            raise ModelDamagedError(f"{folder / MANIFEST}: its label sets are not those of this version")
+        config = EncoderConfig.from_json(manifest["config"])
+        package = ModelPackage(
+            folder, manifest["name"], manifest["lang"], manifest["window"], config, hashlib.sha256(raw).hexdigest()
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelDamagedError(f"{folder / MANIFEST}: not a model manifest ({error})") from error
+    _check_shapes(package)
+    return package
+
+
+def _check_shapes(package: ModelPackage) -> None:
+    config, path = package.config, package.folder / WEIGHTS
+    try:
+        weights = package.weights()
+    except SafetensorError as error:
+        raise ModelDamagedError(f"{path}: not readable as safetensors ({error})") from error
+    wanted = {"words.weight": (config.vocab, config.hidden), "cases.weight": (labels.NUM_CASES, config.hidden)}
+    wanted["tokens_head.weight"] = (labels.NUM_TOKEN_OUTPUTS, config.hidden)
+    wanted["sentiment_head.weight"] = (labels.NUM_SENTIMENTS, config.hidden)
+    for i, shape in enumerate(config.layers):
+        wanted[f"layers.{i}.qkv.weight"] = (3 * shape.heads * config.head_dim, config.hidden)
+        wanted[f"layers.{i}.down.weight"] = (config.hidden, shape.ffn)
+    for name, size in wanted.items():
+        if name not in weights or weights[name].shape != size:
+            raise ModelDamagedError(f"{path}: {name} should be {size}, is {getattr(weights.get(name), 'shape', None)}")
+    for name, values in weights.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ModelDamagedError(f"{path}: {name} holds values that are not finite")
+
+
+def write_package(
+    folder: Path,
+    name: str,
+    lang: str,
+    window: int,
+    config: EncoderConfig,
+    weights: dict[str, npt.NDArray[Any]],
+    tokenizer_json: str,
+) -> ModelPackage:
+    """Write the three files of a model and open the result."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({key: np.array(value, order="C") for key, value in weights.items()}, folder / WEIGHTS)
+    (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "lang": lang,
+        "window": window,
+        "config": config.to_json(),
+        "labels": label_map(),
+        "files": {file: sha256(folder / file) for file in (WEIGHTS, TOKENIZER)},
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return open_package(folder)

@@ -1,0 +1,54 @@
+"""The encoder on flat tokens, without padding: what CUDA runs, with variable-length attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.runtime.encoder import Encoder
+
+# (q, k, v [n, heads, dim], cu_seqlens int32 [B+1], longest) -> [n, heads, dim]
+Attention = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
+
+
+def cuda_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int) -> Tensor:
+    """PyTorch's variable-length flash attention (CUDA, 16 bit)."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    out = varlen_attn(q, k, v, bounds, bounds, longest, longest)
+    assert isinstance(out, Tensor)
+    return out
+
+
+def loop_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int) -> Tensor:
+    """The same on any device, one sequence after the other."""
+    parts = []
+    for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        one = (x[begin:end].transpose(0, 1)[None] for x in (q, k, v))
+        parts.append(F.scaled_dot_product_attention(*one)[0].transpose(0, 1))
+    return torch.cat(parts)
+
+
+def forward(encoder: Encoder, ids: Tensor, cases: Tensor, bounds: Tensor, attend: Attention) -> tuple[Tensor, Tensor]:
+    """Token logits [n, K] and sentiment logits [B, 3] of flat `ids` and `cases` [n]; `bounds` is int32 [B+1].
+
+    The relative position bias of a teacher is not supported: students have none.
+    """
+    if encoder.relative is not None:
+        raise NotImplementedError("variable-length attention has no relative position bias")
+    lengths = (bounds[1:] - bounds[:-1]).long()
+    owner = torch.repeat_interleave(torch.arange(len(lengths), device=ids.device), lengths)
+    place = torch.arange(len(ids), device=ids.device) - bounds[:-1].long()[owner]
+    x = encoder.norm(encoder.words(ids) + encoder.places(place) + encoder.cases(cases))
+    longest = int(lengths.max())
+    for layer in encoder.layers:
+        q, k, v = layer.qkv(x).view(len(ids), 3, layer.heads, layer.head_dim).unbind(1)
+        context = attend(q, k, v, bounds, longest)
+        x = layer.norm1(x + layer.out(context.reshape(len(ids), -1)))
+        x = layer.norm2(x + layer.down(F.gelu(layer.up(x))))
+    sums = torch.zeros(len(lengths), x.shape[1], dtype=torch.float32, device=x.device).index_add_(0, owner, x.float())
+    mean = (sums / lengths[:, None]).to(x.dtype)
+    return encoder.tokens_head(x), encoder.sentiment_head(torch.tanh(encoder.pool(mean)))

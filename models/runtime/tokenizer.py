@@ -1,0 +1,125 @@
+"""Texts to flat arrays of word pieces, with offsets in code points and a case feature for every piece."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from models.runtime.labels import WORD_CASES
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+UInt8 = npt.NDArray[np.uint8]
+
+# No letter above this code point has an upper and a lower form.
+_CASED_BELOW = 0x20000
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_NO_LETTERS, _LOWER, _TITLE, _UPPER, _SINGLE, _MIXED = range(len(WORD_CASES))
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The pieces of B texts, N in all, without special tokens.
+
+    `ids`, `starts`, `ends` are int32 [N] (extents in code points of the original text); `cases` uint8 [N]; `units` bool
+    [N], True where a piece begins a word or punctuation mark of the pre-tokenizer; text b owns [offsets[b], offsets[b+1]).
+    """
+
+    ids: Int32
+    starts: Int32
+    ends: Int32
+    cases: UInt8
+    units: Bool
+    offsets: Int64
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+@lru_cache(maxsize=1)
+def _case_tables() -> tuple[Bool, Bool]:
+    points = [chr(i) for i in range(_CASED_BELOW)]
+    upper = np.fromiter((c.isupper() for c in points), dtype=bool, count=_CASED_BELOW)
+    lower = np.fromiter((c.islower() for c in points), dtype=bool, count=_CASED_BELOW)
+    return upper, upper | lower
+
+
+def code_points(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], Int64]:
+    """All code points of the texts, uint32, and the offset [B+1] at which each text begins."""
+    flat = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    return flat, np.concatenate(([0], np.cumsum(lengths)))
+
+
+def case_features(flat: npt.NDArray[np.uint32], starts: Int64, ends: Int64, units: Bool) -> UInt8:
+    """The case of every piece, given as extents into `flat`, in the numbering of `labels.NUM_CASES`."""
+    if not len(starts):
+        return np.zeros(0, dtype=np.uint8)
+    is_upper, is_cased = _case_tables()
+    known = np.minimum(flat, _CASED_BELOW - 1)
+    upper_here = is_upper[known]
+    uppers = np.concatenate(([0], np.cumsum(upper_here, dtype=np.int64)))
+    letters = np.concatenate(([0], np.cumsum(is_cased[known], dtype=np.int64)))
+
+    first = np.flatnonzero(units)
+    word_of = np.cumsum(units) - 1
+    word_start, word_end = starts[first], ends[np.append(first[1:], len(starts)) - 1]
+    up = uppers[word_end] - uppers[word_start]
+    all_letters = letters[word_end] - letters[word_start]
+    starts_upper = upper_here[np.minimum(word_start, len(flat) - 1)]
+    word = np.select(
+        [all_letters == 0, up == 0, (up == all_letters) & (up == 1), up == all_letters, starts_upper & (up == 1)],
+        [_NO_LETTERS, _LOWER, _SINGLE, _UPPER, _TITLE],
+        default=_MIXED,
+    )
+    piece_up = uppers[ends] - uppers[starts]
+    piece = np.where(piece_up == 0, 0, np.where(piece_up == letters[ends] - letters[starts], 2, 1))
+    features: UInt8 = (word[word_of] * 3 + piece).astype(np.uint8)
+    return features
+
+
+class PieceTokenizer:
+    """A `tokenizers.Tokenizer` that gives flat arrays; safe to share between threads."""
+
+    def __init__(self, tokenizer_json: str) -> None:
+        self._tokenizer = Tokenizer.from_str(tokenizer_json)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        vocab = self._tokenizer.get_vocab(with_added_tokens=True)
+        self.vocab_size = max(vocab.values()) + 1
+        self._continues = np.zeros(self.vocab_size, dtype=bool)
+        self._continues[[i for token, i in vocab.items() if token.startswith("##")]] = True
+        self.cls_id, self.sep_id, self.pad_id = (vocab[name] for name in ("[CLS]", "[SEP]", "[PAD]"))
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a piece, or None."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
+    def encode(self, texts: Sequence[str]) -> Pieces:
+        """Tokenize; a lone surrogate is read as U+FFFD, one code point for one."""
+        flat, text_offsets = code_points(texts)
+        readable = texts
+        if ((flat >= 0xD800) & (flat <= 0xDFFF)).any():
+            readable = [_SURROGATES.sub("\ufffd", text) for text in texts]
+        encodings = self._tokenizer.encode_batch(list(readable), add_special_tokens=False)
+        counts = np.fromiter(map(len, encodings), dtype=np.int64, count=len(texts))
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        total = int(offsets[-1])
+        ids = np.fromiter(chain.from_iterable(e.ids for e in encodings), dtype=np.int32, count=total)
+        extents = np.fromiter(
+            chain.from_iterable(chain.from_iterable(e.offsets for e in encodings)), dtype=np.int32, count=2 * total
+        ).reshape(total, 2)
+        starts, ends = extents[:, 0].copy(), extents[:, 1].copy()
+        units = ~self._continues[ids]
+        units[offsets[:-1][counts > 0]] = True
+        base = np.repeat(text_offsets[:-1], counts)
+        return Pieces(ids, starts, ends, case_features(flat, starts + base, ends + base, units), units, offsets)
