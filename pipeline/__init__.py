@@ -1,0 +1,1 @@
+"""Documents in, files out. Importing this package imports no model and no torch."""

@@ -1,0 +1,1 @@
+"""Where results go: whole Parquet parts, dead letters, the summary."""

@@ -1,0 +1,1 @@
+"""Find the input's files and read them, ahead of the model."""

@@ -1,0 +1,77 @@
+"""Threads that read files ahead of the model, in bounded memory, with the order of the files kept."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from queue import Empty, Full, Queue
+from typing import TypeVar
+
+T = TypeVar("T")
+Reader = Callable[[], Iterator[T]]
+
+QUEUE_BLOCKS = 4
+_POLL_S = 0.1
+
+
+class _End:
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+class _Lane(threading.Thread):
+    def __init__(self, reader: Callable[[], Iterator[object]], stop: threading.Event) -> None:
+        super().__init__(name="textmill-read", daemon=True)
+        self.queue: Queue[object] = Queue(QUEUE_BLOCKS)
+        self._reader, self._stopped = reader, stop
+
+    def put(self, item: object) -> None:
+        while not self._stopped.is_set():
+            try:
+                return self.queue.put(item, timeout=_POLL_S)
+            except Full:
+                continue
+
+    def run(self) -> None:
+        error: BaseException | None = None
+        try:
+            for item in self._reader():
+                self.put(item)
+                if self._stopped.is_set():
+                    return
+        except BaseException as raised:  # noqa: BLE001 - handed to the consumer, who raises it
+            error = raised
+        self.put(_End(error))
+
+
+def read_ahead(readers: Sequence[Callable[[], Iterator[T]]], threads: int = 2) -> Iterator[T]:
+    """The items of all readers, one reader after the other, while up to `threads` of them are read at once.
+
+    An exception of a reader is raised here, in its place. Closing the iterator stops the threads.
+    """
+    stop = threading.Event()
+    waiting = deque(readers)
+    lanes: deque[_Lane] = deque()
+    started: list[_Lane] = []
+    try:
+        while waiting or lanes:
+            while waiting and len(lanes) < threads:
+                lane = _Lane(waiting.popleft(), stop)
+                lane.start()
+                lanes.append(lane)
+                started.append(lane)
+            try:
+                item = lanes[0].queue.get(timeout=_POLL_S)
+            except Empty:
+                continue
+            if not isinstance(item, _End):
+                yield item  # type: ignore[misc]
+                continue
+            lanes.popleft().join()
+            if item.error is not None:
+                raise item.error
+    finally:
+        stop.set()
+        for lane in started:
+            lane.join(timeout=10)
