@@ -1,0 +1,1 @@
+"""The verbs that a user types, one file each; `cli` wires them."""

@@ -1,0 +1,40 @@
+"""textmill bench model"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Measure speeds on this machine.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Measure speeds on this machine."""
+
+
+@app.command("model")
+def model(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="en, en-fast, or a model folder.")] = "en",
+    texts: Annotated[Path, typer.Option(help="JSON lines with the texts: a file or a folder.")] = Path("examples/documents.jsonl"),
+    limit: Annotated[int, typer.Option(min=8, help="At most so many texts.")] = 1500,
+    threads: Annotated[int | None, typer.Option(min=1, help="All CPUs by default.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; medians are shown.")] = 5,
+    pipelines: Annotated[int, typer.Option(min=0, help="So many texts also go through transformers pipelines.")] = 0,
+) -> None:
+    """A model's speed beside fp32 MiniLM-L6 in torch on the same sorted batches, as ratios, with the CPU's name."""
+    from models.bench import measure
+    from models.runtime.engines import default_threads
+    from pipeline.source.jsonl import Columns, discover, read_blocks
+
+    found: list[str] = []
+    for path in discover(texts):
+        for block in read_blocks(path, path.name, Columns()):
+            found += block.texts
+    # Every k-th text, so that all files have their share.
+    step = max(1, len(found) // limit)
+    speed = measure(name, found[::step][:limit], threads or default_threads(), rounds, pipelines)
+    print(json.dumps(speed.to_json(), indent=1))

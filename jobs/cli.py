@@ -1,0 +1,45 @@
+"""The command `textmill`: it only wires the verbs and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+
+from jobs import bench, compress, evaluate, list_models, show, tag, try_text
+from models.errors import GateFailedError, ModelError
+from pipeline.errors import PipelineError
+
+app = typer.Typer(
+    name="textmill",
+    help="Tag documents with entities, sentiment, words and parts of speech.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("tag")(tag.tag)
+app.command("show")(show.show)
+app.command("try")(try_text.try_text)
+app.command("models")(list_models.list_models)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compress")(compress.compress)
+app.add_typer(bench.app, name="bench")
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Run the command. Exit codes: 0 done, 1 a gate failed, 2 wrong use, 3 try again, 4 do not try again."""
+    try:
+        return app(argv)
+    except PipelineError as error:
+        code, message = error.exit_code, str(error)
+    except GateFailedError as error:
+        code, message = 1, f"gate failed: {error}"
+    except ModelError as error:
+        code, message = 2, str(error)
+    except ModuleNotFoundError as error:
+        code, message = 2, f"{error}; this verb needs an extra: pip install 'textmill[factory]'"
+    except KeyboardInterrupt:
+        code, message = 130, "stopped"
+    print(f"textmill: {message}", file=sys.stderr)
+    raise SystemExit(code)

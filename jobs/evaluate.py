@@ -1,0 +1,28 @@
+"""textmill evaluate MODEL --data-dir DATA"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="en, en-fast, or a model folder.")],
+    data_dir: Annotated[Path, typer.Option(help="Folder that holds en/ with the labelled corpora.")],
+    engine: Annotated[str, typer.Option(help="auto, openvino or torch.")] = "auto",
+) -> None:
+    """Measure a model on the development splits; the same figures as in its card."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from models.factory.evaluate import FIGURES
+    from models.factory.evaluate import evaluate as measure
+    from models.runtime.tagger import load
+
+    figures = measure(load(model, engine=engine), data_dir)  # type: ignore[arg-type]
+    table = Table("figure", "per cent")
+    for figure in FIGURES:
+        table.add_row(figure.title, f"{figures[figure.key]:.2f}")
+    Console().print(table)

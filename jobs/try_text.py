@@ -1,0 +1,30 @@
+"""textmill try "text" """
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def try_text(
+    text: Annotated[str, typer.Argument(help="The text to tag.")],
+    model: Annotated[str, typer.Option(help="en, en-fast, or a model folder.")] = "en",
+    words: Annotated[bool, typer.Option("--words", help="Show the words and their parts of speech too.")] = False,
+) -> None:
+    """Colour one text in the terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from jobs.colours import SENTIMENT, legend, paint
+    from models.runtime.tagger import load
+
+    row = load(model).tag([text]).to_pylist()[0]
+    console = Console()
+    console.print(paint(text, row["entities"]))
+    for entity in row["entities"]:
+        console.print(f"  {entity['label']:4} {entity['text']}  [{entity['start']}:{entity['end']}]  {entity['score']:.2f}", markup=False)
+    scores = ", ".join(f"{name} {value:.2f}" for name, value in row["sentiment_scores"].items())
+    console.print(Text(row["sentiment"], style=SENTIMENT[row["sentiment"]]), f"({scores})", legend())
+    if words:
+        console.print(" ".join(f"{text[w['start'] : w['end']]}/{w['pos']}" for w in row["words"]), markup=False)
