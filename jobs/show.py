@@ -42,5 +42,8 @@ def show(
     moods = Counter(row["sentiment"] for row in found)
     console.print("sentiment: " + ", ".join(f"{name} {times}" for name, times in moods.most_common()))
     for letter in dead:
-        console.print(f"dead letter: {letter['path']} line {letter['line']}: {letter['reason']} ({letter['detail']})", markup=False)
+        console.print(
+            f"dead letter: {letter['path']} line {letter['line']}: {letter['reason']} ({letter['detail']})",
+            markup=False,
+        )
     console.print(f"files: {output}/tags/*.parquet, {output}/dead_letters/*.parquet, {output}/summary.json", markup=False)

@@ -23,7 +23,10 @@ def try_text(
     console = Console()
     console.print(paint(text, row["entities"]))
     for entity in row["entities"]:
-        console.print(f"  {entity['label']:4} {entity['text']}  [{entity['start']}:{entity['end']}]  {entity['score']:.2f}", markup=False)
+        console.print(
+            f"  {entity['label']:4} {entity['text']}  [{entity['start']}:{entity['end']}]  {entity['score']:.2f}",
+            markup=False,
+        )
     scores = ", ".join(f"{name} {value:.2f}" for name, value in row["sentiment_scores"].items())
     console.print(Text(row["sentiment"], style=SENTIMENT[row["sentiment"]]), f"({scores})", legend())
     if words:

@@ -79,9 +79,7 @@ def drain(engine: Engine, tagger: Tagger, texts: Sequence[str]) -> Callable[[], 
     return call
 
 
-def measure(
-    model: str | Path, texts: Sequence[str], threads: int, rounds: int = 5, pipelines: int = 0
-) -> Speed:
+def measure(model: str | Path, texts: Sequence[str], threads: int, rounds: int = 5, pipelines: int = 0) -> Speed:
     """Speed of a model's default engine beside fp32 MiniLM-L6 in torch on the same sorted batches of `texts`.
 
     With `pipelines`, the first so many texts also go through two `transformers` pipelines (fp32 MiniLM-L6, one for
@@ -119,7 +117,11 @@ def measure(
 def _pipelines(model: str | Path, texts: list[str]) -> list[Callable[[], object]]:
     from tokenizers import Tokenizer
     from transformers import (
-        BertConfig, BertForSequenceClassification, BertForTokenClassification, PreTrainedTokenizerFast, pipeline,
+        BertConfig,
+        BertForSequenceClassification,
+        BertForTokenClassification,
+        PreTrainedTokenizerFast,
+        pipeline,
     )  # fmt: skip
 
     inner = Tokenizer.from_str(open_package(model).tokenizer_json())

@@ -106,4 +106,3 @@ def tag_folder(options: Options) -> Summary:
     )
     writer.close(asdict(summary))
     return summary
-

@@ -82,7 +82,11 @@ def write_card(shop: Workshop, name: str) -> None:
 
 def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
     speed = m["speed"]
-    columns = {**m["stages"], **{f"{k} (shipped)": v["figures"] for k, v in everyone.items() if k != m["name"]}, **others}
+    columns = {
+        **m["stages"],
+        **{f"{k} (shipped)": v["figures"] for k, v in everyone.items() if k != m["name"]},
+        **others,
+    }
     shapes = ", ".join(f"{heads} x {ffn}" for heads, ffn in m["layers"])
     out = [
         f"# {m['name']}: {m['summary']}",
@@ -131,10 +135,7 @@ def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -
         "",
         "| layer | relative error of its output | input range |",
         "|---|---|---|",
-        *(
-            f"| {r['layer']} | {r['relative_error']:.4f} | {r['low']:.2f} to {r['high']:.2f} |"
-            for r in m["quantization_errors"]
-        ),
+        *(f"| {r['layer']} | {r['relative_error']:.4f} | {r['low']:.2f} to {r['high']:.2f} |" for r in m["quantization_errors"]),
         "",
         "## Data and licences",
         "",

@@ -102,11 +102,7 @@ def concatenate(parts: Sequence[Examples]) -> Examples:
     offsets = [parts[0].offsets[:1]]
     for part in parts:
         offsets.append(part.offsets[1:] + offsets[-1][-1])
-    flat = {
-        f.name: np.concatenate([getattr(part, f.name) for part in parts])
-        for f in fields(Examples)
-        if f.name != "offsets"
-    }
+    flat = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Examples) if f.name != "offsets"}
     return Examples(**flat, offsets=np.concatenate(offsets))
 
 
@@ -162,9 +158,7 @@ def gather(examples: Examples, docs: npt.NDArray[np.int64], multiple: int = 1) -
 TRAIN_MULTIPLE = 4
 
 
-def draw(
-    examples: Examples, repeats: npt.NDArray[np.float64], budget: int, seed: int
-) -> list[npt.NDArray[np.int64]]:
+def draw(examples: Examples, repeats: npt.NDArray[np.float64], budget: int, seed: int) -> list[npt.NDArray[np.int64]]:
     """The batches of one training run, in order: text d is drawn `repeats[d]` times, a fraction by chance.
 
     Texts are shuffled, sorted by length within stretches of 2,048, cut by the token budget and shuffled again.
@@ -178,7 +172,9 @@ def draw(
         mine: list[npt.NDArray[np.int64]] = []
         for start in range(0, len(chosen), 2048):
             stretch = chosen[start : start + 2048]
-            mine += cut_by_budget(examples.lengths, stretch[np.argsort(examples.lengths[stretch], kind="stable")], budget, TRAIN_MULTIPLE)
+            mine += cut_by_budget(
+                examples.lengths, stretch[np.argsort(examples.lengths[stretch], kind="stable")], budget, TRAIN_MULTIPLE
+            )
         runs += [mine[i] for i in rng.permutation(len(mine))]
     return runs
 

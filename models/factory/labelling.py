@@ -117,7 +117,11 @@ def answer(teacher: Encoder, pool: Pool, folder: Path, key: str, say: Callable[[
         for number in range(done, len(batches)):
             batch = batches[number]
             inside = batch.mask.numpy()
-            inputs = [batch.ids.numpy().astype(np.int32), batch.cases.numpy().astype(np.int32), inside.astype(np.float32)]
+            inputs = [
+                batch.ids.numpy().astype(np.int32),
+                batch.cases.numpy().astype(np.int32),
+                inside.astype(np.float32),
+            ]
             out = compiled(inputs)
             tokens[batch.flat], sentiment[batch.docs], hidden[batch.flat] = out[0][inside], out[1], out[2][inside]
             seen += batch.tokens

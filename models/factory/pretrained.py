@@ -94,8 +94,7 @@ def minilm(cache: Path) -> Encoder:
     embed = "embeddings."
     state = {
         "words.weight": weights[embed + "word_embeddings.weight"],
-        "places.weight": weights[embed + "position_embeddings.weight"]
-        + weights[embed + "token_type_embeddings.weight"][0],
+        "places.weight": weights[embed + "position_embeddings.weight"] + weights[embed + "token_type_embeddings.weight"][0],
         "norm.weight": weights[embed + "LayerNorm.weight"],
         "norm.bias": weights[embed + "LayerNorm.bias"],
     }

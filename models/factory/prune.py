@@ -85,9 +85,7 @@ def choose(scores: Importance, costs: Costs, speed: float, min_heads: int, min_f
             break
         _, i, shape = min(offers, key=lambda offer: offer[0])
         kept[i] = shape
-    return [
-        Keep(np.sort(head_order[i][: shape.heads]), np.sort(order[i][: shape.ffn])) for i, shape in enumerate(kept)
-    ]
+    return [Keep(np.sort(head_order[i][: shape.heads]), np.sort(order[i][: shape.ffn])) for i, shape in enumerate(kept)]
 
 
 def shrink(encoder: Encoder, keep: Sequence[Keep]) -> Encoder:

@@ -95,6 +95,11 @@ def error_report(encoder: Encoder, examples: Examples, docs: Sequence[int]) -> l
         error, norm = sums[full]
         low = -float(layer.act_zero) * float(layer.act_scale)
         rows.append(
-            {"layer": full, "relative_error": (error / norm) ** 0.5, "low": low, "high": low + 255 * float(layer.act_scale)}
+            {
+                "layer": full,
+                "relative_error": (error / norm) ** 0.5,
+                "low": low,
+                "high": low + 255 * float(layer.act_scale),
+            }
         )
     return rows

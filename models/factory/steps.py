@@ -85,7 +85,12 @@ def _key(shop: Workshop, step: str) -> str:
         before = f"{name}.quantize"
     parts = [student.start, student.layers, student.window, getattr(student, kind, None)]
     origin = (shop.done(f"{student.start}.distil") or {}).get("key") if student.start in recipe.students else None
-    return key_of(base, [p.model_dump() if hasattr(p, "model_dump") else p for p in parts], origin, (shop.done(before) or {}).get("key"))
+    return key_of(
+        base,
+        [p.model_dump() if hasattr(p, "model_dump") else p for p in parts],
+        origin,
+        (shop.done(before) or {}).get("key"),
+    )
 
 
 def _float_step(name: str, student: Student) -> str:

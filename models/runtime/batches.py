@@ -105,9 +105,7 @@ def cut_by_budget(lengths: Int64, order: Int64, budget: int, multiple: int = 1) 
     return runs
 
 
-def make_batches(
-    pieces: Pieces, windows: Windows, cls_id: int, sep_id: int, budget: int
-) -> Iterator[RaggedBatch]:
+def make_batches(pieces: Pieces, windows: Windows, cls_id: int, sep_id: int, budget: int) -> Iterator[RaggedBatch]:
     """Batches of windows of about equal length, longest first, each within `budget` padded tokens."""
     lengths = windows.last - windows.first + 2
     order = np.argsort(-lengths, kind="stable")
@@ -135,4 +133,3 @@ def owned(batch: RaggedBatch, windows: Windows) -> tuple[Int64, Int64]:
     piece = np.repeat(windows.own_first[run], counts) + within
     token = np.repeat(batch.offsets[:-1] + 1 - windows.first[run], counts) + piece
     return token, piece
-

@@ -50,9 +50,7 @@ class Encoder(nn.Module):
         self.cases = nn.Embedding(NUM_CASES, config.hidden)
         self.norm = nn.LayerNorm(config.hidden, eps=config.layer_norm_eps)
         self.layers = nn.ModuleList(Layer(config, shape) for shape in config.layers)
-        self.relative = (
-            nn.Embedding(config.relative_buckets, config.layers[0].heads) if config.relative_buckets else None
-        )
+        self.relative = nn.Embedding(config.relative_buckets, config.layers[0].heads) if config.relative_buckets else None
         self.tokens_head = nn.Linear(config.hidden, NUM_TOKEN_OUTPUTS)
         self.pool = nn.Linear(config.hidden, config.hidden)
         self.sentiment_head = nn.Linear(config.hidden, NUM_SENTIMENTS)

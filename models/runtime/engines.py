@@ -17,8 +17,8 @@ from models.runtime.batches import RaggedBatch
 if TYPE_CHECKING:
     from torch import nn
 
-    from models.runtime.shapes import EncoderConfig
     from models.runtime.openvino_graph import Weights
+    from models.runtime.shapes import EncoderConfig
 
 Float32 = npt.NDArray[np.float32]
 
@@ -130,9 +130,7 @@ class TorchEngine:
         from models.runtime.ragged import cuda_attention, forward
 
         assert isinstance(self._encoder, Encoder)
-        ids, cases, bounds = (
-            torch.from_numpy(values).to(self._device) for values in (batch.ids, batch.cases, batch.offsets)
-        )
+        ids, cases, bounds = (torch.from_numpy(values).to(self._device) for values in (batch.ids, batch.cases, batch.offsets))
         tokens, sentiment = forward(self._encoder, ids, cases.long(), bounds.int(), cuda_attention)
         return Scores(batch, tokens.float().cpu().numpy(), sentiment.float().cpu().numpy())
 

@@ -17,7 +17,7 @@ from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_
 from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
 from models.runtime.package import ModelPackage, open_package
 from models.runtime.schema import TAGS
-from models.runtime.tokenizer import PieceTokenizer, Pieces
+from models.runtime.tokenizer import Pieces, PieceTokenizer
 
 EngineName = Literal["auto", "openvino", "torch"]
 
@@ -47,9 +47,7 @@ class Tagger:
     One Tagger serves one thread at a time. Its answer for a text does not depend on the texts beside it.
     """
 
-    def __init__(
-        self, tokenizer: PieceTokenizer, engine: Engine, lang: str, window: int, budget_tokens: int = 2048
-    ) -> None:
+    def __init__(self, tokenizer: PieceTokenizer, engine: Engine, lang: str, window: int, budget_tokens: int = 2048) -> None:
         self.tokenizer, self.engine, self.lang, self.window = tokenizer, engine, lang, window
         self.budget_tokens = budget_tokens
         self.work = Work()

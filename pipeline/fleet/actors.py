@@ -14,9 +14,7 @@ from pipeline.worker import TagWorker
 IN_FLIGHT = 2
 
 
-def tag_on_ray(
-    blocks: Iterable[Block], model: str, engine: str, threads: int | None, workers: int
-) -> Iterator[Tagged]:
+def tag_on_ray(blocks: Iterable[Block], model: str, engine: str, threads: int | None, workers: int) -> Iterator[Tagged]:
     """Tag blocks with `workers` actors; `threads` is for each, by default the CPUs shared evenly.
 
     Starts a Ray of its own and shuts it down. Raises WorkerLostError if an actor dies.

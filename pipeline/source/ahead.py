@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from queue import Empty, Full, Queue
 from typing import TypeVar
 
 T = TypeVar("T")
-Reader = Callable[[], Iterator[T]]
 
 QUEUE_BLOCKS = 4
 _POLL_S = 0.1
@@ -45,7 +44,7 @@ class _Lane(threading.Thread):
         self.put(_End(error))
 
 
-def read_ahead(readers: Sequence[Callable[[], Iterator[T]]], threads: int = 2) -> Iterator[T]:
+def read_ahead(readers: Sequence[Callable[[], Iterator[T]]], threads: int = 2) -> Generator[T, None, None]:
     """The items of all readers, one reader after the other, while up to `threads` of them are read at once.
 
     An exception of a reader is raised here, in its place. Closing the iterator stops the threads.

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 
@@ -104,9 +104,7 @@ class _Lines:
         return len(self.texts) + len(self.dead) >= BLOCK_ROWS or self.characters >= BLOCK_CHARACTERS
 
     def take(self) -> Block:
-        table = pa.table(
-            {"id": pa.array(self.ids, pa.string()), **{n: pa.array(v, pa.string()) for n, v in self.kept.items()}}
-        )
+        table = pa.table({"id": pa.array(self.ids, pa.string()), **{n: pa.array(v, pa.string()) for n, v in self.kept.items()}})
         block = Block(self.texts, table, tuple(self.dead))
         self._begin()
         return block
@@ -136,4 +134,6 @@ def read_blocks(path: Path, name: str, columns: Columns) -> Iterator[Block]:
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")
+    if path.name.endswith(".gz"):
+        return cast(IO[bytes], gzip.open(path))
+    return path.open("rb")

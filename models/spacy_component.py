@@ -1,0 +1,47 @@
+"""The Tagger as a spaCy component: entities in `doc.ents`, sentiment in `doc._.sentiment`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from models.runtime.tagger import load
+
+
+class TextmillComponent:
+    """Sets `doc.ents`, `doc._.sentiment` (a label) and `doc._.sentiment_scores` (label -> score).
+
+    An entity that cuts a token of spaCy's is widened to whole tokens.
+    """
+
+    def __init__(self, model: str, threads: int) -> None:
+        from spacy.tokens import Doc
+
+        for name in ("sentiment", "sentiment_scores"):
+            if not Doc.has_extension(name):
+                Doc.set_extension(name, default=None)
+        self._tagger = load(model, threads=threads)
+
+    def _set(self, doc: Any, row: dict[str, Any]) -> Any:
+        from spacy.util import filter_spans
+
+        spans = [doc.char_span(e["start"], e["end"], label=e["label"], alignment_mode="expand") for e in row["entities"]]
+        doc.ents = filter_spans([span for span in spans if span is not None])
+        doc._.sentiment, doc._.sentiment_scores = row["sentiment"], row["sentiment_scores"]
+        return doc
+
+    def __call__(self, doc: Any) -> Any:
+        return self._set(doc, self._tagger.tag([doc.text]).to_pylist()[0])
+
+    def pipe(self, stream: Any, batch_size: int = 256) -> Iterator[Any]:
+        """Tag documents in batches."""
+        from spacy.util import minibatch
+
+        for docs in minibatch(stream, batch_size):
+            rows = self._tagger.tag([doc.text for doc in docs]).to_pylist()
+            yield from map(self._set, docs, rows)
+
+
+def make(nlp: Any, name: str, model: str = "en", threads: int = 1) -> TextmillComponent:
+    """The factory behind `nlp.add_pipe("textmill", config={"model": "en"})`."""
+    return TextmillComponent(model, threads)

@@ -1,0 +1,83 @@
+"""What the Tagger promises of every text."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import models
+from models.errors import ModelDamagedError, ModelMissingError
+from models.runtime.package import ZOO
+
+ODD = ["", " \t\n", "\u0000", "\u200b", "e\u0301 Zu\u0308rich", "\U0001f468\u200d\U0001f469\u200d\U0001f467 in Paris",
+       "a\ud800b London", "\u05e9\u05dc\u05d5\u05dd Tel Aviv", "x" * 5000, "U.S. " * 900]  # fmt: skip
+
+
+def check_offsets(texts, table):
+    for text, row in zip(texts, table.to_pylist(), strict=True):
+        for entity in row["entities"]:
+            assert text[entity["start"] : entity["end"]].encode("utf-8", "replace").decode() == entity["text"]
+        ends = [0, *(word["end"] for word in row["words"])]
+        assert all(word["start"] >= end for word, end in zip(row["words"], ends, strict=False))
+        assert sum(row["sentiment_scores"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_finds_entities(tagger):
+    row = tagger.tag(["Angela Merkel visited Paris with the staff of Siemens."]).to_pylist()[0]
+    assert {(e["text"], e["label"]) for e in row["entities"]} >= {("Angela Merkel", "PER"), ("Paris", "LOC")}
+
+
+def test_odd_texts_have_a_defined_result(tagger):
+    table = tagger.tag(ODD)
+    assert table.schema.equals(models.TAGS)
+    check_offsets(ODD, table)
+    assert table["words"].to_pylist()[:2] == [[], []]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(max_size=200), max_size=6))
+def test_offsets_of_any_text(tagger, texts):
+    check_offsets(texts, tagger.tag(texts))
+
+
+def test_no_texts(tagger):
+    assert tagger.tag([]).num_rows == 0
+
+
+def test_damaged_models_are_refused(tmp_path: Path):
+    with pytest.raises(ModelMissingError, match="no model"):
+        models.load(tmp_path / "absent")
+    folder = tmp_path / "m"
+    shutil.copytree(ZOO / "en-fast", folder)
+    raw = (folder / "weights.safetensors").read_bytes()
+    (folder / "weights.safetensors").write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    with pytest.raises(ModelDamagedError, match="sha256"):
+        models.load(folder)
+    (folder / "weights.safetensors").write_bytes(raw)
+    manifest = json.loads((folder / "model.json").read_text())
+    manifest["labels"]["sentiment"].reverse()
+    (folder / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelDamagedError, match="label sets"):
+        models.load(folder)
+
+
+def test_flat_forward_equals_padded():
+    import torch
+
+    from models.runtime.encoder import Encoder
+    from models.runtime.ragged import forward, loop_attention
+    from models.runtime.shapes import EncoderConfig, LayerShape
+
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderConfig(50, 64, (LayerShape(2, 64), LayerShape(1, 128)), 32)).eval()
+    ids = torch.randint(0, 50, (2, 7))
+    mask = torch.arange(7)[None] < torch.tensor([[7], [4]])
+    with torch.inference_mode():
+        tokens, sentiment = encoder(ids, ids * 0, mask)
+        flat = forward(encoder, ids[mask], ids[mask] * 0, torch.tensor([0, 7, 11], dtype=torch.int32), loop_attention)
+    np.testing.assert_allclose(flat[0], tokens[mask], atol=1e-5)
+    np.testing.assert_allclose(flat[1], sentiment, atol=1e-5)
