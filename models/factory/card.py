@@ -106,7 +106,7 @@ def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -
         out.append(f"| {figure.title} | " + " | ".join(cells) + " |")
     out += [
         "",
-        f"The last stage, {m['name']}.quantize, is what is shipped. `textmill evaluate {m['name']} --data-dir DATA` measures it again.",
+        f"Shipped is {m['name']}.quantize. `textmill evaluate {m['name']} --data-dir DATA` measures it again.",
         "",
         "## Speed",
         "",
