@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from spacy.language import Language
+
 from models.runtime.tagger import load
 
 
@@ -42,6 +44,7 @@ class TextmillComponent:
             yield from map(self._set, docs, rows)
 
 
+@Language.factory("textmill")
 def make(nlp: Any, name: str, model: str = "en", threads: int = 1) -> TextmillComponent:
     """The factory behind `nlp.add_pipe("textmill", config={"model": "en"})`."""
     return TextmillComponent(model, threads)

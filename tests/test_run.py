@@ -64,6 +64,8 @@ def test_pipeline_imports_no_torch():
 def test_spacy_component():
     import spacy
 
+    import models.spacy_component  # noqa: F401
+
     nlp = spacy.blank("en")
     nlp.add_pipe("textmill", config={"model": "en-fast"})
     doc = nlp("Angela Merkel visited Paris and loved it.")
