@@ -45,7 +45,7 @@ def _lists(values: pa.Array, doc_of: Int64, docs: int) -> pa.Array:
 def _extents(first: Bool, starts: Int32, ends: Int32) -> tuple[Int32, Int32]:
     """Start and end of every run of units; a run begins where `first` is True and holds all units up to the next."""
     at = np.flatnonzero(first)
-    last = np.append(at[1:], len(first)) - 1
+    last = np.append(at[1:], len(first))[: len(at)] - 1
     return starts[at], ends[last]
 
 
