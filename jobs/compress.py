@@ -29,7 +29,7 @@ def compress(
 
     shop = Workshop(load_recipe(recipe), data_dir, work / recipe.stem, cache, zoo, say)
     if steps:
-        for name in names(shop):
+        for name in names(shop.recipe):
             print(f"{name:20} {'done' if shop.done(name) else 'not done'}")
         return
     run(shop, only, start)

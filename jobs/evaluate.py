@@ -24,5 +24,5 @@ def evaluate(
     figures = measure(load(model, engine=engine), data_dir)  # type: ignore[arg-type]
     table = Table("figure", "per cent")
     for figure in FIGURES:
-        table.add_row(figure.title, f"{figures[figure.key]:.2f}")
+        table.add_row(figure.title, f"{figures[figure.key]:.2f}" if figure.key in figures else "no data")
     Console().print(table)

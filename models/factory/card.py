@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
     package = open_package(folder)
     shop.say(f"{name}.export: measuring speed on {POSTS:,} forum posts")
     speed = measure(folder, posts(shop), default_threads(), rounds=5, pipelines=200)
-    records = {stage: shop.done(stage) or {} for stage in stages}
+    records = {stage: record for stage in stages if (record := shop.done(stage)) is not None}
     last = records[stages[-1]]
     metrics: dict[str, Any] = {
         "name": name,
@@ -75,9 +76,19 @@ def write_card(shop: Workshop, name: str) -> None:
     """Write `card.md` and `front.png` of a model of the zoo from the metrics of all models."""
     folder = shop.zoo / name
     everyone = {p.parent.name: json.loads(p.read_text()) for p in sorted(shop.zoo.glob("*/metrics.json"))}
-    lstm = {k: v["figures"] for k in shop.recipe.students if (v := shop.done(f"{k}.distil")) and k not in everyone}
-    draw_front(everyone, folder / "front.png", name)
-    (folder / "card.md").write_text("\n".join(_card(everyone[name], everyone, lstm)) + "\n")
+    others = _comparisons(shop)
+    draw_front(everyone, others, folder / "front.png", name)
+    (folder / "card.md").write_text("\n".join(_card(everyone[name], everyone, others)) + "\n")
+
+
+def _comparisons(shop: Workshop) -> dict[str, dict[str, float]]:
+    """Figures, and speed as `engine_ratio`, of the students that are made but not shipped."""
+    found = {}
+    for name, student in shop.recipe.students.items():
+        record = shop.done(f"{name}.distil" if student.start == "lstm" else f"{name}.quantize")
+        if record is not None and not student.ship:
+            found[name] = {**record["figures"], "engine_ratio": record["engine_ratio"]}
+    return found
 
 
 def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
@@ -85,7 +96,6 @@ def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -
     columns = {
         **m["stages"],
         **{f"{k} (shipped)": v["figures"] for k, v in everyone.items() if k != m["name"]},
-        **others,
     }
     shapes = ", ".join(f"{heads} x {ffn}" for heads, ffn in m["layers"])
     out = [
@@ -108,6 +118,7 @@ def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -
         "",
         f"Shipped is {m['name']}.quantize. `textmill evaluate {m['name']} --data-dir DATA` measures it again.",
         "",
+        *_comparison_table(m, everyone, others),
         "## Speed",
         "",
         f"CPU: {speed['cpu']}, {speed['threads']} threads; {speed['texts']:,} real forum posts; medians of one alternating run.",
@@ -157,8 +168,28 @@ def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -
     return out
 
 
-def draw_front(everyone: dict[str, Any], path: Any, name: str) -> None:
-    """Entity F1 against the measured ratio of speed, one point a shipped model."""
+def _comparison_table(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
+    if not others:
+        return []
+    rows = {
+        **{k: {**v["figures"], "engine_ratio": v["speed"]["engine_ratio"]} for k, v in everyone.items()},
+        **others,
+    }
+    keys = ("conll2003_f1", "sst2_accuracy", "semeval2017_recall", "ewt_upos", "engine_ratio")
+    return [
+        "## Beside other shapes",
+        "",
+        "Students of the same recipe that were not shipped, trained for a shorter time (`conf/compress`), and the shipped ones.",
+        "",
+        "| | conll2003 F1 | sst2 | semeval2017 recall | UPOS | engine speed, fp32 MiniLM-L6 = 1 |",
+        "|---|---|---|---|---|---|",
+        *(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in keys) + " |" for name, row in rows.items()),
+        "",
+    ]
+
+
+def draw_front(everyone: dict[str, Any], others: dict[str, Any], path: Path, name: str) -> None:
+    """Entity F1 against the measured ratio of speed: a dot a shipped model, a ring a student that is not shipped."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -169,6 +200,10 @@ def draw_front(everyone: dict[str, Any], path: Any, name: str) -> None:
         x, y = m["speed"]["engine_ratio"], m["figures"]["conll2003_f1"]
         axes.scatter([x], [y], s=90 if other == name else 45, color="tab:red" if other == name else "tab:blue", zorder=3)
         axes.annotate(other, (x, y), xytext=(7, 5), textcoords="offset points")
+    for other, figures in others.items():
+        x, y = figures["engine_ratio"], figures["conll2003_f1"]
+        axes.scatter([x], [y], s=35, facecolors="none", edgecolors="tab:gray", zorder=2)
+        axes.annotate(other, (x, y), xytext=(6, -9), textcoords="offset points", fontsize=8, color="dimgray")
     axes.set_xlabel("speed, fp32 MiniLM-L6 in torch = 1")
     axes.set_ylabel("entities, conll2003 testa, F1 (%)")
     axes.margins(0.2)

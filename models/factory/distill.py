@@ -12,17 +12,17 @@ from models.factory.examples import Batch
 from models.factory.labelling import Answers
 from models.factory.losses import TaskWeights, gold_loss, soft
 from models.factory.recipe import Distil
-from models.runtime.encoder import Encoder
+from models.runtime.encoder import TokenModel
 from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, UPOS_SLICE
 
 
 class Learner(nn.Module):
     """A student with the projection that compares its last states with the teacher's; only the student is shipped."""
 
-    def __init__(self, student: Encoder, teacher_hidden: int) -> None:
+    def __init__(self, student: TokenModel, teacher_hidden: int) -> None:
         super().__init__()
         self.student = student
-        self.project = nn.Linear(student.config.hidden, teacher_hidden)
+        self.project = nn.Linear(student.hidden, teacher_hidden)
 
 
 def distil_loss(answers: Answers, settings: Distil) -> Callable[[nn.Module, Batch], Tensor]:
@@ -31,7 +31,7 @@ def distil_loss(answers: Answers, settings: Distil) -> Callable[[nn.Module, Batc
     Token losses are taken on the first piece of each unit. Units that the teacher may hold for an entity weigh
     `non_o` times in the entities' KL, because nine of ten units are none.
     """
-    weights = TaskWeights()
+    weights = TaskWeights(sentiment=settings.sentiment)
     a, t = settings.alpha, settings.temperature
 
     def loss(learner: nn.Module, batch: Batch) -> Tensor:

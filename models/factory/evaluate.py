@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
+from models.errors import DataMissingError
 from models.factory.corpora import CORPORA, Record, read
 from models.runtime.labels import SENTIMENTS
 from models.runtime.tagger import Tagger
@@ -39,14 +41,32 @@ FIGURES = (
 
 
 def evaluate(tagger: Tagger, data_dir: Path, split: str = "dev") -> dict[str, float]:
-    """All figures that the data folder has gold labels for, in per cent, by the keys of `FIGURES`."""
-    figures = {}
-    for name in ENTITY_SETS:
-        figures[f"{name}_f1"] = entity_f1(tagger, read(name, data_dir, split), CORPORA[name].misc_known)
-    figures |= binary_sentiment(tagger, read("sst2", data_dir, split))
-    figures |= ternary_sentiment(tagger, read("semeval2017", data_dir, split))
-    figures |= words_and_upos(tagger, read("ewt", data_dir, split))
+    """The figures that the data folder has gold labels for, in per cent, by the keys of `FIGURES`.
+
+    Raises DataMissingError if it has none at all.
+    """
+    tasks: dict[str, Callable[[list[Record]], dict[str, float]]] = {
+        **{name: partial(_entities, tagger, name) for name in ENTITY_SETS},
+        "sst2": partial(binary_sentiment, tagger),
+        "semeval2017": partial(ternary_sentiment, tagger),
+        "ewt": partial(words_and_upos, tagger),
+    }
+    figures: dict[str, float] = {}
+    missing: DataMissingError | None = None
+    for name, task in tasks.items():
+        try:
+            records = read(name, data_dir, split)
+        except DataMissingError as error:
+            missing = error
+            continue
+        figures |= task(records)
+    if not figures and missing is not None:
+        raise missing
     return {key: round(100 * value, 2) for key, value in figures.items()}
+
+
+def _entities(tagger: Tagger, name: str, records: list[Record]) -> dict[str, float]:
+    return {f"{name}_f1": entity_f1(tagger, records, CORPORA[name].misc_known)}
 
 
 def _rows(tagger: Tagger, records: Sequence[Record]) -> list[dict[str, Any]]:

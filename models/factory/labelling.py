@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
+from models.errors import RecipeError
 from models.factory.corpora import CORPORA, Record, read
 from models.factory.examples import Examples, concatenate, encode, sweep
+from models.factory.mixture import sentiment_repeats
 from models.factory.recipe import Label
 from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
@@ -24,6 +27,8 @@ from models.runtime.tokenizer import PieceTokenizer
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(@#])|\n\s*\n")
 MIN_CHARACTERS, MAX_CHARACTERS = 20, 400
+SAVE_EVERY = 50
+CLAUSE_ENDS = frozenset(",;:.-!?") | {"--", "...", "but", "and", "or"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +39,17 @@ class Pool:
     names: tuple[str, ...]
     corpus: npt.NDArray[np.int64]
 
-    def repeats(self, epochs: dict[str, float], share: float, negative_factor: float) -> npt.NDArray[np.float64]:
-        """How often each text is to be drawn; a corpus that is not named is not drawn."""
-        each = np.array([epochs.get(name, 0.0) for name in self.names])[self.corpus] * share
+    def repeats(self, epochs: dict[str, float], negative_factor: float) -> npt.NDArray[np.float64]:
+        """How often each text is to be drawn; a corpus that is not named is not drawn.
+
+        Raises RecipeError if `epochs` names a corpus that the teacher has not labelled.
+        """
+        if strange := sorted(set(epochs) - set(self.names)):
+            raise RecipeError(f"epochs: {strange[0]!r} is not among the labelled texts: {', '.join(self.names)}")
+        each = np.array([epochs.get(name, 0.0) for name in self.names])[self.corpus]
         for number in range(len(self.names)):
             mine = self.corpus == number
-            sentiment = self.examples.sentiment[mine]
-            if (sentiment == 1).any():
-                each[mine] *= np.where(sentiment == 0, negative_factor, 1.0)
+            each[mine] *= sentiment_repeats(self.examples.sentiment[mine], negative_factor)
         return each
 
 
@@ -66,20 +74,52 @@ def sentences(records: list[Record], wanted: int, rng: np.random.Generator) -> l
     return [Record(found[i]) for i in keep]
 
 
+def phrases(records: list[Record], wanted: int, rng: np.random.Generator) -> list[Record]:
+    """`wanted` runs of words out of the records' texts: a part up to a comma or the like, or any run of 3 words or more.
+
+    Sentences are few and say how all their parts together feel; the teacher's answers to the parts tell a student which
+    words did it.
+    """
+    found: list[Record] = []
+    for number in rng.integers(0, len(records), 20 * wanted):
+        words = records[number].text.split()
+        if len(words) < 6:
+            continue
+        breaks = [i + 1 for i, word in enumerate(words) if word in CLAUSE_ENDS]
+        if breaks and rng.random() < 0.5:
+            bounds = [0, *breaks, len(words)]
+            at = int(rng.integers(0, len(bounds) - 1))
+            first, last = bounds[at], bounds[at + 1]
+        else:
+            first = int(rng.integers(0, len(words) - 3))
+            last = int(rng.integers(first + 3, len(words) + 1))
+        if 3 <= last - first < len(words):
+            found.append(Record(" ".join(words[first:last])))
+            if len(found) == wanted:
+                break
+    return found
+
+
 def build_pool(label: Label, data_dir: Path, tokenizer: PieceTokenizer, seed: int) -> Pool:
     """Read, choose (by `seed`) and tokenize the texts of a recipe."""
     parts, corpus = [], []
-    names = (*label.gold, *label.unlabelled)
-    for number, name in enumerate(names):
+    kinds = (
+        *((name, name, wanted) for name, wanted in label.gold.items()),
+        *((name, name, wanted) for name, wanted in label.unlabelled.items()),
+        *((f"{name}-phrases", name, wanted) for name, wanted in label.phrases.items()),
+    )
+    for number, (title, name, wanted) in enumerate(kinds):
         rng = np.random.default_rng([seed, number])
         records = read(name, data_dir)
-        if name in label.unlabelled:
-            records = sentences(records, label.unlabelled[name], rng)
-        elif 0 < label.gold[name] < len(records):
-            records = [records[i] for i in sorted(rng.choice(len(records), label.gold[name], replace=False))]
+        if title != name:
+            records = phrases(records, wanted, rng)
+        elif name in label.unlabelled:
+            records = sentences(records, wanted, rng)
+        elif 0 < wanted < len(records):
+            records = [records[i] for i in sorted(rng.choice(len(records), wanted, replace=False))]
         parts.append(encode(records, tokenizer, CORPORA[name].misc_known))
         corpus.append(np.full(len(records), number))
-    return Pool(concatenate(parts), names, np.concatenate(corpus))
+    return Pool(concatenate(parts), tuple(title for title, _, _ in kinds), np.concatenate(corpus))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +134,7 @@ class Answers:
 def answer(teacher: Encoder, pool: Pool, folder: Path, key: str, say: Callable[[str], None]) -> Answers:
     """The teacher's answers, from the cache in `folder`, or computed and written there.
 
-    A kill loses at most the last 50 batches; `key` names teacher and texts, another key starts anew.
+    A kill loses at most the last SAVE_EVERY batches; `key` names teacher and texts, another key starts anew.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / "progress.json"
@@ -103,7 +143,7 @@ def answer(teacher: Encoder, pool: Pool, folder: Path, key: str, say: Callable[[
     fresh = begun.get("key") != key
     mode = "w+" if fresh else "r+"
 
-    def table(name: str, kind: str, shape: tuple[int, int]) -> npt.NDArray[np.generic]:
+    def table(name: str, kind: str, shape: tuple[int, int]) -> npt.NDArray[Any]:
         return np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=kind, shape=shape if fresh else None)
 
     tokens = table("tokens", "float16", (total, NUM_TOKEN_OUTPUTS))
@@ -125,7 +165,7 @@ def answer(teacher: Encoder, pool: Pool, folder: Path, key: str, say: Callable[[
             out = compiled(inputs)
             tokens[batch.flat], sentiment[batch.docs], hidden[batch.flat] = out[0][inside], out[1], out[2][inside]
             seen += batch.tokens
-            if number % 50 == 49 or number + 1 == len(batches):
+            if (number + 1) % SAVE_EVERY == 0 or number + 1 == len(batches):
                 state.write_text(json.dumps({"key": key, "batches": number + 1}))
                 rate = seen / (time.monotonic() - began)
                 say(f"labelled batch {number + 1}/{len(batches)}  {rate:,.0f} tokens/s")

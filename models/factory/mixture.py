@@ -13,20 +13,22 @@ from models.factory.examples import Examples, concatenate, encode
 from models.runtime.tokenizer import PieceTokenizer
 
 
+def sentiment_repeats(sentiment: npt.NDArray[np.int8], negative_factor: float) -> npt.NDArray[np.float64]:
+    """How often the texts of one corpus count, by their sentiment.
+
+    Negative texts, rare in tweets, count `negative_factor` times in three-class corpora: the figure there is macro recall.
+    """
+    three = bool((sentiment == 1).any())
+    return np.where((sentiment == 0) & three, negative_factor, 1.0)
+
+
 def load_mixture(
     epochs: Mapping[str, float], data_dir: Path, tokenizer: PieceTokenizer, negative_factor: float
 ) -> tuple[Examples, npt.NDArray[np.float64]]:
-    """All training texts of the named corpora, and how often each is to be drawn.
-
-    `epochs` gives that number for each corpus; texts of negative sentiment, rare in tweets, count `negative_factor`
-    times in three-class corpora, because the figure that counts there is macro recall.
-    """
+    """All training texts of the named corpora, and how often each is to be drawn: `epochs` x `sentiment_repeats`."""
     parts, repeats = [], []
     for name, times in epochs.items():
         part = encode(read(name, data_dir), tokenizer, CORPORA[name].misc_known)
-        each = np.full(len(part), times)
-        if (part.sentiment == 1).any():
-            each[part.sentiment == 0] *= negative_factor
         parts.append(part)
-        repeats.append(each)
+        repeats.append(times * sentiment_repeats(part.sentiment, negative_factor))
     return concatenate(parts), np.concatenate(repeats)

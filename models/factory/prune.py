@@ -6,7 +6,7 @@ on this CPU; what costs most for what it gives goes first, over all layers at on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,10 +14,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from models.errors import FactoryError
 from models.factory.examples import Examples, gather
 from models.factory.latency import Costs
+from models.factory.recipe import Prune
 from models.factory.train import Loss, cpu_autocast
-from models.runtime.encoder import Encoder
+from models.runtime.encoder import Encoder, Layer
 from models.runtime.shapes import LayerShape
 
 BLOCK = 64
@@ -43,6 +45,7 @@ def importance(
             value = loss(learner, gather(examples, run))
         value.backward()
         for i, layer in enumerate(encoder.layers):
+            assert isinstance(layer, Layer)
             # Signed over a head's or neuron's weights, absolute over batches: the change of the loss without it.
             out, down = _saliency(layer.out.weight), _saliency(layer.down.weight)
             heads[i] += np.abs(out.view(encoder.config.hidden, -1, encoder.config.head_dim).sum(dim=(0, 2)).numpy())
@@ -64,33 +67,72 @@ class Keep:
     neurons: npt.NDArray[np.int64]
 
 
-def choose(scores: Importance, costs: Costs, speed: float, min_heads: int, min_ffn: int) -> list[Keep]:
-    """Remove the parts with the least importance per second until the predicted speed is reached.
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What one round of structured pruning is to reach: `part` (0 to 1] of the way from the layers `first` to the aim."""
+
+    settings: Prune
+    costs: Costs | None
+    first: tuple[LayerShape, ...]
+    part: float
+
+    def choose(self, scores: Importance) -> list[Keep]:
+        """What every layer keeps."""
+        if self.settings.shape is not None:
+            heads, ffn = self.settings.shape
+            # Neurons in blocks, as for the other aim; the last round hits the shape itself.
+            wanted = [
+                LayerShape(
+                    round(old.heads + (heads - old.heads) * self.part),
+                    ffn if self.part == 1.0 else BLOCK * round((old.ffn + (ffn - old.ffn) * self.part) / BLOCK),
+                )
+                for old in self.first
+            ]
+            return keep_best(scores, wanted)
+        assert self.costs is not None
+        assert self.settings.speed is not None
+        begin = self.costs.speed(self.first)
+        speed = begin * (self.settings.speed / begin) ** self.part
+        return keep_best(scores, fastest(scores, self.costs, speed, self.settings.min_heads, self.settings.min_ffn))
+
+
+def keep_best(scores: Importance, shapes: Sequence[LayerShape]) -> list[Keep]:
+    """The most important heads and neurons of every layer, as many as `shapes` says."""
+    return [
+        Keep(np.sort(np.argsort(-heads)[: shape.heads]), np.sort(np.argsort(-neurons)[: shape.ffn]))
+        for heads, neurons, shape in zip(scores.heads, scores.neurons, shapes, strict=True)
+    ]
+
+
+def fastest(scores: Importance, costs: Costs, speed: float, min_heads: int, min_ffn: int) -> list[LayerShape]:
+    """Take away the part with the least importance per second until the predicted speed is reached.
 
     Neurons go in blocks of 64, the least important of a layer together.
     """
-    order = [np.argsort(-layer) for layer in scores.neurons]
-    head_order = [np.argsort(-layer) for layer in scores.heads]
-    kept = [LayerShape(len(h), len(f)) for h, f in zip(scores.heads, scores.neurons, strict=True)]
+    neurons = [np.sort(layer)[::-1] for layer in scores.neurons]
+    heads = [np.sort(layer)[::-1] for layer in scores.heads]
+    kept = [LayerShape(len(h), len(f)) for h, f in zip(heads, neurons, strict=True)]
     while costs.speed(tuple(kept)) < speed:
         offers = []
         for i, shape in enumerate(kept):
             if shape.heads > min_heads:
-                worth = scores.heads[i][head_order[i][shape.heads - 1]]
+                worth = float(heads[i][shape.heads - 1])
                 offers.append((worth / max(costs.head_s, 1e-12), i, LayerShape(shape.heads - 1, shape.ffn)))
             if shape.ffn - BLOCK >= min_ffn:
-                worth = scores.neurons[i][order[i][shape.ffn - BLOCK : shape.ffn]].sum()
+                worth = float(neurons[i][shape.ffn - BLOCK : shape.ffn].sum())
                 offers.append((worth / max(costs.block_s, 1e-12), i, LayerShape(shape.heads, shape.ffn - BLOCK)))
         if not offers:
             break
         _, i, shape = min(offers, key=lambda offer: offer[0])
         kept[i] = shape
-    return [Keep(np.sort(head_order[i][: shape.heads]), np.sort(order[i][: shape.ffn])) for i, shape in enumerate(kept)]
+    return kept
 
 
 def shrink(encoder: Encoder, keep: Sequence[Keep]) -> Encoder:
     """A smaller encoder that computes what is left; the parts not kept are gone, not zeroed."""
     config = encoder.config
+    if config.relative_buckets and any(len(k.heads) < s.heads for k, s in zip(keep, config.layers, strict=True)):
+        raise FactoryError("layers with a relative position bias share it and keep all their heads; prune their width alone")
     shapes = tuple(LayerShape(len(k.heads), len(k.neurons)) for k in keep)
     small = Encoder(replace(config, layers=shapes))
     small.dropout = encoder.dropout
@@ -127,10 +169,28 @@ def zero_smallest(encoder: Encoder, sparsity: float) -> None:
     For comparison only: it makes nothing smaller or faster, since no kernel here skips zeros.
     """
     with torch.no_grad():
-        for name, weight in encoder.layers.named_parameters():
-            if name.endswith("weight") and weight.ndim == 2:
-                threshold = torch.quantile(weight.abs().flatten().float(), sparsity)
-                weight[weight.abs() <= threshold] = 0.0
+        for _, weight in _matrices(encoder):
+            smallest = int(sparsity * weight.numel())
+            if smallest:
+                weight[weight.abs() <= weight.abs().flatten().kthvalue(smallest).values] = 0.0
+
+
+def hold_zeros(encoder: Encoder) -> Callable[[int, int], None]:
+    """A function, to be called before each step, that zeroes again the weights that are zero now."""
+    matrices = [(weight, weight == 0) for _, weight in _matrices(encoder)]
+
+    def zero(_step: int, _steps: int) -> None:
+        with torch.no_grad():
+            for weight, zeros in matrices:
+                weight[zeros] = 0.0
+
+    return zero
+
+
+def _matrices(encoder: Encoder) -> Iterator[tuple[str, nn.Parameter]]:
+    for name, weight in encoder.layers.named_parameters():
+        if name.endswith("weight") and weight.ndim == 2:
+            yield name, weight
 
 
 def sparsity_report(before: Encoder, after: Encoder, layer_map: Sequence[int]) -> list[dict[str, float | str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,20 +11,23 @@ from torch import Tensor, nn
 
 from models.factory.examples import Examples, gather
 from models.runtime.encoder import Encoder
-from models.runtime.quantized import QuantLinear, layer_linears, quantize_linears
+from models.runtime.quantized import QuantLinear, layer_linears
+from models.runtime.shapes import ACT_MAX
 
 Ranges = dict[str, tuple[float, float]]
+SHRINK = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+ROWS_A_BATCH = 256
 
 
-def _watch(encoder: Encoder, examples: Examples, docs: npt.NDArray[np.int64]) -> dict[str, list[Tensor]]:
-    """A sample of the inputs of every linear layer, padding left out."""
+def _watch(encoder: Encoder, examples: Examples, docs: npt.NDArray[np.int64]) -> dict[str, Tensor]:
+    """A sample of the inputs of every linear layer [rows, in], a token a row, padding left out."""
     seen: dict[str, list[Tensor]] = {}
     mask: Tensor | None = None
 
-    def hook(name: str) -> object:
+    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            values = inputs[0][mask].flatten()
-            seen.setdefault(name, []).append(values[torch.randint(len(values), (20_000,))])
+            rows = inputs[0][mask]
+            seen.setdefault(name, []).append(rows[torch.randint(len(rows), (ROWS_A_BATCH,))])
 
         return keep
 
@@ -39,34 +42,32 @@ def _watch(encoder: Encoder, examples: Examples, docs: npt.NDArray[np.int64]) ->
     finally:
         for handle in handles:
             handle.remove()
-    return seen
+    return {name: torch.cat(rows) for name, rows in seen.items()}
 
 
-def calibrate(encoder: Encoder, examples: Examples, docs: npt.NDArray[np.int64], percentile: float) -> Ranges:
-    """Input range of every linear layer, chosen to minimise the squared rounding error on the texts `docs`.
+def calibrate(encoder: Encoder, examples: Examples, docs: npt.NDArray[np.int64]) -> Ranges:
+    """Input range of every linear layer, chosen to minimise the squared error of its output on the texts `docs`.
 
-    Candidates are the range that holds `percentile` per cent of the values, and shrunk and widened ones.
+    Candidates are shrunk forms of the whole range of the values. It is the output's error that counts, not the input's:
+    a few tokens carry values many times larger than all others, and cutting those is what hurts.
     """
     ranges: Ranges = {}
-    for name, parts in _watch(encoder, examples, docs).items():
-        values = torch.cat(parts)
-        tail = (100 - percentile) / 2
-        low, high = np.percentile(values.numpy(), [tail, 100 - tail])
-        best = (float("inf"), (float(low), float(high)))
-        for factor in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4):
-            a, b = min(low * factor, 0.0), max(high * factor, 0.0)
-            step = max(b - a, 1e-6) / 255
+    seen = _watch(encoder, examples, docs)
+    for name, parent, attribute in layer_linears(encoder):
+        values, weight = seen[name], getattr(parent, attribute).weight.detach()
+        low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+        best = (float("inf"), (low, high))
+        for factor in SHRINK:
+            a, b = low * factor, high * factor
+            step = max(b - a, 1e-6) / ACT_MAX
             zero = round(-a / step)
-            rounded = (torch.round(values / step + zero).clamp(0, 255) - zero) * step
-            best = min(best, (float(torch.mean((values - rounded) ** 2)), (float(a), float(b))))
+            rounded = (torch.round(values / step + zero).clamp(0, ACT_MAX) - zero) * step
+            error = torch.linalg.norm(nn.functional.linear(values - rounded, weight), dim=1)
+            size = torch.linalg.norm(nn.functional.linear(values, weight), dim=1)
+            # Relative for every token, so that the few large ones do not count for all.
+            best = min(best, (float(torch.mean((error / size.clamp(min=1e-6)) ** 2)), (a, b)))
         ranges[name] = best[1]
     return ranges
-
-
-def quantize(encoder: Encoder, ranges: Ranges) -> Encoder:
-    """Put `QuantLinear`s in place of the linear layers of `encoder`, which is changed and returned."""
-    quantize_linears(encoder, ranges)
-    return encoder
 
 
 def error_report(encoder: Encoder, examples: Examples, docs: Sequence[int]) -> list[dict[str, float | str]]:
@@ -74,7 +75,7 @@ def error_report(encoder: Encoder, examples: Examples, docs: Sequence[int]) -> l
     rows: list[dict[str, float | str]] = []
     sums: dict[str, tuple[float, float]] = {}
 
-    def hook(name: str) -> object:
+    def hook(name: str) -> Callable[[QuantLinear, tuple[Tensor, ...], Tensor], None]:
         def compare(layer: QuantLinear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             exact = nn.functional.linear(inputs[0], layer.weight, layer.bias)
             error, norm = sums.get(name, (0.0, 0.0))

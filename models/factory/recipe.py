@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.errors import RecipeError
 from models.factory.train import Schedule
@@ -43,6 +43,9 @@ class Label(_Strict):
 
     gold: dict[str, int] = Field(description="labelled corpus -> at most so many texts; 0 is all")
     unlabelled: dict[str, int] = Field(default_factory=dict, description="unlabelled corpus -> so many sentences")
+    phrases: dict[str, int] = Field(
+        default_factory=dict, description="labelled corpus -> so many parts of its sentences, in `epochs` NAME-phrases"
+    )
 
 
 class Distil(Fit):
@@ -54,37 +57,54 @@ class Distil(Fit):
     temperature: float = Field(2.0, gt=0)
     hidden: float = Field(1.0, ge=0, description="weight of the cosine loss to the teacher's last hidden states")
     non_o: float = Field(3.0, ge=1, description="weight of units that the teacher may hold for an entity")
+    sentiment: float = Field(0.5, ge=0, description="weight of sentiment; entities weigh 1, parts of speech 0.5")
 
 
 class Prune(Distil):
-    """Structured pruning in rounds, each followed by recovery on the teacher's labels."""
+    """Pruning in rounds, each followed by recovery on the teacher's labels; exactly one of three aims.
+
+    `speed` removes the heads and neurons that give least for their measured cost, `shape` the least important ones of
+    every layer, `l1` only zeroes the smallest weights (nothing gets smaller or faster; for comparison).
+    """
 
     rounds: int = Field(2, ge=1)
-    speed: float = Field(gt=0, description="tokens/s wanted, as a ratio to the fp32 encoder before pruning")
+    speed: float | None = Field(None, gt=0, description="tokens/s wanted, as a ratio to the fp32 encoder before pruning")
+    shape: tuple[int, int] | None = Field(None, description="heads and feed-forward width of every layer")
+    l1: float | None = Field(None, gt=0, lt=1, description="share of the layers' weights that is zeroed")
     min_heads: int = Field(2, ge=1)
     min_ffn: int = Field(128, ge=64)
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> Self:
+        if sum(aim is not None for aim in (self.speed, self.shape, self.l1)) != 1:
+            raise ValueError("give exactly one of speed, shape and l1")
+        return self
 
 
 class Quantize(_Strict):
     """Static int8; trained on (quantization-aware) where `qat` is given."""
 
-    texts: int = Field(400, ge=16, description="real texts that set the ranges of the activations")
-    percentile: float = Field(99.99, gt=90, le=100, description="of the inputs' values that the range must hold")
+    texts: Annotated[int, Field(ge=16, description="real texts that set the ranges of the activations")] = 400
     qat: Distil | None = None
 
 
 class Student(_Strict):
-    """One shipped model."""
+    """One model: shipped, or only measured beside the shipped ones."""
 
-    start: str = Field(description='"minilm", "lstm" or the name of a student above whose distilled weights it takes')
+    start: str = Field(description='"minilm", "teacher", "lstm" or the name of a student above, taken as it was distilled')
     layers: tuple[int, ...] = Field((), description="layers of the start that are kept; none given is all")
     window: int = Field(128, ge=16, le=512)
+    ship: bool = Field(True, description="export it to the zoo; else it stands in the cards' tables for comparison")
     max_mb: float = 30.0
     distil: Distil
     prune: Prune | None = None
-    quantize: Quantize | None = Quantize()
+    quantize: Quantize = Quantize()
     gate: dict[str, float] = Field(default_factory=dict)
     summary: str = ""
+
+
+# What a student may start from, beside the students above it.
+BUILT_IN = ("minilm", "teacher", "lstm")
 
 
 class Recipe(_Strict):
@@ -96,6 +116,19 @@ class Recipe(_Strict):
     teacher: Teacher
     label: Label
     students: dict[str, Student]
+
+    @model_validator(mode="after")
+    def _starts_exist(self) -> Self:
+        known = set(BUILT_IN)
+        for name, student in self.students.items():
+            if student.start not in known:
+                raise ValueError(
+                    f"students.{name}.start: {student.start!r} is neither one of minilm, teacher, lstm nor a student above"
+                )
+            if student.start == "lstm" and (student.prune or student.ship or student.layers):
+                raise ValueError(f"students.{name}: an LSTM has no layers to choose or prune, and is not shipped (ship = false)")
+            known.add(name)
+        return self
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -11,14 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from models.errors import FactoryError
 from models.factory import pretrained
 from models.factory.labelling import Answers, Pool, answer, build_pool
 from models.factory.recipe import Recipe
-from models.runtime.encoder import Encoder
+from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.engines import OpenVinoEngine, TorchEngine, default_threads
 from models.runtime.shapes import EncoderConfig
 from models.runtime.tagger import Tagger
@@ -83,8 +82,7 @@ class Workshop:
         with safe_open(path, "pt") as file:
             config = EncoderConfig.from_json(json.loads(file.metadata()["config"]))
         weights = load_file(path)
-        encoder = to_encoder(config, {name: value.numpy() for name, value in weights.items()})
-        return encoder
+        return to_encoder(config, {name: value.numpy() for name, value in weights.items()})
 
     @cached_property
     def pool(self) -> Pool:
@@ -98,7 +96,7 @@ class Workshop:
         key = key_of(teacher["key"], self.recipe.label.model_dump(), self.recipe.seed)
         return answer(self.restore("teacher"), self.pool, self.folder("label"), key, self.say)
 
-    def tagger(self, model: torch.nn.Module, window: int, quantized: bool = False) -> Tagger:
+    def tagger(self, model: TokenModel, window: int, quantized: bool = False) -> Tagger:
         """A Tagger of a live model: OpenVINO for encoders (float ones in the CPU's best float), torch for others."""
         threads = default_threads()
         if not isinstance(model, Encoder):

@@ -36,14 +36,47 @@ class Layer(nn.Module):
         context = self.out(context.transpose(1, 2).reshape(batch, length, self.heads * self.head_dim))
         x = self.norm1(x + F.dropout(context, dropout, self.training))
         y = self.down(F.gelu(self.up(x)))
-        return self.norm2(x + F.dropout(y, dropout, self.training))
+        out: Tensor = self.norm2(x + F.dropout(y, dropout, self.training))
+        return out
 
 
-class Encoder(nn.Module):
+class TokenModel(nn.Module):
+    """What every tagging model has: hidden states of width `hidden` from `encode`, and the heads on the last of them."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.tokens_head = nn.Linear(hidden, NUM_TOKEN_OUTPUTS)
+        self.pool = nn.Linear(hidden, hidden)
+        self.sentiment_head = nn.Linear(hidden, NUM_SENTIMENTS)
+        self.dropout = 0.0
+
+    def encode(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """Hidden states [B, S, hidden] from the embeddings up.
+
+        `ids` and `cases` are int [B, S]; `mask` is bool [B, S], True where a token is, or None if all are.
+        """
+        raise NotImplementedError
+
+    def heads(self, last: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Token logits [B, S, NUM_TOKEN_OUTPUTS] and sentiment logits [B, 3] from the mean-pooled last states."""
+        if mask is None:
+            mean = last.mean(dim=1)
+        else:
+            weight = mask[:, :, None].to(last.dtype)
+            mean = (last * weight).sum(dim=1) / weight.sum(dim=1)
+        last = F.dropout(last, self.dropout, self.training)
+        return self.tokens_head(last), self.sentiment_head(torch.tanh(self.pool(mean)))
+
+    def forward(self, ids: Tensor, cases: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.heads(self.encode(ids, cases, mask)[-1], mask)
+
+
+class Encoder(TokenModel):
     """Token ids and case features in; token logits and sentiment logits out."""
 
     def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
+        super().__init__(config.hidden)
         self.config = config
         self.words = nn.Embedding(config.vocab, config.hidden)
         self.places = nn.Embedding(config.positions, config.hidden)
@@ -51,10 +84,6 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(config.hidden, eps=config.layer_norm_eps)
         self.layers = nn.ModuleList(Layer(config, shape) for shape in config.layers)
         self.relative = nn.Embedding(config.relative_buckets, config.layers[0].heads) if config.relative_buckets else None
-        self.tokens_head = nn.Linear(config.hidden, NUM_TOKEN_OUTPUTS)
-        self.pool = nn.Linear(config.hidden, config.hidden)
-        self.sentiment_head = nn.Linear(config.hidden, NUM_SENTIMENTS)
-        self.dropout = 0.0
         nn.init.zeros_(self.cases.weight)
 
     def attention_bias(self, mask: Tensor | None, length: int, device: torch.device) -> Tensor | None:
@@ -69,10 +98,7 @@ class Encoder(nn.Module):
         return bias
 
     def encode(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """Hidden states [B, S, hidden]: after the embeddings and after every layer.
-
-        `ids` and `cases` are int [B, S]; `mask` is bool [B, S], True where a token is, or None if all are.
-        """
+        """Hidden states after the embeddings and after every layer; see `TokenModel.encode`."""
         length = ids.shape[1]
         x = self.words(ids) + self.places.weight[:length] + self.cases(cases)
         x = F.dropout(self.norm(x), self.dropout, self.training)
@@ -81,16 +107,3 @@ class Encoder(nn.Module):
         for layer in self.layers:
             states.append(layer(states[-1], bias, self.dropout))
         return states
-
-    def heads(self, last: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Token logits [B, S, NUM_TOKEN_OUTPUTS] and sentiment logits [B, 3] from the mean-pooled last states."""
-        if mask is None:
-            mean = last.mean(dim=1)
-        else:
-            weight = mask[:, :, None].to(last.dtype)
-            mean = (last * weight).sum(dim=1) / weight.sum(dim=1)
-        last = F.dropout(last, self.dropout, self.training)
-        return self.tokens_head(last), self.sentiment_head(torch.tanh(self.pool(mean)))
-
-    def forward(self, ids: Tensor, cases: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.heads(self.encode(ids, cases, mask)[-1], mask)

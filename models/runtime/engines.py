@@ -101,9 +101,11 @@ class TorchEngine:
         self._device = torch.device(device)
         self._encoder = encoder.eval()
         if self._cuda:
+            from models.runtime.quantized import QuantLinear
+
             # Rounding inputs to 8 bits is the CPU's arithmetic; bf16 needs none of it.
             for module in encoder.modules():
-                if hasattr(module, "round_input"):
+                if isinstance(module, QuantLinear):
                     module.round_input = False
             self._encoder = encoder.to(self._device, torch.bfloat16)
 

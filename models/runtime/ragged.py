@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.runtime.encoder import Encoder
+from models.runtime.encoder import Encoder, Layer
 
 # (q, k, v [n, heads, dim], cu_seqlens int32 [B+1], longest) -> [n, heads, dim]
 Attention = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
@@ -27,8 +27,8 @@ def loop_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int
     """The same on any device, one sequence after the other."""
     parts = []
     for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        one = (x[begin:end].transpose(0, 1)[None] for x in (q, k, v))
-        parts.append(F.scaled_dot_product_attention(*one)[0].transpose(0, 1))
+        q1, k1, v1 = (x[begin:end].transpose(0, 1)[None] for x in (q, k, v))
+        parts.append(F.scaled_dot_product_attention(q1, k1, v1)[0].transpose(0, 1))
     return torch.cat(parts)
 
 
@@ -45,6 +45,7 @@ def forward(encoder: Encoder, ids: Tensor, cases: Tensor, bounds: Tensor, attend
     x = encoder.norm(encoder.words(ids) + encoder.places(place) + encoder.cases(cases))
     longest = int(lengths.max())
     for layer in encoder.layers:
+        assert isinstance(layer, Layer)
         q, k, v = layer.qkv(x).view(len(ids), 3, layer.heads, layer.head_dim).unbind(1)
         context = attend(q, k, v, bounds, longest)
         x = layer.norm1(x + layer.out(context.reshape(len(ids), -1)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +15,7 @@ import pyarrow as pa
 from models.errors import EngineMissingError
 from models.runtime.batches import RaggedBatch, Windows, make_batches, make_windows, owned
 from models.runtime.decode import check, decode, softmax
-from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_threads
+from models.runtime.engines import Engine, OpenVinoEngine, Scores, TorchEngine, default_threads
 from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
 from models.runtime.package import ModelPackage, open_package
 from models.runtime.schema import TAGS
@@ -22,7 +24,7 @@ from models.runtime.tokenizer import Pieces, PieceTokenizer
 EngineName = Literal["auto", "openvino", "torch"]
 
 # Texts are tagged in groups of at most so many characters, which bounds memory and gives the sort enough to choose from.
-GROUP_CHARACTERS = 1 << 20
+GROUP_CHARACTERS = 1 << 18
 SENTENCE_ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f", "\uff1b")
 
 
@@ -60,7 +62,7 @@ class Tagger:
         A text without a piece (empty, white space, control characters) has no entities and no words and is neutral.
         Raises BadOutputError if the engine gives scores that are not numbers.
         """
-        tables = [self._tag_group(group) for group in _groups(texts)]
+        tables = list(self._tables(texts))
         return pa.concat_tables(tables) if tables else TAGS.empty_table()
 
     def encode(self, texts: Sequence[str]) -> tuple[Pieces, Windows, Iterator[RaggedBatch]]:
@@ -70,27 +72,67 @@ class Tagger:
         batches = make_batches(pieces, windows, self.tokenizer.cls_id, self.tokenizer.sep_id, self.budget_tokens)
         return pieces, windows, batches
 
-    def _tag_group(self, texts: Sequence[str]) -> pa.Table:
-        pieces, windows, batches = self.encode(texts)
-        tokens = np.zeros((len(pieces.ids), NUM_TOKEN_OUTPUTS), dtype=np.float32)
-        sums = np.zeros((len(texts), NUM_SENTIMENTS), dtype=np.float64)
-        for scores in self.engine.infer(self._count(batches)):
-            token, piece = owned(scores.batch, windows)
-            tokens[piece] = scores.tokens[token]
-            run = scores.batch.windows
-            weight = (windows.own_last - windows.own_first)[run][:, None]
-            np.add.at(sums, windows.doc[run], weight * softmax(check(scores.sentiment)))
-        sums[np.diff(pieces.offsets) == 0, 1] = 1.0
-        sentiment = (sums / sums.sum(axis=1, keepdims=True)).astype(np.float32)
-        self.work.texts += len(texts)
-        self.work.tokens += len(pieces.ids)
-        return decode(texts, pieces, tokens, sentiment, self.lang)
+    def _tables(self, texts: Sequence[str]) -> Iterator[pa.Table]:
+        """The table of each group; the batches of all groups go to the engine in one stream, so that it never waits."""
+        begun: deque[_Group] = deque()
+        for scores in self.engine.infer(self._stream(texts, begun)):
+            while begun[0].left == 0:
+                yield self._finish(begun.popleft())
+            group = next(group for group in begun if id(scores.batch) in group.waiting)
+            group.take(scores)
+        while begun:
+            yield self._finish(begun.popleft())
 
-    def _count(self, batches: Iterable[RaggedBatch]) -> Iterator[RaggedBatch]:
-        for batch in batches:
-            self.work.sequence_tokens += len(batch.ids)
-            self.work.computed_tokens += batch.longest * len(batch.windows)
-            yield batch
+    def _stream(self, texts: Sequence[str], begun: deque[_Group]) -> Iterator[RaggedBatch]:
+        """The batches of all groups; the next group is tokenized in a thread while the engine computes this one."""
+        groups = _groups(texts)
+        with ThreadPoolExecutor(1, "textmill-tokenizer") as pool:
+            prepared = pool.submit(self._prepare, next(groups, None))
+            while (group := prepared.result()) is not None:
+                prepared = pool.submit(self._prepare, next(groups, None))
+                begun.append(group)
+                for batch in group.batches:
+                    self.work.sequence_tokens += len(batch.ids)
+                    self.work.computed_tokens += batch.longest * len(batch.windows)
+                    yield batch
+
+    def _prepare(self, texts: Sequence[str] | None) -> _Group | None:
+        if texts is None:
+            return None
+        pieces, windows, batches = self.encode(texts)
+        return _Group(texts, pieces, windows, list(batches))
+
+    def _finish(self, group: _Group) -> pa.Table:
+        sums = group.sentiment
+        sums[np.diff(group.pieces.offsets) == 0, 1] = 1.0
+        sentiment = (sums / sums.sum(axis=1, keepdims=True)).astype(np.float32)
+        self.work.texts += len(group.texts)
+        self.work.tokens += len(group.pieces.ids)
+        return decode(group.texts, group.pieces, group.tokens, sentiment, self.lang)
+
+
+class _Group:
+    """Texts that are sorted and batched together, and what is known of them so far."""
+
+    def __init__(self, texts: Sequence[str], pieces: Pieces, windows: Windows, batches: list[RaggedBatch]) -> None:
+        self.texts, self.pieces, self.windows, self.batches = texts, pieces, windows, batches
+        self.waiting = {id(batch) for batch in batches}
+        self.tokens = np.zeros((len(pieces.ids), NUM_TOKEN_OUTPUTS), dtype=np.float32)
+        self.sentiment = np.zeros((len(texts), NUM_SENTIMENTS), dtype=np.float64)
+
+    @property
+    def left(self) -> int:
+        """Batches that have no scores yet."""
+        return len(self.waiting)
+
+    def take(self, scores: Scores) -> None:
+        """Lay the scores of one batch on its pieces; sentiment is the mean of the windows, weighted by their pieces."""
+        token, piece = owned(scores.batch, self.windows)
+        self.tokens[piece] = scores.tokens[token]
+        run = scores.batch.windows
+        weight = (self.windows.own_last - self.windows.own_first)[run][:, None]
+        np.add.at(self.sentiment, self.windows.doc[run], weight * softmax(check(scores.sentiment)))
+        self.waiting.remove(id(scores.batch))
 
 
 def _groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:

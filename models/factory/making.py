@@ -1,0 +1,208 @@
+"""What each step of the factory does to a model; every function is one step and returns what it reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from models.bench import engine_ratio
+from models.errors import FactoryError, GateFailedError
+from models.factory import card, examples, losses, pretrained, prune, quantize
+from models.factory.distill import Learner, distil_loss
+from models.factory.evaluate import evaluate
+from models.factory.latency import measure_costs
+from models.factory.lstm import LstmTagger
+from models.factory.mixture import load_mixture
+from models.factory.recipe import Distil, Prune, Student
+from models.factory.train import fit
+from models.factory.workshop import Workshop
+from models.runtime.encoder import Encoder, TokenModel
+from models.runtime.engines import default_threads
+from models.runtime.package import write_package
+from models.runtime.quantized import quantize_linears
+from models.runtime.weights import to_weights
+
+# Batches whose gradients say how important heads and neurons are, and posts on which a comparison's speed is measured.
+SALIENCY_BATCHES = 24
+SPEED_POSTS = 400
+
+
+def kinds(student: Student) -> list[str]:
+    """The steps that make a student, export left out."""
+    if student.start == "lstm":
+        return ["distil"]
+    return ["distil", *(["prune"] if student.prune else []), "quantize"]
+
+
+def float_step(name: str, student: Student) -> str:
+    """The step that leaves the student that is to be quantized."""
+    return f"{name}.prune" if student.prune else f"{name}.distil"
+
+
+def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
+    """Fine-tune the teacher on the gold labels of all corpora; its word, position and relative embeddings stay."""
+    settings = shop.recipe.teacher
+    data, repeats = load_mixture(settings.epochs, shop.data_dir, shop.tokenizer, shop.recipe.negative_factor)
+    torch.manual_seed(shop.recipe.seed)
+    teacher = pretrained.mpnet(shop.cache) if settings.encoder == "mpnet" else pretrained.minilm(shop.cache)
+    teacher.dropout = settings.dropout
+    for part in (teacher.words, teacher.places, teacher.relative):
+        if part is not None:
+            part.requires_grad_(False)
+    runs = examples.draw(data, repeats, settings.budget_tokens, shop.recipe.seed)
+    checkpoint = shop.folder("teacher") / f"checkpoint-{key}.pt"
+    fit(teacher, data, runs, losses.supervised, settings.schedule(), checkpoint, shop.recipe.seed, _prefixed(shop, "teacher"))
+    shop.save("teacher", teacher)
+    figures = evaluate(shop.tagger(teacher, 128), shop.data_dir)
+    checkpoint.unlink(missing_ok=True)
+    return {"figures": figures, "parameters": _parameters(teacher)}
+
+
+def _parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _prefixed(shop: Workshop, step: str) -> Callable[[str], None]:
+    return lambda line: shop.say(f"{step}: {line}")
+
+
+def _train(
+    shop: Workshop, student: TokenModel, settings: Distil, share: float, step: str, mark: str, seed: int,
+    each_step: Callable[[int, int], None] | None = None,
+) -> None:  # fmt: skip
+    """One run of a student on the teacher's answers, in place; `mark` names its checkpoint in the step's folder."""
+    pool, answers = shop.pool, shop.answers
+    repeats = pool.repeats(settings.epochs, shop.recipe.negative_factor) * settings.share * share
+    runs = examples.draw(pool.examples, repeats, settings.budget_tokens, seed)
+    torch.manual_seed(seed)
+    student.dropout = settings.dropout
+    learner = Learner(student, answers.hidden.shape[1])
+    path = shop.folder(step) / f"checkpoint-{mark}.pt"
+    loss = distil_loss(answers, settings)
+    fit(learner, pool.examples, runs, loss, settings.schedule(), path, seed, _prefixed(shop, step), each_step)
+    path.unlink(missing_ok=True)
+
+
+def _start(shop: Workshop, student: Student) -> Encoder:
+    """The whole model that the student's layers are copied from."""
+    if student.start == "minilm":
+        return pretrained.minilm(shop.cache)
+    return shop.restore("teacher" if student.start == "teacher" else f"{student.start}.distil")
+
+
+def distil(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+    """The student at full width learns from the teacher."""
+    student = shop.recipe.students[name]
+    torch.manual_seed(shop.recipe.seed + 1)
+    model: TokenModel
+    if student.start == "lstm":
+        model = LstmTagger(pretrained.minilm(shop.cache).words.weight.detach())
+    else:
+        whole = _start(shop, student)
+        model = prune.keep_layers(whole, student.layers or tuple(range(len(whole.config.layers))))
+    _train(shop, model, student.distil, 1.0, f"{name}.distil", key, shop.recipe.seed + 1)
+    tagger = shop.tagger(model, student.window)
+    record = {"figures": evaluate(tagger, shop.data_dir), "parameters": _parameters(model)}
+    if isinstance(model, Encoder):
+        shop.save(f"{name}.distil", model)
+    else:
+        record["engine_ratio"] = engine_ratio(tagger, card.posts(shop)[:SPEED_POSTS], default_threads(), rounds=3)[0]
+    return record
+
+
+def prune_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+    """Remove (or zero) parts in rounds until the aim is reached; recover after each round."""
+    student = shop.recipe.students[name]
+    settings = student.prune
+    if settings is None:
+        raise FactoryError(f"students.{name} has no [prune]")
+    step = f"{name}.prune"
+    reference = pretrained.minilm(shop.cache)
+    costs = None
+    if settings.speed is not None:
+        costs = measure_costs(reference.config)
+        shop.say(f"{step}: costs on this CPU {costs}")
+    encoder = shop.restore(f"{name}.distil")
+    first = encoder.config.layers
+    for number in range(1, settings.rounds + 1):
+        # A round that was finished before a kill is taken from disk.
+        kept = f"{step}/round-{key}-{number}"
+        if (shop.work / kept / "encoder.safetensors").exists():
+            encoder = shop.restore(kept)
+            continue
+        part = number / settings.rounds
+        seed = shop.recipe.seed + 10 + number
+        each_step = None
+        if settings.l1 is not None:
+            prune.zero_smallest(encoder, settings.l1 * part)
+            each_step = prune.hold_zeros(encoder)
+        else:
+            aim = prune.Aim(settings, costs, first, part)
+            encoder = _shrink(shop, encoder, settings, aim, seed)
+        shapes = " ".join(f"{s.heads}x{s.ffn}" for s in encoder.config.layers)
+        shop.say(f"{step}: round {number}/{settings.rounds}: {shapes} (heads x feed-forward)")
+        # The last round, which is shipped, recovers for half of the whole; the others share the rest.
+        share = 1.0 if settings.rounds == 1 else 0.5 if part == 1.0 else 0.5 / (settings.rounds - 1)
+        _train(shop, encoder, settings, share, step, f"{key}-{number}", seed, each_step)
+        if each_step is not None:
+            each_step(0, 0)
+        shop.save(kept, encoder)
+    shop.save(step, encoder)
+    figures = evaluate(shop.tagger(encoder, student.window), shop.data_dir)
+    whole = reference if student.start != "teacher" else _start(shop, student)
+    layers = student.layers or tuple(range(len(whole.config.layers)))
+    return {"figures": figures, "parameters": _parameters(encoder), "sparsity": prune.sparsity_report(whole, encoder, layers)}
+
+
+def _shrink(shop: Workshop, encoder: Encoder, settings: Prune, aim: prune.Aim, seed: int) -> Encoder:
+    repeats = np.minimum(shop.pool.repeats(settings.epochs, 1.0), 1.0)
+    runs = examples.draw(shop.pool.examples, repeats, 2048, seed)[:SALIENCY_BATCHES]
+    # The projection to the teacher's states is fresh here and would only add noise.
+    loss = distil_loss(shop.answers, settings.model_copy(update={"hidden": 0.0}))
+    learner = Learner(encoder, shop.answers.hidden.shape[1])
+    scores = prune.importance(learner, encoder, shop.pool.examples, runs, loss)
+    return prune.shrink(encoder, aim.choose(scores))
+
+
+def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+    """Static int8; with `qat`, trained on with the rounding in place."""
+    student = shop.recipe.students[name]
+    settings = student.quantize
+    encoder = shop.restore(float_step(name, student))
+    rng = np.random.default_rng(shop.recipe.seed)
+    docs = rng.choice(len(shop.pool.examples), min(settings.texts, len(shop.pool.examples)), replace=False)
+    quantize_linears(encoder, quantize.calibrate(encoder, shop.pool.examples, docs))
+    tagger = shop.tagger(encoder, student.window, quantized=True)
+    figures = evaluate(tagger, shop.data_dir)
+    record: dict[str, Any] = {"post_training_figures": figures}
+    if settings.qat is not None:
+        shop.say(f"{name}.quantize: without training {figures}")
+        _train(shop, encoder, settings.qat, 1.0, f"{name}.quantize", key, shop.recipe.seed + 30)
+        tagger = shop.tagger(encoder, student.window, quantized=True)
+        figures = evaluate(tagger, shop.data_dir)
+    if not student.ship:
+        record["engine_ratio"] = engine_ratio(tagger, card.posts(shop)[:SPEED_POSTS], default_threads(), rounds=3)[0]
+    folder = shop.folder(f"{name}.quantize") / "model"
+    package = write_package(
+        folder, name, shop.recipe.lang, student.window, encoder.config, to_weights(encoder), shop.tokenizer_json
+    )
+    megabytes = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
+    if student.ship and megabytes > student.max_mb:
+        raise GateFailedError(f"step '{name}.quantize': {megabytes:.1f} MB > {student.max_mb} MB")
+    errors = quantize.error_report(encoder, shop.pool.examples, docs[:64].tolist())
+    return record | {"figures": figures, "errors": errors, "digest": package.digest}
+
+
+def export(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+    """Copy the model into the zoo and write its card, metrics and pictures."""
+    student = shop.recipe.students[name]
+    return card.export(shop, name, ["teacher", *(f"{name}.{kind}" for kind in kinds(student))])
+
+
+STEPS: dict[str, Callable[[Workshop, str, str], dict[str, Any]]] = {
+    "distil": distil, "prune": prune_student, "quantize": quantize_student, "export": export,
+}  # fmt: skip

@@ -1,0 +1,181 @@
+"""The factory from teacher to card, on corpora of our own and encoders small enough for a test."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import models
+from models.errors import DataMissingError, FactoryError, GateFailedError, RecipeError
+from models.factory import labelling, pretrained, prune
+from models.factory.corpora import read, to_bio
+from models.factory.evaluate import evaluate, project
+from models.factory.examples import draw
+from models.factory.losses import supervised
+from models.factory.mixture import load_mixture
+from models.factory.recipe import load_recipe
+from models.factory.steps import names, run
+from models.factory.train import Schedule, fit
+from models.factory.workshop import Workshop
+from models.runtime.encoder import Encoder
+from models.runtime.package import ZOO
+from models.runtime.shapes import EncoderConfig, LayerShape
+from models.runtime.tokenizer import PieceTokenizer
+from tests.small_data import write_corpora
+
+SMALL = EncoderConfig(vocab=30522, hidden=32, layers=(LayerShape(2, 128),) * 2, head_dim=16)
+TOKENIZER = (ZOO / "en" / "tokenizer.json").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return write_corpora(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, data_dir):
+    """A finished run of tests/small.toml; the encoders that packages bring are replaced by small random ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        teacher = replace(SMALL, hidden=48, layers=(LayerShape(3, 128),) * 3, relative_buckets=32)
+        patch.setattr(pretrained, "mpnet", lambda cache: Encoder(teacher))
+        patch.setattr(pretrained, "minilm", lambda cache: Encoder(SMALL))
+        patch.setattr(pretrained, "tokenizer_json", lambda cache: TOKENIZER)
+        root = tmp_path_factory.mktemp("factory")
+        recipe = load_recipe(Path(__file__).parent / "small.toml")
+        shop = Workshop(recipe, data_dir, root / "work", root / "cache", root / "zoo", say=[].append)
+        run(shop)
+        yield shop
+
+
+@pytest.mark.timeout(400)
+def test_the_whole_path(shop, data_dir):
+    assert all(shop.done(step) for step in names(shop.recipe))
+    metrics = json.loads((shop.zoo / "small" / "metrics.json").read_text())
+    assert set(metrics["stages"]) == {"teacher", "small.distil", "small.prune", "small.quantize"}
+    assert metrics["layers"] == [[1, 64], [1, 64]]
+    whole = metrics["sparsity"][-1]
+    assert whole["sparsity"] == pytest.approx(1 - whole["after"] / whole["before"])
+    # What the card says is what the shipped folder gives.
+    assert evaluate(models.load(shop.zoo / "small"), data_dir) == metrics["figures"]
+    card = (shop.zoo / "small" / "card.md").read_text()
+    assert all(f"| {name} |" in card for name in ("lstm", "shape", "zeros"))
+    assert (shop.zoo / "small" / "front.png").stat().st_size > 1000
+
+
+def test_l1_is_reported_honestly(shop):
+    report = shop.done("zeros.prune")["sparsity"]
+    assert report[-2]["part"] == "all layers"
+    assert 0.4 < report[-2]["sparsity"] < 0.5  # half of the matrices; biases and norms stay
+    assert shop.restore("zeros.prune").config.layers == SMALL.layers
+
+
+def test_done_steps_are_skipped_and_gates_still_hold(shop):
+    said = []
+    again = Workshop(shop.recipe, shop.data_dir, shop.work, shop.cache, shop.zoo, said.append)
+    run(again)
+    assert [line for line in said if not line.endswith("done before")] == []
+    student = shop.recipe.students["small"].model_copy(update={"gate": {"conll2003_f1": 100.1}})
+    strict = shop.recipe.model_copy(update={"students": {**shop.recipe.students, "small": student}})
+    for _ in range(2):
+        with pytest.raises(GateFailedError, match=r"small.quantize.*conll2003_f1.*100.1"):
+            run(Workshop(strict, shop.data_dir, shop.work, shop.cache, shop.zoo, said.append))
+    with pytest.raises(FactoryError, match="the steps are teacher, label"):
+        run(again, only="absent")
+
+
+def test_phrases_are_parts_of_their_sentences(shop):
+    pool = shop.pool
+    assert pool.names[-1] == "sst2-phrases"
+    assert (pool.corpus == len(pool.names) - 1).sum() == 30
+    with pytest.raises(RecipeError, match="not among the labelled texts"):
+        pool.repeats({"absent": 1.0}, 1.0)
+
+
+def test_labels_go_on_after_a_kill(shop, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killer(line: str) -> None:
+        if "batch 2/" in line:
+            raise Killed
+
+    monkeypatch.setattr(labelling, "SAVE_EVERY", 1)
+    teacher = shop.restore("teacher")
+    with pytest.raises(Killed):
+        labelling.answer(teacher, shop.pool, tmp_path, "k", killer)
+    said = []
+    resumed = labelling.answer(teacher, shop.pool, tmp_path, "k", said.append)
+    assert said[0].startswith("labelled batch 3/")
+    np.testing.assert_array_equal(resumed.tokens, shop.answers.tokens)
+    np.testing.assert_array_equal(resumed.sentiment, shop.answers.sentiment)
+
+
+def test_training_goes_on_after_a_kill_as_if_there_was_none(data_dir, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def killer(step: int, steps: int) -> None:
+        if step == 5:
+            raise Killed
+
+    data, repeats = load_mixture({"conll2003": 1.0, "sst2": 1.0}, data_dir, PieceTokenizer(TOKENIZER), 1.0)
+    runs = draw(data, repeats, 256, seed=1)
+    schedule = Schedule(1e-3, checkpoint_s=0.0)
+
+    def train(path: Path, each_step=None) -> Encoder:
+        torch.manual_seed(0)
+        model = Encoder(replace(SMALL, vocab=30522))
+        model.dropout = 0.1
+        fit(model, data, runs, supervised, schedule, path, 1, lambda line: None, each_step)
+        return model
+
+    whole = train(tmp_path / "a.pt")
+    with pytest.raises(Killed):
+        train(tmp_path / "b.pt", killer)
+    resumed = train(tmp_path / "b.pt")
+    assert len(runs) > 8
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_shrinking_removes_what_is_useless():
+    torch.manual_seed(0)
+    encoder = Encoder(SMALL).eval()
+    with torch.no_grad():
+        encoder.layers[0].out.weight[:, 16:] = 0.0
+        encoder.layers[0].down.weight[:, ::2] = 0.0
+    everything = prune.Keep(np.arange(2), np.arange(128))
+    small = prune.shrink(encoder, [prune.Keep(np.array([0]), np.arange(1, 128, 2)), everything]).eval()
+    ids = torch.randint(0, 1000, (3, 9))
+    for a, b in zip(encoder(ids, ids * 0), small(ids, ids * 0), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_bio_and_projection(data_dir):
+    assert to_bio(["I-PER", "I-PER", "B-PER", "O", "I-LOC"]) == ("B-PER", "I-PER", "B-PER", "O", "B-LOC")
+    record = read("conll2003", data_dir)[0]
+    spans = [{"start": a, "end": b, "label": "LOC"} for a, b in record.words[:1]]
+    assert project(record, spans, True)[0] == "B-LOC"
+    spans[0]["end"] -= 1
+    assert project(record, spans, True)[0] == "B-CUT"
+    with pytest.raises(DataMissingError, match="--data-dir"):
+        read("conll2003", data_dir / "absent")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('start = "minilm"', 'start = "nobody"'), "students.small.start: 'nobody' is neither"),
+        (("l1 = 0.5", "l1 = 0.5\nspeed = 2.0"), "exactly one of speed, shape and l1"),
+        (("seed = 3", "sed = 3"), "sed: Extra inputs"),
+        (("seed = 3", "seed = "), "not TOML"),
+    ],
+)
+def test_wrong_recipes_are_refused(tmp_path, change, message):
+    text = (Path(__file__).parent / "small.toml").read_text().replace(*change, 1)
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(tmp_path / "r.toml")
