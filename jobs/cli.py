@@ -27,6 +27,9 @@ app.command("compress")(compress.compress)
 app.add_typer(bench.app, name="bench")
 
 
+STOPPED = 130
+
+
 def main(argv: list[str] | None = None) -> Any:
     """Run the command. Exit codes: 0 done, 1 a gate failed, 2 wrong use, 3 try again, 4 do not try again."""
     try:
@@ -39,7 +42,10 @@ def main(argv: list[str] | None = None) -> Any:
         code, message = 2, str(error)
     except ModuleNotFoundError as error:
         code, message = 2, f"{error}; this verb needs an extra: pip install 'textmill[factory]'"
-    except KeyboardInterrupt:
-        code, message = 130, "stopped"
+    except SystemExit as done:
+        # Typer turns Ctrl-C into this code, without a word.
+        if done.code != STOPPED:
+            raise
+        code, message = STOPPED, "stopped; what is whole stays, nothing half-written bears a final name"
     print(f"textmill: {message}", file=sys.stderr)
     raise SystemExit(code)

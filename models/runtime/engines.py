@@ -51,7 +51,7 @@ class OpenVinoEngine:
         try:
             import openvino as ov
         except ImportError as error:
-            raise EngineMissingError("engine 'openvino' is not installed: pip install openvino") from error
+            raise EngineMissingError(f"engine 'openvino' cannot be loaded ({error}): pip install openvino") from error
         from models.runtime.openvino_graph import build
 
         settings: dict[str, object] = {

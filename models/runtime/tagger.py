@@ -168,7 +168,7 @@ def make_engine(package: ModelPackage, engine: EngineName, threads: int) -> Engi
     try:
         from models.runtime.weights import to_encoder
     except ImportError as error:
-        raise EngineMissingError("engine 'torch' is not installed: pip install 'textmill[torch]'") from error
+        raise EngineMissingError(f"engine 'torch' cannot be loaded ({error}): pip install 'textmill[torch]'") from error
     device = "cuda" if _has_cuda() else "cpu"
     return TorchEngine(to_encoder(package.config, package.weights()), threads, device)
 

@@ -35,7 +35,8 @@ class PartWriter:
             for path in mine:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         elif any(path.exists() for path in mine):
-            raise OutputError(f"{output} holds the output of a run; name another folder, or give --overwrite")
+            kind = "the output of a run" if (output / SUMMARY).exists() else "an unfinished run"
+            raise OutputError(f"{output} holds {kind}; name another folder, or give --overwrite to begin anew")
         (output / TAGS).mkdir(parents=True)
         (output / STAGING).mkdir()
         self._waiting: list[pa.Table] = []

@@ -1,0 +1,82 @@
+"""The command line: what people see, and what other tools read."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXTMILL = [sys.executable, "-c", "from jobs.cli import main; main()"]
+
+
+def textmill(*args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*TEXTMILL, *map(str, args)], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    return done
+
+
+def test_help_of_every_verb():
+    text = textmill("--help").stdout
+    for verb in ("tag", "show", "try", "models", "evaluate", "compress", "bench"):
+        assert verb in text
+        assert "Usage" in textmill(verb, "--help").stdout
+
+
+def test_tag_then_show_then_duckdb(tmp_path):
+    out = tmp_path / "out"
+    done = textmill("tag", "examples/documents.jsonl", out, "--id-column", "id", "--keep", "source", "--model", "en-fast")
+    summary = json.loads(done.stdout)
+    assert summary["rows_in"] == summary["rows_out"] + summary["dead_letters"] == 334
+    assert json.loads((out / "summary.json").read_text()) == summary
+    shown = textmill("show", out).stdout
+    assert "out/tags" in shown.replace("\n", "")
+    query = f"select count(*), count(distinct id), sum(len(entities)) from '{out}/tags/*.parquet'"
+    rows, ids, entities = duckdb.sql(query).fetchall()[0]
+    assert rows == ids == 330
+    assert entities > 300
+    assert "--overwrite" in textmill("tag", "examples/documents.jsonl", out, code=2).stderr
+
+
+def test_try_and_models():
+    assert "Paris" in textmill("try", "Angela Merkel visited Paris.", "--model", "en-fast").stdout
+    assert "en-fast" in textmill("models").stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("tag", "absent.jsonl", "out-x"), "absent.jsonl"),
+        (("tag", "examples", "examples/out"), "inside the input"),
+        (("tag", "examples/documents.jsonl", "out-x", "--model", "nobody"), "nobody"),
+        (("tag", "examples/documents.jsonl", "out-x", "--keep", "words"), "--keep words"),
+        (("evaluate", "en-fast", "--data-dir", "absent"), "--data-dir"),
+        (("compress", "absent.toml", "--data-dir", "x"), "no such recipe"),
+    ],
+)
+def test_errors_say_what_to_do(args, message):
+    error = textmill(*args, code=2).stderr
+    assert message in error
+    assert "Traceback" not in error
+    assert not (ROOT / "out-x").exists()
+
+
+def test_an_interrupted_run_leaves_no_half_part(tmp_path):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out"
+    line = json.dumps({"text": "Ms Keller flew from Oslo to Lyon. " * 8}) + "\n"
+    source.write_text(line * 60_000)
+    command = [*TEXTMILL, "tag", str(source), str(out), "--model", "en-fast", "--threads", "1"]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert run.stderr is not None
+    assert json.loads(run.stderr.readline())["event"] == "progress"
+    os.kill(run.pid, signal.SIGINT)
+    _, error = run.communicate(timeout=60)
+    assert run.returncode == 130, error
+    assert "stopped" in error
+    assert "Traceback" not in error
+    assert not list((out / "tags").glob("*"))
+    assert "unfinished" in textmill("tag", source, out, code=2).stderr

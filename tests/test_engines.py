@@ -1,0 +1,104 @@
+"""Both engines compute the same function, and a text's result does not depend on its neighbours."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import models
+from models.errors import EngineMissingError
+from models.runtime import tagger as tagger_module
+from models.runtime.batches import make_windows
+from tests.test_tagger import check_offsets
+
+TEXTS = []
+for line in (Path(__file__).parent.parent / "examples" / "documents.jsonl").read_text().splitlines():
+    try:
+        TEXTS.append(str(json.loads(line)["text"]))
+    except (ValueError, KeyError, TypeError):
+        continue
+LONG = " ".join(TEXTS[:60])
+
+
+def same(one, two, tolerance=1e-3):
+    """Labels and extents equal, scores within the tolerance."""
+    for a, b in zip(one, two, strict=True):
+        assert [{**e, "score": 0} for e in a["entities"]] == [{**e, "score": 0} for e in b["entities"]]
+        assert [e["score"] for e in a["entities"]] == pytest.approx([e["score"] for e in b["entities"]], abs=tolerance)
+        assert a["words"] == b["words"]
+        assert a["sentiment"] == b["sentiment"]
+        assert a["sentiment_scores"] == pytest.approx(b["sentiment_scores"], abs=tolerance)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(TEXTS) | st.text(max_size=80), min_size=2, max_size=40), st.randoms())
+def test_neighbours_do_not_matter(tagger, texts, rng):
+    alone = tagger.tag(texts[:1]).to_pylist()
+    among = list(texts)
+    place = rng.randrange(len(among))
+    among[0], among[place] = among[place], among[0]
+    same(alone, [tagger.tag(among).to_pylist()[place]])
+
+
+def test_long_neighbours_do_not_matter(tagger):
+    whole = tagger.tag([*TEXTS, LONG]).to_pylist()
+    for i in random.Random(0).sample(range(len(TEXTS)), 25):
+        same(tagger.tag([TEXTS[i]]).to_pylist(), [whole[i]])
+
+
+def test_groups_do_not_matter(tagger, monkeypatch):
+    whole = tagger.tag(TEXTS).to_pylist()
+    monkeypatch.setattr(tagger_module, "GROUP_CHARACTERS", 1000)
+    cut = tagger.tag(["", *TEXTS, "", ""])
+    assert cut.num_rows == len(TEXTS) + 3
+    same(cut.to_pylist()[1:-2], whole)
+
+
+def test_engines_agree():
+    texts = TEXTS[:120]
+    one = models.load("en-fast", engine="openvino", threads=1).tag(texts).to_pylist()
+    two = models.load("en-fast", engine="torch", threads=1).tag(texts).to_pylist()
+    spans = [({(e["start"], e["end"], e["label"]) for e in a["entities"]},
+              {(e["start"], e["end"], e["label"]) for e in b["entities"]}) for a, b in zip(one, two, strict=True)]  # fmt: skip
+    both, either = sum(len(a & b) for a, b in spans), sum(len(a | b) for a, b in spans)
+    assert both / either > 0.97
+    assert np.mean([a["sentiment"] == b["sentiment"] for a, b in zip(one, two, strict=True)]) > 0.97
+    words = [x == y for a, b in zip(one, two, strict=True) for x, y in zip(a["words"], b["words"], strict=False)]
+    assert np.mean(words) > 0.99
+
+
+def test_unknown_engine():
+    with pytest.raises(EngineMissingError, match="auto, openvino and torch"):
+        models.load("en-fast", engine="onnx")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(alphabet="ab .!\u3002", max_size=300), max_size=4), st.integers(8, 40))
+def test_every_piece_has_one_owner(tagger, texts, limit):
+    pieces = tagger.tokenizer.encode(texts)
+    windows = make_windows(pieces, np.isin(pieces.ids, np.flatnonzero(tagger._breaks)), limit)
+    owners = np.zeros(len(pieces.ids), dtype=int)
+    for first, last, own_first, own_last in zip(windows.first, windows.last, windows.own_first, windows.own_last, strict=True):
+        assert first <= own_first < own_last <= last <= first + limit
+        owners[own_first:own_last] += 1
+    assert (owners == 1).all()
+
+
+def test_entities_over_the_seams(tagger):
+    sentence = "On Monday Angela Merkel met the staff of Siemens in Paris. "
+    row = tagger.tag([sentence * 40]).to_pylist()[0]
+    found = [e["text"] for e in row["entities"]]
+    assert found.count("Angela Merkel") >= 38
+    assert found.count("Paris") >= 38
+
+
+def test_a_line_of_ten_megabytes(tagger):
+    text = "Ms Keller flew from Oslo to Lyon. " * 15_000 + "x" * 9_500_000
+    table = tagger.tag([text])
+    check_offsets([text], table)
+    assert table.num_rows == 1
+    assert len(table["entities"].to_pylist()[0]) > 30_000
