@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -34,34 +35,51 @@ def _string_column(codes: npt.NDArray[np.integer], names: Sequence[str]) -> pa.A
     return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(names, pa.string())).dictionary_decode()
 
 
-def _lists(values: pa.Array, doc_of: Int64, docs: int) -> pa.Array:
-    """One list a document, from values in order of their documents."""
+def _lists(values: Sequence[pa.Array], struct: pa.StructType, doc_of: Int64, docs: int) -> pa.Array:
+    """One list of structs a document, from the structs' columns in order of their documents."""
     counts = np.bincount(doc_of, minlength=docs) if docs else np.zeros(0, dtype=np.int64)
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
-    kind = pa.list_(pa.field("item", values.type, nullable=False))
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, type=kind)
+    kind = pa.list_(pa.field("item", struct, nullable=False))
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.StructArray.from_arrays(values, fields=list(struct)), type=kind
+    )
 
 
-def _extents(first: Bool, starts: Int32, ends: Int32) -> tuple[Int32, Int32]:
-    """Start and end of every run of units; a run begins where `first` is True and holds all units up to the next."""
-    at = np.flatnonzero(first)
-    last = np.append(at[1:], len(first))[: len(at)] - 1
-    return starts[at], ends[last]
+def entity_spans(p: Float32, new_doc: Bool) -> tuple[Int64, Int64, Int64, Float32]:
+    """First and last unit, type and score of every entity, from the tags' probabilities [U, ENTITY_TAGS] of each unit.
 
-
-def entity_spans(tags: Int64, new_doc: Bool) -> tuple[Int64, Int64]:
-    """First and last unit of every entity, from one tag a unit (indices into ENTITY_TAGS).
-
-    An entity begins at a B-, and at an I- that continues nothing of its own type (the CoNLL convention).
+    Where an entity is and what it is are decided apart: a unit is outside, begins or goes on (the sum over the types), and
+    the entity has the type with the highest mean over its units, which is its score. So "B-PER I-ORG" is one entity.
     """
-    kind = (tags + 1) // 2  # 0 for O, 1 + index of the type otherwise
-    before = np.concatenate(([0], kind[:-1])) if len(kind) else kind
-    begins = (kind > 0) & ((tags % 2 == 1) | (kind != before) | new_doc)
-    inside_before = (kind > 0) & ~begins
-    first = np.flatnonzero(begins)
-    goes_on = np.append(inside_before[1:], False) if len(kind) else inside_before
-    last = np.flatnonzero((kind > 0) & ~goes_on)
-    return first, last
+    begin, inside = p[:, 1::2], p[:, 2::2]
+    place = np.stack([p[:, 0], begin.sum(axis=1), inside.sum(axis=1)], axis=1).argmax(axis=1)
+    entity = place > 0
+    first_here = entity & ((place == 1) | new_doc | ~np.append(False, entity[:-1]))
+    goes_on = np.append((entity & ~first_here)[1:], False)[: len(entity)]
+    first, last = np.flatnonzero(first_here), np.flatnonzero(entity & ~goes_on)
+    sums = np.concatenate([np.zeros((1, begin.shape[1])), np.cumsum(begin + inside, axis=0, dtype=np.float64)])
+    means = (sums[last + 1] - sums[first]) / (last + 1 - first)[:, None]
+    return first, last, means.argmax(axis=1), means.max(axis=1, initial=0.0).astype(np.float32)
+
+
+def word_probabilities(p: Float32, begins: Bool) -> Float32:
+    """Tag probabilities [W, ENTITY_TAGS] of words from those of their units [U, ENTITY_TAGS]; `begins` starts a word.
+
+    Outside and the types are the mean over the word's units; whether an entity begins is said by the first unit. So no
+    entity cuts a word.
+    """
+    at = np.flatnonzero(begins)
+    if len(at) == len(p):
+        return p
+    begin, inside = p[:, 1::2], p[:, 2::2]
+    count = np.diff(np.append(at, len(p)))[:, None]
+    mass = np.add.reduceat(begin + inside, at, axis=0) / count
+    first_begin, first_inside = begin[at].sum(axis=1), inside[at].sum(axis=1)
+    share = (first_begin / np.maximum(first_begin + first_inside, 1e-9))[:, None]
+    out = np.empty((len(at), p.shape[1]), dtype=np.float32)
+    out[:, 0] = np.add.reduceat(p[:, 0], at) / count[:, 0]
+    out[:, 1::2], out[:, 2::2] = mass * share, mass * (1 - share)
+    return out
 
 
 def decode(texts: Sequence[str], pieces: Pieces, tokens: Float32, sentiment: Float32, lang: str) -> pa.Table:
@@ -69,48 +87,47 @@ def decode(texts: Sequence[str], pieces: Pieces, tokens: Float32, sentiment: Flo
     docs = len(pieces)
     unit = np.flatnonzero(pieces.units)
     doc_of = np.repeat(np.arange(docs), np.diff(pieces.offsets))[unit]
-    new_doc = np.ones(len(unit), dtype=bool)
-    new_doc[1:] = doc_of[1:] != doc_of[:-1]
     starts = pieces.starts[unit]
     ends = pieces.ends[np.append(unit[1:], len(pieces.ids)) - 1] if len(unit) else starts
     scores = check(tokens[unit])
 
+    joins = scores[:, JOIN_SLICE]
+    begins = joins[:, 0] >= joins[:, 1]
+    # White space, and the end of a text, always part words.
+    begins[:1] = True
+    begins[1:] |= (doc_of[1:] != doc_of[:-1]) | (starts[1:] > ends[:-1])
+    at = np.flatnonzero(begins)
+    words = _Words(starts[at], ends[np.append(at[1:], len(unit))[: len(at)] - 1], doc_of[at])
+    pos = _string_column(scores[at][:, UPOS_SLICE].argmax(axis=1), UPOS)
+
     columns = [
         pa.array([lang], pa.string()).take(pa.array(np.zeros(docs, dtype=np.int64))),
-        _entities(texts, scores[:, ENTITY_SLICE], starts, ends, doc_of, new_doc, docs),
+        _entities(texts, word_probabilities(softmax(scores[:, ENTITY_SLICE]), begins), words),
         _string_column(sentiment.argmax(axis=1), SENTIMENTS),
         pa.StructArray.from_arrays(
             [pa.array(np.ascontiguousarray(sentiment[:, i])) for i in range(len(SENTIMENTS))],
             fields=list(SENTIMENT_SCORES),
         ),
-        _words(scores, starts, ends, doc_of, new_doc, docs),
+        _lists([pa.array(words.starts), pa.array(words.ends), pos], WORD, words.doc, docs),
     ]
     return pa.Table.from_arrays(columns, schema=TAGS)
 
 
-def _entities(
-    texts: Sequence[str], logits: Float32, starts: Int32, ends: Int32, doc_of: Int64, new_doc: Bool, docs: int
-) -> pa.Array:
-    tags = logits.argmax(axis=1)
-    first, last = entity_spans(tags, new_doc)
-    certainty = np.concatenate(([0.0], np.cumsum(softmax(logits).max(axis=1), dtype=np.float64)))
-    score = (certainty[last + 1] - certainty[first]) / (last + 1 - first)
-    start, end, doc = starts[first], ends[last], doc_of[first]
+@dataclass(frozen=True, slots=True)
+class _Words:
+    starts: Int32
+    ends: Int32
+    doc: Int64
+
+
+def _entities(texts: Sequence[str], p: Float32, words: _Words) -> pa.Array:
+    new_doc = np.append(True, words.doc[1:] != words.doc[:-1])[: len(words.doc)]
+    first, last, kind, score = entity_spans(p, new_doc)
+    start, end, doc = words.starts[first], words.ends[last], words.doc[first]
     found = [texts[d][a:b] for d, a, b in zip(doc.tolist(), start.tolist(), end.tolist(), strict=True)]
     try:
         text = pa.array(found, pa.string())
     except UnicodeEncodeError:
         text = pa.array([s.encode("utf-8", "replace").decode() for s in found], pa.string())
-    labels = _string_column((tags[first] + 1) // 2 - 1, ENTITY_TYPES)
-    values = [text, labels, pa.array(start), pa.array(end), pa.array(score.astype(np.float32))]
-    return _lists(pa.StructArray.from_arrays(values, fields=list(ENTITY)), doc, docs)
-
-
-def _words(scores: Float32, starts: Int32, ends: Int32, doc_of: Int64, new_doc: Bool, docs: int) -> pa.Array:
-    joins = scores[:, JOIN_SLICE]
-    begins = new_doc | (joins[:, 0] >= joins[:, 1])
-    # White space always parts words.
-    begins[1:] |= starts[1:] > ends[:-1]
-    start, end = _extents(begins, starts, ends)
-    pos = _string_column(scores[begins][:, UPOS_SLICE].argmax(axis=1), UPOS)
-    return _lists(pa.StructArray.from_arrays([pa.array(start), pa.array(end), pos], fields=list(WORD)), doc_of[begins], docs)
+    values = [text, _string_column(kind, ENTITY_TYPES), pa.array(start), pa.array(end), pa.array(score)]
+    return _lists(values, ENTITY, doc, len(texts))
