@@ -1,5 +1,7 @@
 """From probabilities to spans."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ def certain(*tags: str) -> np.ndarray:
 
 
 def spans(p, new_doc=None):
-    fresh = np.zeros(len(p), dtype=bool) if new_doc is None else np.array(new_doc)
+    fresh = np.zeros(len(p), dtype=bool) if new_doc is None else np.array(new_doc, dtype=bool)
     first, last, kind, _ = entity_spans(p, fresh)
     return [(a, b, ENTITY_TYPES[k]) for a, b, k in zip(first.tolist(), last.tolist(), kind.tolist(), strict=True)]
 
@@ -41,7 +43,7 @@ def test_spans_lie_apart_and_in_order(units):
     p = certain(*(tag for tag, _ in units))
     new_doc = [fresh for _, fresh in units]
     found = spans(p, new_doc)
-    for (_, last, _), (first, _, _) in zip(found, found[1:], strict=False):
+    for (_, last, _), (first, _, _) in pairwise(found):
         assert last < first
     inside = {i for first, last, _ in found for i in range(first, last + 1)}
     assert inside == {i for i, (tag, _) in enumerate(units) if tag != "O"}
