@@ -16,7 +16,7 @@ def show(
     rows: Annotated[int, typer.Option(min=1, help="Documents to show.")] = 12,
 ) -> None:
     """Show what a run found: some documents, the most frequent entities, the sentiment, and where the files are."""
-    import pyarrow.parquet as pq
+    import pyarrow.dataset as ds
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -25,25 +25,35 @@ def show(
 
     if not (output / "tags").is_dir():
         raise ConfigError(f"{output}: no tags/ in it; is it the output folder of `textmill tag`?")
-    columns = ["id", "sentiment", "entities"]
-    found = pq.read_table(output / "tags", columns=columns).to_pylist()
-    dead = pq.read_table(output / "dead_letters").to_pylist() if (output / "dead_letters").is_dir() else []
+    documents, some = 0, []
+    counts: Counter[tuple[str, str]] = Counter()
+    moods: Counter[str] = Counter()
+    for batch in ds.dataset(output / "tags", format="parquet").to_batches(columns=["id", "sentiment", "entities"]):
+        documents += batch.num_rows
+        found = batch["entities"].flatten()
+        counts.update(zip(found.field("text").to_pylist(), found.field("label").to_pylist(), strict=True))
+        moods.update(batch["sentiment"].to_pylist())
+        if len(some) < rows:
+            some += [row for row in batch.to_pylist() if row["entities"]][: rows - len(some)]
+    dead = ds.dataset(output / "dead_letters", format="parquet") if (output / "dead_letters").is_dir() else None
+    letters = dead.count_rows() if dead else 0
+
     console = Console()
-    table = Table("id", "sentiment", "entities", title=f"{len(found):,} documents, {len(dead):,} dead letters")
-    for row in [r for r in found if r["entities"]][:rows]:
+    table = Table("id", "sentiment", "entities", title=f"{documents:,} documents, {letters:,} dead letters")
+    for row in some:
         names = [Text(f" {e['text']} ", style=COLOURS[e["label"]]) for e in row["entities"]]
         table.add_row(row["id"], Text(row["sentiment"], style=SENTIMENT[row["sentiment"]]), Text(" ").join(names))
     console.print(table, legend(), sep="\n")
-    counts = Counter((e["text"], e["label"]) for row in found for e in row["entities"])
     top = Table("entity", "label", "times", title="most frequent")
     for (name, label), times in counts.most_common(10):
         top.add_row(name, Text(label, style=COLOURS[label]), str(times))
     console.print(top)
-    moods = Counter(row["sentiment"] for row in found)
     console.print("sentiment: " + ", ".join(f"{name} {times}" for name, times in moods.most_common()))
-    for letter in dead:
+    for letter in dead.head(rows).to_pylist() if dead else ():
         console.print(
             f"dead letter: {letter['path']} line {letter['line']}: {letter['reason']} ({letter['detail']})",
             markup=False,
         )
+    if letters > rows:
+        console.print(f"and {letters - rows:,} more dead letters")
     console.print(f"files: {output}/tags/*.parquet, {output}/dead_letters/*.parquet, {output}/summary.json", markup=False)
