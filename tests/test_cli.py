@@ -39,6 +39,8 @@ def test_tag_then_show_then_duckdb(tmp_path):
     rows, ids, entities = duckdb.sql(query).fetchall()[0]
     assert rows == ids == 330
     assert entities > 300
+    named = f"select entity.text from (select unnest(entities) as entity from '{out}/tags/*.parquet') group by 1"
+    assert len(duckdb.sql(named).fetchall()) > 20
     assert "--overwrite" in textmill("tag", "examples/documents.jsonl", out, code=2).stderr
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,13 @@ def test_truncated_gzip_and_bad_bytes(tmp_path):
     assert summary.rows_in == summary.rows_out + summary.dead_letters
     dead = {(d["path"], d["reason"]) for d in pq.read_table(tmp_path / "out" / "dead_letters").to_pylist()}
     assert dead == {("a.jsonl.gz", "file unreadable from here"), ("b.jsonl", "not UTF-8")}
+
+
+def test_a_file_name_that_is_not_utf8(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / os.fsdecode(b"\xff.jsonl")).write_text('{"text": "in Oslo"}\nbroken\n')
+    assert run(data, tmp_path / "out").dead_letters == 1
 
 
 def test_wrong_input(tmp_path):

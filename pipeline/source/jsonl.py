@@ -62,7 +62,8 @@ class _Lines:
     """Collects the documents of one file into blocks."""
 
     def __init__(self, name: str, columns: Columns) -> None:
-        self.name, self.columns = name, columns
+        # A file name need not be UTF-8; Arrow strings must be.
+        self.name, self.columns = name.encode("utf-8", "replace").decode(), columns
         self._begin()
 
     def _begin(self) -> None:
