@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,7 +25,8 @@ def show(
 
     if not (output / "tags").is_dir():
         raise ConfigError(f"{output}: no tags/ in it; is it the output folder of `textmill tag`?")
-    documents, some = 0, []
+    documents = 0
+    some: list[dict[str, Any]] = []
     counts: Counter[tuple[str, str]] = Counter()
     moods: Counter[str] = Counter()
     for batch in ds.dataset(output / "tags", format="parquet").to_batches(columns=["id", "sentiment", "entities"]):

@@ -121,7 +121,7 @@ def test_training_goes_on_after_a_kill_as_if_there_was_none(data_dir, tmp_path):
         if step == 5:
             raise Killed
 
-    data, repeats = load_mixture({"conll2003": 1.0, "sst2": 1.0}, data_dir, PieceTokenizer(TOKENIZER), 1.0)
+    data, repeats, _ = load_mixture({"conll2003": 1.0, "sst2": 1.0}, data_dir, PieceTokenizer(TOKENIZER), 1.0)
     runs = draw(data, repeats, 256, seed=1)
     schedule = Schedule(1e-3, checkpoint_s=0.0)
 

@@ -5,26 +5,31 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.bench import measure
+from models.errors import FactoryError
 from models.factory.corpora import CORPORA, read
 from models.factory.evaluate import FIGURES
+from models.factory.files import write_json, write_whole
 from models.runtime.engines import default_threads
-from models.runtime.package import MANIFEST, TOKENIZER, WEIGHTS, ModelPackage, open_package
+from models.runtime.package import MANIFEST, TOKENIZER, WEIGHTS, open_package
+from models.runtime.shapes import EncoderConfig
 
 if TYPE_CHECKING:
     from models.factory.workshop import Workshop
 
 POSTS = 1500
+STAGE_KEYS = ("figures", "parameters", "macs_a_token", "tokens_s")
+PRETRAINED = {"minilm": "MiniLM-L6-H384 (Apache-2.0)", "mpnet": "MPNet-base (Apache-2.0)"}
 
 
-def macs_a_token(package: ModelPackage, length: int = 64) -> int:
+def macs_a_token(config: EncoderConfig, length: int = 64) -> int:
     """Multiply-accumulates for one token of a sequence of `length`: linear layers and attention, heads left out."""
-    config = package.config
     total = 0
     for shape in config.layers:
         inner = shape.heads * config.head_dim
@@ -42,8 +47,10 @@ def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
     """Copy the quantized model into the zoo; measure its speed; write `metrics.json`, `card.md` and the pictures."""
     source, folder = shop.work / f"{name}.quantize" / "model", shop.zoo / name
     folder.mkdir(parents=True, exist_ok=True)
+    if not (source / MANIFEST).exists():
+        raise FactoryError(f"{source} holds no model; run the step '{name}.quantize' first")
     for file in (WEIGHTS, TOKENIZER, MANIFEST):
-        shutil.copyfile(source / file, folder / file)
+        write_whole(folder / file, partial(shutil.copyfile, source / file))
     package = open_package(folder)
     shop.say(f"{name}.export: measuring speed on {POSTS:,} forum posts")
     speed = measure(folder, posts(shop), default_threads(), rounds=5, pipelines=200)
@@ -54,11 +61,13 @@ def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
         "lang": package.lang,
         "summary": shop.recipe.students[name].summary,
         "digest": package.digest,
+        "hidden": package.config.hidden,
+        "pretrained": sorted({PRETRAINED["minilm"], PRETRAINED[shop.recipe.teacher.encoder]}),
         "layers": [[shape.heads, shape.ffn] for shape in package.config.layers],
         "bytes": sum((folder / f).stat().st_size for f in (WEIGHTS, TOKENIZER, MANIFEST)),
-        "macs_a_token": macs_a_token(package),
+        "macs_a_token": macs_a_token(package.config),
         "figures": last["figures"],
-        "stages": {stage: record.get("figures", {}) for stage, record in records.items()},
+        "stages": {stage: {key: record.get(key) for key in STAGE_KEYS} for stage, record in records.items()},
         "post_training_int8": last.get("post_training_figures"),
         "speed": speed.to_json(),
         "sparsity": records.get(f"{name}.prune", {}).get("sparsity", []),
@@ -66,7 +75,7 @@ def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
         "data": sorted({*shop.recipe.teacher.epochs, *shop.recipe.label.gold, *shop.recipe.label.unlabelled}),
         "gate": shop.recipe.students[name].gate,
     }
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    write_json(folder / "metrics.json", metrics)
     for other in shop.zoo.glob("*/metrics.json"):
         write_card(shop, other.parent.name)
     return {"figures": last["figures"], "speed": speed.to_json()}
@@ -93,18 +102,16 @@ def _comparisons(shop: Workshop) -> dict[str, dict[str, float]]:
 
 def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
     speed = m["speed"]
-    columns = {
-        **m["stages"],
-        **{f"{k} (shipped)": v["figures"] for k, v in everyone.items() if k != m["name"]},
-    }
+    shipped = {k: v["stages"][f"{k}.quantize"] for k, v in everyone.items() if k != m["name"]}
+    columns = {**m["stages"], **{f"{k} (shipped)": stage for k, stage in shipped.items()}}
     shapes = ", ".join(f"{heads} x {ffn}" for heads, ffn in m["layers"])
     out = [
         f"# {m['name']}: {m['summary']}",
         "",
         f"Language {m['lang']}. Entities (PER, ORG, LOC, MISC), sentiment, words and universal parts of speech in one pass.",
-        f"A post-norm encoder of {len(m['layers'])} layers, 384 wide; heads x feed-forward width: {shapes}. Static int8 weights",
-        f"and activations. {m['bytes'] / 1e6:.1f} MB; {m['macs_a_token'] / 1e6:.2f} M multiply-accumulates a token (64-token",
-        "sequences).",
+        f"A post-norm encoder of {len(m['layers'])} layers, {m['hidden']} wide; heads x feed-forward width: {shapes}.",
+        f"Static int8 weights and activations. {m['bytes'] / 1e6:.1f} MB; {m['macs_a_token'] / 1e6:.2f} M multiply-accumulates a",
+        "token (64-token sequences).",
         "",
         "## Figures (per cent, development splits)",
         "",
@@ -112,8 +119,10 @@ def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -
         "|---|" + "---|" * len(columns),
     ]
     for figure in FIGURES:
-        cells = [f"{column.get(figure.key, float('nan')):.2f}" for column in columns.values()]
-        out.append(f"| {figure.title} | " + " | ".join(cells) + " |")
+        out.append(_row(figure.title, [column["figures"].get(figure.key) for column in columns.values()], "{:.2f}"))
+    out.append(_row("parameters, million", [_million(c["parameters"]) for c in columns.values()], "{:.1f}"))
+    out.append(_row("multiply-accumulates a token, million", [_million(c["macs_a_token"]) for c in columns.values()], "{:.2f}"))
+    out.append(_row("engine on this CPU, tokens/s", [c["tokens_s"] for c in columns.values()], "{:,.0f}"))
     out += [
         "",
         f"Shipped is {m['name']}.quantize. `textmill evaluate {m['name']} --data-dir DATA` measures it again.",
@@ -136,7 +145,8 @@ def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -
         "| part | parameters before | after | sparsity coefficient | compression rate |",
         "|---|---|---|---|---|",
         *(
-            f"| {r['part']} | {r['before']:,} | {r['after']:,} | {r['sparsity']:.3f} | {r['compression']:.2f} |"
+            f"| {r['part']} | {r['before']:,} | {r['after']:,} | {r['sparsity']:.3f} | "
+            f"{'removed' if r['compression'] is None else format(r['compression'], '.2f')} |"
             for r in m["sparsity"]
         ),
         "",
@@ -150,7 +160,7 @@ def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -
         "",
         "## Data and licences",
         "",
-        "Pretrained: MiniLM-L6-H384 (student) and MPNet-base (teacher), both Apache-2.0. Trained on:",
+        f"Pretrained: {' and '.join(m['pretrained'])}. Trained on:",
         "",
         *(f"- {name}: {CORPORA[name].licence}" for name in m["data"]),
         "",
@@ -186,6 +196,14 @@ def _comparison_table(m: dict[str, Any], everyone: dict[str, Any], others: dict[
         *(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in keys) + " |" for name, row in rows.items()),
         "",
     ]
+
+
+def _million(value: float | None) -> float | None:
+    return None if value is None else value / 1e6
+
+
+def _row(title: str, values: Sequence[float | None], form: str) -> str:
+    return f"| {title} | " + " | ".join("" if value is None else form.format(value) for value in values) + " |"
 
 
 def draw_front(everyone: dict[str, Any], others: dict[str, Any], path: Path, name: str) -> None:

@@ -50,6 +50,13 @@ class Examples:
     def __len__(self) -> int:
         return len(self.sentiment)
 
+    def take(self, docs: npt.NDArray[np.int64]) -> Examples:
+        """The texts `docs`, in that order."""
+        at = _flat(self.offsets, docs)
+        offsets = np.concatenate(([0], np.cumsum(self.lengths[docs])))
+        per_token = (self.ids[at], self.cases[at], self.tags[at], self.upos[at], self.joins[at], self.units[at])
+        return Examples(*per_token, self.sentiment[docs], offsets)
+
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         return np.diff(self.offsets)
@@ -95,6 +102,13 @@ def encode(records: Sequence[Record], tokenizer: PieceTokenizer, misc_known: boo
             upos[at] = np.where(follows, IGNORE, codes[word])
             joins[at] = follows
     return Examples(ids, cases, tags, upos, joins, units, sentiment, offsets)
+
+
+def _flat(offsets: npt.NDArray[np.int64], docs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    lengths = np.diff(offsets)[docs]
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    at: npt.NDArray[np.int64] = np.repeat(offsets[docs], lengths) + within
+    return at
 
 
 def concatenate(parts: Sequence[Examples]) -> Examples:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import openvino as ov
 from models.errors import RecipeError
 from models.factory.corpora import CORPORA, Record, read
 from models.factory.examples import Examples, concatenate, encode, sweep
+from models.factory.files import read_json, write_json
 from models.factory.mixture import sentiment_repeats
 from models.factory.recipe import Label
 from models.runtime.encoder import Encoder
@@ -139,8 +139,11 @@ def answer(teacher: Encoder, pool: Pool, folder: Path, key: str, say: Callable[[
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / "progress.json"
     total, docs, width = len(pool.examples.ids), len(pool.examples), teacher.config.hidden
-    begun = json.loads(state.read_text()) if state.exists() else {}
+    begun = read_json(state) or {}
     fresh = begun.get("key") != key
+    if fresh:
+        # Before the tables are opened anew: a kill must not leave them empty under a state that calls them whole.
+        state.unlink(missing_ok=True)
     mode = "w+" if fresh else "r+"
 
     def table(name: str, kind: str, shape: tuple[int, int]) -> npt.NDArray[Any]:
@@ -166,7 +169,7 @@ def answer(teacher: Encoder, pool: Pool, folder: Path, key: str, say: Callable[[
             tokens[batch.flat], sentiment[batch.docs], hidden[batch.flat] = out[0][inside], out[1], out[2][inside]
             seen += batch.tokens
             if (number + 1) % SAVE_EVERY == 0 or number + 1 == len(batches):
-                state.write_text(json.dumps({"key": key, "batches": number + 1}))
+                write_json(state, {"key": key, "batches": number + 1})
                 rate = seen / (time.monotonic() - began)
                 say(f"labelled batch {number + 1}/{len(batches)}  {rate:,.0f} tokens/s")
     return Answers(tokens, hidden, sentiment)

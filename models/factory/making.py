@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from models.bench import engine_ratio
+from models.bench import alternate, drain, engine_ratio
 from models.errors import FactoryError, GateFailedError
 from models.factory import card, examples, losses, pretrained, prune, quantize
+from models.factory.balance import balance, three_class
+from models.factory.card import macs_a_token
 from models.factory.distill import Learner, distil_loss
 from models.factory.evaluate import evaluate
-from models.factory.latency import measure_costs
+from models.factory.files import read_json, write_json
+from models.factory.latency import Costs, measure_costs
 from models.factory.lstm import LstmTagger
 from models.factory.mixture import load_mixture
 from models.factory.recipe import Distil, Prune, Student
@@ -24,11 +27,14 @@ from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.engines import default_threads
 from models.runtime.package import write_package
 from models.runtime.quantized import quantize_linears
+from models.runtime.tagger import Tagger
 from models.runtime.weights import to_weights
 
 # Batches whose gradients say how important heads and neurons are, and posts on which a comparison's speed is measured.
 SALIENCY_BATCHES = 24
 SPEED_POSTS = 400
+STAGE_POSTS = 120
+BALANCE_TEXTS = 2000
 
 
 def kinds(student: Student) -> list[str]:
@@ -46,7 +52,7 @@ def float_step(name: str, student: Student) -> str:
 def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
     """Fine-tune the teacher on the gold labels of all corpora; its word, position and relative embeddings stay."""
     settings = shop.recipe.teacher
-    data, repeats = load_mixture(settings.epochs, shop.data_dir, shop.tokenizer, shop.recipe.negative_factor)
+    data, repeats, sizes = load_mixture(settings.epochs, shop.data_dir, shop.tokenizer, shop.recipe.negative_factor)
     torch.manual_seed(shop.recipe.seed)
     teacher = pretrained.mpnet(shop.cache) if settings.encoder == "mpnet" else pretrained.minilm(shop.cache)
     teacher.dropout = settings.dropout
@@ -56,14 +62,22 @@ def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
     runs = examples.draw(data, repeats, settings.budget_tokens, shop.recipe.seed)
     checkpoint = shop.folder("teacher") / f"checkpoint-{key}.pt"
     fit(teacher, data, runs, losses.supervised, settings.schedule(), checkpoint, shop.recipe.seed, _prefixed(shop, "teacher"))
+    corpus = np.repeat(np.arange(len(settings.epochs)), sizes)
+    balance(teacher, data, three_class(data, corpus, BALANCE_TEXTS, shop.recipe.seed))
     shop.save("teacher", teacher)
-    figures = evaluate(shop.tagger(teacher, 128), shop.data_dir)
-    checkpoint.unlink(missing_ok=True)
-    return {"figures": figures, "parameters": _parameters(teacher)}
+    return reached(shop, teacher, shop.tagger(teacher, 128))
 
 
-def _parameters(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
+def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
+    """What the table of a card says of one stage: the figures, its size, multiply-accumulates and speed."""
+    seconds = alternate([drain(tagger.engine, tagger, card.posts(shop)[:STAGE_POSTS])], 3)[0]
+    sequences = list(tagger.encode(card.posts(shop)[:STAGE_POSTS])[2])
+    return {
+        "figures": evaluate(tagger, shop.data_dir),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "macs_a_token": macs_a_token(model.config) if isinstance(model, Encoder) else None,
+        "tokens_s": sum(len(batch.ids) for batch in sequences) / seconds,
+    }
 
 
 def _prefixed(shop: Workshop, step: str) -> Callable[[str], None]:
@@ -84,7 +98,6 @@ def _train(
     path = shop.folder(step) / f"checkpoint-{mark}.pt"
     loss = distil_loss(answers, settings)
     fit(learner, pool.examples, runs, loss, settings.schedule(), path, seed, _prefixed(shop, step), each_step)
-    path.unlink(missing_ok=True)
 
 
 def _start(shop: Workshop, student: Student) -> Encoder:
@@ -105,11 +118,11 @@ def distil(shop: Workshop, name: str, key: str) -> dict[str, Any]:
         whole = _start(shop, student)
         model = prune.keep_layers(whole, student.layers or tuple(range(len(whole.config.layers))))
     _train(shop, model, student.distil, 1.0, f"{name}.distil", key, shop.recipe.seed + 1)
-    tagger = shop.tagger(model, student.window)
-    record = {"figures": evaluate(tagger, shop.data_dir), "parameters": _parameters(model)}
     if isinstance(model, Encoder):
         shop.save(f"{name}.distil", model)
-    else:
+    tagger = shop.tagger(model, student.window)
+    record = reached(shop, model, tagger)
+    if not isinstance(model, Encoder):
         record["engine_ratio"] = engine_ratio(tagger, card.posts(shop)[:SPEED_POSTS], default_threads(), rounds=3)[0]
     return record
 
@@ -121,11 +134,7 @@ def prune_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     if settings is None:
         raise FactoryError(f"students.{name} has no [prune]")
     step = f"{name}.prune"
-    reference = pretrained.minilm(shop.cache)
-    costs = None
-    if settings.speed is not None:
-        costs = measure_costs(reference.config)
-        shop.say(f"{step}: costs on this CPU {costs}")
+    costs = _costs(shop, step, key) if settings.speed is not None else None
     encoder = shop.restore(f"{name}.distil")
     first = encoder.config.layers
     for number in range(1, settings.rounds + 1):
@@ -152,10 +161,21 @@ def prune_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
             each_step(0, 0)
         shop.save(kept, encoder)
     shop.save(step, encoder)
-    figures = evaluate(shop.tagger(encoder, student.window), shop.data_dir)
-    whole = reference if student.start != "teacher" else _start(shop, student)
+    whole = _start(shop, student)
     layers = student.layers or tuple(range(len(whole.config.layers)))
-    return {"figures": figures, "parameters": _parameters(encoder), "sparsity": prune.sparsity_report(whole, encoder, layers)}
+    record = reached(shop, encoder, shop.tagger(encoder, student.window))
+    return record | {"sparsity": prune.sparsity_report(whole, encoder, layers)}
+
+
+def _costs(shop: Workshop, step: str, key: str) -> Costs:
+    """Costs of layers on this CPU; measured once a step and kept, so that a resumed step chooses the same shapes."""
+    path = shop.folder(step) / f"costs-{key}.json"
+    kept = read_json(path)
+    if kept is None:
+        kept = asdict(measure_costs(pretrained.minilm(shop.cache).config))
+        write_json(path, kept)
+    shop.say(f"{step}: costs on this CPU {kept}")
+    return Costs(**kept)
 
 
 def _shrink(shop: Workshop, encoder: Encoder, settings: Prune, aim: prune.Aim, seed: int) -> Encoder:
@@ -169,21 +189,24 @@ def _shrink(shop: Workshop, encoder: Encoder, settings: Prune, aim: prune.Aim, s
 
 
 def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
-    """Static int8; with `qat`, trained on with the rounding in place."""
+    """Static int8; if a gate is missed then and the recipe has `qat`, trained on with the rounding in place."""
     student = shop.recipe.students[name]
     settings = student.quantize
     encoder = shop.restore(float_step(name, student))
     rng = np.random.default_rng(shop.recipe.seed)
     docs = rng.choice(len(shop.pool.examples), min(settings.texts, len(shop.pool.examples)), replace=False)
     quantize_linears(encoder, quantize.calibrate(encoder, shop.pool.examples, docs))
+    added = _balance(shop, encoder)
     tagger = shop.tagger(encoder, student.window, quantized=True)
-    figures = evaluate(tagger, shop.data_dir)
-    record: dict[str, Any] = {"post_training_figures": figures}
-    if settings.qat is not None:
-        shop.say(f"{name}.quantize: without training {figures}")
+    record = reached(shop, encoder, tagger)
+    record["post_training_figures"] = record["figures"]
+    missed = below(record["figures"], student.gate)
+    if settings.qat is not None and missed:
+        shop.say(f"{name}.quantize: {'; '.join(missed)}: trained on with the rounding in place")
         _train(shop, encoder, settings.qat, 1.0, f"{name}.quantize", key, shop.recipe.seed + 30)
+        added += _balance(shop, encoder)
         tagger = shop.tagger(encoder, student.window, quantized=True)
-        figures = evaluate(tagger, shop.data_dir)
+        record |= reached(shop, encoder, tagger)
     if not student.ship:
         record["engine_ratio"] = engine_ratio(tagger, card.posts(shop)[:SPEED_POSTS], default_threads(), rounds=3)[0]
     folder = shop.folder(f"{name}.quantize") / "model"
@@ -194,7 +217,17 @@ def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     if student.ship and megabytes > student.max_mb:
         raise GateFailedError(f"step '{name}.quantize': {megabytes:.1f} MB > {student.max_mb} MB")
     errors = quantize.error_report(encoder, shop.pool.examples, docs[:64].tolist())
-    return record | {"figures": figures, "errors": errors, "digest": package.digest}
+    return record | {"neutral_bias": added, "errors": errors, "digest": package.digest, "bytes": round(megabytes * 1e6)}
+
+
+def _balance(shop: Workshop, encoder: TokenModel) -> float:
+    pool = shop.pool
+    return balance(encoder, pool.examples, three_class(pool.examples, pool.corpus, BALANCE_TEXTS, shop.recipe.seed))
+
+
+def below(figures: dict[str, float], gate: dict[str, float]) -> list[str]:
+    """What misses its gate, a phrase each."""
+    return [f"{key} {figures.get(key)} < {least}" for key, least in gate.items() if figures.get(key, -1.0) < least]
 
 
 def export(shop: Workshop, name: str, key: str) -> dict[str, Any]:

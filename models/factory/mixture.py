@@ -24,11 +24,13 @@ def sentiment_repeats(sentiment: npt.NDArray[np.int8], negative_factor: float) -
 
 def load_mixture(
     epochs: Mapping[str, float], data_dir: Path, tokenizer: PieceTokenizer, negative_factor: float
-) -> tuple[Examples, npt.NDArray[np.float64]]:
-    """All training texts of the named corpora, and how often each is to be drawn: `epochs` x `sentiment_repeats`."""
+) -> tuple[Examples, npt.NDArray[np.float64], list[int]]:
+    """All training texts of the named corpora, and how often each is to be drawn (`epochs` x `sentiment_repeats`), and the
+    corpora's numbers of texts.
+    """
     parts, repeats = [], []
     for name, times in epochs.items():
         part = encode(read(name, data_dir), tokenizer, CORPORA[name].misc_known)
         parts.append(part)
         repeats.append(times * sentiment_repeats(part.sentiment, negative_factor))
-    return concatenate(parts), np.concatenate(repeats)
+    return concatenate(parts), np.concatenate(repeats), [len(part) for part in parts]

@@ -193,7 +193,7 @@ def _matrices(encoder: Encoder) -> Iterator[tuple[str, nn.Parameter]]:
             yield name, weight
 
 
-def sparsity_report(before: Encoder, after: Encoder, layer_map: Sequence[int]) -> list[dict[str, float | str]]:
+def sparsity_report(before: Encoder, after: Encoder, layer_map: Sequence[int]) -> list[dict[str, float | str | None]]:
     """Per layer and in total: parameters before and after, the share that is zero or removed, before / after.
 
     `layer_map[i]` is the layer of `before` that layer i of `after` came from; dropped layers count as removed.
@@ -212,6 +212,6 @@ def sparsity_report(before: Encoder, after: Encoder, layer_map: Sequence[int]) -
     rows.append(("all layers", sum(r[1] for r in rows), sum(r[2] for r in rows)))
     rows.append(("whole model", size(before), live(after)))
     return [
-        {"part": part, "before": old, "after": new, "sparsity": 1 - new / old, "compression": old / max(new, 1)}
+        {"part": part, "before": old, "after": new, "sparsity": 1 - new / old, "compression": old / new if new else None}
         for part, old, new in rows
     ]

@@ -33,7 +33,10 @@ def run(shop: Workshop, only: str | None = None, start: str | None = None) -> No
     for step in chosen:
         key = step_key(shop, step)
         record = shop.done(step)
-        if record is None or record["key"] != key or step in forced:
+        if step in forced:
+            shop.forget(step)
+            record = None
+        if record is None or record["key"] != key:
             shop.say(f"{step}: begins")
             shop.finish(step, key, _perform(shop, step, key))
             record = shop.done(step) or {}
@@ -45,8 +48,7 @@ def run(shop: Workshop, only: str | None = None, start: str | None = None) -> No
 
 def check_gate(step: str, figures: dict[str, float], gate: dict[str, float]) -> None:
     """Raise GateFailedError, naming each figure that is below its gate."""
-    low = [f"{key} {figures.get(key)} < {least}" for key, least in gate.items() if figures.get(key, -1.0) < least]
-    if low:
+    if low := making.below(figures, gate):
         raise GateFailedError(f"step {step!r}: {'; '.join(low)}")
 
 
@@ -68,10 +70,16 @@ def step_key(shop: Workshop, step: str) -> str:
     name, _, kind = step.partition(".")
     student = recipe.students[name]
     settings = getattr(student, kind, None)
+    # What an export shows of the others, and whether a speed beside the shipped ones is measured.
+    shown: Any = student.ship if kind in ("distil", "quantize") else None
+    if kind == "export":
+        last = [f"{other}.{making.kinds(one)[-1]}" for other, one in recipe.students.items()]
+        shown = [student.summary, student.gate, [_done_key(shop, step) for step in last]]
     origin = "teacher" if student.start in BUILT_IN else f"{student.start}.distil"
     return key_of(
         base,
         [student.start, student.layers, student.window, settings.model_dump() if settings is not None else None],
+        shown,
         [_done_key(shop, before) for before in (origin, _before(name, student, kind))],
     )
 

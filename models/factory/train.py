@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from models.factory.examples import TRAIN_MULTIPLE, Batch, Examples, gather
+from models.factory.files import write_whole
 
 # Layers that no pretrained encoder brings; they learn at a higher rate.
 FRESH = ("cases.", "tokens_head.", "pool.", "sentiment_head.", "project.")
@@ -90,8 +91,8 @@ def fit(
 ) -> None:
     """Train `model` in place on the batches `runs`; go on from `checkpoint` if it holds a part of this run.
 
-    `each_step(step, steps)` is called before each step (gradual pruning). The checkpoint is written under another
-    name and renamed, so a kill leaves the last whole one.
+    `each_step(step, steps)` is called before each step (pruned weights are held at zero). The checkpoint of the last step
+    stays: who has saved the result removes it.
     """
     keep_memory()
     optimizer = torch.optim.AdamW(_parameters(model, schedule), betas=(0.9, 0.98), fused=True)
@@ -128,9 +129,8 @@ def fit(
             left = (now - began) / (step + 1 - start) * (len(runs) - step - 1)
             say(f"step {step + 1}/{len(runs)}  loss {running:.4f}  {tokens / (now - began):,.0f} tokens/s  {left:.0f} s left")
             last_said = now
-        if now - last_saved > schedule.checkpoint_s:
-            part = checkpoint.with_suffix(".part")
-            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, part)
-            os.replace(part, checkpoint)
+        if now - last_saved > schedule.checkpoint_s or step + 1 == len(runs):
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            write_whole(checkpoint, partial(torch.save, state))
             last_saved = time.monotonic()
     model.eval()

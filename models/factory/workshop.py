@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from models.errors import FactoryError
 from models.factory import pretrained
+from models.factory.files import read_json, write_json, write_whole
 from models.factory.labelling import Answers, Pool, answer, build_pool
 from models.factory.recipe import Recipe
 from models.runtime.encoder import Encoder, TokenModel
@@ -56,21 +57,25 @@ class Workshop:
 
     def done(self, step: str) -> dict[str, Any] | None:
         """The record of a finished step, or None."""
-        path = self.work / step / "done.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        record: dict[str, Any] | None = read_json(self.work / step / "done.json")
+        return record
 
     def finish(self, step: str, key: str, record: dict[str, Any]) -> None:
         """Mark a step as done, with what it reached."""
-        path = self.folder(step) / "done.json"
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps({"key": key, **record}, indent=1))
-        os.replace(part, path)
+        write_json(self.folder(step) / "done.json", {"key": key, **record})
+        for checkpoint in self.folder(step).glob("checkpoint-*"):
+            checkpoint.unlink()
+
+    def forget(self, step: str) -> None:
+        """Remove all that a finished step has left, so that it begins anew."""
+        if self.done(step) is not None:
+            shutil.rmtree(self.work / step)
 
     def save(self, step: str, encoder: Encoder) -> None:
         """Keep a float encoder as the result of a step."""
         state = {name: value.contiguous() for name, value in encoder.state_dict().items()}
         metadata = {"config": json.dumps(encoder.config.to_json())}
-        save_file(state, self.folder(step) / "encoder.safetensors", metadata)
+        write_whole(self.folder(step) / "encoder.safetensors", lambda part: save_file(state, part, metadata))
 
     def restore(self, step: str) -> Encoder:
         """The float encoder that a step kept. Raises FactoryError if that step was not run."""
@@ -93,7 +98,8 @@ class Workshop:
         teacher = self.done("teacher")
         if teacher is None:
             raise FactoryError("the teacher is not trained; run the step 'teacher' first")
-        key = key_of(teacher["key"], self.recipe.label.model_dump(), self.recipe.seed)
+        texts = hashlib.sha256(self.pool.examples.ids.tobytes() + self.pool.examples.offsets.tobytes()).hexdigest()
+        key = key_of(teacher["key"], self.recipe.label.model_dump(), self.recipe.seed, texts)
         return answer(self.restore("teacher"), self.pool, self.folder("label"), key, self.say)
 
     def tagger(self, model: TokenModel, window: int, quantized: bool = False) -> Tagger:
