@@ -36,7 +36,8 @@ def model(
     for path in discover(texts):
         for block in read_blocks(path, path.name, Columns()):
             found += block.texts
-    # Every k-th text, so that all files have their share.
-    step = max(1, len(found) // limit)
-    speed = measure(name, found[::step][:limit], threads or default_threads(), rounds, pipelines)
+    # Evenly spaced, so that all files have their share.
+    count = min(limit, len(found))
+    chosen = [found[i * len(found) // count] for i in range(count)]
+    speed = measure(name, chosen, threads or default_threads(), rounds, pipelines)
     print(json.dumps(speed.to_json(), indent=1))

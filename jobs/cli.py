@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -42,6 +43,10 @@ def main(argv: list[str] | None = None) -> Any:
         code, message = 2, str(error)
     except ModuleNotFoundError as error:
         code, message = 2, f"{error}; this verb needs an extra: pip install 'textmill[factory]'"
+    except OSError as error:
+        # A full disk or a share that is away may be well again later.
+        code = 3 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE) else 4
+        message = f"{type(error).__name__}: {error}"
     except SystemExit as done:
         # Typer turns Ctrl-C into this code, without a word.
         if done.code != STOPPED:

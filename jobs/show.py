@@ -21,7 +21,7 @@ def show(
     from rich.table import Table
     from rich.text import Text
 
-    from jobs.colours import COLOURS, SENTIMENT, legend
+    from jobs.colours import COLOURS, SENTIMENT, legend, plain
 
     if not (output / "tags").is_dir():
         raise ConfigError(f"{output}: no tags/ in it; is it the output folder of `textmill tag`?")
@@ -42,19 +42,17 @@ def show(
     console = Console()
     table = Table("id", "sentiment", "entities", title=f"{documents:,} documents, {letters:,} dead letters")
     for row in some:
-        names = [Text(f" {e['text']} ", style=COLOURS[e["label"]]) for e in row["entities"]]
-        table.add_row(row["id"], Text(row["sentiment"], style=SENTIMENT[row["sentiment"]]), Text(" ").join(names))
+        names = [plain(f" {e['text']} ", COLOURS[e["label"]]) for e in row["entities"]]
+        table.add_row(plain(row["id"]), Text(row["sentiment"], style=SENTIMENT[row["sentiment"]]), Text(" ").join(names))
     console.print(table, legend(), sep="\n")
     top = Table("entity", "label", "times", title="most frequent")
     for (name, label), times in counts.most_common(10):
-        top.add_row(name, Text(label, style=COLOURS[label]), str(times))
+        top.add_row(plain(name), Text(label, style=COLOURS[label]), str(times))
     console.print(top)
     console.print("sentiment: " + ", ".join(f"{name} {times}" for name, times in moods.most_common()))
     for letter in dead.head(rows).to_pylist() if dead else ():
-        console.print(
-            f"dead letter: {letter['path']} line {letter['line']}: {letter['reason']} ({letter['detail']})",
-            markup=False,
-        )
+        console.print(plain(f"dead letter: {letter['path']} line {letter['line']}: {letter['reason']} ({letter['detail']})"))
     if letters > rows:
         console.print(f"and {letters - rows:,} more dead letters")
-    console.print(f"files: {output}/tags/*.parquet, {output}/dead_letters/*.parquet, {output}/summary.json", markup=False)
+    files = ["tags/*.parquet", *(["dead_letters/*.parquet"] if letters else []), "summary.json"]
+    console.print(plain("files: " + ", ".join(f"{output}/{name}" for name in files)))

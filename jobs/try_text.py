@@ -16,18 +16,16 @@ def try_text(
     from rich.console import Console
     from rich.text import Text
 
-    from jobs.colours import SENTIMENT, legend, paint
+    from jobs.colours import SENTIMENT, legend, paint, plain
     from models.runtime.tagger import load
 
     row = load(model).tag([text]).to_pylist()[0]
     console = Console()
     console.print(paint(text, row["entities"]))
     for entity in row["entities"]:
-        console.print(
-            f"  {entity['label']:4} {entity['text']}  [{entity['start']}:{entity['end']}]  {entity['score']:.2f}",
-            markup=False,
-        )
+        line = f"  {entity['label']:4} {entity['text']}  [{entity['start']}:{entity['end']}]  {entity['score']:.2f}"
+        console.print(plain(line))
     scores = ", ".join(f"{name} {value:.2f}" for name, value in row["sentiment_scores"].items())
     console.print(Text(row["sentiment"], style=SENTIMENT[row["sentiment"]]), f"({scores})", legend())
     if words:
-        console.print(" ".join(f"{text[w['start'] : w['end']]}/{w['pos']}" for w in row["words"]), markup=False)
+        console.print(plain(" ".join(f"{text[w['start'] : w['end']]}/{w['pos']}" for w in row["words"])))

@@ -41,7 +41,8 @@ PIPELINE_CHARACTERS = 1500
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What was measured. Speeds in tokens/s (specials included, padding not) or documents/s; ratios of medians."""
+    """What was measured; ratios of medians. Engines' tokens/s count specials and overlap but no padding, `tag_tokens_s`
+    counts the texts' own tokens."""
 
     cpu: str
     threads: int

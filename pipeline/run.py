@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from models.runtime.package import open_package
+from models.runtime.tagger import check_engine
 from pipeline.contract import Block, tagged_schema
 from pipeline.errors import ConfigError
-from pipeline.fleet.actors import tag_on_ray
+from pipeline.fleet.actors import check_ray, tag_on_ray
 from pipeline.fleet.local import tag_here
 from pipeline.observe.progress import Progress
 from pipeline.sink.parts import PartWriter
@@ -66,6 +67,9 @@ def tag_folder(options: Options) -> Summary:
     if options.output.resolve().is_relative_to(options.source.resolve()):
         raise ConfigError(f"{options.output} lies inside the input; the next run would read it")
     package = open_package(options.model)
+    check_engine(options.engine)  # type: ignore[arg-type]
+    if options.workers:
+        check_ray()
     metadata = {"textmill.model": package.name, "textmill.model_digest": package.digest}
     writer = PartWriter(options.output, tagged_schema(options.columns.keep), metadata, options.overwrite)
 
@@ -89,13 +93,14 @@ def tag_folder(options: Options) -> Summary:
         for tagged in results:
             writer.write(tagged)
             progress.add(tagged.table.num_rows, tagged.tokens, len(tagged.dead))
+        parts = writer.finish()
     seconds = time.monotonic() - began
     rows_out = progress.documents
     summary = Summary(
         model=package.name,
         model_digest=package.digest,
         files=len(files),
-        parts=writer.finish(),
+        parts=parts,
         rows_in=rows_in,
         rows_out=rows_out,
         dead_letters=writer.dead,

@@ -44,6 +44,14 @@ def test_tag_then_show_then_duckdb(tmp_path):
     assert "--overwrite" in textmill("tag", "examples/documents.jsonl", out, code=2).stderr
 
 
+def test_words_of_documents_are_no_markup(tmp_path):
+    source = tmp_path / "a.jsonl"
+    source.write_text(json.dumps({"id": "[/r/news]", "text": "Angela Merkel visited Paris."}) + "\n")
+    textmill("tag", source, tmp_path / "out", "--id-column", "id", "--model", "en-fast")
+    assert "[/r/news]" in textmill("show", tmp_path / "out").stdout
+    assert "Paris" in textmill("try", "In Paris \x1b[2J [/x] \udcff", "--words", "--model", "en-fast").stdout
+
+
 def test_try_and_models():
     assert "Paris" in textmill("try", "Angela Merkel visited Paris.", "--model", "en-fast").stdout
     assert "en-fast" in textmill("models").stdout

@@ -72,7 +72,7 @@ def test_engines_agree():
 
 
 def test_unknown_engine():
-    with pytest.raises(EngineMissingError, match="auto, openvino and torch"):
+    with pytest.raises(EngineMissingError, match="auto, openvino, torch"):
         models.load("en-fast", engine="onnx")
 
 

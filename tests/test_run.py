@@ -10,8 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from models.errors import EngineMissingError
 from pipeline.errors import ConfigError, OutputError
 from pipeline.run import Options, tag_folder
+from pipeline.source import jsonl
 from pipeline.source.jsonl import Columns
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "documents.jsonl"
@@ -57,6 +59,24 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
     data.mkdir()
     (data / os.fsdecode(b"\xff.jsonl")).write_text('{"text": "in Oslo"}\nbroken\n')
     assert run(data, tmp_path / "out").dead_letters == 1
+
+
+def test_a_line_too_long_takes_no_other_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 40)
+    source = tmp_path / "a.jsonl"
+    for length in (39, 40, 41, 90):
+        source.write_text('{"text": "one"}\n' + '{"text": "'.ljust(length - 2, "x") + '"}\n{"text": "three"}\n')
+        summary = run(source, tmp_path / str(length))
+        assert (summary.rows_in, summary.rows_out) == (3, 3 if length == 39 else 2), length
+
+
+def test_a_wrong_engine_leaves_the_old_output(tmp_path):
+    source = tmp_path / "a.jsonl"
+    source.write_text('{"text": "in Oslo"}\n')
+    run(source, tmp_path / "out")
+    with pytest.raises(EngineMissingError, match="no engine"):
+        run(source, tmp_path / "out", engine="onnx", overwrite=True)
+    assert pq.read_table(tmp_path / "out" / "tags").num_rows == 1
 
 
 def test_wrong_input(tmp_path):

@@ -63,6 +63,17 @@ def test_damaged_models_are_refused(tmp_path: Path):
     (folder / "model.json").write_text(json.dumps(manifest))
     with pytest.raises(ModelDamagedError, match="label sets"):
         models.load(folder)
+    manifest["labels"]["sentiment"].reverse()
+    for window in (2, 4096, "128"):
+        (folder / "model.json").write_text(json.dumps({**manifest, "window": window}))
+        with pytest.raises(ModelDamagedError, match="window"):
+            models.load(folder)
+
+
+def test_an_aborted_call_leaves_the_tagger_usable(tagger):
+    with pytest.raises(TypeError):
+        tagger.tag(["Oslo " * 60_000, None])
+    assert tagger.tag(["in Oslo"]).num_rows == 1
 
 
 def test_flat_forward_equals_padded():

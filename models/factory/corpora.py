@@ -1,7 +1,7 @@
 """Readers of the labelled and unlabelled corpora that the factory knows, one function a file format.
 
 Every reader yields `Record`s: a text, the extents of its gold words, and whichever labels the corpus has. The licences
-of the corpora are listed in `LICENCES`, from where the model cards take them.
+of the corpora stand in `CORPORA`, from where the model cards take them.
 """
 
 from __future__ import annotations

@@ -6,12 +6,11 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import EngineMissingError
 from models.runtime.batches import RaggedBatch
 
 if TYPE_CHECKING:
@@ -48,10 +47,8 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(self, config: EncoderConfig, weights: Weights, threads: int, precision: str | None = None) -> None:
-        try:
-            import openvino as ov
-        except ImportError as error:
-            raise EngineMissingError(f"engine 'openvino' cannot be loaded ({error}): pip install openvino") from error
+        import openvino as ov
+
         from models.runtime.openvino_graph import build
 
         settings: dict[str, object] = {
@@ -65,24 +62,29 @@ class OpenVinoEngine:
         self._requests = [compiled.create_infer_request() for _ in range(threads + 1)]
 
     def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Scores]:
-        idle, busy = deque(self._requests), deque[tuple[object, RaggedBatch, npt.NDArray[np.bool_]]]()
-        for batch in batches:
-            if not idle:
+        idle, busy = deque(self._requests), deque[tuple[Any, RaggedBatch, npt.NDArray[np.bool_]]]()
+        try:
+            for batch in batches:
+                if not idle:
+                    yield self._finish(busy, idle)
+                index, inside = batch.padded()
+                request = idle.popleft()
+                ids, cases = batch.ids[index], batch.cases[index].astype(np.int32)
+                request.start_async({"ids": ids, "cases": cases, "mask": inside.astype(np.float32)})
+                busy.append((request, batch, inside))
+            while busy:
                 yield self._finish(busy, idle)
-            index, inside = batch.padded()
-            request = idle.popleft()
-            ids, cases = batch.ids[index], batch.cases[index].astype(np.int32)
-            request.start_async({"ids": ids, "cases": cases, "mask": inside.astype(np.float32)})
-            busy.append((request, batch, inside))
-        while busy:
-            yield self._finish(busy, idle)
+        finally:
+            # Whoever stops early must not leave a request at work: the next call would find it busy.
+            for request, _, _ in busy:
+                request.wait()
 
     @staticmethod
-    def _finish(busy: deque[tuple[object, RaggedBatch, npt.NDArray[np.bool_]]], idle: deque[object]) -> Scores:
+    def _finish(busy: deque[tuple[Any, RaggedBatch, npt.NDArray[np.bool_]]], idle: deque[Any]) -> Scores:
         request, batch, inside = busy.popleft()
-        request.wait()  # type: ignore[attr-defined]
-        tokens = request.get_output_tensor(0).data[inside]  # type: ignore[attr-defined]
-        sentiment = request.get_output_tensor(1).data.copy()  # type: ignore[attr-defined]
+        request.wait()
+        tokens = request.get_output_tensor(0).data[inside]
+        sentiment = request.get_output_tensor(1).data.copy()
         idle.append(request)
         return Scores(batch, tokens, sentiment)
 
@@ -114,7 +116,8 @@ class TorchEngine:
 
         for batch in batches:
             with torch.inference_mode():
-                yield self._flat(batch) if self._cuda else self._padded(batch)
+                scores = self._flat(batch) if self._cuda else self._padded(batch)
+            yield scores
 
     def _padded(self, batch: RaggedBatch) -> Scores:
         import torch

@@ -22,6 +22,7 @@ from models.runtime import labels
 from models.runtime.shapes import EncoderConfig
 
 FORMAT = 1
+MIN_WINDOW = 16
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 WEIGHTS, TOKENIZER, MANIFEST = "weights.safetensors", "tokenizer.json", "model.json"
 
@@ -105,11 +106,15 @@ def _check_shapes(package: ModelPackage) -> None:
         weights = package.weights()
     except SafetensorError as error:
         raise ModelDamagedError(f"{path}: not readable as safetensors ({error})") from error
+    if not isinstance(package.window, int) or not MIN_WINDOW <= package.window <= config.positions:
+        raise ModelDamagedError(f"{path.parent / MANIFEST}: window {package.window!r} is not in {MIN_WINDOW}..{config.positions}")
     wanted = {"words.weight": (config.vocab, config.hidden), "cases.weight": (labels.NUM_CASES, config.hidden)}
+    wanted["places.weight"] = (config.positions, config.hidden)
     wanted["tokens_head.weight"] = (labels.NUM_TOKEN_OUTPUTS, config.hidden)
     wanted["sentiment_head.weight"] = (labels.NUM_SENTIMENTS, config.hidden)
     for i, shape in enumerate(config.layers):
         wanted[f"layers.{i}.qkv.weight"] = (3 * shape.heads * config.head_dim, config.hidden)
+        wanted[f"layers.{i}.out.weight"] = (config.hidden, shape.heads * config.head_dim)
         wanted[f"layers.{i}.down.weight"] = (config.hidden, shape.ffn)
     for name, size in wanted.items():
         if name not in weights or weights[name].shape != size:

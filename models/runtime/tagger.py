@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -150,7 +151,7 @@ def load(model: str | Path = "en", engine: EngineName = "auto", threads: int | N
     """Load a model of the zoo by its name, or any model folder.
 
     `engine`: "openvino" (int8 on the CPU), "torch" (the reference; CUDA in bf16 where there is a GPU), or "auto": torch
-    on a machine with CUDA, else openvino. `threads` defaults to the CPUs that this process may use.
+    where it is installed and can use a GPU, else openvino. `threads` defaults to the CPUs that this process may use.
 
     Raises ModelMissingError, ModelDamagedError or EngineMissingError, before any text is tagged.
     """
@@ -159,16 +160,23 @@ def load(model: str | Path = "en", engine: EngineName = "auto", threads: int | N
     return Tagger(PieceTokenizer(package.tokenizer_json()), chosen, package.lang, package.window)
 
 
+def check_engine(engine: EngineName) -> None:
+    """Raise EngineMissingError unless there is an engine of that name and what it needs is installed."""
+    needs = {"auto": "openvino", "openvino": "openvino", "torch": "torch"}
+    if engine not in needs:
+        raise EngineMissingError(f"no engine {engine!r}; there are {', '.join(needs)}")
+    if find_spec(needs[engine]) is None:
+        package = "'textmill[torch]'" if engine == "torch" else "openvino"
+        raise EngineMissingError(f"engine {engine!r} is not installed: pip install {package}")
+
+
 def make_engine(package: ModelPackage, engine: EngineName, threads: int) -> Engine:
     """The engine of that name for that model; see `load`."""
-    if engine not in ("auto", "openvino", "torch"):
-        raise EngineMissingError(f"no engine {engine!r}; there are auto, openvino and torch")
+    check_engine(engine)
     if engine == "openvino" or (engine == "auto" and not _has_cuda()):
         return OpenVinoEngine(package.config, package.weights(), threads)
-    try:
-        from models.runtime.weights import to_encoder
-    except ImportError as error:
-        raise EngineMissingError(f"engine 'torch' cannot be loaded ({error}): pip install 'textmill[torch]'") from error
+    from models.runtime.weights import to_encoder
+
     device = "cuda" if _has_cuda() else "cpu"
     return TorchEngine(to_encoder(package.config, package.weights()), threads, device)
 
@@ -179,6 +187,6 @@ def _has_cuda() -> bool:
         return False
     try:
         import torch
-    except ImportError as error:
-        raise EngineMissingError("there is a GPU, but no torch: pip install 'textmill[torch]', or engine='openvino'") from error
+    except ImportError:
+        return False
     return torch.cuda.is_available()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 
 from pipeline.contract import Block, Tagged
 from pipeline.errors import ConfigError, WorkerLostError
@@ -14,18 +15,23 @@ from pipeline.worker import TagWorker
 IN_FLIGHT = 2
 
 
+def check_ray() -> None:
+    """Raise ConfigError if Ray is not installed."""
+    if find_spec("ray") is None:
+        raise ConfigError("--workers needs Ray: pip install 'textmill[ray]'")
+
+
 def tag_on_ray(blocks: Iterable[Block], model: str, engine: str, threads: int | None, workers: int) -> Iterator[Tagged]:
     """Tag blocks with `workers` actors; `threads` is for each, by default the CPUs shared evenly.
 
     Starts a Ray of its own and shuts it down. Raises WorkerLostError if an actor dies.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise ConfigError("--workers needs Ray: pip install 'textmill[ray]'") from error
+    check_ray()
+    import ray
+
     each = threads or max(1, len(os.sched_getaffinity(0)) // workers)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
     try:
         actor = ray.remote(num_cpus=1, max_restarts=0)(TagWorker)
         fleet = [actor.remote(model, engine, each) for _ in range(workers)]

@@ -52,14 +52,12 @@ def read_ahead(readers: Sequence[Callable[[], Iterator[T]]], threads: int = 2) -
     stop = threading.Event()
     waiting = deque(readers)
     lanes: deque[_Lane] = deque()
-    started: list[_Lane] = []
     try:
         while waiting or lanes:
             while waiting and len(lanes) < threads:
                 lane = _Lane(waiting.popleft(), stop)
                 lane.start()
                 lanes.append(lane)
-                started.append(lane)
             try:
                 item = lanes[0].queue.get(timeout=_POLL_S)
             except Empty:
@@ -72,5 +70,5 @@ def read_ahead(readers: Sequence[Callable[[], Iterator[T]]], threads: int = 2) -
                 raise item.error
     finally:
         stop.set()
-        for lane in started:
+        for lane in lanes:
             lane.join(timeout=10)

@@ -18,7 +18,7 @@ from pipeline.errors import ConfigError
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")
 BLOCK_ROWS = 4096
 BLOCK_CHARACTERS = 1 << 20
-MAX_LINE_BYTES = 64 << 20
+MAX_LINE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def read_blocks(path: Path, name: str, columns: Columns) -> Iterator[Block]:
         with _open(path) as stream:
             while raw := stream.readline(MAX_LINE_BYTES + 1):
                 number += 1
-                if len(raw) > MAX_LINE_BYTES:
+                if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
                     while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
                         pass
                 lines.add(number, raw)
