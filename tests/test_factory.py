@@ -1,6 +1,7 @@
 """The factory from teacher to card, on corpora of our own and encoders small enough for a test."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import torch
 
 import models
 from models.errors import DataMissingError, FactoryError, GateFailedError, RecipeError
-from models.factory import labelling, pretrained, prune
+from models.factory import labelling, making, pretrained, prune
+from models.factory.balance import neutral_bias
 from models.factory.corpora import read, to_bio
 from models.factory.evaluate import evaluate, project
 from models.factory.examples import draw
+from models.factory.latency import Costs
 from models.factory.losses import supervised
 from models.factory.mixture import load_mixture
 from models.factory.recipe import load_recipe
@@ -152,6 +155,38 @@ def test_shrinking_removes_what_is_useless():
     ids = torch.randint(0, 1000, (3, 9))
     for a, b in zip(encoder(ids, ids * 0), small(ids, ids * 0), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_neutral_is_balanced():
+    rng = np.random.default_rng(0)
+    gold = np.repeat([0, 1, 2], [50, 300, 100])
+    logits = rng.normal(size=(450, 3)) + 3.0 * np.eye(3)[gold] - [0.0, 2.5, 0.0]
+
+    def recall(scores):
+        return np.mean([np.mean(scores.argmax(1)[gold == label] == label) for label in range(3)])
+
+    bias = neutral_bias(logits, gold)
+    assert 1.5 < bias < 3.0
+    assert recall(logits + np.array([0.0, bias, 0.0])) > recall(logits) + 0.1
+    assert neutral_bias(np.eye(3)[gold] * 9, gold) == 0.0
+
+
+def test_a_resumed_pruning_chooses_the_same_shapes(shop, tmp_path, monkeypatch):
+    """Costs are measured once: other timings after a kill must not change what is removed."""
+    monkeypatch.setattr(making, "measure_costs", lambda config: Costs(1.0, 0.01, 0.02, 0.03))
+    first = making._costs(shop, "small.prune", "k")
+    monkeypatch.setattr(making, "measure_costs", lambda config: Costs(9.0, 0.09, 0.09, 0.09))
+    assert making._costs(shop, "small.prune", "k") == first
+
+
+def test_quantization_aware_training_runs_where_a_gate_is_missed(shop, tmp_path):
+    work = Path(shutil.copytree(shop.work, tmp_path / "work"))
+    student = shop.recipe.students["small"].model_copy(update={"gate": {"conll2003_f1": 100.1}})
+    recipe = shop.recipe.model_copy(update={"students": {**shop.recipe.students, "small": student}})
+    said = []
+    with pytest.raises(GateFailedError):
+        run(Workshop(recipe, shop.data_dir, work, shop.cache, tmp_path / "zoo", said.append), only="small.quantize")
+    assert any("trained on with the rounding" in line for line in said)
 
 
 def test_bio_and_projection(data_dir):
