@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from models.factory.recipe import Recipe
 
 
 def compress(
@@ -32,4 +35,24 @@ def compress(
         for name in names(shop.recipe):
             print(f"{name:20} {'done' if shop.done(name) else 'not done'}")
         return
-    run(shop, only, start)
+    try:
+        run(shop, only, start)
+    finally:
+        _show_reached(shop.recipe, {step: record for step in names(shop.recipe) if (record := shop.done(step))})
+
+
+def _show_reached(recipe: Recipe, records: dict[str, dict[str, Any]]) -> None:
+    """A table of the figures of every step that is done."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from models.factory.evaluate import FIGURES
+
+    table = Table("step", *(figure.key for figure in FIGURES), "tokens/s", title=f"reached, {recipe.lang}")
+    for step, record in records.items():
+        figures = record.get("figures", {})
+        if figures and not step.endswith(".export"):
+            cells = [f"{figures[figure.key]:.2f}" if figure.key in figures else "" for figure in FIGURES]
+            speed = record.get("tokens_s")
+            table.add_row(step, *cells, f"{speed:,.0f}" if speed else "")
+    Console().print(table)
