@@ -55,4 +55,6 @@ def _show_reached(recipe: Recipe, records: dict[str, dict[str, Any]]) -> None:
             cells = [f"{figures[figure.key]:.2f}" if figure.key in figures else "" for figure in FIGURES]
             speed = record.get("tokens_s")
             table.add_row(step, *cells, f"{speed:,.0f}" if speed else "")
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, 150)
+    console.print(table)
