@@ -10,13 +10,14 @@ import pytest
 import torch
 
 import models
+from models.bench import MINILM_L6
 from models.errors import DataMissingError, FactoryError, GateFailedError, RecipeError
 from models.factory import labelling, making, pretrained, prune
 from models.factory.balance import neutral_bias
 from models.factory.corpora import read, to_bio
 from models.factory.evaluate import evaluate, project
 from models.factory.examples import draw
-from models.factory.latency import Costs
+from models.factory.latency import Costs, measure_costs
 from models.factory.losses import supervised
 from models.factory.mixture import load_mixture
 from models.factory.recipe import load_recipe
@@ -46,6 +47,8 @@ def shop(tmp_path_factory, data_dir):
         patch.setattr(pretrained, "mpnet", lambda cache: Encoder(teacher))
         patch.setattr(pretrained, "minilm", lambda cache: Encoder(SMALL))
         patch.setattr(pretrained, "tokenizer_json", lambda cache: TOKENIZER)
+        # Layers so small cost nothing that could be measured.
+        patch.setattr(making, "measure_costs", lambda config: Costs(1.0, 0.0, 0.01, 0.01))
         root = tmp_path_factory.mktemp("factory")
         recipe = load_recipe(Path(__file__).parent / "small.toml")
         shop = Workshop(recipe, data_dir, root / "work", root / "cache", root / "zoo", say=[].append)
@@ -169,6 +172,14 @@ def test_neutral_is_balanced():
     assert 1.5 < bias < 3.0
     assert recall(logits + np.array([0.0, bias, 0.0])) > recall(logits) + 0.1
     assert neutral_bias(np.eye(3)[gold] * 9, gold) == 0.0
+
+
+def test_costs_of_real_layers():
+    costs = measure_costs(replace(MINILM_L6, layers=MINILM_L6.layers[:2]), threads=1)
+    assert costs.head_s > 0
+    assert costs.block_s > 0
+    whole, half = costs.speed(MINILM_L6.layers[:2]), costs.speed((LayerShape(6, 768),) * 2)
+    assert 1.3 < half / whole < 4
 
 
 def test_a_resumed_pruning_chooses_the_same_shapes(shop, tmp_path, monkeypatch):

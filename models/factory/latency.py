@@ -10,6 +10,7 @@ import numpy as np
 import openvino as ov
 import torch
 
+from models.errors import FactoryError
 from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
 from models.runtime.openvino_graph import build
@@ -18,6 +19,7 @@ from models.runtime.shapes import EncoderConfig, LayerShape
 from models.runtime.weights import to_weights
 
 BATCH, LENGTH = 32, 64
+ATTEMPTS = 5
 
 
 def median_s(call: Callable[[], object], repeats: int = 7) -> float:
@@ -68,7 +70,10 @@ class Costs:
 
 
 def measure_costs(reference: EncoderConfig, threads: int | None = None) -> Costs:
-    """Fit the costs of a layer, of one head and of 64 feed-forward neurons from three shapes."""
+    """Fit the costs of a layer, of one head and of 64 feed-forward neurons from three shapes.
+
+    A busy machine can make a smaller shape look slower; then it is measured again. Raises FactoryError if that lasts.
+    """
     threads = threads or default_threads()
     depth = len(reference.layers)
     heads, ffn = reference.layers[0].heads, reference.layers[0].ffn
@@ -76,8 +81,11 @@ def measure_costs(reference: EncoderConfig, threads: int | None = None) -> Costs
     def seconds(h: int, f: int) -> float:
         return int8_seconds(replace(reference, layers=(LayerShape(h, f),) * depth), threads) / depth
 
-    whole, few_heads, narrow = seconds(heads, ffn), seconds(heads // 2, ffn), seconds(heads, ffn // 2)
-    head_s = max(whole - few_heads, 0.0) / (heads - heads // 2)
-    block_s = max(whole - narrow, 0.0) / ((ffn - ffn // 2) / 64)
-    base_s = max(whole - heads * head_s - ffn / 64 * block_s, 0.0)
-    return Costs(fp32_seconds(reference, threads), base_s, head_s, block_s)
+    for _ in range(ATTEMPTS):
+        whole, few_heads, narrow = seconds(heads, ffn), seconds(heads // 2, ffn), seconds(heads, ffn // 2)
+        head_s = (whole - few_heads) / (heads - heads // 2)
+        block_s = (whole - narrow) / ((ffn - ffn // 2) / 64)
+        if head_s > 0 and block_s > 0:
+            base_s = max(whole - heads * head_s - ffn / 64 * block_s, 0.0)
+            return Costs(fp32_seconds(reference, threads), base_s, head_s, block_s)
+    raise FactoryError("a smaller layer was not measured as faster; is the machine busy? stop other work and run the step again")
