@@ -196,7 +196,7 @@ def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     rng = np.random.default_rng(shop.recipe.seed)
     docs = rng.choice(len(shop.pool.examples), min(settings.texts, len(shop.pool.examples)), replace=False)
     quantize_linears(encoder, quantize.calibrate(encoder, shop.pool.examples, docs))
-    added = _balance(shop, encoder)
+    added = _balance(shop, encoder) if settings.balance else 0.0
     tagger = shop.tagger(encoder, student.window, quantized=True)
     record = reached(shop, encoder, tagger)
     record["post_training_figures"] = record["figures"]
@@ -204,7 +204,7 @@ def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     if settings.qat is not None and missed:
         shop.say(f"{name}.quantize: {'; '.join(missed)}: trained on with the rounding in place")
         _train(shop, encoder, settings.qat, 1.0, f"{name}.quantize", key, shop.recipe.seed + 30)
-        added += _balance(shop, encoder)
+        added += _balance(shop, encoder) if settings.balance else 0.0
         tagger = shop.tagger(encoder, student.window, quantized=True)
         record |= reached(shop, encoder, tagger)
     if not student.ship:

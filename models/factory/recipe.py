@@ -85,6 +85,7 @@ class Quantize(_Strict):
     """Static int8; trained on (quantization-aware) where `qat` is given."""
 
     texts: Annotated[int, Field(ge=16, description="real texts that set the ranges of the activations")] = 400
+    balance: Annotated[bool, Field(description="set the neutral bias again: for students of a teacher that had it wrong")] = False
     qat: Distil | None = None
 
 
