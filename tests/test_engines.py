@@ -67,8 +67,9 @@ def test_engines_agree():
     both, either = sum(len(a & b) for a, b in spans), sum(len(a | b) for a, b in spans)
     assert both / either > 0.97
     assert np.mean([a["sentiment"] == b["sentiment"] for a, b in zip(one, two, strict=True)]) > 0.97
-    words = [x == y for a, b in zip(one, two, strict=True) for x, y in zip(a["words"], b["words"], strict=False)]
-    assert np.mean(words) > 0.99
+    # By place, for one word more shifts all that follow it.
+    words = [{(i, *w.values()) for i, row in enumerate(rows) for w in row["words"]} for rows in (one, two)]
+    assert len(words[0] & words[1]) / len(words[0] | words[1]) > 0.97
 
 
 def test_unknown_engine():
