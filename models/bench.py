@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from models.runtime.batches import RaggedBatch
 from models.runtime.encoder import Encoder
 from models.runtime.engines import Engine, TorchEngine
 from models.runtime.package import open_package
@@ -72,9 +73,8 @@ def alternate(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]
     return [statistics.median(seconds) for seconds in times]
 
 
-def drain(engine: Engine, tagger: Tagger, texts: Sequence[str]) -> Callable[[], None]:
-    """A call that computes the texts' batches on `engine` and throws the scores away."""
-    batches = list(tagger.encode(texts)[2])
+def drain(engine: Engine, batches: Sequence[RaggedBatch]) -> Callable[[], None]:
+    """A call that computes the batches on `engine` and throws the scores away."""
 
     def call() -> None:
         for _ in engine.infer(batches):
@@ -89,7 +89,8 @@ def engine_ratio(tagger: Tagger, texts: Sequence[str], threads: int, rounds: int
     Returns the ratio of the medians, and the median seconds of either.
     """
     reference = TorchEngine(Encoder(MINILM_L6), threads)
-    mine, theirs = alternate([drain(tagger.engine, tagger, texts), drain(reference, tagger, texts)], rounds)
+    batches = list(tagger.encode(texts)[2])
+    mine, theirs = alternate([drain(tagger.engine, batches), drain(reference, batches)], rounds)
     return theirs / mine, mine, theirs
 
 

@@ -9,11 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from models.bench import measure
 from models.errors import FactoryError
-from models.factory.corpora import CORPORA, read
+from models.factory.corpora import CORPORA
 from models.factory.evaluate import FIGURES
 from models.factory.files import write_json, write_whole
 from models.runtime.engines import default_threads
@@ -23,7 +21,6 @@ from models.runtime.shapes import EncoderConfig
 if TYPE_CHECKING:
     from models.factory.workshop import Workshop
 
-POSTS = 1500
 STAGE_KEYS = ("figures", "parameters", "macs_a_token", "tokens_s")
 PRETRAINED = {"minilm": "MiniLM-L6-H384 (Apache-2.0)", "mpnet": "MPNet-base (Apache-2.0)"}
 
@@ -37,12 +34,6 @@ def macs_a_token(config: EncoderConfig, length: int = 64) -> int:
     return total
 
 
-def posts(shop: Workshop) -> list[str]:
-    """The real forum posts on which speed is measured, the same for all models."""
-    records = read("reddit", shop.data_dir)
-    return [records[i].text for i in np.random.default_rng(0).permutation(len(records))[:POSTS]]
-
-
 def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
     """Copy the quantized model into the zoo; measure its speed; write `metrics.json`, `card.md` and the pictures."""
     source, folder = shop.work / f"{name}.quantize" / "model", shop.zoo / name
@@ -52,8 +43,8 @@ def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
     for file in (WEIGHTS, TOKENIZER, MANIFEST):
         write_whole(folder / file, partial(shutil.copyfile, source / file))
     package = open_package(folder)
-    shop.say(f"{name}.export: measuring speed on {POSTS:,} forum posts")
-    speed = measure(folder, posts(shop), default_threads(), rounds=5, pipelines=200)
+    shop.say(f"{name}.export: measuring speed on {len(shop.posts):,} forum posts")
+    speed = measure(folder, shop.posts, default_threads(), rounds=5, pipelines=200)
     records = {stage: record for stage in stages if (record := shop.done(stage)) is not None}
     last = records[stages[-1]]
     metrics: dict[str, Any] = {

@@ -70,13 +70,13 @@ def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
 
 def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
     """What the table of a card says of one stage: the figures, its size, multiply-accumulates and speed."""
-    seconds = alternate([drain(tagger.engine, tagger, card.posts(shop)[:STAGE_POSTS])], 3)[0]
-    sequences = list(tagger.encode(card.posts(shop)[:STAGE_POSTS])[2])
+    batches = list(tagger.encode(shop.posts[:STAGE_POSTS])[2])
+    (seconds,) = alternate([drain(tagger.engine, batches)], 3)
     return {
         "figures": evaluate(tagger, shop.data_dir),
         "parameters": sum(p.numel() for p in model.parameters()),
         "macs_a_token": macs_a_token(model.config) if isinstance(model, Encoder) else None,
-        "tokens_s": sum(len(batch.ids) for batch in sequences) / seconds,
+        "tokens_s": sum(len(batch.ids) for batch in batches) / seconds,
     }
 
 
@@ -123,7 +123,7 @@ def distil(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     tagger = shop.tagger(model, student.window)
     record = reached(shop, model, tagger)
     if not isinstance(model, Encoder):
-        record["engine_ratio"] = engine_ratio(tagger, card.posts(shop)[:SPEED_POSTS], default_threads(), rounds=3)[0]
+        record["engine_ratio"] = engine_ratio(tagger, shop.posts[:SPEED_POSTS], default_threads(), rounds=3)[0]
     return record
 
 
@@ -208,7 +208,7 @@ def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
         tagger = shop.tagger(encoder, student.window, quantized=True)
         record |= reached(shop, encoder, tagger)
     if not student.ship:
-        record["engine_ratio"] = engine_ratio(tagger, card.posts(shop)[:SPEED_POSTS], default_threads(), rounds=3)[0]
+        record["engine_ratio"] = engine_ratio(tagger, shop.posts[:SPEED_POSTS], default_threads(), rounds=3)[0]
     folder = shop.folder(f"{name}.quantize") / "model"
     package = write_package(
         folder, name, shop.recipe.lang, student.window, encoder.config, to_weights(encoder), shop.tokenizer_json

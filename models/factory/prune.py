@@ -210,7 +210,8 @@ def sparsity_report(before: Encoder, after: Encoder, layer_map: Sequence[int]) -
         now = after.layers[layer_map.index(number)] if number in layer_map else None
         rows.append((f"layer {number}", size(layer), live(now) if now is not None else 0))
     rows.append(("all layers", sum(r[1] for r in rows), sum(r[2] for r in rows)))
-    rows.append(("whole model", size(before), live(after)))
+    # Outside the layers nothing is pruned; a weight that happens to be zero there is not removed.
+    rows.append(("whole model", size(before), size(after) - size(after.layers) + live(after.layers)))
     return [
         {"part": part, "before": old, "after": new, "sparsity": 1 - new / old, "compression": old / new if new else None}
         for part, old, new in rows

@@ -11,10 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.torch import load_file, save_file
 
 from models.errors import FactoryError
 from models.factory import pretrained
+from models.factory.corpora import read
 from models.factory.files import read_json, write_json, write_whole
 from models.factory.labelling import Answers, Pool, answer, build_pool
 from models.factory.recipe import Recipe
@@ -24,6 +26,8 @@ from models.runtime.shapes import EncoderConfig
 from models.runtime.tagger import Tagger
 from models.runtime.tokenizer import PieceTokenizer
 from models.runtime.weights import to_encoder, to_weights
+
+POSTS = 1500
 
 
 def key_of(*parts: Any) -> str:
@@ -88,6 +92,12 @@ class Workshop:
             config = EncoderConfig.from_json(json.loads(file.metadata()["config"]))
         weights = load_file(path)
         return to_encoder(config, {name: value.numpy() for name, value in weights.items()})
+
+    @cached_property
+    def posts(self) -> list[str]:
+        """The real forum posts on which speed is measured, the same for all models."""
+        records = read("reddit", self.data_dir)
+        return [records[i].text for i in np.random.default_rng(0).permutation(len(records))[:POSTS]]
 
     @cached_property
     def pool(self) -> Pool:

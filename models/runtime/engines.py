@@ -46,7 +46,7 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, config: EncoderConfig, weights: Weights, threads: int, precision: str | None = None) -> None:
+    def __init__(self, config: EncoderConfig, weights: Weights, threads: int) -> None:
         import openvino as ov
 
         from models.runtime.openvino_graph import build
@@ -56,8 +56,6 @@ class OpenVinoEngine:
             "NUM_STREAMS": threads,
             "PERFORMANCE_HINT": "THROUGHPUT",
         }
-        if precision:
-            settings["INFERENCE_PRECISION_HINT"] = precision
         compiled = ov.Core().compile_model(build(config, weights), "CPU", settings)
         self._requests = [compiled.create_infer_request() for _ in range(threads + 1)]
 
