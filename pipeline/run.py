@@ -19,6 +19,7 @@ from pipeline.observe.progress import Progress
 from pipeline.sink.parts import PartWriter
 from pipeline.source.ahead import read_ahead
 from pipeline.source.jsonl import Columns, discover, read_blocks
+from pipeline.stopping import stoppable
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +80,18 @@ def tag_folder(options: Options) -> Summary:
     def counted(blocks: Iterator[Block]) -> Iterator[Block]:
         nonlocal rows_in
         for block in blocks:
+            stop.check()
             rows_in += block.rows
             yield block
 
     model = str(options.model)
     began = time.monotonic()
-    with closing(read_ahead(readers)) as blocks, Progress(len(files)) as progress:
+    with stoppable() as stop, closing(read_ahead(readers)) as blocks, Progress(len(files)) as progress:
         source = counted(blocks)
         if options.workers:
-            results = tag_on_ray(source, model, options.engine, options.threads, options.workers)
+            results = tag_on_ray(source, model, options.engine, options.threads, options.workers, stop.check)
         else:
-            results = tag_here(source, model, options.engine, options.threads)
+            results = tag_here(source, model, options.engine, options.threads, stop.check)
         for tagged in results:
             writer.write(tagged)
             progress.add(tagged.table.num_rows, tagged.tokens, len(tagged.dead))

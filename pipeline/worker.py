@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
 from pipeline.contract import Block, Tagged, tagged_schema
@@ -15,10 +17,10 @@ class TagWorker:
 
         self._tagger = load(model, engine=engine, threads=threads)  # type: ignore[arg-type]
 
-    def tag(self, block: Block) -> Tagged:
-        """Tag the texts of a block; its dead letters are passed on."""
+    def tag(self, block: Block, check: Callable[[], object] | None = None) -> Tagged:
+        """Tag the texts of a block; its dead letters are passed on. What `check`, called often, raises ends the work."""
         before = self._tagger.work.tokens
-        tags = self._tagger.tag(block.texts)
+        tags = self._tagger.tag(block.texts, check)
         keep = block.columns.column_names[1:]
         table = pa.Table.from_arrays([*block.columns.columns, *tags.columns], schema=tagged_schema(keep))
         return Tagged(table.combine_chunks(), block.dead, self._tagger.work.tokens - before)

@@ -11,10 +11,10 @@ import torch
 
 import models
 from models.bench import MINILM_L6
-from models.errors import DataMissingError, FactoryError, GateFailedError, RecipeError
-from models.factory import labelling, making, pretrained, prune
+from models.errors import DataMissingError, FactoryError, GateFailedError, ModelMissingError, RecipeError
+from models.factory import augment, labelling, making, pretrained, prune
 from models.factory.balance import neutral_bias
-from models.factory.corpora import read, to_bio
+from models.factory.corpora import Record, read, to_bio
 from models.factory.evaluate import evaluate, project
 from models.factory.examples import draw
 from models.factory.latency import Costs, measure_costs
@@ -71,6 +71,50 @@ def test_the_whole_path(shop, data_dir):
     assert (shop.zoo / "small" / "front.png").stat().st_size > 1000
 
 
+def test_a_shipped_model_is_taught_on(shop, data_dir, tmp_path):
+    zoo = Path(shutil.copytree(shop.zoo, tmp_path / "zoo"))
+    recipe = load_recipe(Path(__file__).parent / "small_sentiment.toml")
+    said = []
+    again = Workshop(recipe, data_dir, tmp_path / "work", shop.cache, zoo, said.append)
+    run(again)
+    before, after = (json.loads((root / "small" / "metrics.json").read_text()) for root in (shop.zoo, zoo))
+    assert list(after["stages"]) == ["first teacher", "small before", "teacher", "small.distil", "small.quantize"]
+    assert after["stages"]["first teacher"] == before["stages"]["teacher"]
+    assert set(after["stages"]["teacher"]["figures"]) == {"sst2_accuracy", "semeval2017_recall", "semeval2017_accuracy"}
+    assert (after["layers"], after["sparsity"]) == (before["layers"], before["sparsity"])
+    assert after["digest"] != before["digest"]
+    assert set(before["data"]) <= set(after["data"])
+    # The shipped model has been replaced, but this work began with the one before: nothing is to be done again.
+    said.clear()
+    run(Workshop(recipe, data_dir, again.work, shop.cache, zoo, said.append))
+    assert [line for line in said if not line.endswith("done before")] == []
+
+    # The teacher speaks on sentiment, of the corpora that it was taught; the shipped model on all else.
+    old = again._ask(again.shipped("small"), "k", again.pool.examples, "old")
+    new = again._ask(again.restore("teacher"), "k", again.pool.examples, "new")
+    mine = np.isin(again.pool.corpus, [i for i, name in enumerate(again.pool.names) if name != "conll2003"])
+    assert 0 < mine.sum() < len(mine)
+    np.testing.assert_array_equal(again.answers.tokens, old.tokens)
+    np.testing.assert_allclose(again.answers.sentiment[mine], new.sentiment[mine], atol=1e-4)
+    np.testing.assert_array_equal(again.answers.sentiment[~mine], old.sentiment[~mine])
+    with pytest.raises(ModelMissingError, match="nobody"):
+        run(replace(again, recipe=recipe.model_copy(update={"label": recipe.label.model_copy(update={"others": "nobody"})})))
+
+
+def test_words_are_exchanged_for_near_ones():
+    pieces = ["[CLS]", "good", "fine", "bad", "poor", "##ly", "Oslo"]
+    vectors = np.array([[9.0, 9.0], [1.0, 0.1], [1.0, 0.0], [-1.0, 0.1], [-1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    near = augment.Neighbours(vectors, pieces)
+    assert ("good" in near, "Oslo" in near, "##ly" in near) == (True, False, False)
+    assert set(near.of("good")) == {"fine", "bad", "poor"}
+    records = [Record("a good day in Oslo but a bad night in Rome"), Record("no such word ; not one here at all")]
+    made = augment.exchanged(records, 40, np.random.default_rng(0), near)
+    assert made
+    for text in (record.text for record in made):
+        assert set(text.split()) - set(records[0].text.split()) <= {"fine", "poor"}
+        assert text not in records[0].text
+
+
 def test_l1_is_reported_honestly(shop):
     report = shop.done("zeros.prune")["sparsity"]
     assert report[-2]["part"] == "all layers"
@@ -95,6 +139,7 @@ def test_done_steps_are_skipped_and_gates_still_hold(shop):
 def test_phrases_are_parts_of_their_sentences(shop):
     pool = shop.pool
     assert pool.names[-1] == "sst2-phrases"
+    assert pool.origins[-1] == "sst2"
     assert (pool.corpus == len(pool.names) - 1).sum() == 30
     with pytest.raises(RecipeError, match="not among the labelled texts"):
         pool.repeats({"absent": 1.0}, 1.0)
@@ -111,9 +156,9 @@ def test_labels_go_on_after_a_kill(shop, tmp_path, monkeypatch):
     monkeypatch.setattr(labelling, "SAVE_EVERY", 1)
     teacher = shop.restore("teacher")
     with pytest.raises(Killed):
-        labelling.answer(teacher, shop.pool, tmp_path, "k", killer)
+        labelling.answer(teacher, shop.pool.examples, tmp_path, "k", killer)
     said = []
-    resumed = labelling.answer(teacher, shop.pool, tmp_path, "k", said.append)
+    resumed = labelling.answer(teacher, shop.pool.examples, tmp_path, "k", said.append)
     assert said[0].startswith("labelled batch 3/")
     np.testing.assert_array_equal(resumed.tokens, shop.answers.tokens)
     np.testing.assert_array_equal(resumed.sentiment, shop.answers.sentiment)

@@ -45,7 +45,7 @@ def test_a_dead_worker_is_an_error(monkeypatch):
 
     monkeypatch.setattr(actors, "TagWorker", Dying)
     with pytest.raises(WorkerLostError, match="run the command again"):
-        list(actors.tag_on_ray([None], "en-fast", "auto", 1, 1))
+        list(actors.tag_on_ray([None], "en-fast", "auto", 1, 1, check=lambda: None))
     assert not ray.is_initialized()
 
 

@@ -13,7 +13,8 @@ from models.bench import measure
 from models.errors import FactoryError
 from models.factory.corpora import CORPORA
 from models.factory.evaluate import FIGURES
-from models.factory.files import write_json, write_whole
+from models.factory.files import read_json, write_json, write_whole
+from models.factory.recipe import SHIPPED
 from models.runtime.engines import default_threads
 from models.runtime.package import MANIFEST, TOKENIZER, WEIGHTS, open_package
 from models.runtime.shapes import EncoderConfig
@@ -21,6 +22,7 @@ from models.runtime.shapes import EncoderConfig
 if TYPE_CHECKING:
     from models.factory.workshop import Workshop
 
+FIRST_TEACHER = "first teacher"
 STAGE_KEYS = ("figures", "parameters", "macs_a_token", "tokens_s")
 PRETRAINED = {"minilm": "MiniLM-L6-H384 (Apache-2.0)", "mpnet": "MPNet-base (Apache-2.0)"}
 
@@ -47,29 +49,47 @@ def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
     speed = measure(folder, shop.posts, default_threads(), rounds=5, pipelines=200)
     records = {stage: record for stage in stages if (record := shop.done(stage)) is not None}
     last = records[stages[-1]]
+    before = _before(shop, name)
+    data = {*shop.recipe.teacher.epochs, *shop.recipe.label.gold, *shop.recipe.label.unlabelled}
     metrics: dict[str, Any] = {
         "name": name,
         "lang": package.lang,
         "summary": shop.recipe.students[name].summary,
         "digest": package.digest,
         "hidden": package.config.hidden,
-        "pretrained": sorted({PRETRAINED["minilm"], PRETRAINED[shop.recipe.teacher.encoder]}),
+        "pretrained": sorted({PRETRAINED["minilm"], PRETRAINED[shop.recipe.teacher.encoder], *before["pretrained"]}),
         "layers": [[shape.heads, shape.ffn] for shape in package.config.layers],
         "bytes": sum((folder / f).stat().st_size for f in (WEIGHTS, TOKENIZER, MANIFEST)),
         "macs_a_token": macs_a_token(package.config),
         "figures": last["figures"],
-        "stages": {stage: {key: record.get(key) for key in STAGE_KEYS} for stage, record in records.items()},
+        "stages": before["stages"] | {stage: {key: one.get(key) for key in STAGE_KEYS} for stage, one in records.items()},
         "post_training_int8": last.get("post_training_figures"),
         "speed": speed.to_json(),
-        "sparsity": records.get(f"{name}.prune", {}).get("sparsity", []),
+        "sparsity": records.get(f"{name}.prune", before).get("sparsity", []),
         "quantization_errors": last["errors"],
-        "data": sorted({*shop.recipe.teacher.epochs, *shop.recipe.label.gold, *shop.recipe.label.unlabelled}),
+        "data": sorted({*data, *before["data"]}),
         "gate": shop.recipe.students[name].gate,
     }
     write_json(folder / "metrics.json", metrics)
     for other in shop.zoo.glob("*/metrics.json"):
         write_card(shop, other.parent.name)
     return {"figures": last["figures"], "speed": speed.to_json()}
+
+
+def _before(shop: Workshop, name: str) -> dict[str, Any]:
+    """What a card keeps of the shipped model that this one was taught on from: its first teacher and what it reached."""
+    start = shop.recipe.students[name].start
+    if not start.startswith(SHIPPED):
+        return {"stages": {}, "pretrained": [], "data": [], "sparsity": []}
+    shipped = start.removeprefix(SHIPPED)
+    metrics = read_json(shop.shipped_package(shipped).folder / "metrics.json")
+    if metrics is None:
+        raise FactoryError(f"{shipped} has no metrics.json in {shop.zoo / shipped}; export it with its own recipe first")
+    stages = metrics["stages"]
+    first = stages.get(FIRST_TEACHER, stages["teacher"])
+    last = next(stage for key, stage in reversed(stages.items()) if key.endswith(".quantize"))
+    kept: dict[str, Any] = metrics | {"stages": {FIRST_TEACHER: first, f"{shipped} before": last}}
+    return kept
 
 
 def write_card(shop: Workshop, name: str) -> None:

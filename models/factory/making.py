@@ -20,7 +20,7 @@ from models.factory.files import read_json, write_json
 from models.factory.latency import Costs, measure_costs
 from models.factory.lstm import LstmTagger
 from models.factory.mixture import load_mixture
-from models.factory.recipe import Distil, Prune, Student
+from models.factory.recipe import SHIPPED, Distil, Prune, Student
 from models.factory.train import fit
 from models.factory.workshop import Workshop
 from models.runtime.encoder import Encoder, TokenModel
@@ -65,7 +65,10 @@ def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
     corpus = np.repeat(np.arange(len(settings.epochs)), sizes)
     balance(teacher, data, three_class(data, corpus, BALANCE_TEXTS, shop.recipe.seed))
     shop.save("teacher", teacher)
-    return reached(shop, teacher, shop.tagger(teacher, 128))
+    record = reached(shop, teacher, shop.tagger(teacher, 128))
+    # A teacher of some tasks has nothing to say on the others.
+    figures = {key: value for key, value in record["figures"].items() if key.split("_")[0] in settings.epochs}
+    return record | {"figures": figures}
 
 
 def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
@@ -104,6 +107,8 @@ def _start(shop: Workshop, student: Student) -> Encoder:
     """The whole model that the student's layers are copied from."""
     if student.start == "minilm":
         return pretrained.minilm(shop.cache)
+    if student.start.startswith(SHIPPED):
+        return shop.shipped(student.start.removeprefix(SHIPPED))
     return shop.restore("teacher" if student.start == "teacher" else f"{student.start}.distil")
 
 

@@ -46,6 +46,14 @@ class Label(_Strict):
     phrases: dict[str, int] = Field(
         default_factory=dict, description="labelled corpus -> so many parts of its sentences, in `epochs` NAME-phrases"
     )
+    exchanged: dict[str, int] = Field(
+        default_factory=dict, description="labelled corpus -> so many texts with words exchanged, in `epochs` NAME-exchanged"
+    )
+    others: str | None = Field(
+        None,
+        description="a shipped model that answers in the teacher's place; the teacher, taught nothing but sentiment, then "
+        "only says the sentiment of the corpora that it was taught",
+    )
 
 
 class Distil(Fit):
@@ -92,7 +100,10 @@ class Quantize(_Strict):
 class Student(_Strict):
     """One model: shipped, or only measured beside the shipped ones."""
 
-    start: str = Field(description='"minilm", "teacher", "lstm" or the name of a student above, taken as it was distilled')
+    start: str = Field(
+        description='"minilm", "teacher", "lstm", "zoo:NAME" (a shipped model, to be taught on) or the name of a student '
+        "above, taken as it was distilled"
+    )
     layers: tuple[int, ...] = Field((), description="layers of the start that are kept; none given is all")
     window: int = Field(128, ge=16, le=512)
     ship: bool = Field(True, description="export it to the zoo; else it stands in the cards' tables for comparison")
@@ -106,6 +117,7 @@ class Student(_Strict):
 
 # What a student may start from, beside the students above it.
 BUILT_IN = ("minilm", "teacher", "lstm")
+SHIPPED = "zoo:"
 
 
 class Recipe(_Strict):
@@ -122,9 +134,10 @@ class Recipe(_Strict):
     def _starts_exist(self) -> Self:
         known = set(BUILT_IN)
         for name, student in self.students.items():
-            if student.start not in known:
+            if student.start not in known and not student.start.startswith(SHIPPED):
                 raise ValueError(
-                    f"students.{name}.start: {student.start!r} is neither one of minilm, teacher, lstm nor a student above"
+                    f"students.{name}.start: {student.start!r} is neither one of minilm, teacher, lstm nor zoo:NAME nor a "
+                    "student above"
                 )
             if student.start == "lstm" and (student.prune or student.ship or student.layers):
                 raise ValueError(f"students.{name}: an LSTM has no layers to choose or prune, and is not shipped (ship = false)")

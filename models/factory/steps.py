@@ -7,7 +7,7 @@ from typing import Any
 from models.errors import FactoryError, GateFailedError
 from models.factory import making
 from models.factory.labelling import describe
-from models.factory.recipe import BUILT_IN, Recipe, Student
+from models.factory.recipe import BUILT_IN, SHIPPED, Recipe, Student
 from models.factory.workshop import Workshop, key_of
 
 
@@ -66,7 +66,9 @@ def step_key(shop: Workshop, step: str) -> str:
     if step == "teacher":
         return key_of(base, recipe.teacher.model_dump(exclude={"gate"}))
     if step == "label":
-        return key_of(base, recipe.label.model_dump(), _done_key(shop, "teacher"))
+        others = recipe.label.others
+        digest = shop.shipped_package(others).digest if others else None
+        return key_of(base, recipe.label.model_dump(), _done_key(shop, "teacher"), digest)
     name, _, kind = step.partition(".")
     student = recipe.students[name]
     settings = getattr(student, kind, None)
@@ -75,12 +77,16 @@ def step_key(shop: Workshop, step: str) -> str:
     if kind == "export":
         last = [f"{other}.{making.kinds(one)[-1]}" for other, one in recipe.students.items()]
         shown = [student.summary, student.gate, [_done_key(shop, step) for step in last]]
-    origin = "teacher" if student.start in BUILT_IN else f"{student.start}.distil"
+    origin: str | None
+    if student.start.startswith(SHIPPED):
+        origin = shop.shipped_package(student.start.removeprefix(SHIPPED)).digest
+    else:
+        origin = _done_key(shop, "teacher" if student.start in BUILT_IN else f"{student.start}.distil")
     return key_of(
         base,
         [student.start, student.layers, student.window, settings.model_dump() if settings is not None else None],
         shown,
-        [_done_key(shop, before) for before in (origin, _before(name, student, kind))],
+        [origin, _done_key(shop, _before(name, student, kind))],
     )
 
 

@@ -16,12 +16,15 @@ from safetensors.torch import load_file, save_file
 
 from models.errors import FactoryError
 from models.factory import pretrained
+from models.factory.augment import Neighbours
 from models.factory.corpora import read
+from models.factory.examples import Examples
 from models.factory.files import read_json, write_json, write_whole
 from models.factory.labelling import Answers, Pool, answer, build_pool
 from models.factory.recipe import Recipe
 from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.engines import OpenVinoEngine, TorchEngine, default_threads
+from models.runtime.package import ModelPackage, open_package
 from models.runtime.shapes import EncoderConfig
 from models.runtime.tagger import Tagger
 from models.runtime.tokenizer import PieceTokenizer
@@ -101,16 +104,47 @@ class Workshop:
 
     @cached_property
     def pool(self) -> Pool:
-        return build_pool(self.recipe.label, self.data_dir, self.tokenizer, self.recipe.seed)
+        return build_pool(self.recipe.label, self.data_dir, self.tokenizer, self.recipe.seed, self._neighbours)
+
+    def _neighbours(self) -> Neighbours:
+        return Neighbours(pretrained.minilm(self.cache).words.weight.detach().numpy(), self.tokenizer.pieces())
 
     @cached_property
     def answers(self) -> Answers:
+        """What the teacher says of the pool; with `others`, what that model says, and the teacher on sentiment alone."""
         teacher = self.done("teacher")
         if teacher is None:
             raise FactoryError("the teacher is not trained; run the step 'teacher' first")
-        texts = hashlib.sha256(self.pool.examples.ids.tobytes() + self.pool.examples.offsets.tobytes()).hexdigest()
-        key = key_of(teacher["key"], self.recipe.label.model_dump(), self.recipe.seed, texts)
-        return answer(self.restore("teacher"), self.pool, self.folder("label"), key, self.say)
+        others = self.recipe.label.others
+        if others is None:
+            return self._ask(self.restore("teacher"), teacher["key"], self.pool.examples, "label")
+        base = self._ask(self.shipped(others), self.shipped_package(others).digest, self.pool.examples, "label/others")
+        mine = self.pool.of(self.recipe.teacher.epochs)
+        sentiment = np.array(base.sentiment)
+        asked = self._ask(self.restore("teacher"), teacher["key"], self.pool.examples.take(mine), "label")
+        sentiment[mine] = asked.sentiment
+        return Answers(base.tokens, base.hidden, sentiment)
+
+    def _ask(self, teacher: Encoder, key: str, examples: Examples, step: str) -> Answers:
+        texts = hashlib.sha256(examples.ids.tobytes() + examples.offsets.tobytes()).hexdigest()
+        return answer(teacher, examples, self.folder(step), key_of(key, texts), self.say)
+
+    def shipped_package(self, name: str) -> ModelPackage:
+        """The model of the zoo as it was when this work began: exports may replace it."""
+        kept = self.folder("shipped") / name
+        if not kept.exists():
+            source = open_package(self.zoo / name).folder
+            part = kept.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(source, part)
+            part.rename(kept)
+        return open_package(kept)
+
+    def shipped(self, name: str) -> Encoder:
+        """That model as a float encoder, to be taught on: its int8 weights as the numbers that they stand for."""
+        package = self.shipped_package(name)
+        weights = {key: value for key, value in package.weights().items() if not key.endswith((".act_scale", ".act_zero"))}
+        return to_encoder(package.config, weights)
 
     def tagger(self, model: TokenModel, window: int, quantized: bool = False) -> Tagger:
         """A Tagger of a live model: OpenVINO for encoders (float ones in the CPU's best float), torch for others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -57,13 +57,14 @@ class Tagger:
         self._breaks = np.zeros(tokenizer.vocab_size, dtype=bool)
         self._breaks[[i for i in map(tokenizer.id_of, SENTENCE_ENDS) if i is not None]] = True
 
-    def tag(self, texts: Sequence[str]) -> pa.Table:
+    def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
         """One row a text, in their order, with the columns of `models.TAGS`.
 
         A text without a piece (empty, white space, control characters) has no entities and no words and is neutral.
-        Raises BadOutputError if the engine gives scores that are not numbers.
+        `check` is called after every batch; what it raises ends the call. Raises BadOutputError if the engine gives
+        scores that are not numbers.
         """
-        tables = list(self._tables(texts))
+        tables = list(self._tables(texts, check))
         return pa.concat_tables(tables) if tables else TAGS.empty_table()
 
     def encode(self, texts: Sequence[str]) -> tuple[Pieces, Windows, Iterator[RaggedBatch]]:
@@ -73,10 +74,12 @@ class Tagger:
         batches = make_batches(pieces, windows, self.tokenizer.cls_id, self.tokenizer.sep_id, self.budget_tokens)
         return pieces, windows, batches
 
-    def _tables(self, texts: Sequence[str]) -> Iterator[pa.Table]:
+    def _tables(self, texts: Sequence[str], check: Callable[[], object] | None) -> Iterator[pa.Table]:
         """The table of each group; the batches of all groups go to the engine in one stream, so that it never waits."""
         begun: deque[_Group] = deque()
         for scores in self.engine.infer(self._stream(texts, begun)):
+            if check is not None:
+                check()
             while begun[0].left == 0:
                 yield self._finish(begun.popleft())
             group = next(group for group in begun if id(scores.batch) in group.waiting)

@@ -104,6 +104,10 @@ class PieceTokenizer:
         found: int | None = self._tokenizer.token_to_id(token)
         return found
 
+    def pieces(self) -> list[str]:
+        """The vocabulary in the order of its ids; an id without a piece is the empty string."""
+        return [self._tokenizer.id_to_token(i) or "" for i in range(self.vocab_size)]
+
     def encode(self, texts: Sequence[str]) -> Pieces:
         """Tokenize; a lone surrogate is read as U+FFFD, one code point for one."""
         flat, text_offsets = code_points(texts)

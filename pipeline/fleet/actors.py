@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 
 from pipeline.contract import Block, Tagged
@@ -13,6 +13,7 @@ from pipeline.worker import TagWorker
 
 # Blocks given to each actor at a time: one that it works on and one that waits.
 IN_FLIGHT = 2
+_POLL_S = 0.2
 
 
 def check_ray() -> None:
@@ -21,10 +22,13 @@ def check_ray() -> None:
         raise ConfigError("--workers needs Ray: pip install 'textmill[ray]'")
 
 
-def tag_on_ray(blocks: Iterable[Block], model: str, engine: str, threads: int | None, workers: int) -> Iterator[Tagged]:
+def tag_on_ray(
+    blocks: Iterable[Block], model: str, engine: str, threads: int | None, workers: int, check: Callable[[], object]
+) -> Iterator[Tagged]:
     """Tag blocks with `workers` actors; `threads` is for each, by default the CPUs shared evenly.
 
-    Starts a Ray of its own and shuts it down. Raises WorkerLostError if an actor dies.
+    Starts a Ray of its own and shuts it down. `check` is called several times a second, what it raises ends the run.
+    Raises WorkerLostError if an actor dies.
     """
     check_ray()
     import ray
@@ -39,16 +43,18 @@ def tag_on_ray(blocks: Iterable[Block], model: str, engine: str, threads: int | 
         for number, block in enumerate(blocks):
             pending.append(fleet[number % workers].tag.remote(block))
             if len(pending) >= workers * IN_FLIGHT:
-                yield _result(pending.popleft())
+                yield _result(pending.popleft(), check)
         while pending:
-            yield _result(pending.popleft())
+            yield _result(pending.popleft(), check)
     finally:
         ray.shutdown()
 
 
-def _result(reference: object) -> Tagged:
+def _result(reference: object, check: Callable[[], object]) -> Tagged:
     import ray
 
+    while not ray.wait([reference], timeout=_POLL_S)[0]:
+        check()
     try:
         tagged: Tagged = ray.get(reference)
     except ray.exceptions.RayActorError as error:

@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM: the first asks a run to stop where it is safe, the second ends the process at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+EXIT_CODE = 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Whether somebody has asked to stop."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def ask(self) -> None:
+        """Ask; asked twice, leave at once (what is under its final name is whole at every moment)."""
+        if self._asked:
+            os._exit(EXIT_CODE)
+        self._asked = True
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if somebody has asked. To be called between blocks, where no lock is held."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Catch the signals while the body runs.
+
+    Python raises KeyboardInterrupt at any instruction, also between taking a lock and the block that gives it back; a
+    thread that needs the lock then waits for ever. Here nothing is raised but by `check`. In a thread other than the
+    main one the signals stay as they are.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        stop.ask()
+
+    before = {number: signal.signal(number, asked) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
