@@ -78,9 +78,9 @@ def test_a_shipped_model_is_taught_on(shop, data_dir, tmp_path):
     again = Workshop(recipe, data_dir, tmp_path / "work", shop.cache, zoo, said.append)
     run(again)
     before, after = (json.loads((root / "small" / "metrics.json").read_text()) for root in (shop.zoo, zoo))
-    assert list(after["stages"]) == ["first teacher", "small before", "teacher", "small.distil", "small.quantize"]
+    assert list(after["stages"]) == ["first teacher", "small before", "sentiment teacher", "small.distil", "small.quantize"]
     assert after["stages"]["first teacher"] == before["stages"]["teacher"]
-    assert set(after["stages"]["teacher"]["figures"]) == {"sst2_accuracy", "semeval2017_recall", "semeval2017_accuracy"}
+    assert set(after["stages"]["sentiment teacher"]["figures"]) == {"sst2_accuracy", "semeval2017_recall", "semeval2017_accuracy"}
     assert (after["layers"], after["sparsity"]) == (before["layers"], before["sparsity"])
     assert after["digest"] != before["digest"]
     assert set(before["data"]) <= set(after["data"])

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.bench import measure
@@ -14,6 +13,7 @@ from models.errors import FactoryError
 from models.factory.corpora import CORPORA
 from models.factory.evaluate import FIGURES
 from models.factory.files import read_json, write_json, write_whole
+from models.factory.front import comparison_table, comparisons, draw_front
 from models.factory.recipe import SHIPPED
 from models.runtime.engines import default_threads
 from models.runtime.package import MANIFEST, TOKENIZER, WEIGHTS, open_package
@@ -22,7 +22,7 @@ from models.runtime.shapes import EncoderConfig
 if TYPE_CHECKING:
     from models.factory.workshop import Workshop
 
-FIRST_TEACHER = "first teacher"
+FIRST_TEACHER, SENTIMENT_TEACHER = "first teacher", "sentiment teacher"
 STAGE_KEYS = ("figures", "parameters", "macs_a_token", "tokens_s")
 PRETRAINED = {"minilm": "MiniLM-L6-H384 (Apache-2.0)", "mpnet": "MPNet-base (Apache-2.0)"}
 
@@ -48,6 +48,8 @@ def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
     shop.say(f"{name}.export: measuring speed on {len(shop.posts):,} forum posts")
     speed = measure(folder, shop.posts, default_threads(), rounds=5, pipelines=200)
     records = {stage: record for stage in stages if (record := shop.done(stage)) is not None}
+    if shop.recipe.label.others is not None:
+        records = {SENTIMENT_TEACHER if stage == "teacher" else stage: record for stage, record in records.items()}
     last = records[stages[-1]]
     before = _before(shop, name)
     data = {*shop.recipe.teacher.epochs, *shop.recipe.label.gold, *shop.recipe.label.unlabelled}
@@ -86,7 +88,7 @@ def _before(shop: Workshop, name: str) -> dict[str, Any]:
     if metrics is None:
         raise FactoryError(f"{shipped} has no metrics.json in {shop.zoo / shipped}; export it with its own recipe first")
     stages = metrics["stages"]
-    first = stages.get(FIRST_TEACHER, stages["teacher"])
+    first = stages.get(FIRST_TEACHER) or stages["teacher"]
     last = next(stage for key, stage in reversed(stages.items()) if key.endswith(".quantize"))
     kept: dict[str, Any] = metrics | {"stages": {FIRST_TEACHER: first, f"{shipped} before": last}}
     return kept
@@ -96,19 +98,9 @@ def write_card(shop: Workshop, name: str) -> None:
     """Write `card.md` and `front.png` of a model of the zoo from the metrics of all models."""
     folder = shop.zoo / name
     everyone = {p.parent.name: json.loads(p.read_text()) for p in sorted(shop.zoo.glob("*/metrics.json"))}
-    others = _comparisons(shop)
+    others = comparisons(shop)
     draw_front(everyone, others, folder / "front.png", name)
     (folder / "card.md").write_text("\n".join(_card(everyone[name], everyone, others)) + "\n")
-
-
-def _comparisons(shop: Workshop) -> dict[str, dict[str, float]]:
-    """Figures, and speed as `engine_ratio`, of the students that are made but not shipped."""
-    found = {}
-    for name, student in shop.recipe.students.items():
-        record = shop.done(f"{name}.distil" if student.start == "lstm" else f"{name}.quantize")
-        if record is not None and not student.ship:
-            found[name] = {**record["figures"], "engine_ratio": record["engine_ratio"]}
-    return found
 
 
 def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
@@ -138,7 +130,7 @@ def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -
         "",
         f"Shipped is {m['name']}.quantize. `textmill evaluate {m['name']} --data-dir DATA` measures it again.",
         "",
-        *_comparison_table(m, everyone, others),
+        *comparison_table(everyone, others),
         "## Speed",
         "",
         f"CPU: {speed['cpu']}, {speed['threads']} threads; {speed['texts']:,} real forum posts; medians of one alternating run.",
@@ -189,54 +181,9 @@ def _card(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -
     return out
 
 
-def _comparison_table(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
-    if not others:
-        return []
-    rows = {
-        **{k: {**v["figures"], "engine_ratio": v["speed"]["engine_ratio"]} for k, v in everyone.items()},
-        **others,
-    }
-    keys = ("conll2003_f1", "sst2_accuracy", "semeval2017_recall", "ewt_upos", "engine_ratio")
-    return [
-        "## Beside other shapes",
-        "",
-        "Students of the same recipe that were not shipped, trained for a shorter time (`conf/compress`), and the shipped ones.",
-        "",
-        "| | conll2003 F1 | sst2 | semeval2017 recall | UPOS | engine speed, fp32 MiniLM-L6 = 1 |",
-        "|---|---|---|---|---|---|",
-        *(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in keys) + " |" for name, row in rows.items()),
-        "",
-    ]
-
-
 def _million(value: float | None) -> float | None:
     return None if value is None else value / 1e6
 
 
 def _row(title: str, values: Sequence[float | None], form: str) -> str:
     return f"| {title} | " + " | ".join("" if value is None else form.format(value) for value in values) + " |"
-
-
-def draw_front(everyone: dict[str, Any], others: dict[str, Any], path: Path, name: str) -> None:
-    """Entity F1 against the measured ratio of speed: a dot a shipped model, a ring a student that is not shipped."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 4), dpi=110)
-    for other, m in everyone.items():
-        x, y = m["speed"]["engine_ratio"], m["figures"]["conll2003_f1"]
-        axes.scatter([x], [y], s=90 if other == name else 45, color="tab:red" if other == name else "tab:blue", zorder=3)
-        axes.annotate(other, (x, y), xytext=(7, 5), textcoords="offset points")
-    for other, figures in others.items():
-        x, y = figures["engine_ratio"], figures["conll2003_f1"]
-        axes.scatter([x], [y], s=35, facecolors="none", edgecolors="tab:gray", zorder=2)
-        axes.annotate(other, (x, y), xytext=(6, -9), textcoords="offset points", fontsize=8, color="dimgray")
-    axes.set_xlabel("speed, fp32 MiniLM-L6 in torch = 1")
-    axes.set_ylabel("entities, conll2003 testa, F1 (%)")
-    axes.margins(0.2)
-    axes.grid(alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)

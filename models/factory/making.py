@@ -7,34 +7,24 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import torch
 
-from models.bench import alternate, drain, engine_ratio
+from models.bench import engine_ratio
 from models.errors import FactoryError, GateFailedError
-from models.factory import card, examples, losses, pretrained, prune, quantize
-from models.factory.balance import balance, three_class
-from models.factory.card import macs_a_token
+from models.factory import card, examples, pretrained, prune, quantize
 from models.factory.distill import Learner, distil_loss
-from models.factory.evaluate import evaluate
 from models.factory.files import read_json, write_json
 from models.factory.latency import Costs, measure_costs
-from models.factory.lstm import LstmTagger
-from models.factory.mixture import load_mixture
-from models.factory.recipe import SHIPPED, Distil, Prune, Student
-from models.factory.train import fit
+from models.factory.recipe import Prune, Student
+from models.factory.teaching import SPEED_POSTS, balance_student, distil, origin, reached, train_student
 from models.factory.workshop import Workshop
-from models.runtime.encoder import Encoder, TokenModel
+from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
 from models.runtime.package import write_package
 from models.runtime.quantized import quantize_linears
-from models.runtime.tagger import Tagger
 from models.runtime.weights import to_weights
 
-# Batches whose gradients say how important heads and neurons are, and posts on which a comparison's speed is measured.
+# Batches whose gradients say how important heads and neurons are.
 SALIENCY_BATCHES = 24
-SPEED_POSTS = 400
-STAGE_POSTS = 120
-BALANCE_TEXTS = 2000
 
 
 def kinds(student: Student) -> list[str]:
@@ -47,89 +37,6 @@ def kinds(student: Student) -> list[str]:
 def float_step(name: str, student: Student) -> str:
     """The step that leaves the student that is to be quantized."""
     return f"{name}.prune" if student.prune else f"{name}.distil"
-
-
-def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
-    """Fine-tune the teacher on the gold labels of all corpora; its word, position and relative embeddings stay."""
-    settings = shop.recipe.teacher
-    data, repeats, sizes = load_mixture(settings.epochs, shop.data_dir, shop.tokenizer, shop.recipe.negative_factor)
-    torch.manual_seed(shop.recipe.seed)
-    teacher = pretrained.mpnet(shop.cache) if settings.encoder == "mpnet" else pretrained.minilm(shop.cache)
-    teacher.dropout = settings.dropout
-    for part in (teacher.words, teacher.places, teacher.relative):
-        if part is not None:
-            part.requires_grad_(False)
-    runs = examples.draw(data, repeats, settings.budget_tokens, shop.recipe.seed)
-    checkpoint = shop.folder("teacher") / f"checkpoint-{key}.pt"
-    fit(teacher, data, runs, losses.supervised, settings.schedule(), checkpoint, shop.recipe.seed, _prefixed(shop, "teacher"))
-    corpus = np.repeat(np.arange(len(settings.epochs)), sizes)
-    balance(teacher, data, three_class(data, corpus, BALANCE_TEXTS, shop.recipe.seed))
-    shop.save("teacher", teacher)
-    record = reached(shop, teacher, shop.tagger(teacher, 128))
-    # A teacher of some tasks has nothing to say on the others.
-    figures = {key: value for key, value in record["figures"].items() if key.split("_")[0] in settings.epochs}
-    return record | {"figures": figures}
-
-
-def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
-    """What the table of a card says of one stage: the figures, its size, multiply-accumulates and speed."""
-    batches = list(tagger.encode(shop.posts[:STAGE_POSTS])[2])
-    (seconds,) = alternate([drain(tagger.engine, batches)], 3)
-    return {
-        "figures": evaluate(tagger, shop.data_dir),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "macs_a_token": macs_a_token(model.config) if isinstance(model, Encoder) else None,
-        "tokens_s": sum(len(batch.ids) for batch in batches) / seconds,
-    }
-
-
-def _prefixed(shop: Workshop, step: str) -> Callable[[str], None]:
-    return lambda line: shop.say(f"{step}: {line}")
-
-
-def _train(
-    shop: Workshop, student: TokenModel, settings: Distil, share: float, step: str, mark: str, seed: int,
-    each_step: Callable[[int, int], None] | None = None,
-) -> None:  # fmt: skip
-    """One run of a student on the teacher's answers, in place; `mark` names its checkpoint in the step's folder."""
-    pool, answers = shop.pool, shop.answers
-    repeats = pool.repeats(settings.epochs, shop.recipe.negative_factor) * settings.share * share
-    runs = examples.draw(pool.examples, repeats, settings.budget_tokens, seed)
-    torch.manual_seed(seed)
-    student.dropout = settings.dropout
-    learner = Learner(student, answers.hidden.shape[1])
-    path = shop.folder(step) / f"checkpoint-{mark}.pt"
-    loss = distil_loss(answers, settings)
-    fit(learner, pool.examples, runs, loss, settings.schedule(), path, seed, _prefixed(shop, step), each_step)
-
-
-def _start(shop: Workshop, student: Student) -> Encoder:
-    """The whole model that the student's layers are copied from."""
-    if student.start == "minilm":
-        return pretrained.minilm(shop.cache)
-    if student.start.startswith(SHIPPED):
-        return shop.shipped(student.start.removeprefix(SHIPPED))
-    return shop.restore("teacher" if student.start == "teacher" else f"{student.start}.distil")
-
-
-def distil(shop: Workshop, name: str, key: str) -> dict[str, Any]:
-    """The student at full width learns from the teacher."""
-    student = shop.recipe.students[name]
-    torch.manual_seed(shop.recipe.seed + 1)
-    model: TokenModel
-    if student.start == "lstm":
-        model = LstmTagger(pretrained.minilm(shop.cache).words.weight.detach())
-    else:
-        whole = _start(shop, student)
-        model = prune.keep_layers(whole, student.layers or tuple(range(len(whole.config.layers))))
-    _train(shop, model, student.distil, 1.0, f"{name}.distil", key, shop.recipe.seed + 1)
-    if isinstance(model, Encoder):
-        shop.save(f"{name}.distil", model)
-    tagger = shop.tagger(model, student.window)
-    record = reached(shop, model, tagger)
-    if not isinstance(model, Encoder):
-        record["engine_ratio"] = engine_ratio(tagger, shop.posts[:SPEED_POSTS], default_threads(), rounds=3)[0]
-    return record
 
 
 def prune_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
@@ -161,12 +68,12 @@ def prune_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
         shop.say(f"{step}: round {number}/{settings.rounds}: {shapes} (heads x feed-forward)")
         # The last round, which is shipped, recovers for half of the whole; the others share the rest.
         share = 1.0 if settings.rounds == 1 else 0.5 if part == 1.0 else 0.5 / (settings.rounds - 1)
-        _train(shop, encoder, settings, share, step, f"{key}-{number}", seed, each_step)
+        train_student(shop, encoder, settings, share, step, f"{key}-{number}", seed, each_step)
         if each_step is not None:
             each_step(0, 0)
         shop.save(kept, encoder)
     shop.save(step, encoder)
-    whole = _start(shop, student)
+    whole = origin(shop, student)
     layers = student.layers or tuple(range(len(whole.config.layers)))
     record = reached(shop, encoder, shop.tagger(encoder, student.window))
     return record | {"sparsity": prune.sparsity_report(whole, encoder, layers)}
@@ -201,15 +108,15 @@ def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     rng = np.random.default_rng(shop.recipe.seed)
     docs = rng.choice(len(shop.pool.examples), min(settings.texts, len(shop.pool.examples)), replace=False)
     quantize_linears(encoder, quantize.calibrate(encoder, shop.pool.examples, docs))
-    added = _balance(shop, encoder) if settings.balance else 0.0
+    added = balance_student(shop, encoder) if settings.balance else 0.0
     tagger = shop.tagger(encoder, student.window, quantized=True)
     record = reached(shop, encoder, tagger)
     record["post_training_figures"] = record["figures"]
     missed = below(record["figures"], student.gate)
     if settings.qat is not None and missed:
         shop.say(f"{name}.quantize: {'; '.join(missed)}: trained on with the rounding in place")
-        _train(shop, encoder, settings.qat, 1.0, f"{name}.quantize", key, shop.recipe.seed + 30)
-        added += _balance(shop, encoder) if settings.balance else 0.0
+        train_student(shop, encoder, settings.qat, 1.0, f"{name}.quantize", key, shop.recipe.seed + 30)
+        added += balance_student(shop, encoder) if settings.balance else 0.0
         tagger = shop.tagger(encoder, student.window, quantized=True)
         record |= reached(shop, encoder, tagger)
     if not student.ship:
@@ -223,11 +130,6 @@ def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
         raise GateFailedError(f"step '{name}.quantize': {megabytes:.1f} MB > {student.max_mb} MB")
     errors = quantize.error_report(encoder, shop.pool.examples, docs[:64].tolist())
     return record | {"neutral_bias": added, "errors": errors, "digest": package.digest, "bytes": round(megabytes * 1e6)}
-
-
-def _balance(shop: Workshop, encoder: TokenModel) -> float:
-    pool = shop.pool
-    return balance(encoder, pool.examples, three_class(pool.examples, pool.corpus, BALANCE_TEXTS, shop.recipe.seed))
 
 
 def below(figures: dict[str, float], gate: dict[str, float]) -> list[str]:

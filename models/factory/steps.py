@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.errors import FactoryError, GateFailedError
-from models.factory import making
+from models.factory import making, teaching
 from models.factory.labelling import describe
 from models.factory.recipe import BUILT_IN, SHIPPED, Recipe, Student
 from models.factory.workshop import Workshop, key_of
@@ -102,7 +102,7 @@ def _done_key(shop: Workshop, step: str) -> str | None:
 
 def _perform(shop: Workshop, step: str, key: str) -> dict[str, Any]:
     if step == "teacher":
-        return making.train_teacher(shop, key)
+        return teaching.train_teacher(shop, key)
     if step == "label":
         for line in describe(shop.pool):
             shop.say("label: " + line)

@@ -1,0 +1,65 @@
+"""The front of accuracy and speed: shipped models, and beside them the students that are only measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.factory.workshop import Workshop
+
+
+def comparisons(shop: Workshop) -> dict[str, dict[str, float]]:
+    """Figures, and speed as `engine_ratio`, of the students that are made but not shipped."""
+    found = {}
+    for name, student in shop.recipe.students.items():
+        record = shop.done(f"{name}.distil" if student.start == "lstm" else f"{name}.quantize")
+        if record is not None and not student.ship:
+            found[name] = {**record["figures"], "engine_ratio": record["engine_ratio"]}
+    return found
+
+
+def comparison_table(everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
+    """Lines of markdown; none if there are no students but the shipped ones."""
+    if not others:
+        return []
+    rows = {
+        **{k: {**v["figures"], "engine_ratio": v["speed"]["engine_ratio"]} for k, v in everyone.items()},
+        **others,
+    }
+    keys = ("conll2003_f1", "sst2_accuracy", "semeval2017_recall", "ewt_upos", "engine_ratio")
+    return [
+        "## Beside other shapes",
+        "",
+        "Students of the same recipe that were not shipped, trained for a shorter time (`conf/compress`), and the shipped ones.",
+        "",
+        "| | conll2003 F1 | sst2 | semeval2017 recall | UPOS | engine speed, fp32 MiniLM-L6 = 1 |",
+        "|---|---|---|---|---|---|",
+        *(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in keys) + " |" for name, row in rows.items()),
+        "",
+    ]
+
+
+def draw_front(everyone: dict[str, Any], others: dict[str, Any], path: Path, name: str) -> None:
+    """Entity F1 against the measured ratio of speed: a dot a shipped model, a ring a student that is not shipped."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), dpi=110)
+    for other, m in everyone.items():
+        x, y = m["speed"]["engine_ratio"], m["figures"]["conll2003_f1"]
+        axes.scatter([x], [y], s=90 if other == name else 45, color="tab:red" if other == name else "tab:blue", zorder=3)
+        axes.annotate(other, (x, y), xytext=(7, 5), textcoords="offset points")
+    for other, figures in others.items():
+        x, y = figures["engine_ratio"], figures["conll2003_f1"]
+        axes.scatter([x], [y], s=35, facecolors="none", edgecolors="tab:gray", zorder=2)
+        axes.annotate(other, (x, y), xytext=(6, -9), textcoords="offset points", fontsize=8, color="dimgray")
+    axes.set_xlabel("speed, fp32 MiniLM-L6 in torch = 1")
+    axes.set_ylabel("entities, conll2003 testa, F1 (%)")
+    axes.margins(0.2)
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)

@@ -1,0 +1,117 @@
+"""How a teacher and a student are taught, and what every step measures of the model that it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.bench import alternate, drain, engine_ratio
+from models.factory import examples, losses, pretrained, prune
+from models.factory.balance import balance, three_class
+from models.factory.card import macs_a_token
+from models.factory.distill import Learner, distil_loss
+from models.factory.evaluate import evaluate
+from models.factory.lstm import LstmTagger
+from models.factory.mixture import load_mixture
+from models.factory.recipe import SHIPPED, Distil, Student
+from models.factory.train import fit
+from models.factory.workshop import Workshop
+from models.runtime.encoder import Encoder, TokenModel
+from models.runtime.engines import default_threads
+from models.runtime.tagger import Tagger
+
+# Posts on which the speed of a student that is not shipped, and of a stage, is measured; texts that set the neutral bias.
+SPEED_POSTS = 400
+STAGE_POSTS = 120
+BALANCE_TEXTS = 2000
+
+
+def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
+    """Fine-tune the teacher on the gold labels of all corpora; its word, position and relative embeddings stay."""
+    settings = shop.recipe.teacher
+    data, repeats, sizes = load_mixture(settings.epochs, shop.data_dir, shop.tokenizer, shop.recipe.negative_factor)
+    torch.manual_seed(shop.recipe.seed)
+    teacher = pretrained.mpnet(shop.cache) if settings.encoder == "mpnet" else pretrained.minilm(shop.cache)
+    teacher.dropout = settings.dropout
+    for part in (teacher.words, teacher.places, teacher.relative):
+        if part is not None:
+            part.requires_grad_(False)
+    runs = examples.draw(data, repeats, settings.budget_tokens, shop.recipe.seed)
+    checkpoint = shop.folder("teacher") / f"checkpoint-{key}.pt"
+    fit(teacher, data, runs, losses.supervised, settings.schedule(), checkpoint, shop.recipe.seed, _prefixed(shop, "teacher"))
+    corpus = np.repeat(np.arange(len(settings.epochs)), sizes)
+    balance(teacher, data, three_class(data, corpus, BALANCE_TEXTS, shop.recipe.seed))
+    shop.save("teacher", teacher)
+    record = reached(shop, teacher, shop.tagger(teacher, 128))
+    # A teacher of some tasks has nothing to say on the others.
+    figures = {key: value for key, value in record["figures"].items() if key.split("_")[0] in settings.epochs}
+    return record | {"figures": figures}
+
+
+def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
+    """What the table of a card says of one stage: the figures, its size, multiply-accumulates and speed."""
+    batches = list(tagger.encode(shop.posts[:STAGE_POSTS])[2])
+    (seconds,) = alternate([drain(tagger.engine, batches)], 3)
+    return {
+        "figures": evaluate(tagger, shop.data_dir),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "macs_a_token": macs_a_token(model.config) if isinstance(model, Encoder) else None,
+        "tokens_s": sum(len(batch.ids) for batch in batches) / seconds,
+    }
+
+
+def _prefixed(shop: Workshop, step: str) -> Callable[[str], None]:
+    return lambda line: shop.say(f"{step}: {line}")
+
+
+def train_student(
+    shop: Workshop, student: TokenModel, settings: Distil, share: float, step: str, mark: str, seed: int,
+    each_step: Callable[[int, int], None] | None = None,
+) -> None:  # fmt: skip
+    """One run of a student on the teacher's answers, in place; `mark` names its checkpoint in the step's folder."""
+    pool, answers = shop.pool, shop.answers
+    repeats = pool.repeats(settings.epochs, shop.recipe.negative_factor) * settings.share * share
+    runs = examples.draw(pool.examples, repeats, settings.budget_tokens, seed)
+    torch.manual_seed(seed)
+    student.dropout = settings.dropout
+    learner = Learner(student, answers.hidden.shape[1])
+    path = shop.folder(step) / f"checkpoint-{mark}.pt"
+    loss = distil_loss(answers, settings)
+    fit(learner, pool.examples, runs, loss, settings.schedule(), path, seed, _prefixed(shop, step), each_step)
+
+
+def origin(shop: Workshop, student: Student) -> Encoder:
+    """The whole model that the student's layers are copied from."""
+    if student.start == "minilm":
+        return pretrained.minilm(shop.cache)
+    if student.start.startswith(SHIPPED):
+        return shop.shipped(student.start.removeprefix(SHIPPED))
+    return shop.restore("teacher" if student.start == "teacher" else f"{student.start}.distil")
+
+
+def distil(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+    """The student at full width learns from the teacher."""
+    student = shop.recipe.students[name]
+    torch.manual_seed(shop.recipe.seed + 1)
+    model: TokenModel
+    if student.start == "lstm":
+        model = LstmTagger(pretrained.minilm(shop.cache).words.weight.detach())
+    else:
+        whole = origin(shop, student)
+        model = prune.keep_layers(whole, student.layers or tuple(range(len(whole.config.layers))))
+    train_student(shop, model, student.distil, 1.0, f"{name}.distil", key, shop.recipe.seed + 1)
+    if isinstance(model, Encoder):
+        shop.save(f"{name}.distil", model)
+    tagger = shop.tagger(model, student.window)
+    record = reached(shop, model, tagger)
+    if not isinstance(model, Encoder):
+        record["engine_ratio"] = engine_ratio(tagger, shop.posts[:SPEED_POSTS], default_threads(), rounds=3)[0]
+    return record
+
+
+def balance_student(shop: Workshop, encoder: TokenModel) -> float:
+    pool = shop.pool
+    return balance(encoder, pool.examples, three_class(pool.examples, pool.corpus, BALANCE_TEXTS, shop.recipe.seed))
