@@ -19,9 +19,7 @@ def _group() -> None:
 @app.command("model")
 def model(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="en, en-fast, or a model folder.")] = "en",
-    texts: Annotated[Path, typer.Option(help="JSON lines with the texts: a file or a folder.")] = Path(
-        "examples/documents.jsonl"
-    ),
+    texts: Annotated[Path, typer.Option(help="The texts: a file or a folder.")] = Path("examples/documents.jsonl"),
     limit: Annotated[int, typer.Option(min=8, help="At most so many texts.")] = 1500,
     threads: Annotated[int | None, typer.Option(min=1, help="All CPUs by default.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; medians are shown.")] = 5,
@@ -30,12 +28,10 @@ def model(
     """A model's speed beside fp32 MiniLM-L6 in torch on the same sorted batches, as ratios, with the CPU's name."""
     from models.bench import measure
     from models.runtime.engines import default_threads
-    from pipeline.source.jsonl import Columns, discover, read_blocks
+    from pipeline.contract import Columns
+    from pipeline.source.texts import texts_of
 
-    found: list[str] = []
-    for path in discover(texts):
-        for block in read_blocks(path, path.name, Columns()):
-            found += block.texts
+    found = texts_of([str(texts)], Columns())
     # Evenly spaced, so that all files have their share.
     count = min(limit, len(found))
     chosen = [found[i * len(found) // count] for i in range(count)]

@@ -51,8 +51,9 @@ def show(
     console.print(top)
     console.print("sentiment: " + ", ".join(f"{name} {times}" for name, times in moods.most_common()))
     for letter in dead.head(rows).to_pylist() if dead else ():
-        console.print(plain(f"dead letter: {letter['path']} line {letter['line']}: {letter['reason']} ({letter['detail']})"))
+        place = f"{letter['path']}@{letter['position']}"
+        console.print(plain(f"dead letter: {place}: {letter['reason']} ({letter['message']})"))
     if letters > rows:
         console.print(f"and {letters - rows:,} more dead letters")
-    files = ["tags/*.parquet", *(["dead_letters/*.parquet"] if letters else []), "summary.json"]
+    files = ["tags/*.parquet", *(["dead_letters/*.parquet"] if letters else []), "_runs/*.json"]
     console.print(plain("files: " + ", ".join(f"{output}/{name}" for name in files)))

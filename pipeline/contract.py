@@ -1,58 +1,156 @@
-"""The data that flows: what a block of documents is, what becomes of it, and the Arrow schemas of the files."""
+"""The data that flows: fragments of files, splits, blocks of documents, and the Arrow schemas of the files."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import pyarrow as pa
 
 from models.runtime.schema import TAGS
 
-DEAD_LETTERS = pa.schema(
+Outcome = Literal["dead_letter", "filtered"]
+TIME = pa.timestamp("us", tz="UTC")
+RAW_BYTES = 1000
+
+# What was not tagged: `dead_letters/` holds what cannot be a document, `filtered/` what was not meant to be tagged.
+LEFT_OUT = pa.schema(
     [
-        pa.field("path", pa.string(), nullable=False, metadata={"doc": "input file, relative to the input"}),
-        pa.field("line", pa.int64(), nullable=False, metadata={"doc": "from 1"}),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("detail", pa.string(), nullable=False, metadata={"doc": "never text of the document"}),
+        pa.field("path", pa.string(), nullable=False, metadata={"doc": "input file, as the plan names it"}),
+        pa.field("position", pa.int64(), nullable=False, metadata={"doc": "from 0: the line's first byte, or the row"}),
+        pa.field("id", pa.string(), metadata={"doc": "the document's own id, where it could be read"}),
+        pa.field("reason", pa.string(), nullable=False, metadata={"doc": "a fixed word, see pipeline.contract.REASONS"}),
+        pa.field("message", pa.string(), nullable=False, metadata={"doc": "never text of the document"}),
+        pa.field("raw", pa.binary(), nullable=False, metadata={"doc": f"the first {RAW_BYTES} bytes of what was read"}),
     ]
 )
 
+REASONS = {
+    "not_json": "the line is no JSON",
+    "not_an_object": "the line is JSON, but no object",
+    "bad_csv": "the record has more fields than the header",
+    "no_text": "there is no text column, or it holds no string",
+    "line_too_long": "the line is longer than a document may be",
+    "file_unreadable": "the file cannot be read from here on",
+    "bomb": "the file unpacks to far more than it should",
+    "tagger_failed": "the model fails on this document alone",
+}
 
-def tagged_schema(keep: Sequence[str]) -> pa.Schema:
-    """Columns of a part: the id, the carried columns (strings; other values as JSON), the Tagger's columns."""
+
+def tags_schema(keep: Sequence[str], keep_text: bool = False) -> pa.Schema:
+    """Columns of a part: id, source, created_at, the carried columns (strings; other values as JSON), the Tagger's."""
     carried = [pa.field(name, pa.string()) for name in keep]
-    return pa.schema([pa.field("id", pa.string(), nullable=False), *carried, *TAGS])
+    text = [pa.field("text", pa.string(), nullable=False)] if keep_text else []
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False, metadata={"doc": "the document's own, or path@position"}),
+            pa.field("source", pa.string()),
+            pa.field("created_at", TIME),
+            *carried,
+            *text,
+            *TAGS,
+        ]
+    )
+
+
+RESERVED = frozenset({"id", "source", "created_at", "text", *TAGS.names})
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A line of a file that cannot be a document, and why."""
+class Columns:
+    """Which columns of the input are what; `id` None: every id is made from path and position."""
+
+    text: str = "text"
+    id: str | None = None
+    time: str = "created_at"
+    source: str = "source"
+    keep: tuple[str, ...] = ()
+    keep_text: bool = False
+    partitions: tuple[str, ...] = ()
+    documents: Literal["line", "file"] = "line"
+
+    def schema(self) -> pa.Schema:
+        """The schema of the parts."""
+        return tags_schema((*self.keep, *self.partitions), self.keep_text)
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A part of one input file, as it was when it was planned.
+
+    `start` and `end` are bytes, for Parquet row groups; a file that cannot be cut is 0 to its size. `tokens` is predicted.
+    """
 
     path: str
-    line: int
+    format: str
+    start: int
+    end: int
+    size: int
+    modified_ns: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The fragments whose documents become one part."""
+
+    plan: int
+    number: int
+    fragments: tuple[Fragment, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of everything that comes of it."""
+        return f"part-{self.plan:06d}-{self.number:05d}"
+
+    @property
+    def tokens(self) -> int:
+        return sum(fragment.tokens for fragment in self.fragments)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A document, or what should have been one, that is not tagged."""
+
+    path: str
+    position: int
+    id: str | None
     reason: str
-    detail: str
+    message: str
+    raw: bytes
+    outcome: Outcome = "dead_letter"
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Consecutive documents of one file: B texts, their `columns` (id and carried ones, B rows), the dead letters."""
+    """Documents of one fragment, in order: B texts, their positions, their columns (B rows: all but the Tagger's)."""
 
+    path: str
     texts: list[str]
+    positions: list[int]
     columns: pa.Table
-    dead: tuple[DeadLetter, ...]
+    left_out: list[LeftOut]
+    counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def rows(self) -> int:
-        """Lines read: documents and dead letters."""
-        return len(self.texts) + len(self.dead)
+        """What was read: documents and what was left out."""
+        return len(self.texts) + len(self.left_out)
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
-    """A block after the model: rows of `tagged_schema`, and the tokens of their texts."""
+class Done:
+    """A split whose part is in place, and what it took: seconds a stage, counts of what was noticed."""
 
-    table: pa.Table
-    dead: tuple[DeadLetter, ...]
+    name: str
+    attempt: str
+    rows: int
+    dead_letters: int
+    filtered: int
     tokens: int
+    sha256: str
+    seconds: dict[str, float]
+    counts: dict[str, int]
+    ours: bool = True

@@ -1,12 +1,25 @@
 """The errors of `pipeline`, and the exit codes that the command line gives them.
 
-PipelineError
-|-- ConfigError      exit 2  an option, a path or a column is wrong
-|-- OutputError      exit 2  the output folder cannot take this run
-`-- WorkerLostError  exit 3  a worker died; the run may be tried again
+PipelineError                exit 4  (not to be tried again)
+|-- ConfigError              exit 2  an option, a path or a column is wrong
+|-- OutputError              exit 2  the output folder cannot take this run
+|-- ClaimedError             exit 3  another run works on the same output
+|-- WorkerLostError          exit 3  a worker died; the run may be tried again
+|-- InputChangedError        exit 4  a planned file is not what it was
+|-- TooManyDeadLettersError  exit 4  the input is obviously not what the run was told
+|-- TaggerBrokenError        exit 4  the model fails on any text
+`-- StoreError               exit 4  a file could not be read or written
+    |-- MissingError                 there is no such file
+    |-- TakenError                   the name is taken
+    |-- FolderError                  a folder bears the name of a file
+    |-- DeniedError                  permission denied
+    |-- NoSpaceError         exit 3  disk or quota is full
+    `-- UnavailableError     exit 3  anything that may pass
 
 A document that cannot be tagged is no error but a dead letter.
 """
+
+from __future__ import annotations
 
 
 class PipelineError(Exception):
@@ -27,7 +40,64 @@ class OutputError(PipelineError):
     exit_code = 2
 
 
+class ClaimedError(PipelineError):
+    """Another run works on the same output."""
+
+    exit_code = 3
+
+
 class WorkerLostError(PipelineError):
     """A worker died; the run may be tried again."""
+
+    exit_code = 3
+
+
+class InputChangedError(PipelineError):
+    """A planned file is not what it was when it was planned."""
+
+
+class TooManyDeadLettersError(PipelineError):
+    """More dead letters than the run's budget."""
+
+
+class TaggerBrokenError(PipelineError):
+    """The model fails on a text that it must be able to read: a bug, not bad input."""
+
+
+class StoreError(PipelineError):
+    """A file could not be read or written; `path` names it."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path, self.message = path, message
+
+    def __reduce__(self) -> tuple[type[StoreError], tuple[str, str]]:
+        return type(self), (self.path, self.message)
+
+
+class MissingError(StoreError):
+    """There is no such file."""
+
+
+class TakenError(StoreError):
+    """The name is taken."""
+
+
+class FolderError(StoreError):
+    """A folder bears the name."""
+
+
+class DeniedError(StoreError):
+    """Permission denied."""
+
+
+class NoSpaceError(StoreError):
+    """Disk or quota is full."""
+
+    exit_code = 3
+
+
+class UnavailableError(StoreError):
+    """Anything that may pass: a share that is away, an I/O error."""
 
     exit_code = 3

@@ -1,115 +1,203 @@
-"""A run: read ahead, tag, write, sum up."""
+"""A run: finish what is planned, plan what is new, tag it, and say what came of it."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 
-from models.runtime.package import open_package
+from models.runtime.package import ModelPackage, open_package
 from models.runtime.tagger import check_engine
-from pipeline.contract import Block, tagged_schema
-from pipeline.errors import ConfigError
-from pipeline.fleet.actors import check_ray, tag_on_ray
-from pipeline.fleet.local import tag_here
+from pipeline.contract import RESERVED, Done, Split
+from pipeline.errors import ConfigError, OutputError, PipelineError, TooManyDeadLettersError
+from pipeline.fleet.actors import RayCrew, check_ray
+from pipeline.fleet.drive import Crew, drive
+from pipeline.fleet.local import LocalCrew
 from pipeline.observe.progress import Progress
-from pipeline.sink.parts import PartWriter
-from pipeline.source.ahead import read_ahead
-from pipeline.source.jsonl import Columns, discover, read_blocks
+from pipeline.planning import Options, Planner, columns_of
+from pipeline.sink import ledger
+from pipeline.sink.files import CLAIM, NEXT, drop
+from pipeline.sink.manifest import new_run, write_manifest
+from pipeline.sink.plan_log import Plan, finished, load_plans, write_finished
+from pipeline.source.tables import stop_children
 from pipeline.stopping import stoppable
+from pipeline.store.local import LocalStore
+from pipeline.worker import Step, Work
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a run is to do. `workers` 0 is this process; `threads` None is all CPUs, shared between the workers."""
+@dataclass(slots=True)
+class Result:
+    """What a run did. `failures` names the splits that were given up; speeds include reading and writing."""
 
-    source: Path
-    output: Path
-    columns: Columns
-    model: str = "en"
-    engine: str = "auto"
-    workers: int = 0
-    threads: int | None = None
-    overwrite: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a run did; `rows_in` = `rows_out` + `dead_letters`. Speeds include reading and writing."""
-
-    model: str
-    model_digest: str
-    files: int
-    parts: int
-    rows_in: int
-    rows_out: int
-    dead_letters: int
-    tokens: int
-    seconds: float
-    documents_s: float
-    tokens_s: float
+    run: str
+    manifest: str = ""
+    status: str = "finished"
+    parts: int = 0
+    documents: int = 0
+    dead_letters: int = 0
+    filtered: int = 0
+    tokens: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    documents_s: float = 0.0
+    tokens_s: float = 0.0
+    failures: dict[str, str] = field(default_factory=dict)
 
 
-def tag_folder(options: Options) -> Summary:
-    """Tag every document below `options.source` into `options.output`.
+class _Run:
+    def __init__(self, options: Options, package: ModelPackage, progress: Progress, check: Callable[[], object]) -> None:
+        self.options, self.package, self.progress, self.check = options, package, progress, check
+        self.store = LocalStore(options.output.resolve())
+        self.name = new_run()
+        self.started = datetime.now(UTC)
+        self.parts: list[Done] = []
+        self.failures: dict[str, Exception] = {}
+        self.plans: list[int] = []
+        self.planner = Planner(options, package, self.store)
 
-    Raises ConfigError or OutputError before anything is tagged, ModelError if the model is refused.
+    def go(self) -> None:
+        """Plan after plan, until no file is left that no plan names."""
+        while (plan := self.planner.next()) is not None:
+            there = ledger.parts(self.store)
+            self._tag(plan, ledger.missing([plan], there))
+            there = ledger.parts(self.store)
+            if ledger.missing([plan], there):
+                return  # splits that were given up; the next run tries them again
+            self._finish(plan, there)
+        drop(self.store, NEXT)
+        ledger.clean(self.store)
+        self.failures.update(self.planner.changed)
+
+    def _tag(self, plan: Plan, splits: Sequence[Split]) -> None:
+        self.plans.append(plan.number)
+        if not splits:
+            return
+        options = self.options
+        self.progress.expect(sum(split.tokens for split in splits), len(splits))
+        folder = f"{NEXT}/" if self._is_new_generation(plan) else ""
+        about = {"plan": plan.number, "run": self.name, "model": self.package.name, "model_digest": self.package.digest}
+        threads = options.threads
+        if options.workers and threads is None:
+            threads = max(1, len(os.sched_getaffinity(0)) // options.workers)
+        work = Work(
+            plan.root, self.store.url, columns_of(plan), options.model, options.engine, threads, self.name, folder, about
+        )  # fmt: skip
+        with ExitStack() as stack:
+            crew: Crew
+            if options.workers:
+                crew = stack.enter_context(RayCrew(work, options.workers, self.check, self._told))
+            else:
+                crew = LocalCrew(work, self.check, self._told)
+            self.failures.update(drive(splits, crew, self._done))
+
+    def _is_new_generation(self, plan: Plan) -> bool:
+        plans = load_plans(self.store)
+        return plan.generation > ledger.current_generation(plans, finished(self.store, plans))
+
+    def _told(self, step: Step) -> None:
+        self.progress.add(step.documents, step.tokens, step.dead_letters, step.filtered)
+        progress, options = self.progress, self.options
+        dead, seen = progress.dead_letters, progress.documents + progress.dead_letters + progress.filtered
+        if dead > options.dead_letter_count and dead > options.dead_letter_share * seen:
+            raise TooManyDeadLettersError(
+                f"{dead:,} of {seen:,} documents are dead letters, more than {options.dead_letter_share:.0%} and "
+                f"{options.dead_letter_count:,}: is {options.columns.text!r} the text column? Look into "
+                f"{self.store.url}/dead_letters, or allow more with --dead-letter-share and --dead-letter-count"
+            )
+
+    def _done(self, done: Done) -> None:
+        self.parts.append(done)
+        self.progress.part()
+
+    def _finish(self, plan: Plan, there: dict[str, str]) -> None:
+        if self._is_new_generation(plan):
+            ledger.switch(self.store, plan)
+            there = ledger.parts(self.store)
+        ledger.recover(self.store, there)
+        write_finished(self.store, plan, ledger.counts_of(self.store, plan, there))
+
+    def result(self, status: str, seconds: float) -> Result:
+        """Write the manifest and sum up."""
+        mine = [part for part in self.parts if part.ours]
+        result = Result(
+            self.name,
+            status=status,
+            parts=len(mine),
+            documents=sum(part.rows for part in mine),
+            dead_letters=sum(part.dead_letters for part in mine),
+            filtered=sum(part.filtered for part in mine),
+            tokens=sum(part.tokens for part in mine),
+            skipped=dict(self.planner.skipped),
+            seconds=round(seconds, 2),
+            failures={name: str(error) for name, error in self.failures.items()},
+        )
+        result.documents_s = round(result.documents / seconds, 1)
+        result.tokens_s = round(result.tokens / seconds, 1)
+        stages: dict[str, float] = {}
+        for part in mine:
+            for stage, spent in part.seconds.items():
+                stages[stage] = round(stages.get(stage, 0.0) + spent, 3)
+        about = {
+            "status": status,
+            "started": self.started.isoformat(),
+            "ended": datetime.now(UTC).isoformat(),
+            "model": self.package.name,
+            "model_digest": self.package.digest,
+            "sources": list(self.options.sources),
+            "plans": self.plans,
+            "stages_s": stages,
+            **{k: v for k, v in asdict(result).items() if k not in ("run", "manifest", "status", "parts")},
+        }
+        result.manifest = f"{self.store.url}/{write_manifest(self.store, self.name, about, mine)}"
+        if status == "finished":
+            ledger.clean(self.store)
+        return result
+
+
+def tag_documents(options: Options) -> Result:
+    """Tag every document of the input that no plan of the output names yet; finish first what an earlier run left.
+
+    Raises ConfigError or OutputError before anything is tagged, ModelError if the model is refused, ClaimedError if
+    another run works on this output, and the first error of a split that was given up, after all others are done.
     """
-    reserved = {"id", "lang", "entities", "sentiment", "sentiment_scores", "words"}
-    if taken := sorted(reserved.intersection(options.columns.keep)):
+    if taken := sorted(RESERVED.intersection(options.columns.keep)):
         raise ConfigError(f"--keep {taken[0]}: the output has a column of that name already")
     if len(set(options.columns.keep)) < len(options.columns.keep):
         raise ConfigError("--keep names a column twice")
-    files = discover(options.source)
-    root = options.source if options.source.is_dir() else options.source.parent
-    if options.output.resolve().is_relative_to(options.source.resolve()):
-        raise ConfigError(f"{options.output} lies inside the input; the next run would read it")
     package = open_package(options.model)
     check_engine(options.engine)  # type: ignore[arg-type]
     if options.workers:
         check_ray()
-    metadata = {"textmill.model": package.name, "textmill.model_digest": package.digest}
-    writer = PartWriter(options.output, tagged_schema(options.columns.keep), metadata, options.overwrite)
-
-    readers = [partial(read_blocks, path, path.relative_to(root).as_posix(), options.columns) for path in files]
-    rows_in = 0
-
-    def counted(blocks: Iterator[Block]) -> Iterator[Block]:
-        nonlocal rows_in
-        for block in blocks:
-            stop.check()
-            rows_in += block.rows
-            yield block
-
-    model = str(options.model)
+    if options.output.is_file():
+        raise OutputError(f"{options.output} is a file; name a folder")
     began = time.monotonic()
-    with stoppable() as stop, closing(read_ahead(readers)) as blocks, Progress(len(files)) as progress:
-        source = counted(blocks)
-        if options.workers:
-            results = tag_on_ray(source, model, options.engine, options.threads, options.workers, stop.check)
-        else:
-            results = tag_here(source, model, options.engine, options.threads, stop.check)
-        for tagged in results:
-            writer.write(tagged)
-            progress.add(tagged.table.num_rows, tagged.tokens, len(tagged.dead))
-        parts = writer.finish()
-    seconds = time.monotonic() - began
-    rows_out = progress.documents
-    summary = Summary(
-        model=package.name,
-        model_digest=package.digest,
-        files=len(files),
-        parts=parts,
-        rows_in=rows_in,
-        rows_out=rows_out,
-        dead_letters=writer.dead,
-        tokens=progress.tokens,
-        seconds=round(seconds, 2),
-        documents_s=round(rows_out / seconds, 1),
-        tokens_s=round(progress.tokens / seconds, 1),
-    )
-    writer.close(asdict(summary))
-    return summary
+    with stoppable() as stop, Progress() as progress:
+        run = _Run(options, package, progress, stop.check)
+        ledger.check_output(run.store)
+        run.planner.look()  # what is wrong with the input is said before the output is made
+        with run.store.claim(CLAIM):
+            status = "failed"
+            try:
+                run.go()
+                status = "failed" if run.failures else "finished"
+                if status == "finished" and not progress.documents and progress.dead_letters:
+                    status = "failed"
+                    run.failures["input"] = TooManyDeadLettersError(
+                        f"all {progress.dead_letters:,} documents are dead letters: is {options.columns.text!r} the text "
+                        f"column? Look into {run.store.url}/dead_letters"
+                    )
+            except KeyboardInterrupt:
+                status = "stopped"
+                raise
+            finally:
+                stop_children()
+                if run.plans or run.failures:
+                    result = run.result(status, time.monotonic() - began)
+                else:
+                    result = Result(run.name, status="nothing to do")
+    for error in run.failures.values():
+        raise error if isinstance(error, PipelineError) else OutputError(str(error))
+    return result

@@ -1,32 +1,49 @@
-"""The main job: nothing vanishes, nothing crashes."""
+"""The main job: nothing vanishes, nothing twice, nothing crashes."""
 
-import gzip
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from models.errors import EngineMissingError
-from pipeline.errors import ConfigError, OutputError
-from pipeline.run import Options, tag_folder
-from pipeline.source import jsonl
-from pipeline.source.jsonl import Columns
+from pipeline.contract import Columns
+from pipeline.errors import ConfigError, InputChangedError, OutputError, TooManyDeadLettersError
+from pipeline.planning import Options
+from pipeline.run import tag_documents
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "documents.jsonl"
 
 
-def run(source, output, **more):
-    return tag_folder(Options(source, output, Columns(id="id", keep=("source",)), model="en-fast", threads=1, **more))
+BY_ID = Columns(id="id")
+
+
+def run(source, output, columns=BY_ID, **more):
+    return tag_documents(Options((str(source),), output, columns, "en-fast", threads=1, **more))
+
+
+def rows(output, kind="tags"):
+    folder = output / kind
+    return pq.read_table(folder).to_pylist() if folder.is_dir() else []
+
+
+def state(output):
+    """Every file of an output, with its bytes."""
+    return {p.relative_to(output).as_posix(): p.read_bytes() for p in output.rglob("*") if p.is_file()}
+
+
+def write_lines(path, *texts):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"id": f"{path.stem}-{i}", "text": text}) + "\n" for i, text in enumerate(texts)))
 
 
 def test_example_corpus(tmp_path):
-    summary = run(EXAMPLE, tmp_path / "out")
-    assert (summary.rows_in, summary.rows_out, summary.dead_letters) == (334, 330, 4)
-    rows = pq.read_table(tmp_path / "out" / "tags").to_pylist()
+    out = tmp_path / "out"
+    result = run(EXAMPLE, out, Columns(id="id", keep=("lang_hint",)))
+    assert (result.documents, result.dead_letters, result.status) == (330, 4, "finished")
     texts = {}
     for line in EXAMPLE.read_text().splitlines():
         try:
@@ -34,54 +51,149 @@ def test_example_corpus(tmp_path):
             texts[record["id"]] = record["text"]
         except (ValueError, KeyError, TypeError):
             continue
-    assert len(rows) == 330
-    assert all(texts[r["id"]][e["start"] : e["end"]] == e["text"] for r in rows for e in r["entities"])
-    reasons = [d["reason"] for d in pq.read_table(tmp_path / "out" / "dead_letters").to_pylist()]
-    assert sorted(reasons) == ["no text", "no text", "not JSON", "not an object"]
-    with pytest.raises(OutputError, match="--overwrite"):
-        run(EXAMPLE, tmp_path / "out")
+    found = rows(out)
+    assert len(found) == 330
+    assert all(texts[r["id"]][e["start"] : e["end"]] == e["text"] for r in found for e in r["entities"])
+    assert [r["created_at"] for r in found] == sorted(r["created_at"] for r in found)
+    reasons = [d["reason"] for d in rows(out, "dead_letters")]
+    assert sorted(reasons) == ["no_text", "no_text", "not_an_object", "not_json"]
+    manifest = json.loads(Path(result.manifest).read_text())
+    assert manifest["documents"] == 330
+    assert sum(part["rows"] for part in manifest["parts"]) == 330
+    assert not (out / "_staging").exists()
+    assert not (out / "_claim").exists()
 
 
-def test_truncated_gzip_and_bad_bytes(tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
-    lines = b"".join(json.dumps({"id": str(i), "text": f"in Oslo {i * 7919}"}).encode() + b"\n" for i in range(3000))
-    (data / "a.jsonl.gz").write_bytes(gzip.compress(lines)[:-4000])
-    (data / "b.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "one"}\n\xff\xfe\n\n{"text": "two"}')
-    summary = run(data, tmp_path / "out")
-    assert summary.rows_in == summary.rows_out + summary.dead_letters
-    dead = {(d["path"], d["reason"]) for d in pq.read_table(tmp_path / "out" / "dead_letters").to_pylist()}
-    assert dead == {("a.jsonl.gz", "file unreadable from here"), ("b.jsonl", "not UTF-8")}
+def test_nothing_to_do_the_second_time_and_new_files_after_that(tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_lines(data / "a.jsonl", "Ms Keller flew to Oslo.", "Nothing.")
+    assert run(data, out).documents == 2
+    before = state(out)
+    assert run(data, out).status == "nothing to do"
+    assert state(out) == before
+    write_lines(data / "b.jsonl", "Volta Energy is in Cork.")
+    assert run(data, out).documents == 1
+    after = state(out)
+    assert {name: after[name] for name in before} == before
+    assert sorted(row["id"] for row in rows(out)) == ["a-0", "a-1", "b-0"]
+    # The same files by another way to name them are still the same files.
+    assert run(data / "b.jsonl", out).status == "nothing to do"
 
 
-def test_a_file_name_that_is_not_utf8(tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / os.fsdecode(b"\xff.jsonl")).write_text('{"text": "in Oslo"}\nbroken\n')
-    assert run(data, tmp_path / "out").dead_letters == 1
+def test_a_changed_file_is_an_error_until_all_is_tagged_anew(tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_lines(data / "a.jsonl", "one", "two")
+    write_lines(data / "bad.jsonl", "three")
+    with (data / "bad.jsonl").open("a") as stream:
+        stream.write("broken\n")
+    run(data, out)
+    assert len(rows(out, "dead_letters")) == 1
+    write_lines(data / "a.jsonl", "one", "two", "four")
+    write_lines(data / "c.jsonl", "five")
+    with pytest.raises(InputChangedError, match=r"a\.jsonl: changed"):
+        run(data, out)
+    assert len(rows(out)) == 4  # c.jsonl is new, and tagged all the same
+    write_lines(data / "bad.jsonl", "three")
+    assert run(data, out, retag=True).documents == 5
+    assert len(rows(out)) == 5
+    assert rows(out, "dead_letters") == []
+    assert run(data, out).status == "nothing to do"
+    assert not (out / "_next").exists()
 
 
-def test_a_line_too_long_takes_no_other_with_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 40)
+def test_other_settings_want_another_output_or_a_retag(tmp_path):
+    source, out = tmp_path / "a.jsonl", tmp_path / "out"
+    write_lines(source, "in Oslo")
+    run(source, out)
+    with pytest.raises(OutputError, match="keep_text False, not True"):
+        run(source, out, Columns(id="id", keep_text=True))
+    assert run(source, out, Columns(id="id", keep_text=True), retag=True).documents == 1
+    assert rows(out)[0]["text"] == "in Oslo"
+
+
+def test_splits_of_any_size_give_the_same_table(tmp_path):
+    tables = []
+    for tokens in (300, 2000, 1_000_000):
+        out = tmp_path / str(tokens)
+        result = run(EXAMPLE, out, split_tokens=tokens)
+        assert (result.documents, result.dead_letters) == (330, 4)
+        tables.append(sorted(rows(out), key=lambda row: row["id"]))
+        letters = [(d["position"], d["reason"]) for d in rows(out, "dead_letters")]
+        assert letters == sorted(letters)
+        tables[-1].append(letters)
+    assert len(list((tmp_path / "300" / "tags").iterdir())) > 20
+    for table in tables[1:]:
+        assert table[-1] == tables[0][-1]
+        for one, other in zip(tables[0][:-1], table[:-1], strict=True):
+            assert [(e["start"], e["label"]) for e in one["entities"]] == [(e["start"], e["label"]) for e in other["entities"]]
+            assert one["words"] == other["words"]
+
+
+def test_too_many_dead_letters_stop_the_run(tmp_path):
     source = tmp_path / "a.jsonl"
-    for length in (39, 40, 41, 90):
-        source.write_text('{"text": "one"}\n' + '{"text": "'.ljust(length - 2, "x") + '"}\n{"text": "three"}\n')
-        summary = run(source, tmp_path / str(length))
-        assert (summary.rows_in, summary.rows_out) == (3, 3 if length == 39 else 2), length
+    source.write_text('{"id": 1, "body": "in Oslo"}\n' * 500)
+    with pytest.raises(TooManyDeadLettersError, match="text column"):
+        run(source, tmp_path / "out")
+    few = tmp_path / "few.jsonl"
+    few.write_text('{"id": 1, "body": "in Oslo"}\n' * 3)
+    with pytest.raises(TooManyDeadLettersError, match="all 3"):
+        run(few, tmp_path / "few")
 
 
-def test_a_wrong_engine_leaves_the_old_output(tmp_path):
-    source = tmp_path / "a.jsonl"
-    source.write_text('{"text": "in Oslo"}\n')
-    run(source, tmp_path / "out")
-    with pytest.raises(EngineMissingError, match="no engine"):
-        run(source, tmp_path / "out", engine="onnx", overwrite=True)
-    assert pq.read_table(tmp_path / "out" / "tags").num_rows == 1
+def test_a_document_on_which_the_model_fails_takes_no_other_with_it(tmp_path, monkeypatch):
+    from models.runtime.tagger import Tagger
+
+    tag = Tagger.tag
+
+    def failing(self, texts, check=None):
+        if any("poison" in text for text in texts):
+            raise FloatingPointError("scores that are no numbers")
+        return tag(self, texts, check)
+
+    monkeypatch.setattr(Tagger, "tag", failing)
+    source, out = tmp_path / "a.jsonl", tmp_path / "out"
+    write_lines(source, *[f"Document {i} from Oslo." for i in range(20)], "poison", "Cork.")
+    result = run(source, out)
+    assert (result.documents, result.dead_letters) == (21, 1)
+    (letter,) = rows(out, "dead_letters")
+    assert (letter["id"], letter["reason"], letter["raw"]) == ("a-20", "tagger_failed", b"poison")
 
 
-def test_wrong_input(tmp_path):
+def test_a_model_that_fails_on_everything_is_no_dead_letter(tmp_path, monkeypatch):
+    from models.runtime.tagger import Tagger
+    from pipeline.errors import TaggerBrokenError
+
+    def failing(self, texts, check=None):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Tagger, "tag", failing)
+    write_lines(tmp_path / "a.jsonl", "one")
+    with pytest.raises(TaggerBrokenError, match="a bug"):
+        run(tmp_path / "a.jsonl", tmp_path / "out")
+    assert rows(tmp_path / "out") == []
+
+
+def test_wrong_input_leaves_no_output(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         run(tmp_path / "absent", tmp_path / "out")
+    write_lines(tmp_path / "a.jsonl", "in Oslo")
+    with pytest.raises(EngineMissingError, match="no engine"):
+        run(tmp_path / "a.jsonl", tmp_path / "out", engine="onnx")
+    with pytest.raises(ConfigError, match="inside the input"):
+        run(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "other" / "tags").mkdir(parents=True)
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "other" / "tags" / "a.parquet")
+    with pytest.raises(OutputError, match="no output of textmill"):
+        run(tmp_path / "a.jsonl", tmp_path / "other")
+
+
+def test_an_empty_input_is_a_finished_run(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.jsonl").touch()
+    (tmp_path / "data" / "b.jsonl.tmp").write_text("{}")
+    result = run(tmp_path / "data", tmp_path / "out")
+    assert (result.documents, result.status, result.skipped) == (0, "finished", {"empty": 1, "unfinished": 1})
 
 
 def test_pipeline_imports_no_torch():

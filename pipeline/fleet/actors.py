@@ -1,18 +1,17 @@
-"""The same worker in N actors of a local Ray; results come in the order of the blocks."""
+"""The same worker in N actors of a local Ray."""
 
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
-from pipeline.contract import Block, Tagged
-from pipeline.errors import ConfigError, WorkerLostError
-from pipeline.worker import TagWorker
+from pipeline.contract import Done, Split
+from pipeline.errors import ConfigError, PipelineError, WorkerLostError
+from pipeline.fleet.drive import Answer
+from pipeline.worker import Step, TagWorker, Work
 
-# Blocks given to each actor at a time: one that it works on and one that waits.
-IN_FLIGHT = 2
 _POLL_S = 0.2
 
 
@@ -22,43 +21,56 @@ def check_ray() -> None:
         raise ConfigError("--workers needs Ray: pip install 'textmill[ray]'")
 
 
-def tag_on_ray(
-    blocks: Iterable[Block], model: str, engine: str, threads: int | None, workers: int, check: Callable[[], object]
-) -> Iterator[Tagged]:
-    """Tag blocks with `workers` actors; `threads` is for each, by default the CPUs shared evenly.
+class RayCrew:
+    """N actors; each does one split at a time. A context: it starts a Ray of its own and shuts it down."""
 
-    Starts a Ray of its own and shuts it down. `check` is called several times a second, what it raises ends the run.
-    Raises WorkerLostError if an actor dies.
-    """
-    check_ray()
-    import ray
+    def __init__(self, work: Work, workers: int, check: Callable[[], object], tell: Callable[[Step], object]) -> None:
+        """`check` is called several times a second, what it raises ends the run; `tell` hears of every part."""
+        self.size = workers
+        self._work, self._check, self._tell = work, check, tell
+        self._actors: list[Any] = []
+        self._running: dict[Any, tuple[int, str]] = {}
 
-    each = threads or max(1, len(os.sched_getaffinity(0)) // workers)
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    try:
-        actor = ray.remote(num_cpus=1, max_restarts=0)(TagWorker)
-        fleet = [actor.remote(model, engine, each) for _ in range(workers)]
-        pending: deque[object] = deque()
-        for number, block in enumerate(blocks):
-            pending.append(fleet[number % workers].tag.remote(block))
-            if len(pending) >= workers * IN_FLIGHT:
-                yield _result(pending.popleft(), check)
-        while pending:
-            yield _result(pending.popleft(), check)
-    finally:
+    def __enter__(self) -> RayCrew:
+        check_ray()
+        import ray
+
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.init(address="local", num_cpus=self.size, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        self._actors = [self._start() for _ in range(self.size)]
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        import ray
+
         ray.shutdown()
 
+    def _start(self) -> Any:
+        import ray
 
-def _result(reference: object, check: Callable[[], object]) -> Tagged:
-    import ray
+        return ray.remote(num_cpus=1, max_restarts=0)(TagWorker).remote(self._work)
 
-    while not ray.wait([reference], timeout=_POLL_S)[0]:
-        check()
-    try:
-        tagged: Tagged = ray.get(reference)
-    except ray.exceptions.RayActorError as error:
-        raise WorkerLostError(f"a worker died ({error}); run the command again") from error
-    except ray.exceptions.RayTaskError as error:
-        raise error.as_instanceof_cause() from error
-    return tagged
+    def begin(self, worker: int, split: Split) -> None:
+        self._running[self._actors[worker].run.remote(split)] = (worker, split.name)
+
+    def replace(self, worker: int) -> None:
+        self._actors[worker] = self._start()
+
+    def wait(self) -> Answer:
+        import ray
+
+        while not (ready := ray.wait(list(self._running), num_returns=1, timeout=_POLL_S)[0]):
+            self._check()
+        worker, split = self._running.pop(ready[0])
+        try:
+            done: Done = ray.get(ready[0])
+        except ray.exceptions.RayActorError as error:
+            lost = WorkerLostError(f"a worker died over {split} ({type(error).__name__}); run the command again")
+            return Answer(worker, split, None, lost, lost=True)
+        except ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, PipelineError):
+                return Answer(worker, split, None, cause)
+            raise error.as_instanceof_cause() from error
+        self._tell(Step(done.rows, done.tokens, done.dead_letters, done.filtered))
+        return Answer(worker, split, done)

@@ -6,44 +6,75 @@ import json
 import sys
 import time
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 EVERY_S = 5.0
+LIVE_S = 0.2
 
 
 class Progress:
-    """Counts documents, tokens and dead letters, and shows them on `stream` (standard error)."""
+    """Counts documents, tokens, dead letters and filtered ones, and shows them on `stream` (standard error)."""
 
-    def __init__(self, total_files: int, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
-        self._files, self._began, self._said = total_files, time.monotonic(), time.monotonic()
-        self.documents = self.tokens = self.dead = 0
+        self._began = self._said = time.monotonic()
+        self._planned = 0
+        self._splits = self._all_splits = 0
+        self.documents = self.tokens = self.dead_letters = self.filtered = 0
 
-    def add(self, documents: int, tokens: int, dead: int) -> None:
+    def expect(self, tokens: int, splits: int) -> None:
+        """More work: predicted tokens, and in how many splits."""
+        self._planned += tokens
+        self._all_splits += splits
+
+    def part(self) -> None:
+        """A split is done."""
+        self._splits += 1
+
+    def add(self, documents: int, tokens: int, dead_letters: int, filtered: int) -> None:
+        """Work that is done; shown when it is time."""
         self.documents += documents
         self.tokens += tokens
-        self.dead += dead
+        self.dead_letters += dead_letters
+        self.filtered += filtered
         now = time.monotonic()
-        if now - self._said >= (0.2 if self._live else EVERY_S):
+        if now - self._said >= (LIVE_S if self._live else EVERY_S):
             self._said = now
             self._show(now - self._began)
 
-    def _show(self, seconds: float) -> None:
+    def say(self, line: str) -> None:
+        """A line of its own."""
         if self._live:
+            self._stream.write(f"\r\x1b[K{line}\n")
+        else:
+            self._stream.write(json.dumps({"event": "note", "text": line}) + "\n")
+        self._stream.flush()
+
+    def _show(self, seconds: float) -> None:
+        speed = self.tokens / seconds
+        left = max(0, self._planned - self.tokens) / speed if speed else None
+        if self._live:
+            share = f"{min(1.0, self.tokens / max(1, self._planned)):4.0%}"
+            rest = "" if left is None else f"about {_duration(left)} left  "
             self._stream.write(
-                f"\r{self.documents:,} documents  {self.documents / seconds:,.0f}/s  {self.tokens / seconds:,.0f} tokens/s  "
-                f"{self.dead:,} dead letters  {seconds:.0f} s \x1b[K"
+                f"\r{share}  {self.documents:,} documents  {self.documents / seconds:,.0f}/s  {speed:,.0f} tokens/s  "
+                f"part {self._splits}/{self._all_splits}  {rest}{self.dead_letters:,} dead letters \x1b[K"
             )
         else:
-            event = {
+            event: dict[str, Any] = {
                 "event": "progress",
                 "documents": self.documents,
                 "documents_s": round(self.documents / seconds, 1),
-                "tokens_s": round(self.tokens / seconds, 1),
-                "dead_letters": self.dead,
-                "files": self._files,
+                "tokens": self.tokens,
+                "tokens_planned": self._planned,
+                "tokens_s": round(speed, 1),
+                "parts": self._splits,
+                "parts_planned": self._all_splits,
+                "dead_letters": self.dead_letters,
+                "filtered": self.filtered,
                 "seconds": round(seconds, 1),
+                "seconds_left": None if left is None else round(left, 1),
             }
             self._stream.write(json.dumps(event) + "\n")
         self._stream.flush()
@@ -55,3 +86,9 @@ class Progress:
         if self._live:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,5 @@
+"""`python -m jobs` is the command `textmill`."""
+
+from jobs.cli import main
+
+main()

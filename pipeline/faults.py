@@ -1,0 +1,46 @@
+"""Named points at which a test can end the process, as a power cut would.
+
+TEXTMILL_FAULT="part.rename.after" kills it with SIGKILL when it first comes by that point, "part.rename.after:3" the third
+time. Nothing happens without the variable.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+ENV = "TEXTMILL_FAULT"
+_passed: dict[str, int] = {}
+
+# Every point of the commit, in the order in which a run comes by.
+POINTS = (
+    "plan.write.before",
+    "plan.write.after",
+    "plan.rename.after",
+    "part.write.before",
+    "part.group.after",
+    "part.close.after",
+    "part.verify.after",
+    "part.rename.after",
+    "side.rename.after",
+    "clean.after",
+    "done.write.before",
+    "done.write.after",
+    "done.rename.after",
+    "manifest.write.before",
+    "manifest.write.after",
+    "manifest.rename.after",
+)
+
+
+def point(name: str) -> None:
+    """Come by a point."""
+    wanted = os.environ.get(ENV)
+    if not wanted:
+        return
+    assert name in POINTS, name
+    here, _, times = wanted.partition(":")
+    if here == name:
+        _passed[name] = _passed.get(name, 0) + 1
+        if _passed[name] == int(times or 1):
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,150 @@
+"""What is to be done next: the plan that is not finished, or a new one for the files that no plan names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.runtime.package import ModelPackage
+from pipeline.contract import Columns
+from pipeline.errors import ConfigError, InputChangedError, OutputError
+from pipeline.sink import ledger
+from pipeline.sink.files import NEXT, drop
+from pipeline.sink.plan_log import Plan, finished, load_plans, write_plan
+from pipeline.source.discover import Found, discover, partitions_of
+from pipeline.source.pack import SPLIT_TOKENS, fragments, pack
+from pipeline.store.base import Entry
+from pipeline.store.local import LocalStore
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is to do. `workers` 0 is this process; `threads` None is all CPUs, shared between the workers."""
+
+    sources: tuple[str, ...]
+    output: Path
+    columns: Columns = field(default_factory=Columns)
+    model: str = "en"
+    engine: str = "auto"
+    workers: int = 0
+    threads: int | None = None
+    retag: bool = False
+    split_tokens: int = SPLIT_TOKENS
+    dead_letter_share: float = 0.1
+    dead_letter_count: int = 100
+
+
+def columns_of(plan: Plan) -> Columns:
+    """The columns that a plan was made with."""
+    given = plan.settings["columns"]
+    return Columns(**{**given, "keep": tuple(given["keep"]), "partitions": tuple(given["partitions"])})
+
+
+class Planner:
+    """Gives plan after plan. `changed`: files that are no longer what a finished plan tagged; `skipped`: see `discover`."""
+
+    def __init__(self, options: Options, package: ModelPackage, store: LocalStore) -> None:
+        self._options, self._package, self._store = options, package, store
+        self._retag = options.retag
+        self.changed: dict[str, Exception] = {}
+        self.skipped: Counter[str] = Counter()
+
+    def next(self) -> Plan | None:
+        """The plan to work on, or None if every file of the input is in a finished plan.
+
+        Raises OutputError if the output was made with other settings, ConfigError if the input is not there.
+        """
+        plans = load_plans(self._store)
+        done = finished(self._store, plans)
+        newest = max((plan.generation for plan in plans), default=1)
+        # Plans of older generations are history, finished or not.
+        mine = [plan for plan in plans if plan.generation == newest]
+        left = next((plan for plan in mine if plan.number not in done), None)
+        if left is not None:
+            self._retag = self._retag and (newest == ledger.current_generation(plans, done) or self._differs(left) is not None)
+        if left is None or self._retag:
+            return self._new(plans, mine)
+        ledger.recover(self._store, ledger.parts(self._store))
+        self._check_settings(left)
+        return left
+
+    def _new(self, plans: list[Plan], mine: list[Plan]) -> Plan | None:
+        found = self.look()
+        generation = mine[0].generation if mine else 1
+        if self._retag and mine:
+            generation, mine = generation + 1, []
+            drop(self._store, NEXT)
+        self._retag = False
+        if mine:
+            self._check_settings(mine[-1])
+        new = self._unnamed(found, ledger.named(mine))
+        if not new and mine:
+            return None
+        columns = self._columns(found, mine[-1] if mine else None)
+        target = self._options.split_tokens
+        pieces = (p for entry in new for p in fragments(found.store, entry, target, columns.documents == "file"))
+        number = max((plan.number for plan in plans), default=0) + 1
+        settings = self._settings(columns)
+        plan = Plan(number, generation, found.store.url, settings, tuple(pack(pieces, number, target)))
+        return plan if write_plan(self._store, plan) else self.next()  # another planner was first: look again
+
+    def _unnamed(self, found: Found, known: dict[str, tuple[int, int]]) -> list[Entry]:
+        self.changed = {}
+        new = []
+        for entry in found.files:
+            before = known.get(f"{found.store.url}/{entry.path}")
+            if before is None:
+                new.append(entry)
+            elif before != (entry.size, entry.modified_ns):
+                text = f"{entry.path}: changed since it was tagged; give --retag to tag everything anew"
+                self.changed[entry.path] = InputChangedError(text)
+        return new
+
+    def look(self) -> Found:
+        """The input's files. Raises ConfigError if there is no input, or if the output lies in it."""
+        for source in self._options.sources:
+            if self._store.root.is_relative_to(Path(source).resolve()):
+                raise ConfigError(f"{self._store.url} lies inside the input {source}; the next run would read it")
+        found = discover(self._options.sources)
+        self.skipped = found.skipped
+        return found
+
+    def _columns(self, found: Found, latest: Plan | None) -> Columns:
+        given = self._options.columns
+        keys = dict.fromkeys(key for entry in found.files for key in partitions_of(entry.path))
+        mine = tuple(key for key in keys if key not in (*given.keep, given.source))
+        if latest is None:
+            return _with(given, mine)
+        carried = columns_of(latest).partitions
+        if unknown := set(mine) - set(carried):
+            raise OutputError(
+                f"folders {', '.join(sorted(unknown))}= are new in the input, and {self._store.url} has no such column; "
+                "name another output, or give --retag"
+            )
+        return _with(given, carried)
+
+    def _settings(self, columns: Columns) -> dict[str, Any]:
+        """All that the tags depend on, beside the input."""
+        chosen = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(columns).items()}
+        return {"model": self._package.name, "model_digest": self._package.digest, "columns": chosen}
+
+    def _differs(self, plan: Plan) -> tuple[str, Any, Any] | None:
+        """The first setting that is not what it was: its name, the value of then, that of now."""
+        now = self._settings(_with(self._options.columns, columns_of(plan).partitions))
+        then = plan.settings
+        pairs = [(key, then[key], now[key]) for key in ("model", "model_digest")]
+        pairs += [(key, then["columns"].get(key), value) for key, value in now["columns"].items()]
+        return next((pair for pair in pairs if pair[1] != pair[2]), None)
+
+    def _check_settings(self, plan: Plan) -> None:
+        if differs := self._differs(plan):
+            key, before, value = differs
+            raise OutputError(
+                f"{self._store.url} was tagged with {key} {before!r}, not {value!r}; name another output, or give --retag"
+            )
+
+
+def _with(columns: Columns, partitions: tuple[str, ...]) -> Columns:
+    return Columns(**{**{name: getattr(columns, name) for name in Columns.__slots__}, "partitions": partitions})

@@ -1,0 +1,181 @@
+"""One attempt at a split: rows are staged, closed, verified, and published under the part's name by one rename.
+
+The part is the record of the split. Its footer names the attempt and counts what was left out; those files are staged by the
+same attempt before the part appears, and published after it, by whoever comes next if this process dies in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import astuple
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.contract import LEFT_OUT, Done, LeftOut, Split
+from pipeline.errors import OutputError, StoreError, TakenError
+from pipeline.faults import point
+from pipeline.sink.files import OUTCOMES, STAGING, TAGS, drop
+from pipeline.store.base import Store
+
+# Rows that are sorted together and written at once, at most; a part of a usual split is one such chunk.
+CHUNK_ROWS = 50_000
+GROUP_ROWS = 8_192
+SORTED_BY = [("created_at", "ascending"), ("source", "ascending"), ("id", "ascending")]
+FOOTER = b"textmill"
+
+
+class Attempt:
+    """Takes the rows of one split; `commit` makes them a part, `abort` leaves nothing."""
+
+    def __init__(self, store: Store, split: Split, attempt: str, folder: str, schema: pa.Schema, about: dict[str, Any]) -> None:
+        """`folder` is that of the generation, "" or "_next/"; `about` goes into the part's footer."""
+        self._store, self._split, self._attempt, self._folder = store, split, attempt, folder
+        self._staging = f"{STAGING}/{attempt}"
+        self._schema, self._about = schema, about
+        self._waiting: list[pa.Table] = []
+        self._rows = self._written = 0
+        self._counts: Counter[str] = Counter()
+        self._files: dict[str, _File] = {}
+        self._stack = ExitStack()
+        point("part.write.before")
+        self._part = self._open(TAGS, schema)
+
+    def _open(self, kind: str, schema: pa.Schema) -> _File:
+        path = f"{self._staging}/{self._split.name}.{kind}.parquet"
+        self._files[kind] = _File(self._stack.enter_context(self._store.create_exclusive(path)), path, schema)
+        return self._files[kind]
+
+    def add(self, table: pa.Table, left_out: Sequence[LeftOut], counts: Counter[str]) -> None:
+        """Rows of the part's schema, what was left out beside them, and counts of what was noticed."""
+        self._waiting.append(table)
+        self._rows += table.num_rows
+        self._counts.update(counts)
+        for outcome, kind in OUTCOMES.items():
+            letters = [astuple(one)[:-1] for one in left_out if one.outcome == outcome]
+            if letters:
+                columns = [pa.array(list(c), f.type) for c, f in zip(zip(*letters, strict=True), LEFT_OUT, strict=True)]
+                file = self._files.get(kind) or self._open(kind, LEFT_OUT)
+                file.write(pa.Table.from_arrays(columns, schema=LEFT_OUT))
+        if self._rows - self._written >= CHUNK_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        table = pa.concat_tables(self._waiting).sort_by(SORTED_BY)
+        self._part.write(table.cast(self._schema))
+        self._waiting, self._written = [], self._rows
+        point("part.group.after")
+
+    def commit(self, tokens: int, seconds: dict[str, float]) -> Done:
+        """Publish. If another attempt was first, its part stays and ours is thrown away.
+
+        Raises StoreError or OutputError; then no part of this attempt has its name.
+        """
+        self._flush()
+        footer = {
+            **self._about,
+            "attempt": self._attempt,
+            "rows": self._rows,
+            **{kind: self._files[kind].rows if kind in self._files else 0 for kind in OUTCOMES.values()},
+            "tokens": tokens,
+            "counts": dict(self._counts),
+        }
+        for file in self._files.values():
+            file.close(footer)
+        self._stack.close()
+        point("part.close.after")
+        digest = ""
+        for kind, file in self._files.items():
+            found = _verify(self._store, file.path, file.rows)
+            digest = found if kind == TAGS else digest
+        point("part.verify.after")
+        target = f"{self._folder}{TAGS}/{self._split.name}.parquet"
+        ours = publish(self._store, self._part.path, target, self._attempt)
+        point("part.rename.after")
+        if ours:
+            for kind in OUTCOMES.values():
+                if kind in self._files:
+                    side = f"{self._folder}{kind}/{self._split.name}.parquet"
+                    publish(self._store, self._files[kind].path, side, self._attempt)
+                    point("side.rename.after")
+        else:
+            footer = read_footer(self._store, target)
+        drop(self._store, self._staging)
+        point("clean.after")
+        return done_of(self._split.name, footer, digest, seconds, ours)
+
+    def abort(self) -> None:
+        """Throw everything away."""
+        for file in self._files.values():
+            file.give_up()
+        try:
+            self._stack.close()
+        finally:
+            drop(self._store, self._staging)
+
+
+class _File:
+    def __init__(self, stream: Any, path: str, schema: pa.Schema) -> None:
+        self.path, self.rows = path, 0
+        self._writer = pq.ParquetWriter(stream, schema, compression="zstd")
+
+    def write(self, table: pa.Table) -> None:
+        self._writer.write_table(table, row_group_size=GROUP_ROWS)
+        self.rows += table.num_rows
+
+    def close(self, footer: dict[str, Any]) -> None:
+        self._writer.add_key_value_metadata({FOOTER: json.dumps(footer)})
+        self._writer.close()
+
+    def give_up(self) -> None:
+        with suppress(OSError, ValueError, StoreError):
+            self._writer.close()
+
+
+def done_of(name: str, footer: dict[str, Any], sha256: str, seconds: dict[str, float], ours: bool = True) -> Done:
+    """What a part's footer says of it."""
+    return Done(
+        name, footer["attempt"], footer["rows"], footer["dead_letters"], footer["filtered"], footer["tokens"], sha256, seconds,
+        footer["counts"], ours,
+    )  # fmt: skip
+
+
+def read_footer(store: Store, path: str) -> dict[str, Any]:
+    """What the attempt that made a file says of it. Raises OutputError for a file that is not ours."""
+    try:
+        with store.open_read(path) as stream:
+            found: dict[str, Any] = json.loads(pq.read_metadata(stream).metadata[FOOTER])
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise OutputError(f"{store.url}/{path} is no part of a run ({type(error).__name__}); name another output") from error
+    return found
+
+
+def publish(store: Store, staged: str, target: str, attempt: str) -> bool:
+    """Rename a staged file; whatever the store answers, what is under the name decides. True if it is this attempt's."""
+    try:
+        store.rename_no_overwrite(staged, target)
+    except StoreError as error:
+        if store.stat(target) is None:
+            raise
+        if not isinstance(error, TakenError) and read_footer(store, target)["attempt"] != attempt:
+            raise
+        return bool(read_footer(store, target)["attempt"] == attempt)
+    return True
+
+
+def _verify(store: Store, path: str, rows: int) -> str:
+    """Read the file again; gives its SHA-256."""
+    with store.open_read(path) as stream:
+        found = pq.read_metadata(stream).num_rows
+        stream.seek(0)
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+    if found != rows:
+        raise OutputError(f"{store.url}/{path} holds {found} rows, {rows} were written; is the disk full?")
+    return digest

@@ -1,0 +1,39 @@
+"""Small files that appear whole, and the folders of an output."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from uuid import uuid4
+
+from pipeline.errors import StoreError
+from pipeline.faults import point
+from pipeline.store.base import Store
+
+TAGS, DEAD_LETTERS, FILTERED = "tags", "dead_letters", "filtered"
+STAGING, RUNS, NEXT, CLAIM = "_staging", "_runs", "_next", "_claim"
+OUTCOMES = {"dead_letter": DEAD_LETTERS, "filtered": FILTERED}
+
+
+def folder_of(kind: str, generation: int, current: int) -> str:
+    """Where parts of a generation are: a new one is filled beside the current one."""
+    return kind if generation <= current else f"{NEXT}/{kind}"
+
+
+def write_whole(store: Store, path: str, data: bytes, name: str) -> None:
+    """Write a file that has its name only when it is whole; `name` is that of its fault points. Raises TakenError."""
+    staged = f"{STAGING}/{uuid4().hex}/{path.rsplit('/', 1)[-1]}"
+    point(f"{name}.write.before")
+    with store.create_exclusive(staged) as stream:
+        stream.write(data)
+    point(f"{name}.write.after")
+    try:
+        store.rename_no_overwrite(staged, path)
+    finally:
+        drop(store, staged.rsplit("/", 1)[0])
+    point(f"{name}.rename.after")
+
+
+def drop(store: Store, folder: str) -> None:
+    """Remove a folder of staged files; what cannot be removed now is removed by the next run."""
+    with suppress(StoreError):
+        store.delete(folder)

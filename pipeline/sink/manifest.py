@@ -1,0 +1,37 @@
+"""A run's manifest: what it was, which parts it made, and what came of it; `_runs/RUN.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from pipeline.contract import Done
+from pipeline.sink.files import RUNS, write_whole
+from pipeline.store.base import Store
+
+
+def new_run() -> str:
+    """A name that sorts by time and that no other run has."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
+
+
+def write_manifest(store: Store, run: str, about: dict[str, Any], parts: list[Done]) -> str:
+    """Write the manifest; gives its path. `about` says what the run was and what came of it."""
+    path = f"{RUNS}/{run}.json"
+    listed = [{key: value for key, value in asdict(part).items() if key != "seconds"} for part in parts]
+    body = {"run": run, **about, "parts": sorted(listed, key=lambda part: part["name"])}
+    write_whole(store, path, json.dumps(body, indent=1).encode() + b"\n", "manifest")
+    return path
+
+
+def last_manifest(store: Store) -> dict[str, Any] | None:
+    """The manifest of the latest run, or None."""
+    entries = list(store.list(RUNS))
+    if not entries:
+        return None
+    with store.open_read(entries[-1].path) as stream:
+        found: dict[str, Any] = json.load(stream)
+    return found

@@ -1,0 +1,118 @@
+"""Files into splits of about equal predicted tokens: big files are cut, small ones packed together."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+
+import pyarrow.parquet as pq
+
+from pipeline.contract import Fragment, Split
+from pipeline.errors import StoreError
+from pipeline.source.discover import format_of
+from pipeline.source.unpack import MAX_LINE_BYTES, packing, text_encoding
+from pipeline.store.base import Entry, Store
+
+SPLIT_TOKENS = 1_000_000
+# Predicted tokens: a byte of text is a quarter of one, packed text unpacks to about four times; opening a file costs too.
+BYTES_A_TOKEN = 4.5
+UNPACKED = 4.0
+FILE_TOKENS = 50
+_PACKED_FORMATS = {"parquet": 2.5}
+
+
+def predicted(entry: Entry, kind: str) -> int:
+    """Tokens that a file is likely to hold."""
+    ratio = UNPACKED if entry.path.lower().endswith((".gz", ".zst", ".bz2")) else _PACKED_FORMATS.get(kind, 1.0)
+    return FILE_TOKENS + int(entry.size * ratio / BYTES_A_TOKEN)
+
+
+def fragments(store: Store, entry: Entry, target: int, whole: bool = False) -> Iterator[Fragment]:
+    """A file in pieces of at most about `target` predicted tokens; one that cannot be cut, or is small, in one."""
+    kind = format_of(entry.path) or "jsonl"
+    tokens = predicted(entry, kind)
+    cuts = [0, entry.size]
+    # Row groups are read by number; a whole Parquet file is all of them, however many there are.
+    if tokens > 1.5 * target and not whole:
+        try:
+            cuts = _CUTTERS.get(kind, _not)(store, entry, max(1, int(entry.size * target / tokens)))
+        except (StoreError, OSError, ValueError, csv.Error):
+            cuts = [0, entry.size]  # what is wrong with it will be said where it is read
+    for start, end in pairwise(cuts):
+        share = (end - start) / max(1, cuts[-1])
+        yield Fragment(entry.path, kind, start, end, entry.size, entry.modified_ns, max(1, int(tokens * share)))
+
+
+def pack(pieces: Iterable[Fragment], plan: int, target: int) -> Iterator[Split]:
+    """Consecutive fragments into splits; a split is closed before it would pass the target."""
+    waiting: list[Fragment] = []
+    number, tokens = 0, 0
+    for piece in pieces:
+        if waiting and tokens + piece.tokens > target:
+            yield Split(plan, number, tuple(waiting))
+            number, waiting, tokens = number + 1, [], 0
+        waiting.append(piece)
+        tokens += piece.tokens
+    if waiting:
+        yield Split(plan, number, tuple(waiting))
+
+
+def _not(store: Store, entry: Entry, step: int) -> list[int]:
+    return [0, entry.size]
+
+
+def _at_lines(store: Store, entry: Entry, step: int) -> list[int]:
+    """Any byte: the reader begins behind the next line's end. Packed or UTF-16 files stay whole."""
+    with store.open_read(entry.path) as stream:
+        head = stream.read(4)
+    if packing(head) or text_encoding(head)[0] != "utf-8":
+        return [0, entry.size]
+    return [*range(0, entry.size - step // 2, step), entry.size]
+
+
+def _at_records(store: Store, entry: Entry, step: int) -> list[int]:
+    """CSV: a record may hold line ends between quotes, so the file is read once, with the reader's own rules."""
+    with store.open_read(entry.path) as stream:
+        head = stream.read(4)
+        if packing(head) or text_encoding(head)[0] != "utf-8":
+            return [0, entry.size]
+        stream.seek(0)
+        cuts, at = [0], 0
+
+        def lines() -> Iterator[str]:
+            nonlocal at
+            for line in stream:
+                at += len(line)
+                yield line.decode("latin-1")  # only quotes, commas and line ends matter here
+
+        csv.field_size_limit(MAX_LINE_BYTES)
+        for _ in csv.reader(lines()):
+            if at - cuts[-1] >= step and entry.size - at >= step // 2:
+                cuts.append(at)
+    return [*cuts, entry.size]
+
+
+def _at_row_groups(store: Store, entry: Entry, step: int) -> list[int]:
+    with store.open_read(entry.path) as stream:
+        footer = pq.read_metadata(stream)
+    if footer.num_row_groups < 2:
+        return [0, entry.size]
+    sizes = [footer.row_group(i).total_byte_size for i in range(footer.num_row_groups)]
+    goal = step * sum(sizes) / max(1, entry.size)
+    cuts, waiting = [0], 0
+    for i, size in enumerate(sizes):
+        if waiting and waiting + size > goal:
+            cuts.append(i)
+            waiting = 0
+        waiting += size
+    return [*cuts, footer.num_row_groups]
+
+
+_CUTTERS: dict[str, Callable[[Store, Entry, int], list[int]]] = {
+    "jsonl": _at_lines,
+    "tsv": _at_lines,
+    "text": _at_lines,
+    "csv": _at_records,
+    "parquet": _at_row_groups,
+}

@@ -1,0 +1,29 @@
+"""The texts of files, for measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from itertools import chain
+
+from pipeline.contract import Columns
+from pipeline.source.ahead import read_ahead
+from pipeline.source.discover import discover
+from pipeline.source.pack import fragments
+from pipeline.source.read import read_fragment
+from pipeline.source.tables import stop_children
+
+
+def texts_of(sources: Sequence[str], columns: Columns) -> list[str]:
+    """The texts that hold more than white space."""
+    found = discover(sources)
+    pieces = chain.from_iterable(fragments(found.store, entry, 1 << 40) for entry in found.files)
+    texts: list[str] = []
+    try:
+        with closing(read_ahead([partial(read_fragment, found.store, piece, columns) for piece in pieces])) as blocks:
+            for block in blocks:
+                texts += [text for text in block.texts if text.strip()]
+    finally:
+        stop_children()
+    return texts

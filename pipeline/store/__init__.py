@@ -1,0 +1,1 @@
+"""The narrow port to bytes. Nobody else talks to a file system."""
