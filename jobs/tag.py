@@ -58,6 +58,7 @@ def tag(
         documents="file" if documents == "file" else "line",
     )  # fmt: skip
     options = Options(
-        tuple(sources), output, columns, model, engine, workers, threads, retag, split_tokens, dead_letter_share, dead_letter_count
+        tuple(sources), output, columns, model, engine, workers, threads, retag, split_tokens, dead_letter_share,
+        dead_letter_count,
     )  # fmt: skip
     print(json.dumps(asdict(tag_documents(options)), indent=1))

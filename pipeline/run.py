@@ -49,7 +49,7 @@ class Result:
 
 class _Run:
     def __init__(self, options: Options, package: ModelPackage, progress: Progress, check: Callable[[], object]) -> None:
-        self.options, self.package, self.progress, self.check = options, package, progress, check
+        self.options, self.package, self.progress, self._stop = options, package, progress, check
         self.store = LocalStore(options.output.resolve())
         self.name = new_run()
         self.started = datetime.now(UTC)
@@ -88,10 +88,14 @@ class _Run:
         with ExitStack() as stack:
             crew: Crew
             if options.workers:
-                crew = stack.enter_context(RayCrew(work, options.workers, self.check, self._told))
+                crew = stack.enter_context(RayCrew(work, options.workers, self._check, self._told))
             else:
-                crew = LocalCrew(work, self.check, self._told)
-            self.failures.update(drive(splits, crew, self._done))
+                crew = LocalCrew(work, self._check, self._told)
+            self.failures.update(drive(splits, crew, self._done, ledger.died_over(self.store)))
+
+    def _check(self) -> None:
+        self._stop()
+        self.progress.show()
 
     def _is_new_generation(self, plan: Plan) -> bool:
         plans = load_plans(self.store)

@@ -10,17 +10,24 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pyarrow as pa
 
+from pipeline.careful import ChildTagger
 from pipeline.contract import Block, Columns, Done, LeftOut, Split
 from pipeline.errors import TaggerBrokenError
 from pipeline.sink.attempt import Attempt
 from pipeline.source.ahead import read_ahead
 from pipeline.source.read import read_fragment
 from pipeline.store.local import LocalStore
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from models.runtime.tagger import Tagger
 
 log = logging.getLogger("textmill")
 # A text that every model must be able to read: if it fails too, the fault is not the document's.
@@ -62,14 +69,31 @@ class TagWorker:
 
         self._work = work
         self._source, self._output = LocalStore(Path(work.source)), LocalStore(Path(work.output))
-        self._tagger = load(work.model, engine=work.engine, threads=work.threads)  # type: ignore[arg-type]
+        self._tagger: Tagger | ChildTagger = load(work.model, engine=work.engine, threads=work.threads)  # type: ignore[arg-type]
 
-    def run(self, split: Split, check: Callable[[], object] | None = None, tell: Callable[[Step], object] | None = None) -> Done:
+    def run(
+        self,
+        split: Split,
+        check: Callable[[], object] | None = None,
+        tell: Callable[[Step], object] | None = None,
+        careful: bool = False,
+    ) -> Done:
         """Read, tag and publish a split. `check` is called often, what it raises ends the work without a trace; `tell`
-        hears of every block.
+        hears of every block. `careful`: the model works in a process of its own, as somebody has died over this split.
 
         Raises InputChangedError, StoreError, TaggerBrokenError or OutputError.
         """
+        if not careful:
+            return self._run(split, check, tell)
+        usual, child = self._tagger, ChildTagger(self._work.model, self._work.engine, self._work.threads)
+        try:
+            self._tagger = child
+            return self._run(split, check, tell)
+        finally:
+            self._tagger = usual
+            child.close()
+
+    def _run(self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None) -> Done:
         work = self._work
         seconds = dict.fromkeys(STAGES, 0.0)
         attempt = Attempt(

@@ -32,10 +32,10 @@ def test_help_of_every_verb():
 
 def test_tag_then_show_then_duckdb(tmp_path):
     out = tmp_path / "out"
-    done = textmill("tag", "examples/documents.jsonl", out, "--id-column", "id", "--keep", "source", "--model", "en-fast")
+    done = textmill("tag", "examples/documents.jsonl", out, "--id-column", "id", "--model", "en-fast")
     summary = json.loads(done.stdout)
-    assert summary["rows_in"] == summary["rows_out"] + summary["dead_letters"] == 334
-    assert json.loads((out / "summary.json").read_text()) == summary
+    assert (summary["documents"], summary["dead_letters"]) == (330, 4)
+    assert json.loads(Path(summary["manifest"]).read_text())["run"] == summary["run"]
     shown = textmill("show", out).stdout
     assert "out/tags" in shown.replace("\n", "")
     query = f"select count(*), count(distinct id), sum(len(entities)) from '{out}/tags/*.parquet'"
@@ -44,7 +44,9 @@ def test_tag_then_show_then_duckdb(tmp_path):
     assert entities > 300
     named = f"select entity.text from (select unnest(entities) as entity from '{out}/tags/*.parquet') group by 1"
     assert len(duckdb.sql(named).fetchall()) > 20
-    assert "--overwrite" in textmill("tag", "examples/documents.jsonl", out, code=2).stderr
+    again = textmill("tag", "examples/documents.jsonl", out, "--id-column", "id", "--model", "en-fast")
+    assert json.loads(again.stdout)["status"] == "nothing to do"
+    assert "--retag" in textmill("tag", "examples/documents.jsonl", out, code=2).stderr
 
 
 def test_words_of_documents_are_no_markup(tmp_path):
@@ -100,7 +102,7 @@ def test_a_stopped_run_leaves_no_half_part(tmp_path, number, workers):
     assert "stopped" in error
     assert "Traceback" not in error
     assert not list((out / "tags").glob("*"))
-    assert "unfinished" in textmill("tag", source, out, code=2).stderr
+    assert not (out / "_claim").exists()
 
 
 def test_a_signal_breaks_no_lock_and_a_second_one_ends_the_process():

@@ -1,5 +1,7 @@
 """The same worker in Ray actors, Ray Data and the examples, each in a process of its own."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,46 +9,61 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import WorkerLostError
-from pipeline.run import Options, tag_folder
-from pipeline.source.jsonl import Columns
+from pipeline.contract import Columns
+from pipeline.planning import Options
+from pipeline.run import tag_documents
 
 ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "examples" / "documents.jsonl"
 
 
 def test_two_actors_give_what_this_process_gives(tmp_path):
     import ray
 
-    summaries = [
-        tag_folder(
-            Options(ROOT / "examples" / "documents.jsonl", tmp_path / name, Columns(id="id"), "en-fast", "auto", workers, 1)
+    results = [
+        tag_documents(
+            Options((str(EXAMPLE),), tmp_path / name, Columns(id="id"), "en-fast", "auto", workers, 1, split_tokens=4000)
         )
         for name, workers in (("here", 0), ("ray", 2))
     ]
     assert not ray.is_initialized()
-    assert summaries[0].rows_out == summaries[1].rows_out == 330
-    here, there = (pq.read_table(tmp_path / name / "tags") for name in ("here", "ray"))
+    assert [result.documents for result in results] == [330, 330]
+    assert results[1].parts > 2
+    here, there = (pq.read_table(tmp_path / name / "tags").sort_by("id") for name in ("here", "ray"))
     assert here.equals(there)
 
 
-def test_a_dead_worker_is_an_error(monkeypatch):
-    import os
+# Stands in the worker's own process and in those that it starts: the model's code dies over one text, as a fault in native
+# code would.
+DEADLY = """
+import os
+from models.runtime.tagger import Tagger
+tag = Tagger.tag
+def deadly(self, texts, check=None):
+    if any("poison" in text for text in texts):
+        os._exit(11)
+    return tag(self, texts, check)
+Tagger.tag = deadly
+"""
 
-    import ray
 
-    from pipeline.contract import Block
-    from pipeline.fleet import actors
-
-    class Dying:
-        def __init__(self, *_: object) -> None: ...
-
-        def tag(self, _: Block) -> None:
-            os._exit(1)
-
-    monkeypatch.setattr(actors, "TagWorker", Dying)
-    with pytest.raises(WorkerLostError, match="run the command again"):
-        list(actors.tag_on_ray([None], "en-fast", "auto", 1, 1, check=lambda: None))
-    assert not ray.is_initialized()
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_document_that_kills_the_worker_takes_no_other_with_it(tmp_path, workers):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(DEADLY)
+    source, out = tmp_path / "a.jsonl", tmp_path / "out"
+    texts = [*(f"Document {i} from Oslo." for i in range(20)), "poison", "Cork."]
+    source.write_text("".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)))
+    command = [sys.executable, "-m", "jobs", "tag", str(source), str(out), "--model", "en-fast", "--id-column", "id"]
+    command += ["--threads", "1", "--workers", str(workers)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), str(ROOT)])}
+    if not workers:  # this process dies; the next run knows over what
+        assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 11
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert pq.read_table(out / "tags").num_rows == 21
+    (letter,) = pq.read_table(out / "dead_letters").to_pylist()
+    assert (letter["id"], letter["reason"], letter["raw"]) == ("20", "tagger_failed", b"poison")
 
 
 @pytest.mark.parametrize(("name", "expected"), [("ray_data.py", "documents, "), ("spacy_docs.py", "('Paris', 'LOC')")])

@@ -10,8 +10,9 @@ import pytest
 
 import models
 from models.runtime.package import ZOO
-from pipeline.run import Options, tag_folder
-from pipeline.source.jsonl import Columns
+from pipeline.contract import Columns
+from pipeline.planning import Options
+from pipeline.run import tag_documents
 
 DATA = Path(os.environ.get("TEXTMILL_DATA", "absent"))
 pytestmark = [
@@ -23,7 +24,7 @@ pytestmark = [
 @pytest.mark.timeout(900)
 def test_all_forum_posts(tmp_path):
     source = DATA / "corpora" / "reddit"
-    summary = tag_folder(Options(source, tmp_path / "out", Columns(id="id", keep=("source", "created_at")), model="en-fast"))
+    result = tag_documents(Options((str(source),), tmp_path / "out", Columns(id="id"), model="en-fast"))
     texts, lines = {}, 0
     for path in sorted(source.rglob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -31,7 +32,7 @@ def test_all_forum_posts(tmp_path):
                 lines += 1
                 record = json.loads(line)
                 texts[record["id"]] = record["text"]
-    assert summary.rows_in == lines == summary.rows_out + summary.dead_letters
+    assert lines == result.documents + result.dead_letters
     rows = entities = 0
     for part in sorted((tmp_path / "out" / "tags").glob("*.parquet")):
         for batch in pq.ParquetFile(part).iter_batches(columns=["id", "entities", "words"]):
@@ -41,7 +42,7 @@ def test_all_forum_posts(tmp_path):
                 entities += len(row["entities"])
                 assert all(text[e["start"] : e["end"]] == e["text"] for e in row["entities"])
                 assert all(0 <= w["start"] < w["end"] <= len(text) for w in row["words"])
-    assert rows == summary.rows_out
+    assert rows == result.documents
     assert entities > rows / 4
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.contract import Done, Split
 from pipeline.errors import ConfigError, PipelineError, WorkerLostError
 from pipeline.fleet.drive import Answer
+from pipeline.fleet.policy import Lease
 from pipeline.worker import Step, TagWorker, Work
 
 _POLL_S = 0.2
@@ -29,7 +30,7 @@ class RayCrew:
         self.size = workers
         self._work, self._check, self._tell = work, check, tell
         self._actors: list[Any] = []
-        self._running: dict[Any, tuple[int, str]] = {}
+        self._running: dict[Any, Lease] = {}
 
     def __enter__(self) -> RayCrew:
         check_ray()
@@ -50,8 +51,8 @@ class RayCrew:
 
         return ray.remote(num_cpus=1, max_restarts=0)(TagWorker).remote(self._work)
 
-    def begin(self, worker: int, split: Split) -> None:
-        self._running[self._actors[worker].run.remote(split)] = (worker, split.name)
+    def begin(self, lease: Lease, split: Split) -> None:
+        self._running[self._actors[lease.worker].run.remote(split, careful=lease.careful)] = lease
 
     def replace(self, worker: int) -> None:
         self._actors[worker] = self._start()
@@ -61,16 +62,16 @@ class RayCrew:
 
         while not (ready := ray.wait(list(self._running), num_returns=1, timeout=_POLL_S)[0]):
             self._check()
-        worker, split = self._running.pop(ready[0])
+        lease = self._running.pop(ready[0])
         try:
             done: Done = ray.get(ready[0])
         except ray.exceptions.RayActorError as error:
-            lost = WorkerLostError(f"a worker died over {split} ({type(error).__name__}); run the command again")
-            return Answer(worker, split, None, lost, lost=True)
+            lost = WorkerLostError(f"a worker died over {lease.split} ({type(error).__name__}); run the command again")
+            return Answer(lease, None, lost, lost=True)
         except ray.exceptions.RayTaskError as error:
             cause = error.cause
             if isinstance(cause, PipelineError):
-                return Answer(worker, split, None, cause)
+                return Answer(lease, None, cause)
             raise error.as_instanceof_cause() from error
         self._tell(Step(done.rows, done.tokens, done.dead_letters, done.filtered))
-        return Answer(worker, split, done)
+        return Answer(lease, done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,8 +18,7 @@ TRY_AGAIN_EXIT = 3
 class Answer:
     """What became of a lease: the part, or an error; `lost` if the worker died over it."""
 
-    worker: int
-    split: str
+    lease: Lease
     done: Done | None
     error: Exception | None = None
     lost: bool = False
@@ -30,8 +29,8 @@ class Crew(Protocol):
 
     size: int
 
-    def begin(self, worker: int, split: Split) -> None:
-        """Give a worker a split."""
+    def begin(self, lease: Lease, split: Split) -> None:
+        """Let a worker begin."""
         ...
 
     def wait(self) -> Answer:
@@ -43,19 +42,22 @@ class Crew(Protocol):
         ...
 
 
-def drive(splits: Sequence[Split], crew: Crew, finished: Callable[[Done], object]) -> dict[str, Exception]:
-    """Get every split done; `finished` hears of each. Gives the splits that were given up, with the last error of each.
+def drive(
+    splits: Sequence[Split], crew: Crew, finished: Callable[[Done], object], careful: Iterable[str] = ()
+) -> dict[str, Exception]:
+    """Get every split done; `finished` hears of each, `careful` names those that an earlier run died over.
 
-    Raises what a worker raises if it does not concern its split alone.
+    Gives the splits that were given up, with the last error of each. Raises what a worker raises if it does not concern its
+    split alone.
     """
-    policy = Policy([(split.name, split.tokens) for split in splits], crew.size)
+    policy = Policy([(split.name, split.tokens) for split in splits], crew.size, careful)
     by_name = {split.name: split for split in splits}
     errors: dict[str, Exception] = {}
     commands = [command for worker in range(crew.size) for command in policy.on(Ready(worker))]
     while True:
         for command in commands:
             if isinstance(command, Lease):
-                crew.begin(command.worker, by_name[command.split])
+                crew.begin(command, by_name[command.split])
             elif isinstance(command, Replace):
                 crew.replace(command.worker)
         again = [command.worker for command in commands if isinstance(command, Replace)]
@@ -66,17 +68,17 @@ def drive(splits: Sequence[Split], crew: Crew, finished: Callable[[Done], object
             return {name: errors[name] for name in sorted(policy.given_up)}
         answer = crew.wait()
         if answer.done is not None:
-            commands = policy.on(Finished(answer.worker, answer.split))
+            commands = policy.on(Finished(answer.lease.number))
             finished(answer.done)
         else:
             assert answer.error is not None
-            errors[answer.split] = answer.error
+            errors[answer.lease.split] = answer.error
             if answer.lost:
-                commands = policy.on(Lost(answer.worker))
+                commands = policy.on(Lost(answer.lease.worker))
             else:
-                commands = policy.on(Failed(answer.worker, answer.split, _again(answer.error)))
+                commands = policy.on(Failed(answer.lease.number, _again(answer.error)))
         if not answer.lost:
-            commands += policy.on(Ready(answer.worker))
+            commands += policy.on(Ready(answer.lease.worker))
 
 
 def _again(error: Exception) -> bool:

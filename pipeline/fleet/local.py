@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pipeline.contract import Split
 from pipeline.errors import PipelineError
 from pipeline.fleet.drive import Answer
+from pipeline.fleet.policy import Lease
 from pipeline.worker import Step, TagWorker, Work
 
 
@@ -17,18 +18,18 @@ class LocalCrew:
 
     def __init__(self, work: Work, check: Callable[[], object], tell: Callable[[Step], object]) -> None:
         self._worker, self._check, self._tell = TagWorker(work), check, tell
-        self._split: Split | None = None
+        self._given: tuple[Lease, Split] | None = None
 
-    def begin(self, worker: int, split: Split) -> None:
-        self._split = split
+    def begin(self, lease: Lease, split: Split) -> None:
+        self._given = lease, split
 
     def wait(self) -> Answer:
-        assert self._split is not None
-        split, self._split = self._split, None
+        assert self._given is not None
+        (lease, split), self._given = self._given, None
         try:
-            return Answer(0, split.name, self._worker.run(split, self._check, self._tell))
+            return Answer(lease, self._worker.run(split, self._check, self._tell, lease.careful))
         except PipelineError as error:
-            return Answer(0, split.name, None, error)
+            return Answer(lease, None, error)
 
     def replace(self, worker: int) -> None:
         raise AssertionError("this process is the worker")

@@ -19,18 +19,16 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A worker has published a split, or found it published."""
+    """A lease has ended with its split published, by this worker or another."""
 
-    worker: int
-    split: str
+    lease: int
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A worker could not do a split; `again` says whether another try may help."""
+    """A lease has ended without; `again` says whether another try may help."""
 
-    worker: int
-    split: str
+    lease: int
     again: bool
 
 
@@ -43,10 +41,12 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Command: this worker does this split."""
+    """Command: this worker does this split; `careful` if another has died over it. No two leases have one number."""
 
+    number: int
     worker: int
     split: str
+    careful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,47 +70,51 @@ Command = Lease | GiveUp | Replace
 class Policy:
     """Leases splits, large ones first where several workers share them; every split ends finished or given up, once."""
 
-    def __init__(self, splits: Iterable[tuple[str, int]], workers: int = 1) -> None:
-        """`splits`: name and predicted tokens of each, in order."""
+    def __init__(self, splits: Iterable[tuple[str, int]], workers: int = 1, careful: Iterable[str] = ()) -> None:
+        """`splits`: name and predicted tokens of each, in order; `careful`: those that an earlier run died over."""
         given = list(splits)
         if workers > 1:
             given.sort(key=lambda one: -one[1])
         self._waiting = deque(name for name, _ in given)
-        self._leased: dict[int, str] = {}
+        self._leases: dict[int, Lease] = {}
+        self._next = 0
         self._idle: deque[int] = deque()
         self._failures: Counter[str] = Counter()
+        self._careful = set(careful)
         self.finished: set[str] = set()
         self.given_up: set[str] = set()
 
     @property
     def over(self) -> bool:
         """Whether nothing waits and nothing is being done."""
-        return not self._waiting and not self._leased
+        return not self._waiting and not self._leases
 
     def on(self, event: Event) -> list[Command]:
-        """What is to be done now. An event about a lease that is no longer held changes nothing."""
+        """What is to be done now. An event about a lease that has ended changes nothing."""
         commands: list[Command] = []
         if isinstance(event, Ready):
-            if event.worker not in self._leased and event.worker not in self._idle:
+            if event.worker not in self._idle and all(lease.worker != event.worker for lease in self._leases.values()):
                 self._idle.append(event.worker)
         elif isinstance(event, Lost):
-            split = self._leased.pop(event.worker, None)
             if event.worker in self._idle:
                 self._idle.remove(event.worker)
-            if split is not None:
+            for number in [n for n, lease in self._leases.items() if lease.worker == event.worker]:
+                split = self._leases.pop(number).split
+                self._careful.add(split)
                 commands += self._failed(split, again=True)
             if not self.over:
                 commands.append(Replace(event.worker))
-        elif self._leased.get(event.worker) == event.split:
-            del self._leased[event.worker]
+        elif (lease := self._leases.pop(event.lease, None)) is not None:
             if isinstance(event, Finished):
-                self.finished.add(event.split)
+                self.finished.add(lease.split)
             else:
-                commands += self._failed(event.split, event.again)
+                commands += self._failed(lease.split, event.again)
         while self._idle and self._waiting:
-            worker, split = self._idle.popleft(), self._waiting.popleft()
-            self._leased[worker] = split
-            commands.append(Lease(worker, split))
+            split = self._waiting.popleft()
+            lease = Lease(self._next, self._idle.popleft(), split, split in self._careful)
+            self._leases[lease.number] = lease
+            self._next += 1
+            commands.append(lease)
         return commands
 
     def _failed(self, split: str, again: bool) -> list[Command]:

@@ -33,11 +33,15 @@ class Progress:
         self._splits += 1
 
     def add(self, documents: int, tokens: int, dead_letters: int, filtered: int) -> None:
-        """Work that is done; shown when it is time."""
+        """Work that is done."""
         self.documents += documents
         self.tokens += tokens
         self.dead_letters += dead_letters
         self.filtered += filtered
+        self.show()
+
+    def show(self) -> None:
+        """Show how far it is, if it is time."""
         now = time.monotonic()
         if now - self._said >= (LIVE_S if self._live else EVERY_S):
             self._said = now

@@ -51,6 +51,11 @@ def recover(store: Store, there: dict[str, str]) -> None:
             store.delete(entry.path)
 
 
+def died_over(store: Store) -> set[str]:
+    """Names of the parts that an attempt has begun and neither finished nor given up."""
+    return {entry.path.rsplit("/", 1)[-1].partition(".")[0] for entry in store.list(STAGING) if "/part-" in entry.path}
+
+
 def clean(store: Store) -> None:
     """Remove all staged files; only when every planned part is there."""
     drop(store, STAGING)
