@@ -9,9 +9,10 @@ from typing import BinaryIO
 
 from pipeline.contract import Block, Columns, Fragment
 from pipeline.errors import InputChangedError, StoreError
+from pipeline.source import unpack
 from pipeline.source.blocks import BlockBuilder
 from pipeline.source.tables import read_table
-from pipeline.source.unpack import MAX_LINE_BYTES, UNREADABLE, BombError, lines, text_encoding, unpacked
+from pipeline.source.unpack import UNREADABLE, BombError, lines, text_encoding, unpacked
 from pipeline.store.base import Store
 
 
@@ -73,9 +74,11 @@ def _records(store: Store, fragment: Fragment, builder: BlockBuilder) -> Iterato
         else:
             at = _first(source, fragment, mark)
             add = _add_json if fragment.format == "jsonl" else _add_text
-            for start, raw, long in lines(source, encoding, at, None if whole else fragment.end):
+            # The first line begins behind the mark.
+            end = None if whole else max(fragment.end, mark + 1 if fragment.start == 0 else 0)
+            for start, raw, long in lines(source, encoding, at, end):
                 if raw is None:
-                    builder.kill(start, "line_too_long", f"over {MAX_LINE_BYTES:,} bytes", long)
+                    builder.kill(start, "line_too_long", f"over {unpack.MAX_LINE_BYTES:,} bytes", long)
                 elif raw.strip(b" \t\r\n\0"):
                     add(builder, start, raw, encoding)
                 yield start + len(raw or b"")
@@ -108,7 +111,7 @@ def _first(stream: BinaryIO | _Joined, fragment: Fragment, mark: int) -> int:
         return mark
     stream.seek(fragment.start - 1)
     at = fragment.start - 1
-    while raw := stream.readline(MAX_LINE_BYTES):
+    while raw := stream.readline(unpack.MAX_LINE_BYTES):
         at += len(raw)
         if raw.endswith(b"\n"):
             break
@@ -142,11 +145,11 @@ def _add_text(builder: BlockBuilder, position: int, raw: bytes, encoding: str) -
 
 
 def _one_document(stream: BinaryIO | _Joined, encoding: str, builder: BlockBuilder) -> Iterator[int]:
-    raw = stream.read(MAX_LINE_BYTES + 1)
-    while len(raw) <= MAX_LINE_BYTES and (more := stream.read(MAX_LINE_BYTES + 1 - len(raw))):
+    raw = stream.read(unpack.MAX_LINE_BYTES + 1)
+    while len(raw) <= unpack.MAX_LINE_BYTES and (more := stream.read(unpack.MAX_LINE_BYTES + 1 - len(raw))):
         raw += more
-    if len(raw) > MAX_LINE_BYTES:
-        builder.kill(0, "line_too_long", f"over {MAX_LINE_BYTES:,} bytes", raw)
+    if len(raw) > unpack.MAX_LINE_BYTES:
+        builder.kill(0, "line_too_long", f"over {unpack.MAX_LINE_BYTES:,} bytes", raw)
     else:
         text, replaced = _decoded(raw, encoding)
         builder.add(0, {builder.columns.text: text}, raw, replaced)
@@ -158,7 +161,7 @@ def _delimited(
 ) -> Iterator[int]:
     """CSV by RFC 4180, TSV without quotes; the first record of the file names the columns."""
     source = _Decoded(stream, encoding, mark, None if whole else fragment.end)
-    csv.field_size_limit(MAX_LINE_BYTES)
+    csv.field_size_limit(unpack.MAX_LINE_BYTES)
     header = next(_reader(source, fragment.format), [])
     if fragment.start > 0 and not isinstance(stream, _Joined):
         at = _first(stream, fragment, mark) if fragment.format == "tsv" else stream.seek(fragment.start)
@@ -199,7 +202,7 @@ class _Decoded:
     def __next__(self) -> str:
         start, raw, _ = next(self._lines)
         if raw is None:
-            raise csv.Error(f"a line of over {MAX_LINE_BYTES:,} bytes")
+            raise csv.Error(f"a line of over {unpack.MAX_LINE_BYTES:,} bytes")
         self.at = start + len(raw)
         self._raw.append(raw)
         text, replaced = _decoded(raw, self._encoding)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 1024
 CHILD_BYTES = 8 << 30
 CHILD_S = 300.0
+_COMMAND = [sys.executable, "-m", "pipeline.source.tables"]
 
 
 def read_table(store: Store, fragment: Fragment, builder: BlockBuilder) -> Iterator[int]:
@@ -45,8 +46,7 @@ class _Child:
     """A process that reads tables; one a thread, kept from file to file."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "pipeline.source.tables"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def stop(self) -> None:
         self.process.kill()

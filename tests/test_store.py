@@ -1,0 +1,160 @@
+"""The contract of a store; every backend passes it."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import ClaimedError, DeniedError, FolderError, MissingError, NoSpaceError, StoreError, TakenError
+from pipeline.store.local import LocalStore
+
+NAMES = ["a b", "100%", "%20", "#x", "a+b", "what?", "one;two", "a&b", "it's", "北京.txt", "back\\slash", "x" * 200]
+NAMES += ["dt=2026-11-22/a"]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return LocalStore(tmp_path / "root")
+
+
+def write(store, path, data=b"x"):
+    with store.create_exclusive(path) as stream:
+        stream.write(data)
+
+
+def fail(store, path, error):
+    with store.create_exclusive(path) as stream:
+        stream.write(b"half")
+        raise error
+
+
+def read(store, path):
+    with store.open_read(path) as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_round_trip(store, name):
+    write(store, f"in/{name}", b"data")
+    store.rename_no_overwrite(f"in/{name}", f"out/{name}")
+    assert [(entry.path, entry.size) for entry in store.list()] == [(f"out/{name}", 4)]
+    assert read(store, f"out/{name}") == b"data"
+    store.delete(f"out/{name}")
+    assert store.stat(f"out/{name}") is None
+
+
+def test_list_is_sorted_and_whole(store):
+    for i in (3, 1, 2):
+        write(store, f"b/{i}/x")
+    write(store, "a")
+    write(store, "b-file")
+    assert [entry.path for entry in store.list()] == ["a", "b-file", "b/1/x", "b/2/x", "b/3/x"]
+    assert [entry.path for entry in store.list("b/2")] == ["b/2/x"]
+    assert list(store.list("absent")) == []
+
+
+def test_links_lead_in_no_circle(store):
+    write(store, "a/x")
+    os.symlink(store.root / "a", store.root / "a" / "self")
+    os.symlink(store.root / "nothing", store.root / "a" / "broken")
+    assert [entry.path for entry in store.list()] == ["a/x"]
+
+
+def test_create_is_exclusive_and_leaves_nothing_of_a_failure(store):
+    write(store, "a", b"first")
+    with pytest.raises(TakenError):
+        write(store, "a", b"second")
+    assert read(store, "a") == b"first"
+    with pytest.raises(ZeroDivisionError):
+        fail(store, "b", ZeroDivisionError())
+    assert store.stat("b") is None
+
+
+def test_rename_overwrites_nothing(store):
+    write(store, "a", b"a")
+    write(store, "b", b"b")
+    with pytest.raises(TakenError):
+        store.rename_no_overwrite("a", "b")
+    assert (read(store, "a"), read(store, "b")) == (b"a", b"b")
+    write(store, "folder/x")
+    with pytest.raises(FolderError):
+        store.rename_no_overwrite("a", "folder")
+    with pytest.raises(MissingError):
+        store.rename_no_overwrite("absent", "c")
+    assert [entry.path for entry in store.list()] == ["a", "b", "folder/x"]
+
+
+def test_folders_change_names(store):
+    write(store, "old/a", b"old")
+    write(store, "new/b", b"new")
+    store.exchange("new", "old")
+    assert [entry.path for entry in store.list()] == ["new/a", "old/b"]
+
+
+def test_errors_are_told_apart(store):
+    with pytest.raises(MissingError):
+        store.open_read("absent")
+    write(store, "folder/x")
+    with pytest.raises(FolderError):
+        store.stat("folder")
+    with pytest.raises(StoreError, match="leads out"):
+        store.open_read("../x")
+    assert NoSpaceError.exit_code == 3
+    assert DeniedError.exit_code == 4
+    with pytest.raises(NoSpaceError):
+        fail(store, "full", OSError(errno.ENOSPC, "No space left on device"))
+    assert store.stat("full") is None
+
+
+def test_a_claim_is_held_by_one_and_ends_with_its_process(store):
+    with store.claim("_claim"), pytest.raises(ClaimedError, match=f"process {os.getpid()}"), store.claim("_claim"):
+        pass
+    assert store.stat("_claim") is None
+    code = (
+        "import os, sys, time; from pathlib import Path; from pipeline.store.local import LocalStore\n"
+        f"with LocalStore(Path({str(store.root)!r})).claim('_claim'):\n    print('held', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ClaimedError, match=str(other.pid)), store.claim("_claim"):
+            pass
+    finally:
+        os.kill(other.pid, signal.SIGKILL)
+        other.communicate()
+    with store.claim("_claim"):
+        pass
+    assert store.stat("_claim") is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("cdr"), st.integers(0, 3), st.integers(0, 3)), max_size=30))
+def test_any_order_of_calls_agrees_with_a_dict(tmp_path_factory, calls):
+    store = LocalStore(tmp_path_factory.mktemp("store"))
+    model: dict[str, bytes] = {}
+    for number, (call, one, other) in enumerate(calls):
+        first, second, data = f"f/{one}", f"f/{other}", str(number).encode()
+        if call == "c" and first in model:
+            with pytest.raises(TakenError):
+                write(store, first, data)
+        elif call == "c":
+            write(store, first, data)
+            model[first] = data
+        elif call == "d":
+            store.delete(first)
+            model.pop(first, None)
+        elif first in model and second in model:
+            with pytest.raises(TakenError):
+                store.rename_no_overwrite(first, second)
+        elif first in model:
+            store.rename_no_overwrite(first, second)
+            model[second] = model.pop(first)
+        elif second not in model:
+            with pytest.raises(MissingError):
+                store.rename_no_overwrite(first, second)
+    assert {entry.path: read(store, entry.path) for entry in store.list()} == model
