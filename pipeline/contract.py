@@ -36,6 +36,7 @@ REASONS = {
     "file_unreadable": "the file cannot be read from here on",
     "bomb": "the file unpacks to far more than it should",
     "tagger_failed": "the model fails on this document alone",
+    "no_model_for_language": "filtered: no model can read the script of this text",
 }
 
 
@@ -60,7 +61,10 @@ RESERVED = frozenset({"id", "source", "created_at", "text", *TAGS.names})
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns of the input are what; `id` None: every id is made from path and position."""
+    """Which columns of the input are what, and how texts are prepared: all that a part depends on beside model and input.
+
+    `id` None: every id is made from path and position.
+    """
 
     text: str = "text"
     id: str | None = None
@@ -70,6 +74,8 @@ class Columns:
     keep_text: bool = False
     partitions: tuple[str, ...] = ()
     documents: Literal["line", "file"] = "line"
+    clean: Literal["no", "html"] = "no"
+    languages: Literal["known", "all"] = "known"
 
     def schema(self) -> pa.Schema:
         """The schema of the parts."""

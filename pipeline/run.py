@@ -30,13 +30,17 @@ from pipeline.worker import Step, Work
 
 @dataclass(slots=True)
 class Result:
-    """What a run did. `failures` names the splits that were given up; speeds include reading and writing."""
+    """What a run did: `rows_in` = `rows_out` + `dead_letters` + `filtered`; speeds include reading and writing.
+
+    `failures` names the splits that were given up.
+    """
 
     run: str
     manifest: str = ""
     status: str = "finished"
     parts: int = 0
-    documents: int = 0
+    rows_in: int = 0
+    rows_out: int = 0
     dead_letters: int = 0
     filtered: int = 0
     tokens: int = 0
@@ -130,7 +134,8 @@ class _Run:
             self.name,
             status=status,
             parts=len(mine),
-            documents=sum(part.rows for part in mine),
+            rows_in=sum(part.rows + part.dead_letters + part.filtered for part in mine),
+            rows_out=sum(part.rows for part in mine),
             dead_letters=sum(part.dead_letters for part in mine),
             filtered=sum(part.filtered for part in mine),
             tokens=sum(part.tokens for part in mine),
@@ -138,7 +143,7 @@ class _Run:
             seconds=round(seconds, 2),
             failures={name: str(error) for name, error in self.failures.items()},
         )
-        result.documents_s = round(result.documents / seconds, 1)
+        result.documents_s = round(result.rows_out / seconds, 1)
         result.tokens_s = round(result.tokens / seconds, 1)
         stages: dict[str, float] = {}
         for part in mine:

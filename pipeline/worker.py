@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
-import pyarrow as pa
-
 from pipeline.careful import ChildTagger
-from pipeline.contract import Block, Columns, Done, LeftOut, Split
-from pipeline.errors import TaggerBrokenError
+from pipeline.contract import Block, Columns, Done, Split
 from pipeline.sink.attempt import Attempt
 from pipeline.source.ahead import read_ahead
 from pipeline.source.read import read_fragment
 from pipeline.store.local import LocalStore
+from pipeline.tagging import BlockTagger
 
-if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
-    from models.runtime.tagger import Tagger
-
-log = logging.getLogger("textmill")
-# A text that every model must be able to read: if it fails too, the fault is not the document's.
-PLAIN = "A plain sentence."
-STAGES = ("read", "model", "write")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+STAGES = ("read", "prepare", "model", "write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +55,8 @@ class TagWorker:
 
         self._work = work
         self._source, self._output = LocalStore(Path(work.source)), LocalStore(Path(work.output))
-        self._tagger: Tagger | ChildTagger = load(work.model, engine=work.engine, threads=work.threads)  # type: ignore[arg-type]
+        tagger = load(work.model, engine=work.engine, threads=work.threads)  # type: ignore[arg-type]
+        self._tagging = BlockTagger(tagger, tagger.lang, work.columns)
 
     def run(
         self,
@@ -85,12 +72,12 @@ class TagWorker:
         """
         if not careful:
             return self._run(split, check, tell)
-        usual, child = self._tagger, ChildTagger(self._work.model, self._work.engine, self._work.threads)
+        usual, child = self._tagging.tagger, ChildTagger(self._work.model, self._work.engine, self._work.threads)
         try:
-            self._tagger = child
+            self._tagging.tagger = child
             return self._run(split, check, tell)
         finally:
-            self._tagger = usual
+            self._tagging.tagger = usual
             child.close()
 
     def _run(self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None) -> Done:
@@ -105,13 +92,16 @@ class TagWorker:
             with closing(read_ahead(readers)) as blocks:
                 for block in _timed(blocks, seconds, "read"):
                     began = time.perf_counter()
-                    before = self._tagger.work.tokens
-                    table, left_out = self._tag(block, check)
+                    prepared = self._tagging.prepare(block)
+                    seconds["prepare"] += time.perf_counter() - began
+                    began = time.perf_counter()
+                    before = self._tagging.tagger.work.tokens
+                    table, left_out, counts = self._tagging.tag(prepared, check)
                     seconds["model"] += time.perf_counter() - began
-                    done = self._tagger.work.tokens - before
+                    done = self._tagging.tagger.work.tokens - before
                     tokens += done
                     began = time.perf_counter()
-                    attempt.add(table, left_out, block.counts)
+                    attempt.add(table, left_out, counts)
                     seconds["write"] += time.perf_counter() - began
                     if tell is not None:
                         dead = sum(one.outcome == "dead_letter" for one in left_out)
@@ -123,59 +113,6 @@ class TagWorker:
             attempt.abort()
             raise
         return published
-
-    def _tag(self, block: Block, check: Callable[[], object] | None) -> tuple[pa.Table, list[LeftOut]]:
-        """The block's rows; documents on which the model fails become dead letters, their neighbours do not."""
-        left_out = list(block.left_out)
-        rows: list[tuple[int, int, pa.Table]] = []
-        for first, last, found in self._tables(block.texts, 0, check):
-            if isinstance(found, pa.Table):
-                rows.append((first, last, found))
-            else:
-                reason = f"{type(found).__name__}: on this document alone"
-                id = block.columns["id"][first].as_py()
-                raw = block.texts[first].encode("utf-8", "replace")[:1000]
-                left_out.append(LeftOut(block.path, block.positions[first], id, "tagger_failed", reason, raw))
-        schema = self._work.columns.schema()
-        tables = [self._joined(block, first, last, tags, schema) for first, last, tags in rows]
-        return (pa.concat_tables(tables) if tables else schema.empty_table()), left_out
-
-    def _joined(self, block: Block, first: int, last: int, tags: pa.Table, schema: pa.Schema) -> pa.Table:
-        columns = [c.slice(first, last - first) for c in block.columns.columns]
-        if self._work.columns.keep_text:
-            # One code point for one: a lone surrogate cannot be stored, and offsets must hold.
-            texts = [_SURROGATE.sub("\ufffd", text) for text in block.texts[first:last]]
-            columns.append(pa.array(texts, pa.string()))
-        return pa.Table.from_arrays([*columns, *tags.columns], schema=schema)
-
-    def _tables(
-        self, texts: list[str], first: int, check: Callable[[], object] | None
-    ) -> Iterator[tuple[int, int, pa.Table | Exception]]:
-        """Tags of texts, in halves of halves where the model fails, down to the documents that it fails on."""
-        if not texts:
-            return
-        try:
-            tags = self._tagger.tag(texts, check)
-            if tags.num_rows != len(texts):
-                raise ValueError(f"{tags.num_rows} rows for {len(texts)} texts")
-        except Exception as error:  # noqa: BLE001 - whatever a model raises is narrowed down to documents
-            self._check_tagger(error)
-            if len(texts) == 1:
-                log.warning("the model fails on one document: %s", type(error).__name__)
-                yield first, first + 1, error
-                return
-        else:
-            yield first, first + len(texts), tags
-            return
-        half = len(texts) // 2
-        yield from self._tables(texts[:half], first, check)
-        yield from self._tables(texts[half:], first + half, check)
-
-    def _check_tagger(self, error: Exception) -> None:
-        try:
-            self._tagger.tag([PLAIN])
-        except Exception:  # noqa: BLE001
-            raise TaggerBrokenError(f"the model fails on any text ({type(error).__name__}: {error})") from error
 
 
 def _timed(blocks: Iterator[Block], seconds: dict[str, float], stage: str) -> Iterator[Block]:

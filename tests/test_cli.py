@@ -34,7 +34,7 @@ def test_tag_then_show_then_duckdb(tmp_path):
     out = tmp_path / "out"
     done = textmill("tag", "examples/documents.jsonl", out, "--id-column", "id", "--model", "en-fast")
     summary = json.loads(done.stdout)
-    assert (summary["documents"], summary["dead_letters"]) == (330, 4)
+    assert (summary["rows_out"], summary["dead_letters"]) == (330, 4)
     assert json.loads(Path(summary["manifest"]).read_text())["run"] == summary["run"]
     shown = textmill("show", out).stdout
     assert "out/tags" in shown.replace("\n", "")

@@ -27,7 +27,7 @@ def test_two_actors_give_what_this_process_gives(tmp_path):
         for name, workers in (("here", 0), ("ray", 2))
     ]
     assert not ray.is_initialized()
-    assert [result.documents for result in results] == [330, 330]
+    assert [result.rows_out for result in results] == [330, 330]
     assert results[1].parts > 2
     here, there = (pq.read_table(tmp_path / name / "tags").sort_by("id") for name in ("here", "ray"))
     assert here.equals(there)

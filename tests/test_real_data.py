@@ -32,7 +32,7 @@ def test_all_forum_posts(tmp_path):
                 lines += 1
                 record = json.loads(line)
                 texts[record["id"]] = record["text"]
-    assert lines == result.documents + result.dead_letters
+    assert lines == result.rows_out + result.dead_letters
     rows = entities = 0
     for part in sorted((tmp_path / "out" / "tags").glob("*.parquet")):
         for batch in pq.ParquetFile(part).iter_batches(columns=["id", "entities", "words"]):
@@ -42,7 +42,7 @@ def test_all_forum_posts(tmp_path):
                 entities += len(row["entities"])
                 assert all(text[e["start"] : e["end"]] == e["text"] for e in row["entities"])
                 assert all(0 <= w["start"] < w["end"] <= len(text) for w in row["words"])
-    assert rows == result.documents
+    assert rows == result.rows_out
     assert entities > rows / 4
 
 

@@ -43,7 +43,7 @@ def write_lines(path, *texts):
 def test_example_corpus(tmp_path):
     out = tmp_path / "out"
     result = run(EXAMPLE, out, Columns(id="id", keep=("lang_hint",)))
-    assert (result.documents, result.dead_letters, result.status) == (330, 4, "finished")
+    assert (result.rows_out, result.dead_letters, result.status) == (330, 4, "finished")
     texts = {}
     for line in EXAMPLE.read_text().splitlines():
         try:
@@ -58,7 +58,7 @@ def test_example_corpus(tmp_path):
     reasons = [d["reason"] for d in rows(out, "dead_letters")]
     assert sorted(reasons) == ["no_text", "no_text", "not_an_object", "not_json"]
     manifest = json.loads(Path(result.manifest).read_text())
-    assert manifest["documents"] == 330
+    assert manifest["rows_out"] == 330
     assert sum(part["rows"] for part in manifest["parts"]) == 330
     assert not (out / "_staging").exists()
     assert not (out / "_claim").exists()
@@ -67,12 +67,12 @@ def test_example_corpus(tmp_path):
 def test_nothing_to_do_the_second_time_and_new_files_after_that(tmp_path):
     data, out = tmp_path / "data", tmp_path / "out"
     write_lines(data / "a.jsonl", "Ms Keller flew to Oslo.", "Nothing.")
-    assert run(data, out).documents == 2
+    assert run(data, out).rows_out == 2
     before = state(out)
     assert run(data, out).status == "nothing to do"
     assert state(out) == before
     write_lines(data / "b.jsonl", "Volta Energy is in Cork.")
-    assert run(data, out).documents == 1
+    assert run(data, out).rows_out == 1
     after = state(out)
     assert {name: after[name] for name in before} == before
     assert sorted(row["id"] for row in rows(out)) == ["a-0", "a-1", "b-0"]
@@ -94,7 +94,7 @@ def test_a_changed_file_is_an_error_until_all_is_tagged_anew(tmp_path):
         run(data, out)
     assert len(rows(out)) == 4  # c.jsonl is new, and tagged all the same
     write_lines(data / "bad.jsonl", "three")
-    assert run(data, out, retag=True).documents == 5
+    assert run(data, out, retag=True).rows_out == 5
     assert len(rows(out)) == 5
     assert rows(out, "dead_letters") == []
     assert run(data, out).status == "nothing to do"
@@ -107,7 +107,7 @@ def test_other_settings_want_another_output_or_a_retag(tmp_path):
     run(source, out)
     with pytest.raises(OutputError, match="keep_text False, not True"):
         run(source, out, Columns(id="id", keep_text=True))
-    assert run(source, out, Columns(id="id", keep_text=True), retag=True).documents == 1
+    assert run(source, out, Columns(id="id", keep_text=True), retag=True).rows_out == 1
     assert rows(out)[0]["text"] == "in Oslo"
 
 
@@ -116,7 +116,7 @@ def test_splits_of_any_size_give_the_same_table(tmp_path):
     for tokens in (300, 2000, 1_000_000):
         out = tmp_path / str(tokens)
         result = run(EXAMPLE, out, split_tokens=tokens)
-        assert (result.documents, result.dead_letters) == (330, 4)
+        assert (result.rows_out, result.dead_letters) == (330, 4)
         tables.append(sorted(rows(out), key=lambda row: row["id"]))
         letters = [(d["position"], d["reason"]) for d in rows(out, "dead_letters")]
         assert letters == sorted(letters)
@@ -152,9 +152,10 @@ def test_a_document_on_which_the_model_fails_takes_no_other_with_it(tmp_path, mo
 
     monkeypatch.setattr(Tagger, "tag", failing)
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
-    write_lines(source, *[f"Document {i} from Oslo." for i in range(20)], "poison", "Cork.")
-    result = run(source, out)
-    assert (result.documents, result.dead_letters) == (21, 1)
+    write_lines(source, *[f"Document {i} from Oslo." for i in range(20)], "poison", "We met in <i>nice</i> <b>Cork.")
+    result = run(source, out, Columns(id="id", clean="html"))
+    assert (result.rows_out, result.dead_letters) == (21, 1)
+    assert {row["id"]: [e["text"] for e in row["entities"]] for row in rows(out)}["a-21"] == ["Cork"]
     (letter,) = rows(out, "dead_letters")
     assert (letter["id"], letter["reason"], letter["raw"]) == ("a-20", "tagger_failed", b"poison")
 
@@ -193,7 +194,7 @@ def test_an_empty_input_is_a_finished_run(tmp_path):
     (tmp_path / "data" / "a.jsonl").touch()
     (tmp_path / "data" / "b.jsonl.tmp").write_text("{}")
     result = run(tmp_path / "data", tmp_path / "out")
-    assert (result.documents, result.status, result.skipped) == (0, "finished", {"empty": 1, "unfinished": 1})
+    assert (result.rows_out, result.status, result.skipped) == (0, "finished", {"empty": 1, "unfinished": 1})
 
 
 def test_pipeline_imports_no_torch():
@@ -211,3 +212,27 @@ def test_spacy_component():
     doc = nlp("Angela Merkel visited Paris and loved it.")
     assert ("Paris", "LOC") in {(e.text, e.label_) for e in doc.ents}
     assert doc._.sentiment in ("negative", "neutral", "positive")
+
+
+def test_texts_that_no_model_can_read_are_filtered(tmp_path):
+    source, out = tmp_path / "a.jsonl", tmp_path / "out"
+    write_lines(source, "Ms Keller flew to Oslo.", "北京市政府宣布", "", "Ms Keller flew to Oslo.")
+    result = run(source, out)
+    assert (result.rows_in, result.rows_out, result.filtered, result.dead_letters) == (4, 3, 1, 0)
+    (one,) = rows(out, "filtered")
+    assert (one["id"], one["reason"], one["raw"].decode()) == ("a-1", "no_model_for_language", "北京市政府宣布")
+    record = json.loads((out / "_plans" / "plan-000001.done.json").read_text())
+    assert record["counts"]["reused_texts"] == 1
+    both = run(source, tmp_path / "all", Columns(id="id", languages="all"))
+    assert (both.rows_out, both.filtered) == (4, 0)
+
+
+def test_markup_is_cleaned_where_it_is_asked_for(tmp_path):
+    source, out = tmp_path / "a.jsonl", tmp_path / "out"
+    text = "<p>Ms <b>Keller</b> flew to <i>Oslo</i>.</p>"
+    write_lines(source, text)
+    run(source, out, Columns(id="id", clean="html", keep_text=True))
+    (row,) = rows(out)
+    assert row["text"] == text
+    assert "Oslo" in {e["text"] for e in row["entities"]}
+    assert all(text[e["start"] : e["end"]] == e["text"] for e in row["entities"])

@@ -1,0 +1,94 @@
+"""Texts before the model: scripts, markup, texts seen before."""
+
+import html
+import time
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.prepare.html import clean, restore
+from pipeline.prepare.reuse import Reuse
+from pipeline.prepare.script import languages
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Ms Keller flew to Oslo.", "en"),
+        ("Zürich, Šiauliai", "en"),
+        ("北京市政府", "zh"),
+        ("臺灣的天氣", "zh"),
+        ("我在Google工作了三年", "zh"),
+        ("He said 你好 to everyone in the room", "en"),
+        ("東京タワーに行きました", "ja"),
+        ("서울에서 만나요", "ko"),
+        ("Привет из Москвы", "ru"),
+        ("مرحبا بكم", "ar"),
+        ("שלום", "he"),
+        ("\uff26\uff55\uff4c\uff4c", "en"),
+        ("", None),
+        ("  12:30 -- \U0001f600\u200d !? ", None),
+        ("\ud800", None),
+    ],
+)
+def test_languages(text, language):
+    assert languages(["x", text, "北"]) == ["en", language, "zh"]
+
+
+def test_markup_goes_and_offsets_stay(tagger):
+    text = (
+        "<div class='x'><p>Angela <b>Merkel</b> visited Caf&eacute; Z&#252;rich.</p><script>var Paris = '<b>';</script>"
+        "<!-- Oslo --><br>AT&amp;T is in Dallas &nosuch; &lt;3</div>"
+    )
+    one = clean(text)
+    assert one is not None
+    assert one.text.split() == "Angela Merkel visited Café Zürich. AT&T is in Dallas &nosuch; <3".split()
+    (row,) = restore(tagger.tag([one.text]), [text], [one]).to_pylist()
+    assert all(text[e["start"] : e["end"]] == e["text"] for e in row["entities"])
+    found = {e["text"] for e in row["entities"]}
+    assert "Angela <b>Merkel" in found
+    assert "Dallas" in found
+    assert not found & {"Paris", "Oslo"}
+    words = [text[w["start"] : w["end"]] for w in row["words"]]
+    assert "Caf&eacute;" in words
+    assert clean("a < b & c > d, nothing here") is None
+
+
+@given(st.text(st.sampled_from("ab<>/&;! -#p1script"), max_size=60))
+def test_cleaning_any_text(text):
+    one = clean(text)
+    if one is not None:
+        assert len(one.text) == len(one.places) == len(one.ends)
+        assert all(0 <= a < b <= len(text) for a, b in zip(one.places, one.ends, strict=True))
+        assert all(a <= b for a, b in zip(one.places, one.places[1:], strict=False))
+        for character, a, b in zip(one.text, one.places, one.ends, strict=True):
+            if b - a == 1:
+                assert text[a] == character
+            else:
+                assert character == "\n" or character in html.unescape(text[a:b])
+
+
+def test_cleaning_takes_linear_time():
+    for evil in ("<script>", "<!--", "<a ", "&amp", "<p"):
+        began = time.perf_counter()
+        clean(evil * 100_000)
+        assert time.perf_counter() - began < 5
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=12), max_size=14))
+def test_reuse_gives_what_tagging_gives(blocks):
+    asked = []
+
+    def tag(texts):
+        assert len(set(texts)) == len(texts) or not set(texts) & set(asked)
+        asked.extend(texts)
+        return pa.table({"text": pa.array(texts, pa.string()), "list": pa.array([[t, t] for t in texts], pa.list_(pa.string()))})
+
+    reuse = Reuse()
+    for texts in blocks:
+        found = reuse.tag(texts, tag)
+        assert found["text"].to_pylist() == texts
+        assert found["list"].to_pylist() == [[t, t] for t in texts]
+    assert reuse.reused == sum(map(len, blocks)) - len(asked)
