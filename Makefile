@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE = 1
 	touch $@
 
 demo: .venv/installed
-	$(BIN)/textmill tag examples/documents.jsonl out/demo --id-column id --keep source --keep created_at --overwrite
+	$(BIN)/textmill tag --config conf/tag.toml
 	$(BIN)/textmill show out/demo
 
 lint: .venv/installed-all

@@ -6,7 +6,7 @@ import ray
 
 from models.ray_data import TextmillTagger
 
-DOCUMENTS = Path(__file__).with_name("documents.jsonl")
+DOCUMENTS = Path(__file__).with_name("documents") / "posts.jsonl"
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ def _group() -> None:
 @app.command("model")
 def model(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="en, en-fast, or a model folder.")] = "en",
-    texts: Annotated[Path, typer.Option(help="The texts: a file or a folder.")] = Path("examples/documents.jsonl"),
+    texts: Annotated[Path, typer.Option(help="The texts: a file or a folder.")] = Path("examples/documents/posts.jsonl"),
     limit: Annotated[int, typer.Option(min=8, help="At most so many texts.")] = 1500,
     threads: Annotated[int | None, typer.Option(min=1, help="All CPUs by default.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; medians are shown.")] = 5,

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from jobs import bench, compress, evaluate, list_models, show, tag, try_text
+from jobs import bench, compress, doctor, evaluate, list_models, show, tag, try_text
 from models.errors import GateFailedError, ModelError
 from pipeline.errors import PipelineError
 
@@ -25,6 +25,7 @@ app.command("try")(try_text.try_text)
 app.command("models")(list_models.list_models)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compress")(compress.compress)
+app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 
 

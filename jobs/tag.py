@@ -5,60 +5,64 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
 def tag(
-    sources: Annotated[
-        list[str],
+    paths: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="INPUT...", help="Files, folders or globs of JSON lines, CSV, TSV, text, Parquet or Arrow; .gz, .zst, .bz2."
+            metavar="INPUT... OUTPUT",
+            help="Files, folders or globs of JSON lines, CSV, TSV, text, Parquet or Arrow, each also .gz, .zst or .bz2; last "
+            "the folder for tags/, dead_letters/, filtered/ and the plans. A --config may name them instead.",
+            show_default=False,
         ),
-    ],
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Folder for tags/, dead_letters/, filtered/ and the plans.")],
-    text_column: Annotated[str, typer.Option(help="Column of the text.")] = "text",
-    id_column: Annotated[
-        str | None, typer.Option(help="Column of the id; without it, or where it is empty, path@position.")
     ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with the settings below, - written as _.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text; text if not given.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of the id; without it, or where empty, path@position.")] = None,
     time_column: Annotated[
-        str, typer.Option(help="Column of the time: ISO 8601, or seconds or milliseconds since 1970.")
-    ] = "created_at",
-    source_column: Annotated[str, typer.Option(help="Column of the source.")] = "source",
+        str | None, typer.Option(help="Column of the time (ISO 8601, or seconds or milliseconds since 1970); created_at.")
+    ] = None,
+    source_column: Annotated[str | None, typer.Option(help="Column of the source; source.")] = None,
     keep: Annotated[list[str] | None, typer.Option(help="Carry this column through; may be repeated.")] = None,
-    keep_text: Annotated[bool, typer.Option("--keep-text", help="Write the text beside its tags.")] = False,
-    documents: Annotated[str, typer.Option(help="What a document of a .txt file is: a line or the file.")] = "line",
-    model: Annotated[str, typer.Option(help="en, en-fast, or a model folder.")] = "en",
-    engine: Annotated[str, typer.Option(help="auto, openvino or torch.")] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Ray actors on this machine; 0 is this process.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each worker; all CPUs by default.")] = None,
+    keep_text: Annotated[bool | None, typer.Option("--keep-text", help="Write the text beside its tags.")] = None,
+    documents: Annotated[str | None, typer.Option(help="What a document of a .txt file is: line (default) or file.")] = None,
+    clean: Annotated[str | None, typer.Option(help="html: remove tags and entities before the model reads; no.")] = None,
+    languages: Annotated[
+        str | None, typer.Option(help="known: filter texts in a script that no model reads (default); all: tag them too.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="en (default), en-fast, or a model folder.")] = None,
+    engine: Annotated[str | None, typer.Option(help="auto (default), openvino or torch.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Ray actors on this machine; 0, if not given, is this process.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of each worker; if not given all CPUs, shared.")] = None,
+    split_tokens: Annotated[int | None, typer.Option(help="Predicted tokens of a part; 1000000.")] = None,
+    dead_letter_share: Annotated[float | None, typer.Option(help="Stop (exit 4) when more than this share (0.1) ...")] = None,
+    dead_letter_count: Annotated[int | None, typer.Option(help="... and more than this many (100) are dead letters.")] = None,
     retag: Annotated[
-        bool,
+        bool | None,
         typer.Option("--retag", help="Tag everything anew, as another model or changed files need; the old tags stay till then."),
-    ] = False,
-    split_tokens: Annotated[int, typer.Option(min=1, help="Predicted tokens of a part.")] = 1_000_000,
-    dead_letter_share: Annotated[float, typer.Option(min=0, max=1, help="Stop (exit 4) when more than this share ...")] = 0.1,
-    dead_letter_count: Annotated[int, typer.Option(min=0, help="... and more than this many are dead letters.")] = 100,
+    ] = None,
 ) -> None:
     """Tag documents into Parquet.
 
-    What was tagged by an earlier run into the same OUTPUT is not read again; what an earlier run began is finished. A document
-    that cannot be read or tagged becomes a dead letter with file, position and reason.
+    What an earlier run into the same OUTPUT has tagged is not read again; what it began is finished. A document that cannot be
+    read or tagged becomes a dead letter with file, position and reason. Exit codes: 0 done, 2 wrong settings, 3 try again
+    later, 4 do not try again, 130 stopped.
     """
-    from pipeline.contract import Columns
+    given = dict(locals())
+    from pipeline.config import load_config
     from pipeline.errors import ConfigError
-    from pipeline.planning import Options
     from pipeline.run import tag_documents
 
-    if documents not in ("line", "file"):
-        raise ConfigError(f"--documents {documents}: line or file")
-    columns = Columns(
-        text_column, id_column, time_column, source_column, tuple(keep or ()), keep_text,
-        documents="file" if documents == "file" else "line",
-    )  # fmt: skip
-    options = Options(
-        tuple(sources), output, columns, model, engine, workers, threads, retag, split_tokens, dead_letter_share,
-        dead_letter_count,
-    )  # fmt: skip
-    print(json.dumps(asdict(tag_documents(options)), indent=1))
+    flags: dict[str, Any] = {
+        key: value for key, value in given.items() if value is not None and key not in ("paths", "config", "sets")
+    }
+    if paths:
+        if len(paths) < 2:
+            raise ConfigError(f"{paths[0]}: name the input, and behind it the folder for the output")
+        flags |= {"sources": paths[:-1], "output": paths[-1]}
+    print(json.dumps(asdict(tag_documents(load_config(config, sets or (), flags))), indent=1))

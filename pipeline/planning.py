@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from models.runtime.package import ModelPackage
+from pipeline.config import TagConfig
 from pipeline.contract import Columns
 from pipeline.errors import ConfigError, InputChangedError, OutputError
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
 from pipeline.sink.plan_log import Plan, finished, load_plans, write_plan
 from pipeline.source.discover import Found, discover, partitions_of
-from pipeline.source.pack import SPLIT_TOKENS, fragments, pack
+from pipeline.source.pack import fragments, pack
 from pipeline.store.base import Entry
 from pipeline.store.local import LocalStore
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a run is to do. `workers` 0 is this process; `threads` None is all CPUs, shared between the workers."""
-
-    sources: tuple[str, ...]
-    output: Path
-    columns: Columns = field(default_factory=Columns)
-    model: str = "en"
-    engine: str = "auto"
-    workers: int = 0
-    threads: int | None = None
-    retag: bool = False
-    split_tokens: int = SPLIT_TOKENS
-    dead_letter_share: float = 0.1
-    dead_letter_count: int = 100
 
 
 def columns_of(plan: Plan) -> Columns:
@@ -45,7 +29,7 @@ def columns_of(plan: Plan) -> Columns:
 class Planner:
     """Gives plan after plan. `changed`: files that are no longer what a finished plan tagged; `skipped`: see `discover`."""
 
-    def __init__(self, options: Options, package: ModelPackage, store: LocalStore) -> None:
+    def __init__(self, options: TagConfig, package: ModelPackage, store: LocalStore) -> None:
         self._options, self._package, self._store = options, package, store
         self._retag = options.retag
         self.changed: dict[str, Exception] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -11,13 +12,15 @@ from datetime import UTC, datetime
 
 from models.runtime.package import ModelPackage, open_package
 from models.runtime.tagger import check_engine
-from pipeline.contract import RESERVED, Done, Split
-from pipeline.errors import ConfigError, OutputError, PipelineError, TooManyDeadLettersError
+from pipeline.config import TagConfig
+from pipeline.contract import Done, Split
+from pipeline.errors import OutputError, PipelineError, TooManyDeadLettersError
 from pipeline.fleet.actors import RayCrew, check_ray
 from pipeline.fleet.drive import Crew, drive
 from pipeline.fleet.local import LocalCrew
-from pipeline.observe.progress import Progress
-from pipeline.planning import Options, Planner, columns_of
+from pipeline.observe.progress import Progress, duration
+from pipeline.observe.verdict import verdict
+from pipeline.planning import Planner, columns_of
 from pipeline.sink import ledger
 from pipeline.sink.files import CLAIM, NEXT, drop
 from pipeline.sink.manifest import new_run, write_manifest
@@ -25,7 +28,7 @@ from pipeline.sink.plan_log import Plan, finished, load_plans, write_finished
 from pipeline.source.tables import stop_children
 from pipeline.stopping import stoppable
 from pipeline.store.local import LocalStore
-from pipeline.worker import Step, Work
+from pipeline.worker import STAGES, Step, Work
 
 
 @dataclass(slots=True)
@@ -52,7 +55,7 @@ class Result:
 
 
 class _Run:
-    def __init__(self, options: Options, package: ModelPackage, progress: Progress, check: Callable[[], object]) -> None:
+    def __init__(self, options: TagConfig, package: ModelPackage, progress: Progress, check: Callable[[], object]) -> None:
         self.options, self.package, self.progress, self._stop = options, package, progress, check
         self.store = LocalStore(options.output.resolve())
         self.name = new_run()
@@ -65,8 +68,9 @@ class _Run:
     def go(self) -> None:
         """Plan after plan, until no file is left that no plan names."""
         while (plan := self.planner.next()) is not None:
-            there = ledger.parts(self.store)
-            self._tag(plan, ledger.missing([plan], there))
+            splits = ledger.missing([plan], ledger.parts(self.store))
+            self._announce(plan, splits)
+            self._tag(plan, splits)
             there = ledger.parts(self.store)
             if ledger.missing([plan], there):
                 return  # splits that were given up; the next run tries them again
@@ -74,6 +78,20 @@ class _Run:
         drop(self.store, NEXT)
         ledger.clean(self.store)
         self.failures.update(self.planner.changed)
+
+    def _announce(self, plan: Plan, splits: Sequence[Split]) -> None:
+        pieces = [piece for split in splits for piece in split.fragments]
+        tokens = sum(piece.tokens for piece in pieces)
+        files = {piece.path: piece.size for piece in pieces}
+        begun = "" if len(splits) == len(plan.splits) else f" of {len(plan.splits):,}; the others are done"
+        speed = _card_speed(self.package)
+        time = f", about {duration(tokens / speed)} at the speed of the model's card" if speed else ""
+        self.progress.say(
+            f"{plan.name}: {len(files):,} files, {sum(files.values()) / 1e6:,.1f} MB, about {tokens:,} tokens in "
+            f"{len(splits):,} parts{begun}{time}"
+        )
+        if skipped := self.planner.skipped:
+            self.progress.say("left alone: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(skipped.items())))
 
     def _tag(self, plan: Plan, splits: Sequence[Split]) -> None:
         self.plans.append(plan.number)
@@ -145,10 +163,13 @@ class _Run:
         )
         result.documents_s = round(result.rows_out / seconds, 1)
         result.tokens_s = round(result.tokens / seconds, 1)
-        stages: dict[str, float] = {}
+        stages = dict.fromkeys(STAGES, 0.0)
         for part in mine:
             for stage, spent in part.seconds.items():
-                stages[stage] = round(stages.get(stage, 0.0) + spent, 3)
+                stages[stage] = round(stages[stage] + spent, 3)
+        found = verdict(stages, seconds, self.options.workers, self.package.name)
+        if mine:
+            self.progress.say(str(found["text"]))
         about = {
             "status": status,
             "started": self.started.isoformat(),
@@ -157,27 +178,35 @@ class _Run:
             "model_digest": self.package.digest,
             "sources": list(self.options.sources),
             "plans": self.plans,
-            "stages_s": stages,
             **{k: v for k, v in asdict(result).items() if k not in ("run", "manifest", "status", "parts")},
         }
-        result.manifest = f"{self.store.url}/{write_manifest(self.store, self.name, about, mine)}"
+        metrics = {"seconds": round(seconds, 3), "stages_s": stages, "verdict": found, **_speeds(result)}
+        result.manifest = f"{self.store.url}/{write_manifest(self.store, self.name, about, mine, metrics)}"
         if status == "finished":
             ledger.clean(self.store)
         return result
 
 
-def tag_documents(options: Options) -> Result:
+def _card_speed(package: ModelPackage) -> float | None:
+    """Tokens/s that the model's card says, on the machine that made it."""
+    try:
+        return float(json.loads((package.folder / "metrics.json").read_text())["speed"]["engine_tokens_s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _speeds(result: Result) -> dict[str, float]:
+    return {"documents_s": result.documents_s, "tokens_s": result.tokens_s, "rows_in": result.rows_in, "tokens": result.tokens}
+
+
+def tag_documents(options: TagConfig) -> Result:
     """Tag every document of the input that no plan of the output names yet; finish first what an earlier run left.
 
     Raises ConfigError or OutputError before anything is tagged, ModelError if the model is refused, ClaimedError if
     another run works on this output, and the first error of a split that was given up, after all others are done.
     """
-    if taken := sorted(RESERVED.intersection(options.columns.keep)):
-        raise ConfigError(f"--keep {taken[0]}: the output has a column of that name already")
-    if len(set(options.columns.keep)) < len(options.columns.keep):
-        raise ConfigError("--keep names a column twice")
     package = open_package(options.model)
-    check_engine(options.engine)  # type: ignore[arg-type]
+    check_engine(options.engine)
     if options.workers:
         check_ray()
     if options.output.is_file():

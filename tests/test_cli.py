@@ -25,14 +25,14 @@ def textmill(*args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
 
 def test_help_of_every_verb():
     text = textmill("--help").stdout
-    for verb in ("tag", "show", "try", "models", "evaluate", "compress", "bench"):
+    for verb in ("tag", "show", "try", "models", "evaluate", "compress", "bench", "doctor"):
         assert verb in text
         assert "Usage" in textmill(verb, "--help").stdout
 
 
 def test_tag_then_show_then_duckdb(tmp_path):
     out = tmp_path / "out"
-    done = textmill("tag", "examples/documents.jsonl", out, "--id-column", "id", "--model", "en-fast")
+    done = textmill("tag", "examples/documents/posts.jsonl", out, "--id-column", "id", "--model", "en-fast")
     summary = json.loads(done.stdout)
     assert (summary["rows_out"], summary["dead_letters"]) == (330, 4)
     assert json.loads(Path(summary["manifest"]).read_text())["run"] == summary["run"]
@@ -44,9 +44,9 @@ def test_tag_then_show_then_duckdb(tmp_path):
     assert entities > 300
     named = f"select entity.text from (select unnest(entities) as entity from '{out}/tags/*.parquet') group by 1"
     assert len(duckdb.sql(named).fetchall()) > 20
-    again = textmill("tag", "examples/documents.jsonl", out, "--id-column", "id", "--model", "en-fast")
+    again = textmill("tag", "examples/documents/posts.jsonl", out, "--id-column", "id", "--model", "en-fast")
     assert json.loads(again.stdout)["status"] == "nothing to do"
-    assert "--retag" in textmill("tag", "examples/documents.jsonl", out, code=2).stderr
+    assert "--retag" in textmill("tag", "examples/documents/posts.jsonl", out, code=2).stderr
 
 
 def test_words_of_documents_are_no_markup(tmp_path):
@@ -55,6 +55,27 @@ def test_words_of_documents_are_no_markup(tmp_path):
     textmill("tag", source, tmp_path / "out", "--id-column", "id", "--model", "en-fast")
     assert "[/r/news]" in textmill("show", tmp_path / "out").stdout
     assert "Paris" in textmill("try", "In Paris \x1b[2J [/x] \udcff", "--words", "--model", "en-fast").stdout
+
+
+def test_doctor(tmp_path):
+    told = textmill("doctor", tmp_path / "out").stdout
+    assert "a rename overwrites nothing" in told
+    assert "model en-fast: finds" in told
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("x")
+    assert "wrong" in textmill("doctor", tmp_path / "file", code=2).stdout
+
+
+def test_a_job_file_with_settings_over_it(tmp_path):
+    job = tmp_path / "job.toml"
+    job.write_text(f'sources = ["examples/documents/posts.jsonl"]\noutput = "{tmp_path}/out"\nmodel = "en"\nid_column = "id"\n')
+    done = textmill("tag", "--config", job, "--set", "split_tokens=2000", "--set", "keep=['kind']", "--model", "en-fast")
+    assert json.loads(done.stdout)["parts"] > 3
+    notes = [json.loads(line)["text"] for line in done.stderr.splitlines()]
+    assert notes[0].startswith("plan-000001: 1 files")
+    assert "limits the run" in notes[-1]
+    job.write_text("sources = 7\n")
+    assert "sources" in textmill("tag", "--config", job, code=2).stderr
 
 
 def test_try_and_models():
@@ -67,8 +88,12 @@ def test_try_and_models():
     [
         (("tag", "absent.jsonl", "out-x"), "absent.jsonl"),
         (("tag", "examples", "examples/out"), "inside the input"),
-        (("tag", "examples/documents.jsonl", "out-x", "--model", "nobody"), "nobody"),
-        (("tag", "examples/documents.jsonl", "out-x", "--keep", "words"), "--keep words"),
+        (("tag", "examples/documents/posts.jsonl", "out-x", "--model", "nobody"), "nobody"),
+        (("tag", "examples/documents/posts.jsonl", "out-x", "--keep", "words"), "keep words"),
+        (("tag", "examples/documents/posts.jsonl", "out-x", "--set", "modell=en"), "modell"),
+        (("tag", "examples/documents/posts.jsonl", "out-x", "--workers", "-1"), "workers"),
+        (("tag", "--config", "absent.toml"), "absent.toml"),
+        (("tag", "examples/documents/posts.jsonl"), "folder for the output"),
         (("evaluate", "en-fast", "--data-dir", "absent"), "--data-dir"),
         (("compress", "absent.toml", "--data-dir", "x"), "no such recipe"),
     ],

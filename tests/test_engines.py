@@ -16,7 +16,7 @@ from models.runtime.batches import make_windows
 from tests.test_tagger import check_offsets
 
 TEXTS = []
-for line in (Path(__file__).parent.parent / "examples" / "documents.jsonl").read_text().splitlines():
+for line in (Path(__file__).parent.parent / "examples" / "documents" / "posts.jsonl").read_text().splitlines():
     try:
         TEXTS.append(str(json.loads(line)["text"]))
     except (ValueError, KeyError, TypeError):

@@ -9,21 +9,19 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.contract import Columns
-from pipeline.planning import Options
+from pipeline.config import load_config
 from pipeline.run import tag_documents
 
 ROOT = Path(__file__).parent.parent
-EXAMPLE = ROOT / "examples" / "documents.jsonl"
+EXAMPLE = ROOT / "examples" / "documents" / "posts.jsonl"
 
 
 def test_two_actors_give_what_this_process_gives(tmp_path):
     import ray
 
+    sets = ["model=en-fast", "threads=1", "split_tokens=4000", "id_column=id"]
     results = [
-        tag_documents(
-            Options((str(EXAMPLE),), tmp_path / name, Columns(id="id"), "en-fast", "auto", workers, 1, split_tokens=4000)
-        )
+        tag_documents(load_config(None, [*sets, f"workers={workers}"], {"sources": [str(EXAMPLE)], "output": tmp_path / name}))
         for name, workers in (("here", 0), ("ray", 2))
     ]
     assert not ray.is_initialized()

@@ -10,8 +10,7 @@ import pytest
 
 import models
 from models.runtime.package import ZOO
-from pipeline.contract import Columns
-from pipeline.planning import Options
+from pipeline.config import load_config
 from pipeline.run import tag_documents
 
 DATA = Path(os.environ.get("TEXTMILL_DATA", "absent"))
@@ -24,7 +23,9 @@ pytestmark = [
 @pytest.mark.timeout(900)
 def test_all_forum_posts(tmp_path):
     source = DATA / "corpora" / "reddit"
-    result = tag_documents(Options((str(source),), tmp_path / "out", Columns(id="id"), model="en-fast"))
+    result = tag_documents(
+        load_config(None, ["id_column=id", "model=en-fast"], {"sources": [str(source)], "output": tmp_path / "out"})
+    )
     texts, lines = {}, 0
     for path in sorted(source.rglob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as file:

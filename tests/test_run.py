@@ -9,20 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.errors import EngineMissingError
-from pipeline.contract import Columns
+from pipeline.config import load_config
 from pipeline.errors import ConfigError, InputChangedError, OutputError, TooManyDeadLettersError
-from pipeline.planning import Options
 from pipeline.run import tag_documents
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "documents.jsonl"
+EXAMPLE = Path(__file__).parent.parent / "examples" / "documents" / "posts.jsonl"
 
 
-BY_ID = Columns(id="id")
-
-
-def run(source, output, columns=BY_ID, **more):
-    return tag_documents(Options((str(source),), output, columns, "en-fast", threads=1, **more))
+def run(source, output, **more):
+    given = {"id_column": "id", "model": "en-fast", "threads": 1, **more}
+    return tag_documents(load_config(None, (), {"sources": [str(source)], "output": output, **given}))
 
 
 def rows(output, kind="tags"):
@@ -42,7 +38,7 @@ def write_lines(path, *texts):
 
 def test_example_corpus(tmp_path):
     out = tmp_path / "out"
-    result = run(EXAMPLE, out, Columns(id="id", keep=("lang_hint",)))
+    result = run(EXAMPLE, out, keep=("lang_hint",))
     assert (result.rows_out, result.dead_letters, result.status) == (330, 4, "finished")
     texts = {}
     for line in EXAMPLE.read_text().splitlines():
@@ -106,8 +102,8 @@ def test_other_settings_want_another_output_or_a_retag(tmp_path):
     write_lines(source, "in Oslo")
     run(source, out)
     with pytest.raises(OutputError, match="keep_text False, not True"):
-        run(source, out, Columns(id="id", keep_text=True))
-    assert run(source, out, Columns(id="id", keep_text=True), retag=True).rows_out == 1
+        run(source, out, keep_text=True)
+    assert run(source, out, keep_text=True, retag=True).rows_out == 1
     assert rows(out)[0]["text"] == "in Oslo"
 
 
@@ -153,7 +149,7 @@ def test_a_document_on_which_the_model_fails_takes_no_other_with_it(tmp_path, mo
     monkeypatch.setattr(Tagger, "tag", failing)
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     write_lines(source, *[f"Document {i} from Oslo." for i in range(20)], "poison", "We met in <i>nice</i> <b>Cork.")
-    result = run(source, out, Columns(id="id", clean="html"))
+    result = run(source, out, clean="html")
     assert (result.rows_out, result.dead_letters) == (21, 1)
     assert {row["id"]: [e["text"] for e in row["entities"]] for row in rows(out)}["a-21"] == ["Cork"]
     (letter,) = rows(out, "dead_letters")
@@ -178,7 +174,7 @@ def test_wrong_input_leaves_no_output(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         run(tmp_path / "absent", tmp_path / "out")
     write_lines(tmp_path / "a.jsonl", "in Oslo")
-    with pytest.raises(EngineMissingError, match="no engine"):
+    with pytest.raises(ConfigError, match="engine"):
         run(tmp_path / "a.jsonl", tmp_path / "out", engine="onnx")
     with pytest.raises(ConfigError, match="inside the input"):
         run(tmp_path, tmp_path / "out")
@@ -223,7 +219,7 @@ def test_texts_that_no_model_can_read_are_filtered(tmp_path):
     assert (one["id"], one["reason"], one["raw"].decode()) == ("a-1", "no_model_for_language", "北京市政府宣布")
     record = json.loads((out / "_plans" / "plan-000001.done.json").read_text())
     assert record["counts"]["reused_texts"] == 1
-    both = run(source, tmp_path / "all", Columns(id="id", languages="all"))
+    both = run(source, tmp_path / "all", languages="all")
     assert (both.rows_out, both.filtered) == (4, 0)
 
 
@@ -231,7 +227,7 @@ def test_markup_is_cleaned_where_it_is_asked_for(tmp_path):
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     text = "<p>Ms <b>Keller</b> flew to <i>Oslo</i>.</p>"
     write_lines(source, text)
-    run(source, out, Columns(id="id", clean="html", keep_text=True))
+    run(source, out, clean="html", keep_text=True)
     (row,) = rows(out)
     assert row["text"] == text
     assert "Oslo" in {e["text"] for e in row["entities"]}

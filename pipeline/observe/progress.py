@@ -60,7 +60,7 @@ class Progress:
         left = max(0, self._planned - self.tokens) / speed if speed else None
         if self._live:
             share = f"{min(1.0, self.tokens / max(1, self._planned)):4.0%}"
-            rest = "" if left is None else f"about {_duration(left)} left  "
+            rest = "" if left is None else f"about {duration(left)} left  "
             self._stream.write(
                 f"\r{share}  {self.documents:,} documents  {self.documents / seconds:,.0f}/s  {speed:,.0f} tokens/s  "
                 f"part {self._splits}/{self._all_splits}  {rest}{self.dead_letters:,} dead letters \x1b[K"
@@ -92,7 +92,8 @@ class Progress:
             self._stream.flush()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

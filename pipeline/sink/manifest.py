@@ -1,4 +1,4 @@
-"""A run's manifest: what it was, which parts it made, and what came of it; `_runs/RUN.json`."""
+"""A run's manifest: what it was, which parts it made, and what came of it: `_runs/RUN.json`; times in `RUN.metrics.json`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ def new_run() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
 
 
-def write_manifest(store: Store, run: str, about: dict[str, Any], parts: list[Done]) -> str:
-    """Write the manifest; gives its path. `about` says what the run was and what came of it."""
+METRICS = ".metrics.json"
+
+
+def write_manifest(store: Store, run: str, about: dict[str, Any], parts: list[Done], metrics: dict[str, Any]) -> str:
+    """Write the manifest, and the metrics beside it; gives its path. `about` says what the run was and what came of it."""
+    write_whole(store, f"{RUNS}/{run}{METRICS}", json.dumps(metrics, indent=1).encode() + b"\n", "metrics")
     path = f"{RUNS}/{run}.json"
     listed = [{key: value for key, value in asdict(part).items() if key != "seconds"} for part in parts]
     body = {"run": run, **about, "parts": sorted(listed, key=lambda part: part["name"])}
@@ -29,7 +33,7 @@ def write_manifest(store: Store, run: str, about: dict[str, Any], parts: list[Do
 
 def last_manifest(store: Store) -> dict[str, Any] | None:
     """The manifest of the latest run, or None."""
-    entries = list(store.list(RUNS))
+    entries = [entry for entry in store.list(RUNS) if not entry.path.endswith(METRICS)]
     if not entries:
         return None
     with store.open_read(entries[-1].path) as stream:

@@ -14,7 +14,6 @@ from pipeline.source.discover import format_of
 from pipeline.source.unpack import MAX_LINE_BYTES, packing, text_encoding
 from pipeline.store.base import Entry, Store
 
-SPLIT_TOKENS = 1_000_000
 # Predicted tokens: a byte of text is a quarter of one, packed text unpacks to about four times; opening a file costs too.
 BYTES_A_TOKEN = 4.5
 UNPACKED = 4.0

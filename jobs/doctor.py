@@ -1,0 +1,28 @@
+"""textmill doctor"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    output: Annotated[Path | None, typer.Argument(metavar="[OUTPUT]", help="Folder that a run is to write to.")] = None,
+) -> None:
+    """Check the installation, the models, the CPU and, if it is named, the output's file system; exit 2 if anything is wrong."""
+    from rich.console import Console
+
+    from jobs.colours import plain
+    from pipeline.errors import ConfigError
+    from pipeline.observe.health import check_all
+
+    console = Console()
+    wrong = 0
+    for check in check_all(output):
+        sign, style = {True: ("ok", "green"), False: ("wrong", "bold red"), None: ("note", "yellow")}[check.well]
+        console.print(plain(f"{sign:>6}", style), plain(f"{check.name}: {check.text}"))
+        wrong += check.well is False
+    if wrong:
+        raise ConfigError(f"{wrong} of the checks found something wrong; each says what to do")

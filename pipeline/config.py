@@ -1,0 +1,92 @@
+"""What a tag run is told: a TOML file, `--set key=value`, flags; one frozen model, unknown keys refused with their path."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.contract import RESERVED, Columns
+from pipeline.errors import ConfigError
+
+SPLIT_TOKENS = 1_000_000
+
+
+class TagConfig(BaseModel):
+    """Every setting of `textmill tag`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: Annotated[tuple[str, ...], Field(min_length=1, description="files, folders or globs")]
+    output: Annotated[Path, Field(description="folder for tags/, dead_letters/, filtered/ and the plans")]
+    text_column: Annotated[str, Field(description="column of the text")] = "text"
+    id_column: Annotated[str | None, Field(description="column of the id; without it, or where empty, path@position")] = None
+    time_column: Annotated[str, Field(description="column of the time: ISO 8601, or seconds or milliseconds since 1970")] = (
+        "created_at"
+    )
+    source_column: Annotated[str, Field(description="column of the source")] = "source"
+    keep: Annotated[tuple[str, ...], Field(description="columns that are carried through, as strings")] = ()
+    keep_text: Annotated[bool, Field(description="write the text beside its tags")] = False
+    documents: Annotated[Literal["line", "file"], Field(description="what a document of a .txt file is")] = "line"
+    clean: Annotated[Literal["no", "html"], Field(description="remove HTML tags and entities before the model reads")] = "no"
+    languages: Annotated[
+        Literal["known", "all"], Field(description="known: texts in a script that no model reads are filtered")
+    ] = "known"
+    model: Annotated[str, Field(description="en, en-fast, or a model folder")] = "en"
+    engine: Annotated[Literal["auto", "openvino", "torch"], Field(description="what computes the model")] = "auto"
+    workers: Annotated[int, Field(ge=0, description="Ray actors on this machine; 0 is this process")] = 0
+    threads: Annotated[int | None, Field(ge=1, description="threads of each worker; by default all CPUs, shared")] = None
+    split_tokens: Annotated[int, Field(ge=1, description="predicted tokens of a part")] = SPLIT_TOKENS
+    dead_letter_share: Annotated[float, Field(ge=0, le=1, description="a run stops when more than this share ...")] = 0.1
+    dead_letter_count: Annotated[int, Field(ge=0, description="... and more than this many documents are dead letters")] = 100
+    retag: Annotated[bool, Field(description="tag everything anew; the old tags stay until then")] = False
+
+    @property
+    def columns(self) -> Columns:
+        """What the parts depend on beside model and input; without the partitions, which the input tells."""
+        return Columns(
+            self.text_column, self.id_column, self.time_column, self.source_column, self.keep, self.keep_text,
+            documents=self.documents, clean=self.clean, languages=self.languages,
+        )  # fmt: skip
+
+
+def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str, Any] | None = None) -> TagConfig:
+    """The settings of a file, over them those of `sets` ("key=value", values as in TOML or plain strings), then the flags.
+
+    Raises ConfigError that names the file or flag, the key and what is wrong with it.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ConfigError(f"{path}: no such file") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not TOML: {error}") from error
+    for one in sets:
+        key, equals, value = one.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {one}: write --set key=value")
+        values[key.strip()] = _value(value.strip())
+    values |= flags or {}
+    where = str(path) if path is not None else "settings"
+    try:
+        config = TagConfig.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{where}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("\n".join(lines) + "\ntextmill tag --help lists the settings") from error
+    if taken := sorted(RESERVED.intersection(config.keep)):
+        raise ConfigError(f"keep {taken[0]}: the output has a column of that name already")
+    if len(set(config.keep)) < len(config.keep):
+        raise ConfigError("keep names a column twice")
+    return config
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

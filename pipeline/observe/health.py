@@ -1,0 +1,114 @@
+"""Whether what a run needs is there: packages, models, instruction sets, a file system that keeps its promises."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from uuid import uuid4
+
+from pipeline.errors import StoreError, TakenError
+from pipeline.store.local import LocalStore
+
+NEEDED = ("numpy", "openvino", "pyarrow", "pydantic", "rich", "safetensors", "tokenizers", "typer")
+EXTRAS = {"ray": "ray", "torch": "torch", "spacy": "spacy"}
+LOW_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: well, wrong, or (None) worth knowing."""
+
+    name: str
+    well: bool | None
+    text: str
+
+
+def check_all(output: Path | None) -> Iterator[Check]:
+    """All checks, one after the other."""
+    fine = sys.version_info >= (3, 11)
+    yield Check("Python", fine, platform.python_version() + ("" if fine else ": install 3.11 or newer"))
+    yield from _packages()
+    yield from _cpu()
+    yield from _models()
+    if output is not None:
+        yield from _output(output)
+
+
+def _packages() -> Iterator[Check]:
+    for name in NEEDED:
+        try:
+            yield Check(name, True, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Check(name, False, "not installed: pip install textmill")
+    for extra, name in EXTRAS.items():
+        try:
+            yield Check(name, True, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Check(name, None, f"not installed; what needs it says so: pip install 'textmill[{extra}]'")
+
+
+def _cpu() -> Iterator[Check]:
+    from models.bench import cpu_name
+    from models.runtime.engines import default_threads
+
+    name = cpu_name()
+    fast = any(word in name for word in ("avx512_vnni", "avx_vnni", "amx_int8"))
+    slow = "" if fast else "; no int8 instructions (AVX-VNNI, AVX512-VNNI, AMX): models run at a fraction of their speed"
+    yield Check("CPU", True if fast else None, f"{name}, {default_threads()} threads{slow}")
+
+
+def _models() -> Iterator[Check]:
+    from models.errors import ModelError
+    from models.runtime.package import ZOO
+    from models.runtime.tagger import load
+
+    for folder in sorted(path.parent for path in ZOO.glob("*/model.json")):
+        try:
+            tags = load(folder, engine="openvino").tag(["Ms Keller flew to Oslo."])
+            found = [entity["text"] for entity in tags["entities"][0].as_py()]
+            yield Check(f"model {folder.name}", "Oslo" in found, f"finds {', '.join(found) or 'nothing'} in a test sentence")
+        except (ModelError, RuntimeError, OSError) as error:
+            yield Check(f"model {folder.name}", False, f"{error}; install the package again")
+
+
+def _output(output: Path) -> Iterator[Check]:
+    """The calls that exactly-once rests on, tried in a folder of their own."""
+    store = LocalStore(output.resolve())
+    made = not output.exists()
+    trial = f"_doctor-{uuid4().hex[:8]}"
+    try:
+        for name in ("a", "b"):
+            with store.create_exclusive(f"{trial}/{name}") as stream:
+                stream.write(b"x")
+        refused = False
+        try:
+            store.rename_no_overwrite(f"{trial}/a", f"{trial}/b")
+        except TakenError:
+            refused = True
+        store.rename_no_overwrite(f"{trial}/a", f"{trial}/c")
+        yield Check(
+            "output", refused, f"{output}: " + ("a rename overwrites nothing" if refused else "renames overwrite: unsafe")
+        )
+        with store.create_exclusive(f"{trial}/one/x"), store.create_exclusive(f"{trial}/two/y"):
+            pass
+        try:
+            store.exchange(f"{trial}/one", f"{trial}/two")
+            yield Check("output", True, "folders change places in one step")
+        except StoreError as error:
+            yield Check("output", None, f"folders cannot change places in one step, --retag would fail: {error.message}")
+        free = shutil.disk_usage(output).free
+        yield Check("output", True if free > LOW_BYTES else None, f"{free / 1e9:,.1f} GB free")
+    except StoreError as error:
+        yield Check("output", False, f"{output}: {error.message}; name a folder that can be written")
+    finally:
+        with suppress(StoreError):
+            store.delete(trial)
+        if made:
+            with suppress(OSError):
+                output.rmdir()

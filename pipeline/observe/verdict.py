@@ -1,0 +1,32 @@
+"""Which stage limits a run, with the figures that show it and the setting that would help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Below this share of the time a stage is not worth a word.
+MODEL_BOUND = 0.85
+_ADVICE = {
+    "read": "the model waits for the input: put it on a faster disk or nearer, or unpack what is packed with bz2",
+    "prepare": "cleaning and language take the time: leave out --clean where the texts hold no markup",
+    "write": "writing takes the time: put the output on a faster disk, or make larger parts with --split-tokens",
+}
+
+
+def verdict(seconds: Mapping[str, float], wall: float, workers: int, model: str) -> dict[str, object]:
+    """The limiting stage of a run. `seconds`: busy time of each stage, all workers together; `wall`: seconds that passed."""
+    total = max(wall * max(1, workers), 1e-9)
+    shares = {stage: round(spent / total, 3) for stage, spent in seconds.items()}
+    shares["start and end"] = round(max(0.0, 1 - sum(shares.values())), 3)
+    working = sum(seconds.values()) or 1e-9
+    stage = max(seconds, key=lambda one: seconds[one])
+    part = seconds[stage] / working
+    if stage == "model":
+        faster = "more CPUs, or --workers with more machines" if model != "en" else "--model en-fast, or more CPUs"
+        say = f"the model limits the run ({part:.0%} of the working time), as it should; {faster} would make it faster"
+        if part < MODEL_BOUND:
+            second = max((one for one in seconds if one != "model"), key=lambda one: seconds[one])
+            say += f"; after it {second} ({seconds[second] / working:.0%}): {_ADVICE[second]}"
+    else:
+        say = f"{stage} limits the run ({part:.0%} of the working time): {_ADVICE[stage]}"
+    return {"limits": stage, "shares": shares, "text": say}
