@@ -27,11 +27,16 @@ def columns_of(plan: Plan) -> Columns:
 
 
 class Planner:
-    """Gives plan after plan. `changed`: files that are no longer what a finished plan tagged; `skipped`: see `discover`."""
+    """Gives plan after plan.
+
+    `tried`: plans that are not to be given again. `changed`: files that are no longer what a plan has named; `skipped`: see
+    `discover`.
+    """
 
     def __init__(self, options: TagConfig, package: ModelPackage, store: LocalStore) -> None:
         self._options, self._package, self._store = options, package, store
         self._retag = options.retag
+        self.tried: set[int] = set()
         self.changed: dict[str, Exception] = {}
         self.skipped: Counter[str] = Counter()
 
@@ -45,7 +50,7 @@ class Planner:
         newest = max((plan.generation for plan in plans), default=1)
         # Plans of older generations are history, finished or not.
         mine = [plan for plan in plans if plan.generation == newest]
-        left = next((plan for plan in mine if plan.number not in done), None)
+        left = next((plan for plan in mine if plan.number not in done | self.tried), None)
         if left is not None:
             self._retag = self._retag and (newest == ledger.current_generation(plans, done) or self._differs(left) is not None)
         if left is None or self._retag:

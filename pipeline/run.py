@@ -72,11 +72,15 @@ class _Run:
             self._announce(plan, splits)
             self._tag(plan, splits)
             there = ledger.parts(self.store)
-            if ledger.missing([plan], there):
-                return  # splits that were given up; the next run tries them again
-            self._finish(plan, there)
-        drop(self.store, NEXT)
-        ledger.clean(self.store)
+            if not ledger.missing([plan], there):
+                self._finish(plan, there)
+            elif self._is_new_generation(plan):
+                return  # what is there of the old generation stays until the new one is whole
+            else:
+                self.planner.tried.add(plan.number)  # splits that were given up; the next run tries them again
+        if not self.planner.tried:
+            drop(self.store, NEXT)
+            ledger.clean(self.store)
         self.failures.update(self.planner.changed)
 
     def _announce(self, plan: Plan, splits: Sequence[Split]) -> None:
@@ -107,13 +111,18 @@ class _Run:
         work = Work(
             plan.root, self.store.url, columns_of(plan), options.model, options.engine, threads, self.name, folder, about
         )  # fmt: skip
-        with ExitStack() as stack:
-            crew: Crew
-            if options.workers:
-                crew = stack.enter_context(RayCrew(work, options.workers, self._check, self._told))
-            else:
-                crew = LocalCrew(work, self._check, self._told)
-            self.failures.update(drive(splits, crew, self._done, ledger.died_over(self.store)))
+        died_over = ledger.died_over(self.store)
+        try:
+            with ExitStack() as stack:
+                crew: Crew
+                if options.workers:
+                    crew = stack.enter_context(RayCrew(work, options.workers, self._check, self._told))
+                else:
+                    crew = LocalCrew(work, self._check, self._told)
+                self.failures.update(drive(splits, crew, self._done, died_over))
+        except BaseException:
+            ledger.forget(self.store, self.name)  # no worker of this run is alive here
+            raise
 
     def _check(self) -> None:
         self._stop()

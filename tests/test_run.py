@@ -1,6 +1,7 @@
 """The main job: nothing vanishes, nothing twice, nothing crashes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import load_config
-from pipeline.errors import ConfigError, InputChangedError, OutputError, TooManyDeadLettersError
+from pipeline.errors import ClaimedError, ConfigError, InputChangedError, OutputError, TooManyDeadLettersError
 from pipeline.run import tag_documents
+from pipeline.sink.files import CLAIM
+from pipeline.store.local import LocalStore
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "documents" / "posts.jsonl"
 
@@ -95,6 +98,40 @@ def test_a_changed_file_is_an_error_until_all_is_tagged_anew(tmp_path):
     assert rows(out, "dead_letters") == []
     assert run(data, out).status == "nothing to do"
     assert not (out / "_next").exists()
+
+
+def test_a_planned_file_that_changed_holds_up_no_other(tmp_path, monkeypatch):
+    from pipeline import run as module
+
+    data, out = tmp_path / "data", tmp_path / "out"
+    for name in "abc":
+        write_lines(data / f"{name}.jsonl", f"{name} in Oslo")
+    drive = module.drive
+
+    def stopped(splits, *rest):
+        drive(splits[:1], *rest)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "drive", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, out, split_tokens=60)
+    monkeypatch.setattr(module, "drive", drive)
+    assert [row["id"] for row in rows(out)] == ["a-0"]
+    write_lines(data / "b.jsonl", "b is not what it was")
+    write_lines(data / "d.jsonl", "d is new")
+    for _ in range(2):
+        with pytest.raises(InputChangedError, match=r"b\.jsonl: changed since it was planned"):
+            run(data, out, split_tokens=60)
+        assert sorted(row["id"] for row in rows(out)) == ["a-0", "c-0", "d-0"]
+    assert run(data, out, retag=True).rows_out == 4
+    assert sorted(row["id"] for row in rows(out)) == ["a-0", "b-0", "c-0", "d-0"]
+
+
+def test_a_second_run_at_once_is_told_who_works_there(tmp_path):
+    write_lines(tmp_path / "a.jsonl", "in Oslo")
+    with LocalStore(tmp_path / "out").claim(CLAIM), pytest.raises(ClaimedError, match=f"process {os.getpid()}"):
+        run(tmp_path / "a.jsonl", tmp_path / "out")
+    assert run(tmp_path / "a.jsonl", tmp_path / "out").rows_out == 1
 
 
 def test_other_settings_want_another_output_or_a_retag(tmp_path):

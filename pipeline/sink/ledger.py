@@ -56,6 +56,13 @@ def died_over(store: Store) -> set[str]:
     return {entry.path.rsplit("/", 1)[-1].partition(".")[0] for entry in store.list(STAGING) if "/part-" in entry.path}
 
 
+def forget(store: Store, run: str) -> None:
+    """Remove what the attempts of a run have staged; only when none of its workers is alive."""
+    for attempt in {entry.path.split("/")[1] for entry in store.list(STAGING)}:
+        if attempt.startswith(f"{run}-"):
+            drop(store, f"{STAGING}/{attempt}")
+
+
 def clean(store: Store) -> None:
     """Remove all staged files; only when every planned part is there."""
     drop(store, STAGING)
