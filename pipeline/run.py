@@ -63,6 +63,7 @@ class _Run:
         self.parts: list[Done] = []
         self.failures: dict[str, Exception] = {}
         self.plans: list[int] = []
+        self._predicted: dict[str, int] = {}
         self.planner = Planner(options, package, self.store)
 
     def go(self) -> None:
@@ -102,6 +103,7 @@ class _Run:
         if not splits:
             return
         options = self.options
+        self._predicted = {split.name: split.tokens for split in splits}
         self.progress.expect(sum(split.tokens for split in splits), len(splits))
         folder = f"{NEXT}/" if self._is_new_generation(plan) else ""
         about = {"plan": plan.number, "run": self.name, "model": self.package.name, "model_digest": self.package.digest}
@@ -133,7 +135,7 @@ class _Run:
         return plan.generation > ledger.current_generation(plans, finished(self.store, plans))
 
     def _told(self, step: Step) -> None:
-        self.progress.add(step.documents, step.tokens, step.dead_letters, step.filtered)
+        self.progress.add(step.documents, step.tokens, step.dead_letters, step.filtered, step.predicted)
         progress, options = self.progress, self.options
         dead, seen = progress.dead_letters, progress.documents + progress.dead_letters + progress.filtered
         if dead > options.dead_letter_count and dead > options.dead_letter_share * seen:
@@ -145,7 +147,7 @@ class _Run:
 
     def _done(self, done: Done) -> None:
         self.parts.append(done)
-        self.progress.part()
+        self.progress.part(self._predicted[done.name])
 
     def _finish(self, plan: Plan, there: dict[str, str]) -> None:
         if self._is_new_generation(plan):

@@ -15,6 +15,7 @@ from pipeline.careful import ChildTagger
 from pipeline.contract import Block, Columns, Done, Split
 from pipeline.sink.attempt import Attempt
 from pipeline.source.ahead import read_ahead
+from pipeline.source.pack import BYTES_A_TOKEN
 from pipeline.source.read import read_fragment
 from pipeline.store.local import LocalStore
 from pipeline.tagging import BlockTagger
@@ -39,12 +40,13 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one block came to."""
+    """What one block came to; `predicted` are the tokens that a plan would predict for it."""
 
     documents: int
     tokens: int
     dead_letters: int
     filtered: int
+    predicted: int = 0
 
 
 class TagWorker:
@@ -105,7 +107,8 @@ class TagWorker:
                     seconds["write"] += time.perf_counter() - began
                     if tell is not None:
                         dead = sum(one.outcome == "dead_letter" for one in left_out)
-                        tell(Step(table.num_rows, done, dead, len(left_out) - dead))
+                        predicted = int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
+                        tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted))
             began = time.perf_counter()
             published = attempt.commit(tokens, seconds)
             seconds["write"] += time.perf_counter() - began

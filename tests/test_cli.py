@@ -58,7 +58,7 @@ def test_words_of_documents_are_no_markup(tmp_path):
 
 
 def test_doctor(tmp_path):
-    told = textmill("doctor", tmp_path / "out").stdout
+    told = textmill("doctor", tmp_path / "out").stdout.replace("\n", "")
     assert "a rename overwrites nothing" in told
     assert "model en-fast: finds" in told
     assert not (tmp_path / "out").exists()
@@ -108,9 +108,10 @@ def test_errors_say_what_to_do(args, message):
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGINT, 1)])
 def test_a_stopped_run_leaves_no_half_part(tmp_path, number, workers):
     source, out = tmp_path / "in.jsonl", tmp_path / "out"
-    line = json.dumps({"text": "Ms Keller flew from Oslo to Lyon. " * 8}) + "\n"
-    source.write_text(line * 60_000)
+    text = "Ms Keller flew from Oslo to Lyon. " * 8
+    source.write_text("".join(json.dumps({"text": f"{text}{i}"}) + "\n" for i in range(60_000)))
     command = [*TEXTMILL, "tag", str(source), str(out), "--model", "en-fast", "--threads", "1", "--workers", str(workers)]
+    command += ["--split-tokens", "10000000"]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert run.stderr is not None
     try:
@@ -127,6 +128,8 @@ def test_a_stopped_run_leaves_no_half_part(tmp_path, number, workers):
     assert "stopped" in error
     assert "Traceback" not in error
     assert not list((out / "tags").glob("*"))
+    assert not list((out / "_staging").rglob("*.parquet"))
+    assert json.loads(next((out / "_runs").glob("*[0-9a-f].json")).read_text())["status"] == "stopped"
     assert not (out / "_claim").exists()
 
 

@@ -21,5 +21,5 @@ def test_the_demo(tmp_path, monkeypatch):
     assert metrics["verdict"]["limits"] in metrics["stages_s"]
     reasons = duckdb.sql(f"select reason, count(*) from '{tmp_path}/out/filtered/*.parquet' group by 1").fetchall()
     assert reasons == [("no_model_for_language", 16)]
-    assert duckdb.sql(f"select min(created_at) is not null from '{tmp_path}/out/tags/*.parquet'").fetchone() == (True,)
+    assert duckdb.sql(f"select min(created_at) is not null from '{tmp_path}/out/tags/*.parquet'").fetchall() == [(True,)]
     assert pq.read_table(tmp_path / "out" / "dead_letters")["reason"].to_pylist().count("bad_csv") == 1

@@ -52,10 +52,12 @@ def draw_front(everyone: dict[str, Any], others: dict[str, Any], path: Path, nam
         x, y = m["speed"]["engine_ratio"], m["figures"]["conll2003_f1"]
         axes.scatter([x], [y], s=90 if other == name else 45, color="tab:red" if other == name else "tab:blue", zorder=3)
         axes.annotate(other, (x, y), xytext=(7, 5), textcoords="offset points")
-    for other, figures in others.items():
+    # Names above and below their rings by turns, so that neighbours do not write over each other.
+    for turn, (other, figures) in enumerate(sorted(others.items(), key=lambda one: one[1]["engine_ratio"])):
         x, y = figures["engine_ratio"], figures["conll2003_f1"]
         axes.scatter([x], [y], s=35, facecolors="none", edgecolors="tab:gray", zorder=2)
-        axes.annotate(other, (x, y), xytext=(6, -9), textcoords="offset points", fontsize=8, color="dimgray")
+        place = (6, -12) if turn % 2 else (6, 5)
+        axes.annotate(other, (x, y), xytext=place, textcoords="offset points", fontsize=8, color="dimgray")
     axes.set_xlabel("speed, fp32 MiniLM-L6 in torch = 1")
     axes.set_ylabel("entities, conll2003 testa, F1 (%)")
     axes.margins(0.2)

@@ -19,7 +19,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
         self._began = self._said = time.monotonic()
-        self._planned = 0
+        self._planned = self._finished = self._begun = 0
         self._splits = self._all_splits = 0
         self.documents = self.tokens = self.dead_letters = self.filtered = 0
 
@@ -28,12 +28,15 @@ class Progress:
         self._planned += tokens
         self._all_splits += splits
 
-    def part(self) -> None:
-        """A split is done."""
+    def part(self, predicted: int) -> None:
+        """A split is done, of which so many tokens were predicted."""
         self._splits += 1
+        self._finished += predicted
+        self._begun = 0
 
-    def add(self, documents: int, tokens: int, dead_letters: int, filtered: int) -> None:
-        """Work that is done."""
+    def add(self, documents: int, tokens: int, dead_letters: int, filtered: int, predicted: int = 0) -> None:
+        """Work that is done: `tokens` that the model computed, `predicted` ones of what was read of a split so far."""
+        self._begun += predicted
         self.documents += documents
         self.tokens += tokens
         self.dead_letters += dead_letters
@@ -57,9 +60,11 @@ class Progress:
 
     def _show(self, seconds: float) -> None:
         speed = self.tokens / seconds
-        left = max(0, self._planned - self.tokens) / speed if speed else None
+        # What is done is told in predicted tokens, as what is planned: equal texts are computed only once.
+        done = min(self._planned, self._finished + self._begun)
+        left = (self._planned - done) * seconds / done if done else None
         if self._live:
-            share = f"{min(1.0, self.tokens / max(1, self._planned)):4.0%}"
+            share = f"{done / max(1, self._planned):4.0%}"
             rest = "" if left is None else f"about {duration(left)} left  "
             self._stream.write(
                 f"\r{share}  {self.documents:,} documents  {self.documents / seconds:,.0f}/s  {speed:,.0f} tokens/s  "
@@ -71,7 +76,7 @@ class Progress:
                 "documents": self.documents,
                 "documents_s": round(self.documents / seconds, 1),
                 "tokens": self.tokens,
-                "tokens_planned": self._planned,
+                "done": round(done / max(1, self._planned), 4),
                 "tokens_s": round(speed, 1),
                 "parts": self._splits,
                 "parts_planned": self._all_splits,
