@@ -1,0 +1,175 @@
+"""Plans, attempts, commits, kills, duplicates and restarts in any order, beside a dict that says what must be there."""
+
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from pipeline.contract import Columns, Fragment, LeftOut, Split
+from pipeline.sink import attempt as module
+from pipeline.sink import ledger
+from pipeline.sink.attempt import Attempt
+from pipeline.sink.files import STAGING
+from pipeline.sink.plan_log import Plan, finished, load_plans, write_finished, write_plan
+from pipeline.store.local import LocalStore
+
+SCHEMA = Columns().schema()
+POINTS = ("part.close.after", "part.verify.after", "part.rename.after", "side.rename.after")
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def rows_of(split):
+    ids = [f"{split.name}/{i}" for i in range(3)]
+    empty = {"negative": 0.0, "neutral": 1.0, "positive": 0.0}
+    columns = {"id": ids, "lang": ["en"] * 3, "entities": [[]] * 3, "sentiment": ["neutral"] * 3, "words": [[]] * 3}
+    columns |= {"source": [None] * 3, "created_at": [None] * 3, "sentiment_scores": [empty] * 3}
+    return pa.Table.from_pylist([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)], SCHEMA)
+
+
+class Machine(RuleBasedStateMachine):
+    attempts = Bundle("attempts")
+
+    def __init__(self):
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.store = LocalStore(self.folder / "out")
+        self.plans: list[Plan] = []
+        self.committed: dict[str, str] = {}  # part -> attempt
+        self.bytes: dict[str, bytes] = {}
+        self.count = 0
+
+    @rule(splits=st.integers(0, 3))
+    def plan(self, splits):
+        number = len(self.plans) + 1
+        made = tuple(Split(number, i, (Fragment(f"{number}-{i}", "jsonl", 0, 9, 9, 0, 1),)) for i in range(splits))
+        plan = Plan(number, 1, "/data", {}, made)
+        assert write_plan(self.store, plan)
+        assert not write_plan(self.store, Plan(number, 1, "/other", {}, ()))  # who comes second changes nothing
+        self.plans.append(plan)
+
+    @rule(target=attempts, data=st.data())
+    def begin(self, data):
+        """Also a second attempt at a split that another works on, or that is done."""
+        splits = [split for plan in self.plans for split in plan.splits]
+        if not splits:
+            return None
+        split = data.draw(st.sampled_from(splits))
+        self.count += 1
+        name = f"run-{self.count:04d}"
+        attempt = Attempt(self.store, split, name, "", SCHEMA, {"run": "run"})
+        letter = LeftOut(split.fragments[0].path, 0, None, "not_json", "", b"x")
+        attempt.add(rows_of(split), [letter], Counter())
+        return attempt, split, name
+
+    @rule(given=consumes(attempts), point=st.sampled_from([None, *POINTS]))
+    def commit_or_die(self, given, point):
+        if given is None:
+            return
+        attempt, split, name = given
+        first = split.name not in self.committed
+
+        def die(here):
+            if here == point:
+                raise Killed
+
+        usual, module.point = module.point, die
+        try:
+            done = attempt.commit(0, {})
+            assert done.ours == first
+        except Killed:
+            pass
+        finally:
+            module.point = usual
+        if first and point not in ("part.close.after", "part.verify.after"):
+            self.committed[split.name] = name
+
+    @rule(given=consumes(attempts))
+    def give_up(self, given):
+        if given is not None:
+            given[0].abort()
+
+    @rule()
+    def restart(self):
+        ledger.recover(self.store, ledger.parts(self.store))
+        for part, attempt in self.committed.items():
+            letters = self.store.root / "dead_letters" / f"{part}.parquet"
+            assert module.read_footer(self.store, f"dead_letters/{part}.parquet")["attempt"] == attempt
+            assert pq.read_metadata(letters).num_rows == 1  # I1
+        for plan in load_plans(self.store):
+            if not ledger.missing([plan], ledger.parts(self.store)):
+                write_finished(self.store, plan, ledger.counts_of(self.store, plan, ledger.parts(self.store)))
+                assert plan.number in finished(self.store, [plan])
+
+    @invariant()
+    def what_is_there_is_what_was_committed(self):
+        there = ledger.parts(self.store)
+        assert set(there) == set(self.committed)
+        for name, path in there.items():
+            data = (self.store.root / path).read_bytes()
+            assert self.bytes.setdefault(name, data) == data  # I4: nothing that is published changes
+            assert pq.read_table(self.store.root / path)["id"].to_pylist() == [f"{name}/{i}" for i in range(3)]  # I2, I3
+
+    def teardown(self):
+        shutil.rmtree(self.folder)
+
+
+Machine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+test_any_order_of_events = Machine.TestCase
+
+
+def test_the_part_of_another_attempt_stays(tmp_path):
+    store = LocalStore(tmp_path)
+    split = Split(1, 0, (Fragment("a", "jsonl", 0, 9, 9, 0, 1),))
+    first, second = (Attempt(store, split, name, "", SCHEMA, {"run": "r"}) for name in ("one", "two"))
+    for attempt in (first, second):
+        attempt.add(rows_of(split), [], Counter())
+    assert first.commit(1, {}).ours
+    done = second.commit(2, {})
+    assert (done.ours, done.attempt, done.tokens) == (False, "one", 1)
+    assert not list(store.list(STAGING))
+
+
+def test_a_rename_that_worked_and_said_it_did_not(tmp_path, monkeypatch):
+    from pipeline.errors import UnavailableError
+
+    store = LocalStore(tmp_path)
+    rename = LocalStore.rename_no_overwrite
+
+    def lost(self, source, target):
+        rename(self, source, target)
+        raise UnavailableError(target, "the answer was lost")
+
+    split = Split(1, 0, (Fragment("a", "jsonl", 0, 9, 9, 0, 1),))
+    attempt = Attempt(store, split, "one", "", SCHEMA, {"run": "r"})
+    attempt.add(rows_of(split), [], Counter())
+    monkeypatch.setattr(LocalStore, "rename_no_overwrite", lost)
+    assert attempt.commit(1, {}).ours
+
+
+def test_a_rename_that_failed_leaves_nothing(tmp_path, monkeypatch):
+    from pipeline.errors import UnavailableError
+
+    def broken(self, source, target):
+        raise UnavailableError(target, "away")
+
+    store = LocalStore(tmp_path)
+    split = Split(1, 0, (Fragment("a", "jsonl", 0, 9, 9, 0, 1),))
+    attempt = Attempt(store, split, "one", "", SCHEMA, {"run": "r"})
+    attempt.add(rows_of(split), [], Counter())
+    monkeypatch.setattr(LocalStore, "rename_no_overwrite", broken)
+    try:
+        attempt.commit(1, {})
+    except UnavailableError:
+        attempt.abort()
+    else:
+        raise AssertionError("a failed rename was taken for a commit")
+    assert not list(store.list())
