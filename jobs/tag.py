@@ -51,7 +51,7 @@ def tag(
 
     What an earlier run into the same OUTPUT has tagged is not read again; what it began is finished. A document that cannot be
     read or tagged becomes a dead letter with file, position and reason. Exit codes: 0 done, 2 wrong settings, 3 try again
-    later, 4 do not try again, 130 stopped.
+    later, 4 do not try again, 130 stopped. SIGUSR1 makes a run say which stage limits it.
     """
     given = dict(locals())
     from pipeline.config import load_config

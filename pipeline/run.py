@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from pipeline.sink.files import CLAIM, NEXT, drop
 from pipeline.sink.manifest import new_run, write_manifest
 from pipeline.sink.plan_log import Plan, finished, load_plans, write_finished
 from pipeline.source.tables import stop_children
-from pipeline.stopping import stoppable
+from pipeline.stopping import Stop, stoppable
 from pipeline.store.local import LocalStore
 from pipeline.worker import STAGES, Step, Work
 
@@ -55,8 +55,10 @@ class Result:
 
 
 class _Run:
-    def __init__(self, options: TagConfig, package: ModelPackage, progress: Progress, check: Callable[[], object]) -> None:
-        self.options, self.package, self.progress, self._stop = options, package, progress, check
+    def __init__(self, options: TagConfig, package: ModelPackage, progress: Progress, stop: Stop) -> None:
+        self.options, self.package, self.progress, self._stop = options, package, progress, stop
+        self._stages = dict.fromkeys(STAGES, 0.0)
+        self._began = time.monotonic()
         self.store = LocalStore(options.output.resolve())
         self.name = new_run()
         self.started = datetime.now(UTC)
@@ -127,14 +129,21 @@ class _Run:
             raise
 
     def _check(self) -> None:
-        self._stop()
+        self._stop.check()
         self.progress.show()
+        if self._stop.told():
+            self.progress.say(str(self._verdict()["text"]))
+
+    def _verdict(self) -> dict[str, object]:
+        return verdict(self._stages, time.monotonic() - self._began, self.options.workers, self.package.name)
 
     def _is_new_generation(self, plan: Plan) -> bool:
         plans = load_plans(self.store)
         return plan.generation > ledger.current_generation(plans, finished(self.store, plans))
 
     def _told(self, step: Step) -> None:
+        for stage, spent in step.seconds.items():
+            self._stages[stage] += spent
         self.progress.add(step.documents, step.tokens, step.dead_letters, step.filtered, step.predicted)
         progress, options = self.progress, self.options
         dead, seen = progress.dead_letters, progress.documents + progress.dead_letters + progress.filtered
@@ -224,7 +233,7 @@ def tag_documents(options: TagConfig) -> Result:
         raise OutputError(f"{options.output} is a file; name a folder")
     began = time.monotonic()
     with stoppable() as stop, Progress() as progress:
-        run = _Run(options, package, progress, stop.check)
+        run = _Run(options, package, progress, stop)
         ledger.check_output(run.store)
         run.planner.look()  # what is wrong with the input is said before the output is made
         with run.store.claim(CLAIM):

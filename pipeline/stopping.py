@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM: the first asks a run to stop where it is safe, the second ends the process at once."""
+"""Ctrl-C and SIGTERM: the first asks a run to stop where it is safe, the second ends the process at once; SIGUSR1 asks how
+the run is doing."""
 
 from __future__ import annotations
 
@@ -18,6 +19,16 @@ class Stop:
 
     def __init__(self) -> None:
         self._asked = False
+        self._wants = False
+
+    def tell(self) -> None:
+        """Somebody wants to know how the run is doing."""
+        self._wants = True
+
+    def told(self) -> bool:
+        """Whether somebody has wanted to know since this was asked last."""
+        wanted, self._wants = self._wants, False
+        return wanted
 
     def ask(self) -> None:
         """Ask; asked twice, leave at once (what is under its final name is whole at every moment)."""
@@ -45,9 +56,9 @@ def stoppable() -> Iterator[Stop]:
         return
 
     def asked(number: int, frame: FrameType | None) -> None:
-        stop.ask()
+        stop.tell() if number == signal.SIGUSR1 else stop.ask()
 
-    before = {number: signal.signal(number, asked) for number in SIGNALS}
+    before = {number: signal.signal(number, asked) for number in (*SIGNALS, signal.SIGUSR1)}
     try:
         yield stop
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one block came to; `predicted` are the tokens that a plan would predict for it."""
+    """What one block came to; `predicted` are the tokens that a plan would predict for it, `seconds` the time by stage."""
 
     documents: int
     tokens: int
     dead_letters: int
     filtered: int
     predicted: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class TagWorker:
@@ -89,6 +90,14 @@ class TagWorker:
             self._output, split, f"{work.run}-{uuid4().hex[:12]}", work.folder, work.columns.schema(), work.about
         )  # fmt: skip
         tokens = 0
+        before_told = dict.fromkeys(STAGES, 0.0)
+
+        def told(now: dict[str, float]) -> dict[str, float]:
+            """The time since this was asked last."""
+            fresh = {stage: now[stage] - before_told[stage] for stage in STAGES}
+            before_told.update(now)
+            return fresh
+
         try:
             readers = [partial(read_fragment, self._source, piece, work.columns) for piece in split.fragments]
             with closing(read_ahead(readers)) as blocks:
@@ -108,7 +117,7 @@ class TagWorker:
                     if tell is not None:
                         dead = sum(one.outcome == "dead_letter" for one in left_out)
                         predicted = int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
-                        tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted))
+                        tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds)))
             began = time.perf_counter()
             published = attempt.commit(tokens, seconds)
             seconds["write"] += time.perf_counter() - began

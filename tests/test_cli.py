@@ -117,6 +117,8 @@ def test_a_stopped_run_leaves_no_half_part(tmp_path, number, workers):
     try:
         # Ray has its own lines there.
         assert any('"event": "progress"' in line for line in run.stderr)
+        os.kill(run.pid, signal.SIGUSR1)
+        assert any("limits the run" in line for line in run.stderr)
         began = time.monotonic()
         os.kill(run.pid, number)
         _, error = run.communicate(timeout=60)

@@ -33,7 +33,7 @@ def test_all_forum_posts(tmp_path):
                 lines += 1
                 record = json.loads(line)
                 texts[record["id"]] = record["text"]
-    assert lines == result.rows_out + result.dead_letters
+    assert lines == result.rows_in == result.rows_out + result.dead_letters + result.filtered
     rows = entities = 0
     for part in sorted((tmp_path / "out" / "tags").glob("*.parquet")):
         for batch in pq.ParquetFile(part).iter_batches(columns=["id", "entities", "words"]):
@@ -45,6 +45,36 @@ def test_all_forum_posts(tmp_path):
                 assert all(0 <= w["start"] < w["end"] <= len(text) for w in row["words"])
     assert rows == result.rows_out
     assert entities > rows / 4
+    print(
+        f"{rows:,} rows, {entities:,} entities, {result.filtered} filtered, {result.documents_s} documents/s, {result.seconds} s"
+    )
+
+
+@pytest.mark.timeout(900)
+def test_posts_news_and_broken_files_in_one_run(tmp_path):
+    """Parquet news beside JSON lines and files that are not what they seem: counts agree, offsets hold."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    whole = (DATA / "corpora" / "reuters" / "part-0.parquet").read_bytes()
+    (broken / "cut.parquet").write_bytes(whole[: len(whole) // 2])
+    (broken / "not.parquet").write_bytes(b"PAR1 this is no table PAR1")
+    (broken / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"id": "cut", "text": "In Oslo."}\n' * 5000)[:-9])
+    (broken / "lines.jsonl").write_text('{"id": "good", "text": "Ms Keller lives in Cork."}\nno json\n')
+    flags = {"sources": [str(DATA / "corpora" / "reuters"), str(broken)], "output": tmp_path / "out"}
+    result = tag_documents(load_config(None, ["id_column=id", "model=en-fast"], flags))
+    news = pq.read_table(DATA / "corpora" / "reuters", columns=["id", "text"])
+    texts = dict(zip(news["id"].to_pylist(), news["text"].to_pylist(), strict=True)) | {
+        "good": "Ms Keller lives in Cork.",
+        "cut": "In Oslo.",
+    }
+    rows = pq.read_table(tmp_path / "out" / "tags", columns=["id", "entities"]).to_pylist()
+    ids = [row["id"] for row in rows]
+    assert len(ids) == result.rows_out
+    assert set(ids) == set(texts)
+    assert all(texts[row["id"]][e["start"] : e["end"]] == e["text"] for row in rows for e in row["entities"])
+    letters = pq.read_table(tmp_path / "out" / "dead_letters").to_pylist()
+    assert len(letters) == result.dead_letters
+    assert {Path(one["path"]).name for one in letters} == {"cut.parquet", "not.parquet", "cut.jsonl.gz", "lines.jsonl"}
 
 
 @pytest.mark.timeout(300)

@@ -269,3 +269,21 @@ def test_markup_is_cleaned_where_it_is_asked_for(tmp_path):
     assert row["text"] == text
     assert "Oslo" in {e["text"] for e in row["entities"]}
     assert all(text[e["start"] : e["end"]] == e["text"] for e in row["entities"])
+
+
+def test_any_tool_reads_the_output(tmp_path):
+    import duckdb
+
+    write_lines(tmp_path / "dt=2026-11-22" / "a.jsonl", "Ms Keller flew to Oslo.")
+    run(tmp_path / "dt=2026-11-22", tmp_path / "one")
+    run(tmp_path / "dt=2026-11-22" / ".." / "dt=2026-11-22" / "a.jsonl", tmp_path / "two")
+    (tmp_path / "in" / "dt=2026-11-23").mkdir(parents=True)
+    (tmp_path / "dt=2026-11-22").rename(tmp_path / "in" / "dt=2026-11-22")
+    write_lines(tmp_path / "in" / "dt=2026-11-23" / "a.jsonl", "Volta Energy is in Cork.")
+    run(tmp_path / "in", tmp_path / "out")
+    assert duckdb.sql(f"select dt from '{tmp_path}/out/tags/*.parquet' order by dt").fetchall() == [
+        ("2026-11-22",),
+        ("2026-11-23",),
+    ]
+    frame = pq.read_table(tmp_path / "out" / "tags").to_pandas()
+    assert {entity["text"] for row in frame["entities"] for entity in row} >= {"Oslo", "Cork"}

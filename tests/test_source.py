@@ -190,6 +190,14 @@ def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path, packed):
     assert len(texts(read(tmp_path / f"b.jsonl{packed}"))) == 60000  # a name that promises what is not so
 
 
+def test_a_torn_end_takes_nothing_with_it_that_was_there(tmp_path):
+    lines = b'{"id": "cut", "text": "In Oslo."}\n' * 5000
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines)[:-9])
+    blocks = read(tmp_path / "a.jsonl.gz")
+    assert len(texts(blocks)) > 4000
+    assert [reason for _, reason in letters(blocks)][-1] == "file_unreadable"
+
+
 def test_a_bomb_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(unpack, "MAX_UNPACKED", 1 << 20)
     monkeypatch.setattr(unpack, "MAX_RATIO", 100)
@@ -211,6 +219,16 @@ def test_corrupt_tables_are_dead_letters_and_the_next_file_is_read(tmp_path):
     assert len(texts([block for block in blocks if block.path == "b.parquet"])) == 1500
     dead = {one.path for block in blocks for one in block.left_out if one.reason == "file_unreadable"}
     assert {"a-footer.parquet", "a-short.parquet", "a-text.parquet"} <= dead
+
+
+def test_tables_whose_columns_are_not_as_expected(tmp_path):
+    pq.write_table(pa.table({"body": ["a"]}), tmp_path / "missing.parquet")
+    pq.write_table(pa.table({"text": [1, 2]}), tmp_path / "retyped.parquet")
+    pq.write_table(pa.table({"n": [1], "text": [b"caf\xe9"], "extra": [{"a": 1}]}), tmp_path / "reordered.parquet")
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "empty.parquet")
+    blocks = read(tmp_path)
+    assert texts(blocks) == ["caf\ufffd"]
+    assert letters(blocks) == [(0, "no_text"), (0, "no_text"), (1, "no_text")]
 
 
 def test_a_table_that_asks_for_too_much_ends_only_its_reader(tmp_path, monkeypatch):

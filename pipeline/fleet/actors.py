@@ -73,5 +73,5 @@ class RayCrew:
             if isinstance(cause, PipelineError):
                 return Answer(lease, None, cause)
             raise error.as_instanceof_cause() from error
-        self._tell(Step(done.rows, done.tokens, done.dead_letters, done.filtered))
+        self._tell(Step(done.rows, done.tokens, done.dead_letters, done.filtered, seconds=done.seconds))
         return Answer(lease, done)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.contract import LEFT_OUT, Done, LeftOut, Split
-from pipeline.errors import OutputError, StoreError, TakenError
+from pipeline.errors import OutputError, StoreError, TakenError, UnavailableError
 from pipeline.faults import point
 from pipeline.sink.files import OUTCOMES, STAGING, TAGS, drop
 from pipeline.store.base import Store
@@ -76,7 +76,7 @@ class Attempt:
     def commit(self, tokens: int, seconds: dict[str, float]) -> Done:
         """Publish. If another attempt was first, its part stays and ours is thrown away.
 
-        Raises StoreError or OutputError; then no part of this attempt has its name.
+        Raises StoreError; then no part of this attempt has its name.
         """
         self._flush()
         footer = {
@@ -171,11 +171,14 @@ def publish(store: Store, staged: str, target: str, attempt: str) -> bool:
 
 
 def _verify(store: Store, path: str, rows: int) -> str:
-    """Read the file again; gives its SHA-256."""
-    with store.open_read(path) as stream:
-        found = pq.read_metadata(stream).num_rows
-        stream.seek(0)
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+    """Read the file again; gives its SHA-256. Raises UnavailableError if it is not whole."""
+    try:
+        with store.open_read(path) as stream:
+            found = pq.read_metadata(stream).num_rows
+            stream.seek(0)
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+    except (pa.ArrowException, OSError) as error:
+        raise UnavailableError(f"{store.url}/{path}", f"not whole after it was written ({error}); is the disk full?") from error
     if found != rows:
-        raise OutputError(f"{store.url}/{path} holds {found} rows, {rows} were written; is the disk full?")
+        raise UnavailableError(f"{store.url}/{path}", f"holds {found} rows, {rows} were written; is the disk full?")
     return digest

@@ -6,7 +6,7 @@ import bz2
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Protocol, cast
 
 import pyarrow as pa
@@ -50,14 +50,16 @@ class _Counted(io.RawIOBase):
     """Counts what was unpacked and stops a bomb."""
 
     def __init__(self, inner: BinaryIO, size: int) -> None:
-        self._inner, self._limit, self._read = inner, max(MAX_UNPACKED, size * MAX_RATIO), 0
+        self._take: Callable[[int], bytes] = getattr(inner, "read1", inner.read)
+        self._limit, self._read = max(MAX_UNPACKED, size * MAX_RATIO), 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer)
-        data = self._inner.read(len(view))
+        # What is there, not all that is asked for: behind a file's torn end the rest would be lost with the error.
+        data = self._take(len(view))
         self._read += len(data)
         if self._read > self._limit:
             raise BombError(f"more than {self._limit:,} bytes come out of it")

@@ -61,6 +61,7 @@ def test_killed_and_run_again(point, data, golden, tmp_path):
     times = 2 if point.startswith(("part.", "side.", "clean.")) else 1
     killed = command(data, out, **{faults.ENV: f"{point}:{times}"})
     assert killed.returncode == -signal.SIGKILL, (point, killed.stderr)
+    assert not any(text in killed.stderr for text in TEXTS)  # I10
     check_whole(out)
     kept = {name: data for name, data in state(out).items() if name.startswith("tags/")}
     result = run(data, out, split_tokens=120)
