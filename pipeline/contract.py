@@ -56,6 +56,11 @@ def tags_schema(keep: Sequence[str], keep_text: bool = False) -> pa.Schema:
     )
 
 
+def partition_column(key: str) -> str:
+    """The column of a folder like `key=value`; one that would bear the name of a fixed column gets another."""
+    return f"folder_{key}" if key in RESERVED else key
+
+
 RESERVED = frozenset({"id", "source", "created_at", "text", *TAGS.names})
 
 
@@ -79,7 +84,7 @@ class Columns:
 
     def schema(self) -> pa.Schema:
         """The schema of the parts."""
-        return tags_schema((*self.keep, *self.partitions), self.keep_text)
+        return tags_schema((*self.keep, *map(partition_column, self.partitions)), self.keep_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +136,9 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Documents of one fragment, in order: B texts, their positions, their columns (B rows: all but the Tagger's)."""
+    """Documents in order: of B texts the files, positions and columns (B rows: all but the Tagger's)."""
 
-    path: str
+    paths: list[str]
     texts: list[str]
     positions: list[int]
     columns: pa.Table

@@ -75,7 +75,7 @@ class BlockTagger:
             raw = block.texts[i].encode("utf-8", "replace")[:RAW_BYTES]
             message = f"{type(reason).__name__}, on this document alone"
             id = block.columns["id"][i].as_py()
-            left_out.append(LeftOut(block.path, block.positions[i], id, "tagger_failed", message, raw))
+            left_out.append(LeftOut(block.paths[i], block.positions[i], id, "tagger_failed", message, raw))
         counts = block.counts + Counter(reused_texts=self._reuse.reused - before)
         if failed:
             block = _without(block, list(failed), None)
@@ -121,7 +121,8 @@ class BlockTagger:
     def _check_tagger(self, error: Exception) -> None:
         try:
             self.tagger.tag([PLAIN])
-        except Exception:  # noqa: BLE001
+        except Exception:
+            log.exception("the model fails on any text")
             raise TaggerBrokenError(f"the model fails on any text ({type(error).__name__}: {error})") from error
 
 
@@ -132,10 +133,10 @@ def _without(block: Block, rows: list[int], messages: list[str] | None) -> Block
     for i, message in zip(rows, messages or (), strict=False):
         raw = block.texts[i].encode("utf-8", "replace")[:RAW_BYTES]
         id = block.columns["id"][i].as_py()
-        left_out.append(LeftOut(block.path, block.positions[i], id, "no_model_for_language", message, raw, "filtered"))
+        left_out.append(LeftOut(block.paths[i], block.positions[i], id, "no_model_for_language", message, raw, "filtered"))
     kept = np.array([i not in gone for i in range(len(block.texts))], dtype=bool)
     return Block(
-        block.path,
+        [path for i, path in enumerate(block.paths) if i not in gone],
         [text for i, text in enumerate(block.texts) if i not in gone],
         [place for i, place in enumerate(block.positions) if i not in gone],
         block.columns.filter(pa.array(kept)),

@@ -15,6 +15,7 @@ from pipeline.careful import ChildTagger
 from pipeline.contract import Block, Columns, Done, Split
 from pipeline.sink.attempt import Attempt
 from pipeline.source.ahead import read_ahead
+from pipeline.source.blocks import merged
 from pipeline.source.pack import BYTES_A_TOKEN
 from pipeline.source.read import read_fragment
 from pipeline.store.local import LocalStore
@@ -101,7 +102,7 @@ class TagWorker:
         try:
             readers = [partial(read_fragment, self._source, piece, work.columns) for piece in split.fragments]
             with closing(read_ahead(readers)) as blocks:
-                for block in _timed(blocks, seconds, "read"):
+                for block in _timed(merged(blocks), seconds, "read"):
                     began = time.perf_counter()
                     prepared = self._tagging.prepare(block)
                     seconds["prepare"] += time.perf_counter() - began

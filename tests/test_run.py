@@ -193,7 +193,7 @@ def test_a_document_on_which_the_model_fails_takes_no_other_with_it(tmp_path, mo
     assert (letter["id"], letter["reason"], letter["raw"]) == ("a-20", "tagger_failed", b"poison")
 
 
-def test_a_model_that_fails_on_everything_is_no_dead_letter(tmp_path, monkeypatch):
+def test_a_model_that_fails_on_everything_is_no_dead_letter(tmp_path, monkeypatch, caplog):
     from models.runtime.tagger import Tagger
     from pipeline.errors import TaggerBrokenError
 
@@ -205,6 +205,7 @@ def test_a_model_that_fails_on_everything_is_no_dead_letter(tmp_path, monkeypatc
     with pytest.raises(TaggerBrokenError, match="a bug"):
         run(tmp_path / "a.jsonl", tmp_path / "out")
     assert rows(tmp_path / "out") == []
+    assert "RuntimeError: a bug" in caplog.text  # the traceback is kept
 
 
 def test_wrong_input_leaves_no_output(tmp_path):
@@ -287,3 +288,22 @@ def test_any_tool_reads_the_output(tmp_path):
     ]
     frame = pq.read_table(tmp_path / "out" / "tags").to_pandas()
     assert {entity["text"] for row in frame["entities"] for entity in row} >= {"Oslo", "Cork"}
+
+
+def test_small_files_are_tagged_together(tmp_path, monkeypatch):
+    from models.runtime.tagger import Tagger
+
+    tag, asked = Tagger.tag, []
+
+    def counted(self, texts, check=None):
+        asked.append(len(texts))
+        return tag(self, texts, check)
+
+    monkeypatch.setattr(Tagger, "tag", counted)
+    for i in range(300):
+        write_lines(tmp_path / "in" / f"{i:03d}.jsonl", f"Document {i} from Oslo.")
+    (tmp_path / "in" / "150.jsonl").write_text("broken\n")
+    result = run(tmp_path / "in", tmp_path / "out")
+    assert (result.rows_out, result.dead_letters, result.parts) == (299, 1, 1)
+    assert asked == [299]
+    assert rows(tmp_path / "out", "dead_letters")[0]["path"] == "150.jsonl"

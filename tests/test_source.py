@@ -216,7 +216,7 @@ def test_corrupt_tables_are_dead_letters_and_the_next_file_is_read(tmp_path):
     (tmp_path / "a-short.parquet").write_bytes(b"PAR1")
     (tmp_path / "a-text.parquet").write_text("not a table at all, but long enough to look like one")
     blocks = read(tmp_path)
-    assert len(texts([block for block in blocks if block.path == "b.parquet"])) == 1500
+    assert len(texts([block for block in blocks if block.paths[:1] == ["b.parquet"]])) == 1500
     dead = {one.path for block in blocks for one in block.left_out if one.reason == "file_unreadable"}
     assert {"a-footer.parquet", "a-short.parquet", "a-text.parquet"} <= dead
 
@@ -248,6 +248,16 @@ def test_ids_are_made_of_path_and_position(tmp_path):
     assert block.columns["dt"].to_pylist() == ["2026-11-22"] * 3
     assert block.columns["source"].to_pylist() == ["a b"] * 3
     assert partitions_of("dt=__HIVE_DEFAULT_PARTITION__/x") == {"dt": None}
+
+
+def test_folders_that_bear_the_name_of_a_column(tmp_path):
+    (tmp_path / "lang=en" / "n=7").mkdir(parents=True)
+    (tmp_path / "lang=en" / "n=7" / "a.jsonl").write_text('{"text": "one"}\n{"text": "two", "n": 8}\n')
+    columns = Columns(keep=("n",), partitions=("lang",))
+    (block,) = read(tmp_path, columns)
+    assert block.columns["folder_lang"].to_pylist() == ["en", "en"]
+    assert block.columns["n"].to_pylist() == ["7", "8"]
+    assert columns.schema().names[:5] == ["id", "source", "created_at", "n", "folder_lang"]
 
 
 def test_discover(tmp_path):

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ClaimedError, DeniedError, FolderError, MissingError, NoSpaceError, StoreError, TakenError
+from pipeline.errors import (
+    ClaimedError,
+    DeniedError,
+    FolderError,
+    MissingError,
+    NoSpaceError,
+    StoreError,
+    TakenError,
+    UnavailableError,
+)
 from pipeline.store.local import LocalStore
 
 NAMES = ["a b", "100%", "%20", "#x", "a+b", "what?", "one;two", "a&b", "it's", "北京.txt", "back\\slash", "x" * 200]
@@ -109,6 +118,22 @@ def test_errors_are_told_apart(store):
     with pytest.raises(NoSpaceError):
         fail(store, "full", OSError(errno.ENOSPC, "No space left on device"))
     assert store.stat("full") is None
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.EACCES, DeniedError),
+        (errno.EROFS, DeniedError),
+        (errno.EDQUOT, NoSpaceError),
+        (errno.EIO, UnavailableError),
+        (errno.ESTALE, UnavailableError),
+    ],
+)
+def test_what_the_system_says_is_told_apart(store, number, kind):
+    with pytest.raises(kind, match="f: "):
+        fail(store, "f", OSError(number, os.strerror(number)))
+    assert store.stat("f") is None
 
 
 def test_a_claim_is_held_by_one_and_ends_with_its_process(store):

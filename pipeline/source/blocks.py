@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.contract import RAW_BYTES, TIME, Block, Columns, LeftOut
+from pipeline.contract import RAW_BYTES, TIME, Block, Columns, LeftOut, partition_column
 from pipeline.source.discover import partitions_of
 
 BLOCK_ROWS = 4096
@@ -92,7 +92,7 @@ class BlockBuilder:
         self._sources.append(as_string(record.get(columns.source)) or self._folders.get(columns.source))
         self._times.append(time)
         for name, values in self._kept.items():
-            values.append(as_string(record.get(name)))
+            values.append(as_string(record[name]) if name in record else self._folders.get(name))
         self._counts["made_ids"] += not given
         self._counts["replaced_characters"] += replaced
         self._characters += len(text)
@@ -109,11 +109,40 @@ class BlockBuilder:
     def take(self) -> Block:
         """What was collected since the last time."""
         rows = len(self._texts)
-        names = [*self.columns.keep, *self.columns.partitions]
+        names = [*self.columns.keep, *map(partition_column, self.columns.partitions)]
         kept = [pa.array(self._kept[name], pa.string()) for name in self.columns.keep]
         folders = [pa.array([self._folders.get(name)] * rows, pa.string()) for name in self.columns.partitions]
         arrays = [pa.array(self._ids, pa.string()), pa.array(self._sources, pa.string()), pa.array(self._times, TIME)]
         table = pa.table([*arrays, *kept, *folders], names=["id", "source", "created_at", *names])
-        block = Block(self.path, self._texts, self._positions, table, self._left_out, +self._counts)
+        block = Block([self.path] * rows, self._texts, self._positions, table, self._left_out, +self._counts)
         self._begin()
         return block
+
+
+def merged(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The same documents in blocks of a good size: the model is slow on one small file after the other."""
+    waiting: list[Block] = []
+    rows = characters = 0
+    for block in blocks:
+        size = sum(map(len, block.texts))
+        if waiting and (rows + block.rows > BLOCK_ROWS or characters + size > BLOCK_CHARACTERS):
+            yield _joined(waiting)
+            waiting, rows, characters = [], 0, 0
+        waiting.append(block)
+        rows += block.rows
+        characters += size
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(blocks: list[Block]) -> Block:
+    if len(blocks) == 1:
+        return blocks[0]
+    return Block(
+        [path for block in blocks for path in block.paths],
+        [text for block in blocks for text in block.texts],
+        [place for block in blocks for place in block.positions],
+        pa.concat_tables([block.columns for block in blocks]).combine_chunks(),
+        [one for block in blocks for one in block.left_out],
+        sum((block.counts for block in blocks), Counter()),
+    )
