@@ -275,6 +275,24 @@ def test_discover(tmp_path):
             discover([str(tmp_path / source)])
 
 
+def test_a_file_name_that_is_not_utf8(tmp_path):
+    import os
+
+    (tmp_path / os.fsdecode(b"\xff.jsonl")).write_text('{"text": "in Oslo"}\n')
+    found = discover([str(tmp_path)])
+    assert (found.files, found.skipped) == ([], {"name is not UTF-8": 1})
+    with pytest.raises(ConfigError, match="rename the file"):
+        discover([str(tmp_path / os.fsdecode(b"\xff.jsonl"))])
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "\u00b2", 1e300, -1e300, float("nan"), True, [1], "x" * 5000])
+def test_times_that_are_none(tmp_path, time):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "one", "created_at": time}) + "\n")
+    (block,) = read(tmp_path / "a.jsonl")
+    assert block.columns["created_at"].to_pylist() == [None]
+    assert block.counts["unreadable_times"] == 1
+
+
 def test_a_file_that_changes_is_an_error(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(as_jsonl(RECORDS))

@@ -68,6 +68,7 @@ class BlockBuilder:
 
     def kill(self, position: int, reason: str, message: str, raw: bytes = b"") -> None:
         """A dead letter."""
+        message = message.encode("utf-8", "replace").decode()
         self._left_out.append(LeftOut(self.path, position, None, reason, message, raw[:RAW_BYTES]))
 
     def add(self, position: int, record: Mapping[str, Any], raw: bytes = b"", replaced: int = 0) -> None:
@@ -83,7 +84,7 @@ class BlockBuilder:
         given = as_string(record.get(columns.id)) if columns.id else None
         try:
             time = as_time(record.get(columns.time))
-        except ValueError:
+        except (ValueError, OverflowError):
             time = None
             self._counts["unreadable_times"] += 1
         self._texts.append(text)

@@ -60,8 +60,8 @@ def partitions_of(path: str) -> dict[str, str | None]:
 def discover(sources: Sequence[str]) -> Found:
     """The documents' files in files, folders and globs, each once.
 
-    Paths are relative to the folder that all sources share. Files that are hidden, empty, not finished or of no known
-    format are skipped and counted. Raises ConfigError if a source does not exist.
+    Paths are relative to the folder that all sources share. Files that are hidden, empty, not finished, of no known
+    format or with a name that is not UTF-8 are skipped and counted. Raises ConfigError if a source does not exist.
     """
     tops = [_existing(source) for source in sources]
     flat = [path for paths in tops for path in paths]
@@ -79,6 +79,8 @@ def discover(sources: Sequence[str]) -> Found:
         elif (single := found.store.stat(inside)) is not None:
             if single.size == 0:
                 found.skipped["empty"] += 1
+            elif _skip(single, "") == "name is not UTF-8":
+                raise ConfigError(f"{str(path).encode('utf-8', 'replace').decode()}: the name is not UTF-8; rename the file")
             elif format_of(inside) is None:
                 known = ", ".join(FORMATS)
                 raise ConfigError(f"{path}: not a known format; names end in {known}, and in {', '.join(PACKED)} behind it")
@@ -109,6 +111,10 @@ def _shared(folders: Sequence[Path]) -> Path:
 
 
 def _skip(entry: Entry, top: str) -> str | None:
+    try:
+        entry.path.encode()
+    except UnicodeEncodeError:
+        return "name is not UTF-8"  # no plan can name it
     inside = entry.path.removeprefix(top).lstrip("/")
     if any(part.startswith((".", "_")) for part in inside.split("/")):
         return "hidden"
