@@ -173,6 +173,10 @@ def test_csv_records_that_do_not_fit_the_header(tmp_path):
     blocks = read(tmp_path / "a.csv")
     assert texts(blocks) == ["three"]
     assert letters(blocks) == [(8, "bad_csv"), (19, "no_text")]
+    (tmp_path / "b.csv").write_text('"unclosed,text\n1,2\n')  # the quote swallows the file
+    (tmp_path / "c.csv").write_text("no,such\n1,2\n")
+    assert letters(read(tmp_path / "b.csv")) == [(0, "no_text")]
+    assert letters(read(tmp_path / "c.csv")) == [(0, "no_text"), (8, "no_text")]
 
 
 @pytest.mark.parametrize("packed", [".gz", ".bz2", ".zst"])

@@ -163,6 +163,9 @@ def _delimited(
     source = _Decoded(stream, encoding, mark, None if whole else fragment.end)
     csv.field_size_limit(unpack.MAX_LINE_BYTES)
     header = next(_reader(source, fragment.format), [])
+    if fragment.start == 0 and builder.columns.text not in header:
+        text = f"the header names no column {builder.columns.text!r}; its {len(header)} columns end before byte {source.at:,}"
+        builder.kill(mark, "no_text", text, source.take()[0])
     if fragment.start > 0 and not isinstance(stream, _Joined):
         at = _first(stream, fragment, mark) if fragment.format == "tsv" else stream.seek(fragment.start)
         source = _Decoded(stream, encoding, at, fragment.end)
