@@ -46,13 +46,14 @@ def _show_reached(recipe: Recipe, records: dict[str, dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from models.factory.evaluate import FIGURES
+    from models.factory.evaluate import figures_of
 
-    table = Table("step", *(figure.key for figure in FIGURES), "tokens/s", title=f"reached, {recipe.lang}")
+    shown = figures_of(recipe.lang)
+    table = Table("step", *(figure.key for figure in shown), "tokens/s", title=f"reached, {recipe.lang}")
     for step, record in records.items():
         figures = record.get("figures", {})
         if figures and not step.endswith(".export"):
-            cells = [f"{figures[figure.key]:.2f}" if figure.key in figures else "" for figure in FIGURES]
+            cells = [f"{figures[figure.key]:.2f}" if figure.key in figures else "" for figure in shown]
             speed = record.get("tokens_s")
             table.add_row(step, *cells, f"{speed:,.0f}" if speed else "")
     console = Console()

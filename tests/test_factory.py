@@ -14,7 +14,8 @@ from models.bench import MINILM_L6
 from models.errors import DataMissingError, FactoryError, GateFailedError, ModelMissingError, RecipeError
 from models.factory import augment, labelling, making, pretrained, prune
 from models.factory.balance import neutral_bias
-from models.factory.corpora import Record, read, to_bio
+from models.factory.columns import Record, to_bio
+from models.factory.corpora import read
 from models.factory.evaluate import evaluate, project
 from models.factory.examples import draw
 from models.factory.latency import Costs, measure_costs

@@ -1,162 +1,24 @@
-"""Readers of the labelled and unlabelled corpora that the factory knows, one function a file format.
-
-Every reader yields `Record`s: a text, the extents of its gold words, and whichever labels the corpus has. The licences
-of the corpora stand in `CORPORA`, from where the model cards take them.
-"""
+"""The labelled and unlabelled corpora that the factory knows: where they lie, how they are read, under which licence."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import html
-import io
-import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from models.errors import DataMissingError
-from models.runtime.labels import SENTIMENTS, UPOS
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One text with its gold labels. `words` are extents in code points; a label list that is None is not known."""
-
-    text: str
-    words: tuple[tuple[int, int], ...] = ()
-    tags: tuple[str, ...] | None = None
-    upos: tuple[str, ...] | None = None
-    sentiment: int | None = None
-
-
-def open_text(path: Path) -> io.TextIOBase:
-    """Open `path` or `path`.gz as UTF-8 text."""
-    packed = path if path.suffix == ".gz" else path.with_name(path.name + ".gz")
-    if packed.exists():
-        return io.TextIOWrapper(gzip.open(packed), encoding="utf-8", newline="")
-    if not path.exists():
-        raise DataMissingError(f"{path}: no such file; point --data-dir at the folder that holds the corpora")
-    return path.open(encoding="utf-8", newline="")
-
-
-def lay_out(forms: list[str], space_after: list[bool]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Join forms into a text and give the extent of each."""
-    text, extents = [], []
-    at = 0
-    for form, space in zip(forms, space_after, strict=True):
-        extents.append((at, at + len(form)))
-        text.append(form + " " * space)
-        at += len(form) + space
-    return "".join(text).rstrip(" "), tuple(extents)
-
-
-def to_bio(tags: list[str], fold: dict[str, str] | None = None) -> tuple[str, ...]:
-    """IO, IOB1 or BIO tags to BIO, with entity types renamed (or dropped, if renamed to "O") by `fold`."""
-    out: list[str] = []
-    before = ("O", "")
-    for tag in tags:
-        prefix, _, kind = tag.partition("-")
-        kind = (fold or {}).get(kind, kind)
-        if prefix == "O" or kind == "O":
-            out.append("O")
-            before = ("O", "")
-            continue
-        goes_on = prefix == "I" and before[1] == kind
-        out.append(("I-" if goes_on else "B-") + kind)
-        before = (prefix, kind)
-    return tuple(out)
-
-
-def read_columns(path: Path, fold: dict[str, str] | None = None) -> Iterator[Record]:
-    """Column files: a word a line, its tag last, sentences apart by blank lines, -DOCSTART- lines ignored."""
-    forms: list[str] = []
-    tags: list[str] = []
-    with open_text(path) as lines:
-        for line in [*lines, ""]:
-            parts = line.split()
-            if len(parts) >= 2 and parts[0] != "-DOCSTART-":
-                forms.append(parts[0])
-                tags.append(parts[-1])
-            elif not parts and forms:
-                text, extents = lay_out(forms, [True] * len(forms))
-                yield Record(text, extents, tags=to_bio(tags, fold))
-                forms, tags = [], []
-
-
-def read_conllu(path: Path) -> Iterator[Record]:
-    """Universal Dependencies' CoNLL-U; a multiword token's words are laid into its surface form where they fit."""
-    forms: list[str] = []
-    upos: list[str] = []
-    spaces: list[bool] = []
-    inside_until, surface_space = 0, True
-    with open_text(path) as lines:
-        for line in [*lines, ""]:
-            fields = line.rstrip("\r\n").split("\t")
-            if len(fields) == 10 and "-" in fields[0]:
-                inside_until = int(fields[0].split("-")[1])
-                surface_space = "SpaceAfter=No" not in fields[9]
-            elif len(fields) == 10 and "." not in fields[0]:
-                number = int(fields[0])
-                space = "SpaceAfter=No" not in fields[9]
-                if number <= inside_until:
-                    space = surface_space and number == inside_until
-                forms.append(fields[1])
-                upos.append(fields[3] if fields[3] in UPOS else "X")
-                spaces.append(space)
-            elif not line.strip() and forms:
-                text, extents = lay_out(forms, spaces)
-                yield Record(text, extents, upos=tuple(upos))
-                forms, upos, spaces, inside_until = [], [], [], 0
-
-
-def read_sst2(path: Path) -> Iterator[Record]:
-    """text TAB 0 or 1."""
-    with open_text(path) as lines:
-        for line in lines:
-            text, _, label = line.rstrip("\r\n").rpartition("\t")
-            yield Record(text, sentiment=2 * int(label))
-
-
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
-
-
-def read_semeval(path: Path) -> Iterator[Record]:
-    """id TAB label TAB tweet, the tweet with CSV quotes, \\uXXXX and HTML escapes."""
-    with open_text(path) as lines:
-        for line in lines:
-            _, label, text = line.rstrip("\r\n").split("\t", 2)
-            text = text.strip()
-            if len(text) > 1 and text[0] == text[-1] == '"':
-                text = text[1:-1]
-            text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text.replace('""', '"'))
-            yield Record(html.unescape(text), sentiment=SENTIMENTS.index(label))
-
-
-def read_airline(path: Path) -> Iterator[Record]:
-    """The airline tweets' CSV."""
-    with open_text(path) as lines:
-        for row in csv.DictReader(lines):
-            yield Record(html.unescape(row["text"]), sentiment=SENTIMENTS.index(row["airline_sentiment"]))
-
-
-def read_jsonl_texts(folder: Path) -> Iterator[Record]:
-    """The `text` of every line of every *.jsonl.gz below a folder, in order of the paths."""
-    for path in sorted(folder.rglob("*.jsonl.gz")):
-        with open_text(path) as lines:
-            for line in lines:
-                yield Record(json.loads(line)["text"])
-
-
-def read_parquet_texts(folder: Path) -> Iterator[Record]:
-    """The `text` column of every Parquet file of a folder."""
-    for path in sorted(folder.glob("*.parquet")):
-        for text in pq.read_table(path, columns=["text"])["text"].to_pylist():
-            yield Record(text)
-
+from models.factory import chinese as zh
+from models.factory.columns import (
+    Record,
+    read_airline,
+    read_columns,
+    read_conllu,
+    read_jsonl_texts,
+    read_parquet_texts,
+    read_semeval,
+    read_sst2,
+)
 
 WNUT_FOLD = {
     "person": "PER", "location": "LOC", "corporation": "ORG", "group": "ORG",
@@ -168,7 +30,8 @@ WNUT_FOLD = {
 class Corpus:
     """Where a corpus lies below the data folder, how it is read, and what its labels mean.
 
-    `misc_known` is False where an entity of type MISC may be labelled O.
+    `misc_known` is False where an entity of type MISC may be labelled O; `read_dev` reads the dev split where it is laid
+    out in another way.
     """
 
     read: Callable[[Path], Iterator[Record]]
@@ -176,6 +39,7 @@ class Corpus:
     dev: str | None
     licence: str
     misc_known: bool = True
+    read_dev: Callable[[Path], Iterator[Record]] | None = None
 
 
 CORPORA: dict[str, Corpus] = {
@@ -198,6 +62,44 @@ CORPORA: dict[str, Corpus] = {
     "airline": Corpus(read_airline, "en/sentiment/airline/Tweets.csv", None, "CC BY-NC-SA 4.0"),
     "reuters": Corpus(read_parquet_texts, "corpora/reuters", None, "research use"),
     "reddit": Corpus(read_jsonl_texts, "corpora/reddit", None, "PDDL"),
+    "msra": Corpus(
+        zh.read_characters, "zh/ner/msra/train.txt", "zh/ner/msra/dev.txt", "research use", misc_known=False
+    ),
+    "weibo": Corpus(
+        zh.read_weibo_entities, "zh/ner/weibo/weiboNER_2nd_conll.train", "zh/ner/weibo/weiboNER_2nd_conll.dev",
+        "CC BY-SA 3.0", misc_known=False,
+    ),
+    "cluener": Corpus(
+        zh.read_cluener, "zh/ner/cluener2020/train.json", "zh/ner/cluener2020/dev.json", "research use"
+    ),
+    "resume": Corpus(
+        zh.read_resume, "zh/ner/resume/train.char.bmes", "zh/ner/resume/dev.char.bmes", "not stated", misc_known=False
+    ),
+    "chnsenticorp": Corpus(
+        zh.read_chnsenticorp, "zh/sentiment/chnsenticorp/train.tsv", "zh/sentiment/chnsenticorp/dev.tsv", "research use"
+    ),
+    "waimai": Corpus(
+        partial(zh.read_waimai, dev=False), "zh/sentiment/waimai/waimai_10k.csv", "zh/sentiment/waimai/waimai_10k.csv",
+        "not stated", read_dev=partial(zh.read_waimai, dev=True),
+    ),
+    "online_shopping": Corpus(
+        zh.read_shopping, "zh/sentiment/online_shopping/online_shopping_10_cats.csv", None, "not stated"
+    ),
+    "smp2020": Corpus(
+        zh.read_smp, "zh/sentiment/smp2020/virus_train.txt", "zh/sentiment/smp2020", "research use",
+        read_dev=zh.read_smp_dev,
+    ),
+    "gsd": Corpus(
+        zh.read_gsd_1, "zh/pos/gsd_r1.4/zh-ud-train.conllu", "zh/pos/gsd/zh_gsd-ud-dev.conllu",
+        "CC BY-NC-SA 4.0", read_dev=read_conllu,
+    ),
+    "gsdsimp": Corpus(
+        zh.read_gsd_1, "zh/pos/gsd_r1.4/zh-ud-train.conllu", "zh/pos/gsdsimp/zh_gsdsimp-ud-dev.conllu",
+        "CC BY-NC-SA 4.0", read_dev=read_conllu,
+    ),
+    "weibo_hot": Corpus(read_jsonl_texts, "corpora/weibo_hot", None, "Weibo's text"),
+    "tnews": Corpus(read_jsonl_texts, "corpora/tnews", None, "research use"),
+    "xinwen": Corpus(partial(zh.read_markup, read_jsonl_texts), "corpora/xinwen", None, "CCTV's text"),
 }  # fmt: skip
 
 
@@ -212,7 +114,8 @@ def read(name: str, data_dir: Path, split: str = "train") -> list[Record]:
     where = corpus.train if split == "train" else corpus.dev
     if where is None:
         raise DataMissingError(f"corpus {name!r} has no {split} split")
-    records = list(corpus.read(data_dir / where))
+    reader = corpus.read_dev if split != "train" and corpus.read_dev is not None else corpus.read
+    records = list(reader(data_dir / where))
     if not records:
         raise DataMissingError(f"{data_dir / where}: no records; is --data-dir the folder that holds en/ and corpora/?")
     return records

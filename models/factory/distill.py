@@ -31,7 +31,7 @@ def distil_loss(answers: Answers, settings: Distil) -> Callable[[nn.Module, Batc
     Token losses are taken on the first piece of each unit. Units that the teacher may hold for an entity weigh
     `non_o` times in the entities' KL, because nine of ten units are none.
     """
-    weights = TaskWeights(sentiment=settings.sentiment)
+    weights = TaskWeights(sentiment=settings.sentiment, joins=settings.joins)
     a, t = settings.alpha, settings.temperature
 
     def loss(learner: nn.Module, batch: Batch) -> Tensor:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.factory.corpora import Record
+from models.factory.columns import Record
 from models.runtime.batches import cut_by_budget
 from models.runtime.labels import ENTITY_TAGS, UPOS
 from models.runtime.tokenizer import PieceTokenizer

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.bench import REFERENCES
+from models.factory.languages import language
+
 if TYPE_CHECKING:
     from models.factory.workshop import Workshop
 
@@ -19,7 +22,7 @@ def comparisons(shop: Workshop) -> dict[str, dict[str, float]]:
     return found
 
 
-def comparison_table(everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
+def comparison_table(everyone: dict[str, Any], others: dict[str, Any], lang: str) -> list[str]:
     """Lines of markdown; none if there are no students but the shipped ones."""
     if not others:
         return []
@@ -27,39 +30,40 @@ def comparison_table(everyone: dict[str, Any], others: dict[str, Any]) -> list[s
         **{k: {**v["figures"], "engine_ratio": v["speed"]["engine_ratio"]} for k, v in everyone.items()},
         **others,
     }
-    keys = ("conll2003_f1", "sst2_accuracy", "semeval2017_recall", "ewt_upos", "engine_ratio")
+    keys = (*language(lang).shown, "engine_ratio")
     return [
         "## Beside other shapes",
         "",
         "Students of the same recipe that were not shipped, trained for a shorter time (`conf/compress`), and the shipped ones.",
         "",
-        "| | conll2003 F1 | sst2 | semeval2017 recall | UPOS | engine speed, fp32 MiniLM-L6 = 1 |",
-        "|---|---|---|---|---|---|",
+        "| | " + " | ".join(keys[:-1]) + f" | engine speed, fp32 {REFERENCES[lang].name} = 1 |",
+        "|---|" + "---|" * len(keys),
         *(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in keys) + " |" for name, row in rows.items()),
         "",
     ]
 
 
-def draw_front(everyone: dict[str, Any], others: dict[str, Any], path: Path, name: str) -> None:
+def draw_front(everyone: dict[str, Any], others: dict[str, Any], path: Path, name: str, lang: str) -> None:
     """Entity F1 against the measured ratio of speed: a dot a shipped model, a ring a student that is not shipped."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
+    key = language(lang).shown[0]
     figure, axes = plt.subplots(figsize=(6, 4), dpi=110)
     for other, m in everyone.items():
-        x, y = m["speed"]["engine_ratio"], m["figures"]["conll2003_f1"]
+        x, y = m["speed"]["engine_ratio"], m["figures"][key]
         axes.scatter([x], [y], s=90 if other == name else 45, color="tab:red" if other == name else "tab:blue", zorder=3)
         axes.annotate(other, (x, y), xytext=(7, 5), textcoords="offset points")
     # Names above and below their rings by turns, so that neighbours do not write over each other.
     for turn, (other, figures) in enumerate(sorted(others.items(), key=lambda one: one[1]["engine_ratio"])):
-        x, y = figures["engine_ratio"], figures["conll2003_f1"]
+        x, y = figures["engine_ratio"], figures[key]
         axes.scatter([x], [y], s=35, facecolors="none", edgecolors="tab:gray", zorder=2)
         place = (6, -12) if turn % 2 else (6, 5)
         axes.annotate(other, (x, y), xytext=place, textcoords="offset points", fontsize=8, color="dimgray")
-    axes.set_xlabel("speed, fp32 MiniLM-L6 in torch = 1")
-    axes.set_ylabel("entities, conll2003 testa, F1 (%)")
+    axes.set_xlabel(f"speed, fp32 {REFERENCES[lang].name} in torch = 1")
+    axes.set_ylabel(f"{key} (%)")
     axes.margins(0.2)
     axes.grid(alpha=0.3)
     figure.tight_layout()

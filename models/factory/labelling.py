@@ -14,12 +14,15 @@ import numpy.typing as npt
 import openvino as ov
 
 from models.errors import RecipeError
-from models.factory.augment import Maker, Neighbours, exchanged, phrases, sentences
-from models.factory.corpora import CORPORA, Record, read
+from models.factory.augment import Maker, Neighbours, exchanged
+from models.factory.columns import Record
+from models.factory.corpora import CORPORA, read
 from models.factory.examples import Examples, concatenate, encode, sweep
 from models.factory.files import read_json, write_json
+from models.factory.languages import language
 from models.factory.mixture import sentiment_repeats
 from models.factory.recipe import Label
+from models.factory.script_forms import in_both_scripts
 from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
 from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
@@ -56,19 +59,25 @@ class Pool:
         return each
 
 
-def build_pool(label: Label, data_dir: Path, tokenizer: PieceTokenizer, seed: int, near: Callable[[], Neighbours]) -> Pool:
+def build_pool(
+    label: Label, lang: str, data_dir: Path, tokenizer: PieceTokenizer, seed: int, near: Callable[[], Neighbours]
+) -> Pool:
     """Read, choose (by `seed`), make and tokenize the texts of a recipe; `near` is asked only where words are exchanged."""
+    tongue = language(lang)
     kinds: list[tuple[str, str, int, Maker]] = [
         *((name, name, wanted, _chosen) for name, wanted in label.gold.items()),
-        *((name, name, wanted, sentences) for name, wanted in label.unlabelled.items()),
-        *((f"{name}-phrases", name, wanted, phrases) for name, wanted in label.phrases.items()),
+        *((name, name, wanted, tongue.sentences) for name, wanted in label.unlabelled.items()),
+        *((f"{name}-phrases", name, wanted, tongue.phrases) for name, wanted in label.phrases.items()),
     ]
     if label.exchanged:
         exchange = partial(exchanged, neighbours=near())
         kinds += [(f"{name}-exchanged", name, wanted, exchange) for name, wanted in label.exchanged.items()]
     parts, corpus = [], []
     for number, (_, name, wanted, make) in enumerate(kinds):
-        records = make(read(name, data_dir), wanted, np.random.default_rng([seed, number]))
+        rng = np.random.default_rng([seed, number])
+        records = make(read(name, data_dir), wanted, rng)
+        if label.traditional:
+            records = in_both_scripts(records, label.traditional, rng)
         parts.append(encode(records, tokenizer, CORPORA[name].misc_known))
         corpus.append(np.full(len(records), number))
     titles, names = tuple(kind[0] for kind in kinds), tuple(kind[1] for kind in kinds)

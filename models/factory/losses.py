@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -51,10 +52,14 @@ def gold_loss(tokens: Tensor, sentiment: Tensor, batch: Batch, weights: TaskWeig
     )
 
 
-def supervised(model: nn.Module, batch: Batch) -> Tensor:
+def supervised(weights: TaskWeights) -> Callable[[nn.Module, Batch], Tensor]:
     """The loss of a model that learns from gold labels alone."""
-    tokens, sentiment = model(batch.ids, batch.cases, batch.mask)
-    return gold_loss(tokens, sentiment, batch, TaskWeights())
+
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        tokens, sentiment = model(batch.ids, batch.cases, batch.mask)
+        return gold_loss(tokens, sentiment, batch, weights)
+
+    return loss
 
 
 def soft(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from models.bench import engine_ratio
+from models.bench import REFERENCES, engine_ratio
 from models.errors import FactoryError, GateFailedError
-from models.factory import card, examples, pretrained, prune, quantize
+from models.factory import card, examples, prune, quantize
 from models.factory.distill import Learner, distil_loss
 from models.factory.files import read_json, write_json
 from models.factory.latency import Costs, measure_costs
@@ -84,7 +84,7 @@ def _costs(shop: Workshop, step: str, key: str) -> Costs:
     path = shop.folder(step) / f"costs-{key}.json"
     kept = read_json(path)
     if kept is None:
-        kept = asdict(measure_costs(pretrained.minilm(shop.cache).config))
+        kept = asdict(measure_costs(REFERENCES[shop.recipe.lang].config))
         write_json(path, kept)
     shop.say(f"{step}: costs on this CPU {kept}")
     return Costs(**kept)

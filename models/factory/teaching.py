@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from models.bench import alternate, drain, engine_ratio
-from models.factory import examples, losses, pretrained, prune
+from models.factory import examples, losses, prune
 from models.factory.balance import balance, three_class
 from models.factory.card import macs_a_token
 from models.factory.distill import Learner, distil_loss
@@ -30,18 +30,22 @@ BALANCE_TEXTS = 2000
 
 
 def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
-    """Fine-tune the teacher on the gold labels of all corpora; its word, position and relative embeddings stay."""
+    """Fine-tune the teacher on the gold labels of all corpora; embeddings of an English one stay as they were."""
     settings = shop.recipe.teacher
-    data, repeats, sizes = load_mixture(settings.epochs, shop.data_dir, shop.tokenizer, shop.recipe.negative_factor)
+    data, repeats, sizes = load_mixture(
+        settings.epochs, shop.data_dir, shop.tokenizer, shop.recipe.negative_factor, settings.traditional
+    )
     torch.manual_seed(shop.recipe.seed)
-    teacher = pretrained.mpnet(shop.cache) if settings.encoder == "mpnet" else pretrained.minilm(shop.cache)
+    teacher = shop.restore("read") if shop.recipe.read else shop.pretrained(settings.encoder)
     teacher.dropout = settings.dropout
-    for part in (teacher.words, teacher.places, teacher.relative):
-        if part is not None:
-            part.requires_grad_(False)
+    if settings.encoder != "e5":
+        for part in (teacher.words, teacher.places, teacher.relative):
+            if part is not None:
+                part.requires_grad_(False)
     runs = examples.draw(data, repeats, settings.budget_tokens, shop.recipe.seed)
     checkpoint = shop.folder("teacher") / f"checkpoint-{key}.pt"
-    fit(teacher, data, runs, losses.supervised, settings.schedule(), checkpoint, shop.recipe.seed, _prefixed(shop, "teacher"))
+    loss = losses.supervised(losses.TaskWeights(joins=settings.joins))
+    fit(teacher, data, runs, loss, settings.schedule(), checkpoint, shop.recipe.seed, _prefixed(shop, "teacher"))
     corpus = np.repeat(np.arange(len(settings.epochs)), sizes)
     balance(teacher, data, three_class(data, corpus, BALANCE_TEXTS, shop.recipe.seed))
     shop.save("teacher", teacher)
@@ -86,7 +90,7 @@ def train_student(
 def origin(shop: Workshop, student: Student) -> Encoder:
     """The whole model that the student's layers are copied from."""
     if student.start == "minilm":
-        return pretrained.minilm(shop.cache)
+        return shop.pretrained("minilm")
     if student.start.startswith(SHIPPED):
         return shop.shipped(student.start.removeprefix(SHIPPED))
     return shop.restore("teacher" if student.start == "teacher" else f"{student.start}.distil")
@@ -98,7 +102,7 @@ def distil(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     torch.manual_seed(shop.recipe.seed + 1)
     model: TokenModel
     if student.start == "lstm":
-        model = LstmTagger(pretrained.minilm(shop.cache).words.weight.detach())
+        model = LstmTagger(shop.pretrained("minilm").words.weight.detach())
     else:
         whole = origin(shop, student)
         model = prune.keep_layers(whole, student.layers or tuple(range(len(whole.config.layers))))

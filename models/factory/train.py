@@ -18,7 +18,7 @@ from models.factory.examples import TRAIN_MULTIPLE, Batch, Examples, gather
 from models.factory.files import write_whole
 
 # Layers that no pretrained encoder brings; they learn at a higher rate.
-FRESH = ("cases.", "tokens_head.", "pool.", "sentiment_head.", "project.")
+FRESH = ("cases.", "tokens_head.", "pool.", "sentiment_head.", "project.", "silver.", "guess.", "guess_bias")
 
 Loss = Callable[[nn.Module, Batch], Tensor]
 

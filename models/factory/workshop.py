@@ -15,12 +15,14 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 
 from models.errors import FactoryError
-from models.factory import pretrained
+from models.factory import e5, pretrained
 from models.factory.augment import Neighbours
+from models.factory.columns import Record
 from models.factory.corpora import read
 from models.factory.examples import Examples
 from models.factory.files import read_json, write_json, write_whole
 from models.factory.labelling import Answers, Pool, answer, build_pool
+from models.factory.languages import language
 from models.factory.recipe import Recipe
 from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.engines import OpenVinoEngine, TorchEngine, default_threads
@@ -31,6 +33,12 @@ from models.runtime.tokenizer import PieceTokenizer
 from models.runtime.weights import to_encoder, to_weights
 
 POSTS = 1500
+# What the Latin pieces of a vocabulary are chosen by: so many texts of each, and so much of a text.
+VOCABULARY_CORPORA = (
+    "weibo_hot", "tnews", "xinwen", "smp2020", "online_shopping", "chnsenticorp", "cluener", "gsd",
+    "reddit", "reuters", "conll2003", "sst2", "semeval2017",
+)  # fmt: skip
+VOCABULARY_TEXTS, VOCABULARY_CHARACTERS = 8000, 1000
 
 
 def key_of(*parts: Any) -> str:
@@ -51,7 +59,26 @@ class Workshop:
 
     @cached_property
     def tokenizer_json(self) -> str:
-        return pretrained.tokenizer_json(self.cache)
+        """MiniLM's, or that of an e5: its Latin pieces are chosen by what the corpora hold, once for this work."""
+        if self.recipe.teacher.encoder != "e5":
+            return pretrained.tokenizer_json(self.cache)
+        path = self.folder("vocabulary") / f"tokenizer-{self.recipe.teacher.latin}.json"
+        if not path.exists():
+            self.say("vocabulary: choosing the Latin pieces")
+            texts = [record.text[:VOCABULARY_CHARACTERS] for name in VOCABULARY_CORPORA for record in self._some(name)]
+            text = e5.tokenizer_json(e5.open_checkpoint(self.cache).pieces, texts, self.recipe.teacher.latin)
+            write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
+
+    def _some(self, name: str) -> list[Record]:
+        records = read(name, self.data_dir)
+        return [records[i] for i in np.random.default_rng(0).permutation(len(records))[:VOCABULARY_TEXTS]]
+
+    def pretrained(self, name: str) -> Encoder:
+        """One of the encoders that packages bring, with fresh heads."""
+        if name == "e5":
+            return e5.encoder(e5.open_checkpoint(self.cache), self.tokenizer_json)
+        return pretrained.mpnet(self.cache) if name == "mpnet" else pretrained.minilm(self.cache)
 
     @cached_property
     def tokenizer(self) -> PieceTokenizer:
@@ -98,16 +125,21 @@ class Workshop:
 
     @cached_property
     def posts(self) -> list[str]:
-        """The real forum posts on which speed is measured, the same for all models."""
-        records = read("reddit", self.data_dir)
-        return [records[i].text for i in np.random.default_rng(0).permutation(len(records))[:POSTS]]
+        """The real texts on which speed is measured, the same for all models of the language."""
+        corpora = language(self.recipe.lang).speed
+        texts: list[str] = []
+        for name in corpora:
+            records = read(name, self.data_dir)
+            texts += [records[i].text for i in np.random.default_rng(0).permutation(len(records))[: POSTS // len(corpora)]]
+        # Every stretch holds texts of all corpora.
+        return [texts[i] for i in np.random.default_rng(1).permutation(len(texts))] if len(corpora) > 1 else texts
 
     @cached_property
     def pool(self) -> Pool:
-        return build_pool(self.recipe.label, self.data_dir, self.tokenizer, self.recipe.seed, self._neighbours)
+        return build_pool(self.recipe.label, self.recipe.lang, self.data_dir, self.tokenizer, self.recipe.seed, self._neighbours)
 
     def _neighbours(self) -> Neighbours:
-        return Neighbours(pretrained.minilm(self.cache).words.weight.detach().numpy(), self.tokenizer.pieces())
+        return Neighbours(self.pretrained("minilm").words.weight.detach().numpy(), self.tokenizer.pieces())
 
     @cached_property
     def answers(self) -> Answers:

@@ -16,6 +16,10 @@ from models.runtime.tokenizer import Bool, Int32, Int64, Pieces
 
 Float32 = npt.NDArray[np.float32]
 
+# Languages without spaces: what is a word there is a matter of guidelines, and an entity may end inside one. Elsewhere no
+# entity cuts a word.
+BY_CHARACTER = frozenset({"zh"})
+
 
 def softmax(logits: Float32) -> Float32:
     """Softmax over the last axis, float32."""
@@ -97,12 +101,17 @@ def decode(texts: Sequence[str], pieces: Pieces, tokens: Float32, sentiment: Flo
     begins[:1] = True
     begins[1:] |= (doc_of[1:] != doc_of[:-1]) | (starts[1:] > ends[:-1])
     at = np.flatnonzero(begins)
-    words = _Words(starts[at], ends[np.append(at[1:], len(unit))[: len(at)] - 1], doc_of[at])
+    words = _Extents(starts[at], ends[np.append(at[1:], len(unit))[: len(at)] - 1], doc_of[at])
+    p = softmax(scores[:, ENTITY_SLICE])
+    if lang in BY_CHARACTER:
+        entities = _entities(texts, p, _Extents(starts, ends, doc_of))
+    else:
+        entities = _entities(texts, word_probabilities(p, begins), words)
     pos = _string_column(scores[at][:, UPOS_SLICE].argmax(axis=1), UPOS)
 
     columns = [
         pa.array([lang], pa.string()).take(pa.array(np.zeros(docs, dtype=np.int64))),
-        _entities(texts, word_probabilities(softmax(scores[:, ENTITY_SLICE]), begins), words),
+        entities,
         _string_column(sentiment.argmax(axis=1), SENTIMENTS),
         pa.StructArray.from_arrays(
             [pa.array(np.ascontiguousarray(sentiment[:, i])) for i in range(len(SENTIMENTS))],
@@ -114,16 +123,18 @@ def decode(texts: Sequence[str], pieces: Pieces, tokens: Float32, sentiment: Flo
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
+class _Extents:
+    """What entities are made of: words, or the units of a language without spaces."""
+
     starts: Int32
     ends: Int32
     doc: Int64
 
 
-def _entities(texts: Sequence[str], p: Float32, words: _Words) -> pa.Array:
-    new_doc = np.append(True, words.doc[1:] != words.doc[:-1])[: len(words.doc)]
+def _entities(texts: Sequence[str], p: Float32, parts: _Extents) -> pa.Array:
+    new_doc = np.append(True, parts.doc[1:] != parts.doc[:-1])[: len(parts.doc)]
     first, last, kind, score = entity_spans(p, new_doc)
-    start, end, doc = words.starts[first], words.ends[last], words.doc[first]
+    start, end, doc = parts.starts[first], parts.ends[last], parts.doc[first]
     found = [texts[d][a:b] for d, a, b in zip(doc.tolist(), start.tolist(), end.tolist(), strict=True)]
     try:
         text = pa.array(found, pa.string())

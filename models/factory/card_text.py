@@ -1,0 +1,107 @@
+"""The text of a model's card: what it is, what it reached at every stage, how fast it is, and what it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from models.factory.corpora import CORPORA
+from models.factory.evaluate import figures_of
+from models.factory.front import comparison_table
+from models.factory.languages import language
+
+
+def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
+    """The lines of `card.md`: of the model with the metrics `m`, beside `everyone` and the students that were not shipped."""
+    speed, tongue = m["speed"], language(m["lang"])
+    shipped = {k: v["stages"][f"{k}.quantize"] for k, v in everyone.items() if k != m["name"]}
+    columns = {**m["stages"], **{f"{k} (shipped)": stage for k, stage in shipped.items()}}
+    shapes = ", ".join(f"{heads} x {ffn}" for heads, ffn in m["layers"])
+    out = [
+        f"# {m['name']}: {m['summary']}",
+        "",
+        f"Language {m['lang']}. Entities (PER, ORG, LOC, MISC), sentiment, words and universal parts of speech in one pass.",
+        f"A post-norm encoder of {len(m['layers'])} layers, {m['hidden']} wide; heads x feed-forward width: {shapes}.",
+        tongue.reads,
+        f"Static int8 weights and activations. {m['bytes'] / 1e6:.1f} MB; {m['macs_a_token'] / 1e6:.2f} M multiply-accumulates a",
+        "token (64-token sequences).",
+        "",
+        "## Figures (per cent, development splits)",
+        "",
+        "| | " + " | ".join(columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
+    for figure in figures_of(m["lang"]):
+        reached = [column["figures"].get(figure.key) for column in columns.values()]
+        if any(value is not None for value in reached):
+            out.append(_row(figure.title, reached, "{:.2f}"))
+    out.append(_row("parameters, million", [_million(c["parameters"]) for c in columns.values()], "{:.1f}"))
+    out.append(_row("multiply-accumulates a token, million", [_million(c["macs_a_token"]) for c in columns.values()], "{:.2f}"))
+    out.append(_row("engine on this CPU, tokens/s", [c["tokens_s"] for c in columns.values()], "{:,.0f}"))
+    out += [
+        "",
+        f"Shipped is {m['name']}.quantize. `textmill evaluate {m['name']} --data-dir DATA` measures it again.",
+        "",
+        *comparison_table(everyone, others, m["lang"]),
+        "## Speed",
+        "",
+        f"CPU: {speed['cpu']}, {speed['threads']} threads; {speed['texts']:,} real {tongue.speed_texts}; medians of one",
+        "alternating run.",
+        "",
+        f"- engine {speed['engine_tokens_s']:,.0f} tokens/s, fp32 {speed.get('reference', 'MiniLM-L6')} in torch on the same "
+        f"batches {speed['reference_tokens_s']:,.0f}: **{speed['engine_ratio']:.1f}x**",
+        f"- from strings to table {speed['tag_docs_s']:,.0f} documents/s" + _beside(speed),
+        f"- padding {100 * speed['padding']:.1f} % of the tokens computed",
+        "",
+        "![entity F1 and speed](front.png)",
+        "",
+        "## Pruning",
+        "",
+        "| part | parameters before | after | sparsity coefficient | compression rate |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {r['part']} | {r['before']:,} | {r['after']:,} | {r['sparsity']:.3f} | "
+            f"{'removed' if r['compression'] is None else format(r['compression'], '.2f')} |"
+            for r in m["sparsity"]
+        ),
+        "",
+        "The sparsity coefficient is the share of parameters that were removed (structured: nothing is merely zeroed).",
+        "",
+        "## Quantization error of each layer",
+        "",
+        "| layer | relative error of its output | input range |",
+        "|---|---|---|",
+        *(f"| {r['layer']} | {r['relative_error']:.4f} | {r['low']:.2f} to {r['high']:.2f} |" for r in m["quantization_errors"]),
+        "",
+        "## Data and licences",
+        "",
+        f"Pretrained: {' and '.join(m['pretrained'])}. Trained on:",
+        "",
+        *(f"- {name}: {CORPORA[name].licence}" for name in m["data"]),
+        "",
+        "Some of these licences allow research use only, or no commercial use; they bind this model too.",
+        "",
+        "## Limits",
+        "",
+        *("- " + limit for limit in tongue.limits),
+        "- Scores are not calibrated probabilities.",
+    ]
+    return out
+
+
+def _beside(speed: dict[str, Any]) -> str:
+    """What other tools did with the same texts in the same run."""
+    if speed["pipelines_docs_s"]:
+        docs, ratio = speed["pipelines_docs_s"], speed["pipelines_ratio"]
+        return f"; two transformers pipelines {docs:,.1f}: **{ratio:.1f}x** (on the same texts)"
+    return "".join(
+        f"; {name} {docs:,.0f}: **{speed['tag_docs_s'] / docs:.1f}x**" for name, docs in speed.get("labellers_docs_s", {}).items()
+    )
+
+
+def _million(value: float | None) -> float | None:
+    return None if value is None else value / 1e6
+
+
+def _row(title: str, values: Sequence[float | None], form: str) -> str:
+    return f"| {title} | " + " | ".join("" if value is None else form.format(value) for value in values) + " |"

@@ -1,0 +1,164 @@
+"""Readers of corpora, one function a file format.
+
+Every reader yields `Record`s: a text, the extents of its gold words, and whichever labels the corpus has.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import html
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from models.errors import DataMissingError
+from models.runtime.labels import SENTIMENTS, UPOS
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One text with its gold labels. `words` are extents in code points; a label list that is None is not known."""
+
+    text: str
+    words: tuple[tuple[int, int], ...] = ()
+    tags: tuple[str, ...] | None = None
+    upos: tuple[str, ...] | None = None
+    sentiment: int | None = None
+
+
+def open_text(path: Path) -> io.TextIOBase:
+    """Open `path` or `path`.gz as UTF-8 text."""
+    packed = path if path.suffix == ".gz" else path.with_name(path.name + ".gz")
+    if packed.exists():
+        return io.TextIOWrapper(gzip.open(packed), encoding="utf-8", newline="")
+    if not path.exists():
+        raise DataMissingError(f"{path}: no such file; point --data-dir at the folder that holds the corpora")
+    return path.open(encoding="utf-8", newline="")
+
+
+def lay_out(forms: list[str], space_after: list[bool]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Join forms into a text and give the extent of each."""
+    text, extents = [], []
+    at = 0
+    for form, space in zip(forms, space_after, strict=True):
+        extents.append((at, at + len(form)))
+        text.append(form + " " * space)
+        at += len(form) + space
+    return "".join(text).rstrip(" "), tuple(extents)
+
+
+def to_bio(tags: list[str], fold: dict[str, str] | None = None) -> tuple[str, ...]:
+    """IO, IOB1 or BIO tags to BIO, with entity types renamed (or dropped, if renamed to "O") by `fold`."""
+    out: list[str] = []
+    before = ("O", "")
+    for tag in tags:
+        prefix, _, kind = tag.partition("-")
+        kind = (fold or {}).get(kind, kind)
+        if prefix == "O" or kind == "O":
+            out.append("O")
+            before = ("O", "")
+            continue
+        goes_on = prefix == "I" and before[1] == kind
+        out.append(("I-" if goes_on else "B-") + kind)
+        before = (prefix, kind)
+    return tuple(out)
+
+
+def read_columns(path: Path, fold: dict[str, str] | None = None) -> Iterator[Record]:
+    """Column files: a word a line, its tag last, sentences apart by blank lines, -DOCSTART- lines ignored."""
+    forms: list[str] = []
+    tags: list[str] = []
+    with open_text(path) as lines:
+        for line in [*lines, ""]:
+            parts = line.split()
+            if len(parts) >= 2 and parts[0] != "-DOCSTART-":
+                forms.append(parts[0])
+                tags.append(parts[-1])
+            elif not parts and forms:
+                text, extents = lay_out(forms, [True] * len(forms))
+                yield Record(text, extents, tags=to_bio(tags, fold))
+                forms, tags = [], []
+
+
+def conllu_sentences(path: Path) -> Iterator[list[list[str]]]:
+    """The rows of each sentence of a CoNLL-U file, 10 fields each; empty nodes left out."""
+    rows: list[list[str]] = []
+    with open_text(path) as lines:
+        for line in [*lines, ""]:
+            fields = line.rstrip("\r\n").split("\t")
+            if len(fields) == 10 and "." not in fields[0]:
+                rows.append(fields)
+            elif not line.strip() and rows:
+                yield rows
+                rows = []
+
+
+def read_conllu(path: Path) -> Iterator[Record]:
+    """Universal Dependencies' CoNLL-U; a multiword token's words are laid into its surface form where they fit."""
+    for sentence in conllu_sentences(path):
+        forms, upos, spaces = [], [], []
+        inside_until, surface_space = 0, True
+        for fields in sentence:
+            space = "SpaceAfter=No" not in fields[9]
+            if "-" in fields[0]:
+                inside_until, surface_space = int(fields[0].split("-")[1]), space
+                continue
+            number = int(fields[0])
+            if number <= inside_until:
+                space = surface_space and number == inside_until
+            forms.append(fields[1])
+            upos.append(fields[3] if fields[3] in UPOS else "X")
+            spaces.append(space)
+        text, extents = lay_out(forms, spaces)
+        yield Record(text, extents, upos=tuple(upos))
+
+
+def read_sst2(path: Path) -> Iterator[Record]:
+    """text TAB 0 or 1."""
+    with open_text(path) as lines:
+        for line in lines:
+            text, _, label = line.rstrip("\r\n").rpartition("\t")
+            yield Record(text, sentiment=2 * int(label))
+
+
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
+def read_semeval(path: Path) -> Iterator[Record]:
+    """id TAB label TAB tweet, the tweet with CSV quotes, \\uXXXX and HTML escapes."""
+    with open_text(path) as lines:
+        for line in lines:
+            _, label, text = line.rstrip("\r\n").split("\t", 2)
+            text = text.strip()
+            if len(text) > 1 and text[0] == text[-1] == '"':
+                text = text[1:-1]
+            text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text.replace('""', '"'))
+            yield Record(html.unescape(text), sentiment=SENTIMENTS.index(label))
+
+
+def read_airline(path: Path) -> Iterator[Record]:
+    """The airline tweets' CSV."""
+    with open_text(path) as lines:
+        for row in csv.DictReader(lines):
+            yield Record(html.unescape(row["text"]), sentiment=SENTIMENTS.index(row["airline_sentiment"]))
+
+
+def read_jsonl_texts(folder: Path) -> Iterator[Record]:
+    """The `text` of every line of every *.jsonl.gz below a folder, in order of the paths."""
+    for path in sorted(folder.rglob("*.jsonl.gz")):
+        with open_text(path) as lines:
+            for line in lines:
+                yield Record(json.loads(line)["text"])
+
+
+def read_parquet_texts(folder: Path) -> Iterator[Record]:
+    """The `text` column of every Parquet file of a folder."""
+    for path in sorted(folder.glob("*.parquet")):
+        for text in pq.read_table(path, columns=["text"])["text"].to_pylist():
+            yield Record(text)

@@ -1,0 +1,89 @@
+"""Simplified Chinese text in traditional script, and sentences of Chinese prose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from models.errors import DataMissingError
+from models.factory.columns import Record
+
+MIN_CHARACTERS, MAX_CHARACTERS = 4, 124
+_END = re.compile(r"(?<=[\u3002\uff01\uff1f\uff1b!?])(?![\u201d\u2019\u300d\u300f\uff09])|\n")
+_CLAUSE = re.compile(r"(?<=[\uff0c,\u3002\uff01\uff1f\uff1b!?;\u3001 ])")
+_PAUSE = re.compile(r"(?<=[\uff0c,\uff1a\u3001 ])")
+
+
+@lru_cache(maxsize=2)
+def _converter(kind: str) -> Any:
+    try:
+        import opencc
+    except ImportError as error:
+        raise DataMissingError("traditional script needs OpenCC: pip install 'textmill[factory]'") from error
+    return opencc.OpenCC(kind)
+
+
+def converted(text: str, kind: str = "s2t") -> str:
+    """The text in the other script; as it was where that would change its length, for offsets must hold.
+
+    `kind` is a configuration of OpenCC: "s2t" to traditional, "t2s" to simplified.
+    """
+    other: str = _converter(kind).convert(text)
+    return other if len(other) == len(text) else text
+
+
+def in_both_scripts(records: Sequence[Record], share: float, rng: np.random.Generator) -> list[Record]:
+    """The records, a random `share` of them in traditional script (those in it already in simplified); labels stay."""
+    chosen = rng.random(len(records)) < share
+    return [_other(record) if change else record for record, change in zip(records, chosen, strict=True)]
+
+
+def _other(record: Record) -> Record:
+    traditional = converted(record.text)
+    if traditional == record.text:
+        traditional = converted(record.text, "t2s")
+    return replace(record, text=traditional)
+
+
+def chinese_sentences(records: Sequence[Record], wanted: int, rng: np.random.Generator) -> list[Record]:
+    """At most `wanted` sentences of the records, in random order; long ones are cut behind a comma, short ones left out."""
+    found: list[Record] = []
+    for number in rng.permutation(len(records)):
+        for sentence in _END.split(records[number].text):
+            found += [Record(part) for part in _cut(sentence.strip()) if len(part) >= MIN_CHARACTERS]
+        if len(found) >= 2 * wanted:
+            break
+    return [found[i] for i in rng.permutation(len(found))[:wanted]]
+
+
+def _cut(sentence: str) -> list[str]:
+    if len(sentence) <= MAX_CHARACTERS:
+        return [sentence]
+    parts = [""]
+    for clause in _PAUSE.split(sentence):
+        if len(parts[-1]) + len(clause) > MAX_CHARACTERS:
+            parts.append("")
+        parts[-1] += clause[:MAX_CHARACTERS]
+    return parts
+
+
+def chinese_phrases(records: Sequence[Record], wanted: int, rng: np.random.Generator) -> list[Record]:
+    """`wanted` runs of clauses out of the records' texts, none of them a whole text; see `augment.phrases`."""
+    found: list[Record] = []
+    for number in rng.integers(0, len(records), 20 * wanted):
+        clauses = [clause for clause in _CLAUSE.split(records[number].text) if clause.strip()]
+        if len(clauses) < 2:
+            continue
+        first = int(rng.integers(0, len(clauses)))
+        last = int(rng.integers(first + 1, len(clauses) + 1))
+        text = "".join(clauses[first:last]).strip()
+        if last - first < len(clauses) and len(text) >= MIN_CHARACTERS:
+            found.append(Record(text[:MAX_CHARACTERS]))
+            if len(found) == wanted:
+                break
+    return found

