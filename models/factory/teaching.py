@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from models.bench import alternate, drain, engine_ratio
 from models.factory import examples, losses, prune
@@ -17,6 +19,7 @@ from models.factory.evaluate import evaluate
 from models.factory.lstm import LstmTagger
 from models.factory.mixture import load_mixture
 from models.factory.recipe import SHIPPED, Distil, Student
+from models.factory.silver import NUM_SILVER
 from models.factory.train import fit
 from models.factory.workshop import Workshop
 from models.runtime.encoder import Encoder, TokenModel
@@ -33,10 +36,12 @@ def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
     """Fine-tune the teacher on the gold labels of all corpora; embeddings of an English one stay as they were."""
     settings = shop.recipe.teacher
     data, repeats, sizes = load_mixture(
-        settings.epochs, shop.data_dir, shop.tokenizer, shop.recipe.negative_factor, settings.traditional
+        settings.epochs, shop.data_dir, shop.teacher_tokenizer, shop.recipe.negative_factor, settings.traditional
     )
     torch.manual_seed(shop.recipe.seed)
-    teacher = shop.restore("read") if shop.recipe.read else shop.pretrained(settings.encoder)
+    teacher = shop.pretrained(settings.encoder)
+    if settings.silver:
+        teacher = with_features(teacher, NUM_SILVER)
     teacher.dropout = settings.dropout
     if settings.encoder != "e5":
         for part in (teacher.words, teacher.places, teacher.relative):
@@ -53,6 +58,15 @@ def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
     # A teacher of some tasks has nothing to say on the others.
     figures = {key: value for key, value in record["figures"].items() if key.split("_")[0] in settings.epochs}
     return record | {"figures": figures}
+
+
+def with_features(encoder: Encoder, more: int) -> Encoder:
+    """The encoder with a case table that has `more` rows, zero as yet."""
+    wide = Encoder(replace(encoder.config, cases=encoder.config.cases + more))
+    state = dict(encoder.state_dict())
+    state["cases.weight"] = F.pad(state["cases.weight"], (0, 0, 0, more))
+    wide.load_state_dict(state)
+    return wide
 
 
 def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
@@ -93,7 +107,7 @@ def origin(shop: Workshop, student: Student) -> Encoder:
         return shop.pretrained("minilm")
     if student.start.startswith(SHIPPED):
         return shop.shipped(student.start.removeprefix(SHIPPED))
-    return shop.restore("teacher" if student.start == "teacher" else f"{student.start}.distil")
+    return shop.restore(student.start if student.start in ("teacher", "read") else f"{student.start}.distil")
 
 
 def distil(shop: Workshop, name: str, key: str) -> dict[str, Any]:

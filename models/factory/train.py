@@ -18,7 +18,10 @@ from models.factory.examples import TRAIN_MULTIPLE, Batch, Examples, gather
 from models.factory.files import write_whole
 
 # Layers that no pretrained encoder brings; they learn at a higher rate.
-FRESH = ("cases.", "tokens_head.", "pool.", "sentiment_head.", "project.", "silver.", "guess.", "guess_bias")
+FRESH = (
+    "cases.", "pairs.", "pair_project.", "tokens_head.", "pool.", "sentiment_head.",
+    "project.", "silver.", "guess.", "guess_bias",
+)  # fmt: skip
 
 Loss = Callable[[nn.Module, Batch], Tensor]
 
@@ -65,7 +68,7 @@ def _parameters(model: nn.Module, schedule: Schedule) -> list[dict[str, object]]
     groups: dict[tuple[bool, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            fresh = name.removeprefix("student.").startswith(FRESH)
+            fresh = name.removeprefix("student.").removeprefix("encoder.").startswith(FRESH)
             groups.setdefault((fresh, parameter.ndim > 1), []).append(parameter)
     rate = schedule.learning_rate
     return [

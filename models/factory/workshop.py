@@ -24,8 +24,10 @@ from models.factory.files import read_json, write_json, write_whole
 from models.factory.labelling import Answers, Pool, answer, build_pool
 from models.factory.languages import language
 from models.factory.recipe import Recipe
+from models.factory.silver import SilverTokenizer
 from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.engines import OpenVinoEngine, TorchEngine, default_threads
+from models.runtime.labels import NUM_CASES
 from models.runtime.package import ModelPackage, open_package
 from models.runtime.shapes import EncoderConfig
 from models.runtime.tagger import Tagger
@@ -74,15 +76,22 @@ class Workshop:
         records = read(name, self.data_dir)
         return [records[i] for i in np.random.default_rng(0).permutation(len(records))[:VOCABULARY_TEXTS]]
 
-    def pretrained(self, name: str) -> Encoder:
-        """One of the encoders that packages bring, with fresh heads."""
+    def pretrained(self, name: str, pairs: int = 0, pair_width: int = 0) -> Encoder:
+        """One of the encoders that packages bring, with fresh heads; an e5 with a table of `pairs` if one is asked for."""
         if name == "e5":
-            return e5.encoder(e5.open_checkpoint(self.cache), self.tokenizer_json)
+            return e5.encoder(e5.open_checkpoint(self.cache), self.tokenizer_json, pairs, pair_width)
         return pretrained.mpnet(self.cache) if name == "mpnet" else pretrained.minilm(self.cache)
 
     @cached_property
     def tokenizer(self) -> PieceTokenizer:
         return PieceTokenizer(self.tokenizer_json)
+
+    @cached_property
+    def teacher_tokenizer(self) -> PieceTokenizer:
+        """The tokenizer whose features the teacher sees: with LAC's labels where the recipe says so."""
+        if not self.recipe.teacher.silver:
+            return self.tokenizer
+        return SilverTokenizer(self.tokenizer_json, self.cache / "silver", self.say)
 
     def folder(self, step: str) -> Path:
         path = self.work / step
@@ -136,7 +145,10 @@ class Workshop:
 
     @cached_property
     def pool(self) -> Pool:
-        return build_pool(self.recipe.label, self.recipe.lang, self.data_dir, self.tokenizer, self.recipe.seed, self._neighbours)
+        recipe = self.recipe
+        return build_pool(
+            recipe.label, recipe.lang, self.data_dir, self.teacher_tokenizer, recipe.seed, self._neighbours
+        )  # fmt: skip
 
     def _neighbours(self) -> Neighbours:
         return Neighbours(self.pretrained("minilm").words.weight.detach().numpy(), self.tokenizer.pieces())
@@ -149,7 +161,7 @@ class Workshop:
             raise FactoryError("the teacher is not trained; run the step 'teacher' first")
         others = self.recipe.label.others
         if others is None:
-            return self._ask(self.restore("teacher"), teacher["key"], self.pool.examples, "label")
+            return self._ask(self.restore("teacher"), teacher["key"], self.pool.shown, "label")
         base = self._ask(self.shipped(others), self.shipped_package(others).digest, self.pool.examples, "label/others")
         mine = self.pool.of(self.recipe.teacher.epochs)
         sentiment = np.array(base.sentiment)
@@ -184,4 +196,5 @@ class Workshop:
         if not isinstance(model, Encoder):
             return Tagger(self.tokenizer, TorchEngine(model, threads), self.recipe.lang, window)
         weights = to_weights(model) if quantized else {n: v.numpy() for n, v in model.state_dict().items()}
-        return Tagger(self.tokenizer, OpenVinoEngine(model.config, weights, threads), self.recipe.lang, window)
+        tokenizer = self.tokenizer if model.config.cases == NUM_CASES else self.teacher_tokenizer
+        return Tagger(tokenizer, OpenVinoEngine(model.config, weights, threads), self.recipe.lang, window)

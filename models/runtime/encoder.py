@@ -1,8 +1,9 @@
 """The encoder and its heads: one class for teacher, students and the torch engine.
 
-The layout is BERT's (post-norm, exact GELU; Devlin et al. 2019) with three additions: a case-feature embedding, because
-the vocabularies are uncased; an optional relative position bias shared by all layers (MPNet, Song et al. 2020); and
-layers whose numbers of heads and feed-forward widths may differ, as structured pruning leaves them.
+The layout is BERT's (post-norm, exact GELU; Devlin et al. 2019) with four additions: a case-feature embedding, because
+the vocabularies are uncased; an optional relative position bias shared by all layers (MPNet, Song et al. 2020); layers
+whose numbers of heads and feed-forward widths may differ, as structured pruning leaves them; and, where text is read
+character by character, an optional embedding of each pair of neighbours, which holds words at next to no cost.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.runtime.labels import NUM_CASES, NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
+from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
 from models.runtime.shapes import EncoderConfig, LayerShape, relative_buckets
 
 
@@ -45,6 +46,11 @@ class Layer(nn.Module):
         y = self.down(F.gelu(self.up(x)))
         out: Tensor = self.norm2(x + F.dropout(y, dropout, self.training))
         return out
+
+
+def pair_row(first: Tensor, then: Tensor, config: EncoderConfig) -> Tensor:
+    """The row of the table of pairs for two neighbours' ids; pairs that share a row are many, frequent ones seldom."""
+    return (first * config.vocab + then) % config.pairs
 
 
 class TokenModel(nn.Module):
@@ -87,11 +93,26 @@ class Encoder(TokenModel):
         self.config = config
         self.words = nn.Embedding(config.vocab, config.hidden)
         self.places = nn.Embedding(config.positions, config.hidden)
-        self.cases = nn.Embedding(NUM_CASES, config.hidden)
+        self.cases = nn.Embedding(config.cases, config.hidden)
         self.norm = nn.LayerNorm(config.hidden, eps=config.layer_norm_eps)
         self.layers = nn.ModuleList(Layer(config, shape) for shape in config.layers)
         self.relative = nn.Embedding(config.relative_buckets, config.layers[0].heads) if config.relative_buckets else None
         nn.init.zeros_(self.cases.weight)
+        if config.pairs:
+            self.pairs = nn.Embedding(config.pairs, config.pair_width)
+            self.pair_project = nn.Linear(2 * config.pair_width, config.hidden, bias=False)
+            nn.init.zeros_(self.pairs.weight)
+
+    def embed(self, ids: Tensor, places: Tensor, cases: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """The input of the first layer, from int tensors of one shape; `before` and `after` are the neighbours' ids, 0 (the
+        padding's) where there is none.
+        """
+        x = self.words(ids) + self.places(places) + self.cases(cases)
+        if self.config.pairs:
+            rows = [pair_row(first, then, self.config) for first, then in ((before, ids), (ids, after))]
+            x = x + self.pair_project(torch.cat([self.pairs(row) for row in rows], dim=-1))
+        normed: Tensor = self.norm(x)
+        return normed
 
     def attention_bias(self, mask: Tensor | None, length: int, device: torch.device) -> Tensor | None:
         """Additive bias [B or 1, heads or 1, S, S] from the key mask [B, S] and the relative positions."""
@@ -107,8 +128,10 @@ class Encoder(TokenModel):
     def encode(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> list[Tensor]:
         """Hidden states after the embeddings and after every layer; see `TokenModel.encode`."""
         length = ids.shape[1]
-        x = self.words(ids) + self.places.weight[:length] + self.cases(cases)
-        x = F.dropout(self.norm(x), self.dropout, self.training)
+        known = F.pad(ids if mask is None else ids * mask, (1, 1))
+        places = torch.arange(length, device=ids.device)
+        x = self.embed(ids, places, cases, known[:, :-2], known[:, 2:])
+        x = F.dropout(x, self.dropout, self.training)
         bias = self.attention_bias(mask, length, ids.device)
         states = [x]
         for layer in self.layers:

@@ -35,6 +35,16 @@ class _Builder:
         scale = op.gather(op.constant(self.weights[name + ".weight_scale"][:, None]), index, axis)
         return op.multiply(op.convert(rows, np.float32), scale)
 
+    def pairs(self, ids: ov.Node, mask: ov.Node) -> ov.Node:
+        """What the pairs with the neighbours before and behind add to every token, [B, S, hidden]."""
+        config = self.config
+        one = op.constant(np.array([0, 1], dtype=np.int64))
+        known = op.pad(op.multiply(ids, op.convert(mask, np.int32)), one, one, "constant", op.constant(np.int32(0)))
+        vocab, rows = op.constant(np.int32(config.vocab)), op.constant(np.int32(config.pairs))
+        table = self.table("pairs", op.mod(op.add(op.multiply(_but_last(known), vocab), _but_first(known)), rows))
+        sides = op.concat([_but_last(table), _but_first(table)], -1)
+        return op.matmul(sides, self.f32("pair_project.weight"), False, True)
+
     def norm(self, x: ov.Node, name: str) -> ov.Node:
         axes = op.constant(np.array([-1], dtype=np.int64))
         y = op.mvn(x, axes, True, self.config.layer_norm_eps, "inside_sqrt")
@@ -74,6 +84,16 @@ class _Builder:
         return self.norm(op.add(x, self.linear(y, prefix + "down")), prefix + "norm2")
 
 
+def _but_last(x: ov.Node) -> ov.Node:
+    begin, end, one = (op.constant(np.array([n], dtype=np.int64)) for n in (0, -1, 1))
+    return op.slice(x, begin, end, one, one)
+
+
+def _but_first(x: ov.Node) -> ov.Node:
+    one, end = (op.constant(np.array([n], dtype=np.int64)) for n in (1, np.iinfo(np.int32).max))
+    return op.slice(x, one, end, one, one)
+
+
 def build(config: EncoderConfig, weights: Weights, hidden: bool = False) -> ov.Model:
     """The model: inputs `ids` int32, `cases` int32, `mask` float32 (1 where a token is), all [B, S].
 
@@ -86,6 +106,8 @@ def build(config: EncoderConfig, weights: Weights, hidden: bool = False) -> ov.M
     first, one = op.constant(np.int64(0)), op.constant(np.int64(1))
     where = op.range(first, op.gather(op.shape_of(ids), one, first), one, "i64")
     x = op.add(op.add(b.table("words", ids), b.table("places", where)), b.table("cases", cases))
+    if config.pairs:
+        x = op.add(x, b.pairs(ids, mask))
     x = b.norm(x, "norm")
     # 0 for a token, -1e9 for padding, as [B, 1, 1, S]
     keys = op.multiply(op.subtract(mask, op.constant(np.float32(1))), op.constant(np.float32(1e9)))

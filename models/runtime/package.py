@@ -109,6 +109,9 @@ def _check_shapes(package: ModelPackage) -> None:
     if not isinstance(package.window, int) or not MIN_WINDOW <= package.window <= config.positions:
         raise ModelDamagedError(f"{path.parent / MANIFEST}: window {package.window!r} is not in {MIN_WINDOW}..{config.positions}")
     wanted = {"words.weight": (config.vocab, config.hidden), "cases.weight": (labels.NUM_CASES, config.hidden)}
+    if config.pairs:
+        wanted["pairs.weight"] = (config.pairs, config.pair_width)
+        wanted["pair_project.weight"] = (config.hidden, 2 * config.pair_width)
     wanted["places.weight"] = (config.positions, config.hidden)
     wanted["tokens_head.weight"] = (labels.NUM_TOKEN_OUTPUTS, config.hidden)
     wanted["sentiment_head.weight"] = (labels.NUM_SENTIMENTS, config.hidden)

@@ -42,7 +42,9 @@ def forward(encoder: Encoder, ids: Tensor, cases: Tensor, bounds: Tensor, attend
     lengths = (bounds[1:] - bounds[:-1]).long()
     owner = torch.repeat_interleave(torch.arange(len(lengths), device=ids.device), lengths)
     place = torch.arange(len(ids), device=ids.device) - bounds[:-1].long()[owner]
-    x = encoder.norm(encoder.words(ids) + encoder.places(place) + encoder.cases(cases))
+    inner = F.pad(ids, (1, 1))
+    begins, ends = place == 0, torch.arange(len(ids), device=ids.device) == (bounds[1:].long() - 1)[owner]
+    x = encoder.embed(ids, place, cases, inner[:-2].masked_fill(begins, 0), inner[2:].masked_fill(ends, 0))
     longest = int(lengths.max())
     for layer in encoder.layers:
         assert isinstance(layer, Layer)

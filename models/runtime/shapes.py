@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.runtime.labels import NUM_CASES
+
 # Largest values of int8 weights (symmetric) and of 8-bit activations (with a zero point).
 WEIGHT_MAX = 127
 ACT_MAX = 255
@@ -26,7 +28,8 @@ class EncoderConfig:
     """Everything that fixes the shapes of an encoder's weights.
 
     `hidden` and `head_dim` are widths; `positions` the longest window in tokens, specials included; `relative_buckets`
-    is 0 without a relative position bias.
+    is 0 without a relative position bias; `cases` the number of case features, to which a teacher may add others. `pairs`
+    is the number of rows, each `pair_width` wide, of the table of neighbouring tokens, or 0 without one.
     """
 
     vocab: int
@@ -36,6 +39,9 @@ class EncoderConfig:
     positions: int = 512
     layer_norm_eps: float = 1e-12
     relative_buckets: int = 0
+    cases: int = NUM_CASES
+    pairs: int = 0
+    pair_width: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -17,7 +17,7 @@ Weights = dict[str, npt.NDArray[Any]]
 
 
 def to_weights(encoder: Encoder) -> Weights:
-    """Tensors to store: `QuantLinear`s and the word embeddings as int8 with scales, the rest as float16.
+    """Tensors to store: `QuantLinear`s and the embeddings of words and pairs as int8 with scales, the rest as float16.
 
     Norms, biases and the ranges stay float32: they are small, and rounding them would cost accuracy for nothing.
     """
@@ -28,7 +28,10 @@ def to_weights(encoder: Encoder) -> Weights:
         out[name] = values.astype(np.float16) if big else values
     quantized = {full: getattr(parent, name) for full, parent, name in layer_linears(encoder)}
     matrices = {full + ".weight": m.weight for full, m in quantized.items() if isinstance(m, QuantLinear)}
-    for key, weight in {**matrices, "words.weight": encoder.words.weight}.items():
+    tables = {"words.weight": encoder.words.weight}
+    if encoder.config.pairs:
+        tables["pairs.weight"] = encoder.pairs.weight
+    for key, weight in {**matrices, **tables}.items():
         scale = weight_scale(weight)
         rounded = torch.round(weight.detach() / scale[:, None]).clamp(-WEIGHT_MAX, WEIGHT_MAX)
         out[key] = rounded.to(torch.int8).numpy()
