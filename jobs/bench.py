@@ -18,14 +18,14 @@ def _group() -> None:
 
 @app.command("model")
 def model(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="en, en-fast, or a model folder.")] = "en",
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="en, en-fast, zh, or a model folder.")] = "en",
     texts: Annotated[Path, typer.Option(help="The texts: a file or a folder.")] = Path("examples/documents/posts.jsonl"),
     limit: Annotated[int, typer.Option(min=8, help="At most so many texts.")] = 1500,
     threads: Annotated[int | None, typer.Option(min=1, help="All CPUs by default.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; medians are shown.")] = 5,
     pipelines: Annotated[int, typer.Option(min=0, help="So many texts also go through transformers pipelines.")] = 0,
 ) -> None:
-    """A model's speed beside fp32 MiniLM-L6 in torch on the same sorted batches, as ratios, with the CPU's name."""
+    """A model's speed beside its language's fp32 encoder in torch on the same sorted batches, as ratios, with the CPU's name."""
     from models.bench import measure
     from models.runtime.engines import default_threads
     from pipeline.contract import Columns

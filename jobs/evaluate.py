@@ -9,7 +9,7 @@ import typer
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="en, en-fast, or a model folder.")],
+    model: Annotated[str, typer.Argument(help="en, en-fast, zh, or a model folder.")],
     data_dir: Annotated[Path, typer.Option(help="Folder that holds en/ and zh/ with the labelled corpora.")],
     engine: Annotated[str, typer.Option(help="auto, openvino or torch.")] = "auto",
 ) -> None:
@@ -19,9 +19,9 @@ def evaluate(
 
     from models.factory.evaluate import evaluate as measure
     from models.factory.evaluate import figures_of
-    from models.runtime.tagger import load
+    from models.runtime.tagger import load_one
 
-    tagger = load(model, engine=engine)  # type: ignore[arg-type]
+    tagger = load_one(model, engine=engine)  # type: ignore[arg-type]
     figures = measure(tagger, data_dir)
     table = Table("figure", "per cent")
     for figure in figures_of(tagger.lang):

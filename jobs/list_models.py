@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 
+# The figures that are shown of a model: key in its metrics -> what it is.
+FIGURES = {
+    "en": {"conll2003_f1": "conll2003 F1", "sst2_accuracy": "sst2", "semeval2017_recall": "semeval recall", "ewt_upos": "UPOS"},
+    "zh": {"msra_f1": "msra F1", "chnsenticorp_accuracy": "chnsenticorp", "smp2020_recall": "smp recall",
+           "gsdsimp_words_f1": "words F1"},
+}  # fmt: skip
+
 
 def list_models() -> None:
     """List the installed models with their figures."""
     from rich.console import Console
     from rich.table import Table
 
-    from models.runtime.package import ZOO, installed
+    from models.runtime.package import AUTO, ZOO, installed
 
-    table = Table("model", "language", "MB", "entities F1", "sst2", "semeval recall", "UPOS", "speed", "what it is")
+    table = Table("model", "language", "MB", "figures on dev splits", "speed", "what it is")
     for name in installed():
         m = json.loads((ZOO / name / "metrics.json").read_text())
-        f = m["figures"]
-        keys = ("conll2003_f1", "sst2_accuracy", "semeval2017_recall", "ewt_upos")
-        figures = [f"{f[key]:.1f}" for key in keys]
-        table.add_row(name, m["lang"], f"{m['bytes'] / 1e6:.1f}", *figures, f"{m['speed']['engine_ratio']:.1f}x", m["summary"])
-    Console().print(table, "speed: of the engine, fp32 MiniLM-L6 in torch = 1; see each model's card.md", sep="\n")
+        figures = "\n".join(f"{title} {m['figures'][key]:.1f}" for key, title in FIGURES[m["lang"]].items())
+        speed = f"{m['speed']['engine_ratio']:.1f}x {m['speed'].get('reference', 'MiniLM-L6')}"
+        table.add_row(name, m["lang"], f"{m['bytes'] / 1e6:.1f}", figures, speed, m["summary"])
+    notes = (
+        f"auto: each text by the model of its language ({', '.join(AUTO)})",
+        "speed: of the engine, beside the fp32 encoder named there in torch; see each model's card.md",
+    )
+    Console().print(table, *notes, sep="\n")

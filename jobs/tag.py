@@ -33,9 +33,11 @@ def tag(
     documents: Annotated[str | None, typer.Option(help="What a document of a .txt file is: line (default) or file.")] = None,
     clean: Annotated[str | None, typer.Option(help="html: remove tags and entities before the model reads; no.")] = None,
     languages: Annotated[
-        str | None, typer.Option(help="known: filter texts in a script that no model reads (default); all: tag them too.")
+        str | None, typer.Option(help="known: filter texts in a language that no model reads (default); all: tag them too.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="en (default), en-fast, or a model folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="en (default), en-fast, zh, auto (by each text's language) or a folder.")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="auto (default), openvino or torch.")] = None,
     workers: Annotated[int | None, typer.Option(help="Ray actors on this machine; 0, if not given, is this process.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of each worker; if not given all CPUs, shared.")] = None,

@@ -9,7 +9,7 @@ import typer
 
 def try_text(
     text: Annotated[str, typer.Argument(help="The text to tag.")],
-    model: Annotated[str, typer.Option(help="en, en-fast, or a model folder.")] = "en",
+    model: Annotated[str, typer.Option(help="auto (by the text's language), en, en-fast, zh, or a model folder.")] = "auto",
     words: Annotated[bool, typer.Option("--words", help="Show the words and their parts of speech too.")] = False,
 ) -> None:
     """Colour one text in the terminal."""

@@ -17,7 +17,7 @@ from models.runtime.encoder import Encoder
 from models.runtime.engines import Engine, TorchEngine
 from models.runtime.package import open_package
 from models.runtime.shapes import EncoderConfig, LayerShape
-from models.runtime.tagger import Tagger, load
+from models.runtime.tagger import Tagger, load_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def measure(model: str | Path, texts: Sequence[str], threads: int, rounds: int =
     to table. A Chinese model has no pipelines beside it but the labellers that are installed: jieba with parts of speech,
     and LAC, one text after the other as they come, on all texts and in the same rounds.
     """
-    tagger = load(model, threads=threads)
+    tagger = load_one(model, threads=threads)
     ratio, mine, theirs = engine_ratio(tagger, texts, threads, rounds)
     tagger.work = type(tagger.work)()
     labellers = chinese_labellers(texts) if tagger.lang == "zh" and pipelines else {}

@@ -46,5 +46,5 @@ class TextmillComponent:
 
 @Language.factory("textmill")
 def make(nlp: Any, name: str, model: str = "en", threads: int = 1) -> TextmillComponent:
-    """The factory behind `nlp.add_pipe("textmill", config={"model": "en"})`."""
+    """The factory behind `nlp.add_pipe("textmill", config={"model": "en"})`; "auto" tags each text by its language."""
     return TextmillComponent(model, threads)

@@ -33,9 +33,9 @@ class TagConfig(BaseModel):
     documents: Annotated[Literal["line", "file"], Field(description="what a document of a .txt file is")] = "line"
     clean: Annotated[Literal["no", "html"], Field(description="remove HTML tags and entities before the model reads")] = "no"
     languages: Annotated[
-        Literal["known", "all"], Field(description="known: texts in a script that no model reads are filtered")
+        Literal["known", "all"], Field(description="known: texts in a language that no model reads are filtered")
     ] = "known"
-    model: Annotated[str, Field(description="en, en-fast, or a model folder")] = "en"
+    model: Annotated[str, Field(description="en, en-fast, zh, auto, en-fast+zh, or a folder")] = "en"
     engine: Annotated[Literal["auto", "openvino", "torch"], Field(description="what computes the model")] = "auto"
     workers: Annotated[int, Field(ge=0, description="Ray actors on this machine; 0 is this process")] = 0
     threads: Annotated[int | None, Field(ge=1, description="threads of each worker; by default all CPUs, shared")] = None

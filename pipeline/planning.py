@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models.runtime.package import ModelPackage
+from models.runtime.package import Models
 from pipeline.config import TagConfig
 from pipeline.contract import Columns
 from pipeline.errors import ConfigError, InputChangedError, OutputError
@@ -33,8 +33,8 @@ class Planner:
     `discover`.
     """
 
-    def __init__(self, options: TagConfig, package: ModelPackage, store: LocalStore) -> None:
-        self._options, self._package, self._store = options, package, store
+    def __init__(self, options: TagConfig, models: Models, store: LocalStore) -> None:
+        self._options, self._models, self._store = options, models, store
         self._retag = options.retag
         self.tried: set[int] = set()
         self.changed: dict[str, Exception] = {}
@@ -117,7 +117,7 @@ class Planner:
     def _settings(self, columns: Columns) -> dict[str, Any]:
         """All that the tags depend on, beside the input."""
         chosen = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(columns).items()}
-        return {"model": self._package.name, "model_digest": self._package.digest, "columns": chosen}
+        return {"model": self._models.name, "model_digest": self._models.digest, "columns": chosen}
 
     def _differs(self, plan: Plan) -> tuple[str, Any, Any] | None:
         """The first setting that is not what it was: its name, the value of then, that of now."""

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
-from models.runtime.package import ModelPackage, open_package
+from models.runtime.package import Models, open_models
 from models.runtime.tagger import check_engine
 from pipeline.config import TagConfig
 from pipeline.contract import Done, Split
@@ -55,8 +55,8 @@ class Result:
 
 
 class _Run:
-    def __init__(self, options: TagConfig, package: ModelPackage, progress: Progress, stop: Stop) -> None:
-        self.options, self.package, self.progress, self._stop = options, package, progress, stop
+    def __init__(self, options: TagConfig, models: Models, progress: Progress, stop: Stop) -> None:
+        self.options, self.models, self.progress, self._stop = options, models, progress, stop
         self._stages = dict.fromkeys(STAGES, 0.0)
         self._began = time.monotonic()
         self.store = LocalStore(options.output.resolve())
@@ -66,7 +66,7 @@ class _Run:
         self.failures: dict[str, Exception] = {}
         self.plans: list[int] = []
         self._predicted: dict[str, int] = {}
-        self.planner = Planner(options, package, self.store)
+        self.planner = Planner(options, models, self.store)
 
     def go(self) -> None:
         """Plan after plan, until no file is left that no plan names."""
@@ -91,7 +91,7 @@ class _Run:
         tokens = sum(piece.tokens for piece in pieces)
         files = {piece.path: piece.size for piece in pieces}
         begun = "" if len(splits) == len(plan.splits) else f" of {len(plan.splits):,}; the others are done"
-        speed = _card_speed(self.package)
+        speed = _card_speed(self.models)
         time = f", about {duration(tokens / speed)} at the speed of the model's card" if speed else ""
         self.progress.say(
             f"{plan.name}: {len(files):,} files, {sum(files.values()) / 1e6:,.1f} MB, about {tokens:,} tokens in "
@@ -108,7 +108,7 @@ class _Run:
         self._predicted = {split.name: split.tokens for split in splits}
         self.progress.expect(sum(split.tokens for split in splits), len(splits))
         folder = f"{NEXT}/" if self._is_new_generation(plan) else ""
-        about = {"plan": plan.number, "run": self.name, "model": self.package.name, "model_digest": self.package.digest}
+        about = {"plan": plan.number, "run": self.name, "model": self.models.name, "model_digest": self.models.digest}
         threads = options.threads
         if options.workers and threads is None:
             threads = max(1, len(os.sched_getaffinity(0)) // options.workers)
@@ -135,7 +135,7 @@ class _Run:
             self.progress.say(str(self._verdict()["text"]))
 
     def _verdict(self) -> dict[str, object]:
-        return verdict(self._stages, time.monotonic() - self._began, self.options.workers, self.package.name)
+        return verdict(self._stages, time.monotonic() - self._began, self.options.workers, self.models.name)
 
     def _is_new_generation(self, plan: Plan) -> bool:
         plans = load_plans(self.store)
@@ -187,15 +187,15 @@ class _Run:
         for part in mine:
             for stage, spent in part.seconds.items():
                 stages[stage] = round(stages[stage] + spent, 3)
-        found = verdict(stages, seconds, self.options.workers, self.package.name)
+        found = verdict(stages, seconds, self.options.workers, self.models.name)
         if mine:
             self.progress.say(str(found["text"]))
         about = {
             "status": status,
             "started": self.started.isoformat(),
             "ended": datetime.now(UTC).isoformat(),
-            "model": self.package.name,
-            "model_digest": self.package.digest,
+            "model": self.models.name,
+            "model_digest": self.models.digest,
             "sources": list(self.options.sources),
             "plans": self.plans,
             **{k: v for k, v in asdict(result).items() if k not in ("run", "manifest", "status", "parts")},
@@ -207,10 +207,11 @@ class _Run:
         return result
 
 
-def _card_speed(package: ModelPackage) -> float | None:
-    """Tokens/s that the model's card says, on the machine that made it."""
+def _card_speed(models: Models) -> float | None:
+    """Tokens/s that the card of the slowest model says, on the machine that made it."""
     try:
-        return float(json.loads((package.folder / "metrics.json").read_text())["speed"]["engine_tokens_s"])
+        cards = [json.loads((package.folder / "metrics.json").read_text()) for package in models.packages]
+        return min(float(card["speed"]["engine_tokens_s"]) for card in cards)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -225,7 +226,7 @@ def tag_documents(options: TagConfig) -> Result:
     Raises ConfigError or OutputError before anything is tagged, ModelError if the model is refused, ClaimedError if
     another run works on this output, and the first error of a split that was given up, after all others are done.
     """
-    package = open_package(options.model)
+    models = open_models(options.model)
     check_engine(options.engine)
     if options.workers:
         check_ray()
@@ -233,7 +234,7 @@ def tag_documents(options: TagConfig) -> Result:
         raise OutputError(f"{options.output} is a file; name a folder")
     began = time.monotonic()
     with stoppable() as stop, Progress() as progress:
-        run = _Run(options, package, progress, stop)
+        run = _Run(options, models, progress, stop)
         ledger.check_output(run.store)
         run.planner.look()  # what is wrong with the input is said before the output is made
         with run.store.claim(CLAIM):

@@ -15,9 +15,9 @@ from pipeline.contract import RAW_BYTES, Block, Columns, LeftOut
 from pipeline.errors import TaggerBrokenError
 from pipeline.prepare.html import Cleaned, clean, restore
 from pipeline.prepare.reuse import Reuse
-from pipeline.prepare.script import languages
 
 if TYPE_CHECKING:
+    from models.runtime.auto import AutoTagger
     from models.runtime.tagger import Tagger
     from pipeline.careful import ChildTagger
 
@@ -33,20 +33,22 @@ Prepared = tuple[Block, list[Cleaned | None]]
 class BlockTagger:
     """Turns blocks into rows of the part's schema. `tagger` may be changed between blocks."""
 
-    def __init__(self, tagger: Tagger | ChildTagger, lang: str, columns: Columns) -> None:
-        self.tagger, self._lang, self._columns = tagger, lang, columns
+    def __init__(self, tagger: Tagger | AutoTagger, columns: Columns) -> None:
+        self.tagger: Tagger | AutoTagger | ChildTagger = tagger
+        self._foreign, self._columns = tagger.foreign, columns
         self._schema = columns.schema()
         self._reuse = Reuse()
 
     def prepare(self, block: Block) -> Prepared:
         """The block without what is filtered, and its texts cleaned, None for those that are as they were."""
         chosen = self._columns
-        if chosen.languages == "known":
-            found = languages(block.texts)
-            foreign = [i for i, language in enumerate(found) if language not in (None, self._lang)]
-            if foreign:
-                block = _without(block, foreign, [f"language {found[i]}, told by its script" for i in foreign])
         cleaned = [clean(text) if chosen.clean == "html" else None for text in block.texts]
+        if chosen.languages == "known":
+            found = self._foreign([text if one is None else one.text for text, one in zip(block.texts, cleaned, strict=True)])
+            foreign = [i for i, language in enumerate(found) if language is not None]
+            if foreign:
+                block = _without(block, foreign, [f"language {found[i]}" for i in foreign])
+                cleaned = [one for i, one in enumerate(cleaned) if found[i] is None]
         block.counts["cleaned_texts"] += sum(one is not None for one in cleaned)
         return block, cleaned
 

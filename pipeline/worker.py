@@ -60,7 +60,7 @@ class TagWorker:
         self._work = work
         self._source, self._output = LocalStore(Path(work.source)), LocalStore(Path(work.output))
         tagger = load(work.model, engine=work.engine, threads=work.threads)  # type: ignore[arg-type]
-        self._tagging = BlockTagger(tagger, tagger.lang, work.columns)
+        self._tagging = BlockTagger(tagger, work.columns)
 
     def run(
         self,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.runtime.script import languages
 from pipeline.prepare.html import clean, restore
 from pipeline.prepare.reuse import Reuse
-from pipeline.prepare.script import languages
 
 
 @pytest.mark.parametrize(

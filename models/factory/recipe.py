@@ -144,7 +144,7 @@ class Recipe(_Strict):
     lang: str
     seed: int = 0
     negative_factor: float = Field(1.0, ge=1, description="weight of negative texts in three-class sentiment")
-    read: Reading | None = Field(None, description="Chinese only: text that an e5 reads before it becomes a student")
+    read: Reading | None = Field(None, description="Chinese only: text that an e5 reads before it is taught")
     teacher: Teacher
     label: Label
     students: dict[str, Student]

@@ -13,7 +13,7 @@ from models.factory.workshop import Workshop, key_of
 
 def names(recipe: Recipe) -> list[str]:
     """All steps of the recipe, in order; exports come last, so that every card can show all students."""
-    steps = ["teacher", "label", *(["read"] if recipe.read else [])]
+    steps = [*(["read"] if recipe.read else []), "teacher", "label"]
     for name, student in recipe.students.items():
         steps += [f"{name}.{kind}" for kind in making.kinds(student)]
     return steps + [f"{name}.export" for name, student in recipe.students.items() if student.ship]
@@ -67,7 +67,7 @@ def step_key(shop: Workshop, step: str) -> str:
         settings = recipe.read.model_dump(exclude_defaults=True) if recipe.read else None
         return key_of(base, settings, recipe.teacher.encoder, recipe.teacher.latin)
     if step == "teacher":
-        return key_of(base, recipe.teacher.model_dump(exclude={"gate"}, exclude_defaults=True))
+        return key_of(base, recipe.teacher.model_dump(exclude={"gate"}, exclude_defaults=True), _done_key(shop, "read"))
     if step == "label":
         others = recipe.label.others
         digest = shop.shipped_package(others).digest if others else None

@@ -39,7 +39,7 @@ def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
         settings.epochs, shop.data_dir, shop.teacher_tokenizer, shop.recipe.negative_factor, settings.traditional
     )
     torch.manual_seed(shop.recipe.seed)
-    teacher = shop.pretrained(settings.encoder)
+    teacher = shop.restore("read") if shop.recipe.read else shop.pretrained(settings.encoder)
     if settings.silver:
         teacher = with_features(teacher, NUM_SILVER)
     teacher.dropout = settings.dropout

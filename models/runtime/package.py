@@ -23,6 +23,10 @@ from models.runtime.shapes import EncoderConfig
 
 FORMAT = 1
 MIN_WINDOW = 16
+# The models that "auto" stands for.
+AUTO = ("en", "zh")
+# The rules by which texts find their model (models.runtime.languages); one more whenever they change.
+ROUTING = 1
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 WEIGHTS, TOKENIZER, MANIFEST = "weights.safetensors", "tokenizer.json", "model.json"
 
@@ -98,6 +102,34 @@ def open_package(model: str | Path) -> ModelPackage:
         raise ModelDamagedError(f"{folder / MANIFEST}: not a model manifest ({error})") from error
     _check_shapes(package)
     return package
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """One model, or one a language. `digest` names all of them."""
+
+    name: str
+    packages: tuple[ModelPackage, ...]
+
+    @property
+    def digest(self) -> str:
+        """That of the one model, or of all digests."""
+        if len(self.packages) == 1:
+            return self.packages[0].digest
+        parts = [f"routing {ROUTING}", *(package.digest for package in self.packages)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def open_models(model: str | Path) -> Models:
+    """Open a model by name or folder, "auto" (every language's default), or several, with + between them.
+
+    Raises as `open_package`.
+    """
+    names = [model]
+    if isinstance(model, str) and not Path(model).is_dir():
+        names = [*AUTO] if model == "auto" else [*model.split("+")]
+    packages = tuple(open_package(name) for name in names)
+    return Models(str(model) if len(packages) > 1 else packages[0].name, packages)
 
 
 def _check_shapes(package: ModelPackage) -> None:

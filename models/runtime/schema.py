@@ -26,7 +26,12 @@ SENTIMENT_SCORES = pa.struct([pa.field(name, pa.float32(), nullable=False) for n
 
 TAGS = pa.schema(
     [
-        pa.field("lang", pa.string(), nullable=False, metadata={"doc": "language of the model that read the text"}),
+        pa.field(
+            "lang",
+            pa.string(),
+            nullable=False,
+            metadata={"doc": "the model's, or und: neither"},
+        ),
         pa.field(
             "entities",
             pa.list_(pa.field("item", ENTITY, nullable=False)),

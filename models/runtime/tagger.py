@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +18,13 @@ from models.runtime.batches import RaggedBatch, Windows, make_batches, make_wind
 from models.runtime.decode import check, decode, softmax
 from models.runtime.engines import Engine, OpenVinoEngine, Scores, TorchEngine, default_threads
 from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
-from models.runtime.package import ModelPackage, open_package
+from models.runtime.package import ModelPackage, open_models, open_package
 from models.runtime.schema import TAGS
+from models.runtime.script import languages
 from models.runtime.tokenizer import Pieces, PieceTokenizer
+
+if TYPE_CHECKING:
+    from models.runtime.auto import AutoTagger
 
 EngineName = Literal["auto", "openvino", "torch"]
 
@@ -56,6 +60,15 @@ class Tagger:
         self.work = Work()
         self._breaks = np.zeros(tokenizer.vocab_size, dtype=bool)
         self._breaks[[i for i in map(tokenizer.id_of, SENTENCE_ENDS) if i is not None]] = True
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """What this tagger reads."""
+        return (self.lang,)
+
+    def foreign(self, texts: Sequence[str]) -> list[str | None]:
+        """For every text None, or the language of its script where that is not the tagger's."""
+        return [None if lang in (None, self.lang) else lang for lang in languages(texts)]
 
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
         """One row a text, in their order, with the columns of `models.TAGS`.
@@ -150,15 +163,29 @@ def _groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[start:]
 
 
-def load(model: str | Path = "en", engine: EngineName = "auto", threads: int | None = None) -> Tagger:
-    """Load a model of the zoo by its name, or any model folder.
+def load(model: str | Path = "en", engine: EngineName = "auto", threads: int | None = None) -> Tagger | AutoTagger:
+    """Load a model of the zoo by its name, or any model folder; "auto", or names with + between them, loads several, and
+    each text is tagged by the one of its language.
 
     `engine`: "openvino" (int8 on the CPU), "torch" (the reference; CUDA in bf16 where there is a GPU), or "auto": torch
     where it is installed and can use a GPU, else openvino. `threads` defaults to the CPUs that this process may use.
 
     Raises ModelMissingError, ModelDamagedError or EngineMissingError, before any text is tagged.
     """
-    package = open_package(model)
+    taggers = [_of_package(package, engine, threads) for package in open_models(model).packages]
+    if len(taggers) == 1:
+        return taggers[0]
+    from models.runtime.auto import AutoTagger
+
+    return AutoTagger(taggers)
+
+
+def load_one(model: str | Path, engine: EngineName = "auto", threads: int | None = None) -> Tagger:
+    """As `load`, of one language; raises ModelMissingError for "auto" and the like."""
+    return _of_package(open_package(model), engine, threads)
+
+
+def _of_package(package: ModelPackage, engine: EngineName, threads: int | None) -> Tagger:
     chosen = make_engine(package, engine, threads or default_threads())
     return Tagger(PieceTokenizer(package.tokenizer_json()), chosen, package.lang, package.window)
 

@@ -1,0 +1,68 @@
+"""Texts that find their own language: one Tagger a language, each text tagged by the one that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from models.errors import ModelMissingError
+from models.runtime.languages import identify
+from models.runtime.schema import TAGS
+from models.runtime.tagger import Tagger, Work
+
+UNDETERMINED = "und"  # ISO 639-2
+# Which language's model comes nearest to a language that has none; for all others the first one.
+NEAREST = {"ja": "zh"}
+
+
+class AutoTagger:
+    """Taggers of several languages behind the face of one; all models stay loaded.
+
+    The column `lang` says which model's language a text is in, `und` where it is in none of them (or has no letters): such a
+    text is tagged by the model that comes nearest. Row i is of text i.
+    """
+
+    lang = "auto"
+
+    def __init__(self, taggers: Sequence[Tagger]) -> None:
+        """Raises ModelMissingError if two of the taggers read the same language."""
+        self.taggers = {tagger.lang: tagger for tagger in taggers}
+        if len(self.taggers) < len(taggers):
+            raise ModelMissingError(f"two models for one language: {', '.join(tagger.lang for tagger in taggers)}")
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return tuple(self.taggers)
+
+    @property
+    def work(self) -> Work:
+        """What all taggers have done."""
+        parts = [tagger.work for tagger in self.taggers.values()]
+        names = ("texts", "tokens", "sequence_tokens", "computed_tokens")
+        return Work(*(sum(getattr(part, name) for part in parts) for name in names))
+
+    def foreign(self, texts: Sequence[str]) -> list[str | None]:
+        """For every text None, or the language that no model here reads."""
+        return [None if lang is None or lang in self.taggers else lang for lang in identify(texts)]
+
+    def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
+        """One row a text, in their order; see `Tagger.tag`. Each model gets all of its texts at once, so batches are full."""
+        found = identify(texts)
+        if not found:
+            return TAGS.empty_table()
+        readers = [self._reader(lang) for lang in found]
+        tables, order = [], []
+        for lang, tagger in self.taggers.items():
+            mine = [i for i, reader in enumerate(readers) if reader == lang]
+            if mine:
+                tables.append(tagger.tag([texts[i] for i in mine], check))
+                order += mine
+        table = pa.concat_tables(tables).take(pa.array(np.argsort(order)))
+        marked = pa.array([lang if lang in self.taggers else UNDETERMINED for lang in found], TAGS.field("lang").type)
+        return table.set_column(TAGS.get_field_index("lang"), TAGS.field("lang"), marked)
+
+    def _reader(self, lang: str | None) -> str:
+        near = NEAREST.get(lang or "", lang)
+        return near if near in self.taggers else next(iter(self.taggers))

@@ -1,0 +1,136 @@
+"""Texts that find their own language: which model reads what, in which order rows come, what is marked and what is left out."""
+
+import os
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import models
+from models.errors import ModelMissingError
+from models.runtime.auto import AutoTagger
+from models.runtime.languages import identify
+from models.runtime.package import open_models, open_package
+from pipeline.config import load_config
+from pipeline.run import tag_documents
+from tests.test_tagger import check_offsets
+
+DATA = Path(os.environ.get("TEXTMILL_DATA", "absent"))
+ENGLISH = ["Ms Keller flew from Oslo to Lyon on Monday.", "so happy with the new phone!!", "Is Volta Energy hiring in Cork?"]
+CHINESE = ["王小明昨天从北京飞到上海。", "這家飯店的服務太差了", "我在Google工作了三年 😀 #加班", "华为在深圳发布了新手机"]
+OTHERS = ["東京タワーに行きました。", "Das ist ein sehr schöner Tag und wir gehen jetzt alle zusammen nach Hause.", "Привет из Москвы", "12:30 😀"]
+
+
+@pytest.fixture(scope="module")
+def auto():
+    return models.load("en-fast+zh", threads=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "lang"),
+    [
+        (ENGLISH[0], "en"),
+        ("Goddamnit!", "en"),
+        ("武汉加油！ http://t.cn/A6Pq6Gyq", "zh"),
+        ("@user 转发 // RT", "zh"),
+        ("https://example.com/a", None),
+        ("Je ne sais pas ce que tu veux dire avec cette phrase, mon ami.", "fr"),
+        ("東京タワーに行きました。", "ja"),
+        ("12:30 😀", None),
+        ("", None),
+    ],
+)
+def test_identify(text, lang):
+    assert identify(["x", text]) == ["en", lang]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([*ENGLISH, *CHINESE, *OTHERS]) | st.text(max_size=40), max_size=24))
+def test_rows_keep_their_order(auto, texts):
+    table = auto.tag(texts)
+    check_offsets(texts, table)
+    for text, row, found in zip(texts, table.to_pylist(), identify(texts), strict=True):
+        assert row["lang"] == (found if found in ("en", "zh") else "und")
+        if text:
+            alone = auto.tag([text]).to_pylist()[0]
+            assert (row["words"], row["sentiment"], len(row["entities"])) == (
+                alone["words"], alone["sentiment"], len(alone["entities"])
+            )  # fmt: skip
+
+
+def test_each_text_by_its_own_model(auto):
+    rows = auto.tag([*ENGLISH, *CHINESE, *OTHERS]).to_pylist()
+    assert [row["lang"] for row in rows] == ["en"] * 3 + ["zh"] * 4 + ["und"] * 4
+    assert {e["text"] for e in rows[0]["entities"]} >= {"Oslo", "Lyon"}
+    assert {e["text"] for e in rows[3]["entities"]} >= {"北京", "上海"}
+    alone = models.load("zh", threads=1)
+    assert alone.tag(CHINESE).to_pylist()[0]["words"] == rows[3]["words"]
+    assert auto.work.texts >= len(rows)
+
+
+def test_batches_are_full(auto):
+    """Languages that alternate cost no more batches than sorted ones: each model gets all of its texts at once."""
+    texts = [text for pair in zip(ENGLISH * 100, CHINESE * 75, strict=True) for text in pair]
+    before = {lang: tagger.work.computed_tokens for lang, tagger in auto.taggers.items()}
+    auto.tag(texts)
+    after = {lang: tagger.work.computed_tokens for lang, tagger in auto.taggers.items()}
+    separate = models.load("zh", threads=1)
+    separate.tag(CHINESE * 75)
+    assert after["zh"] - before["zh"] == separate.work.computed_tokens
+    assert separate.work.padding < 0.25
+
+
+def test_two_models_of_one_language_are_refused(tagger):
+    with pytest.raises(ModelMissingError, match="two models for one language"):
+        AutoTagger([tagger, tagger])
+    with pytest.raises(ModelMissingError, match="nobody"):
+        open_models("en+nobody")
+
+
+def test_the_digest_names_all_models():
+    both = open_models("en-fast+zh")
+    assert both.name == "en-fast+zh"
+    assert both.digest not in {open_package("en-fast").digest, open_package("zh").digest, open_models("zh+en-fast").digest}
+    assert open_models("zh").digest == open_package("zh").digest
+    assert [package.name for package in open_models("auto").packages] == ["en", "zh"]
+
+
+@pytest.mark.parametrize(("languages", "langs"), [("known", {"en": 3, "zh": 4, "und": 1}), ("all", {"en": 3, "zh": 4, "und": 4})])
+def test_a_run_over_both_languages(tmp_path, languages, langs):
+    (tmp_path / "in.txt").write_text("\n".join([*ENGLISH, *CHINESE, *OTHERS]), encoding="utf-8")
+    flags = {"sources": [str(tmp_path / "in.txt")], "output": tmp_path / "out"}
+    result = tag_documents(load_config(None, ["model=en-fast+zh", f"languages={languages}"], flags))
+    found = pq.read_table(tmp_path / "out" / "tags")["lang"].to_pylist()
+    assert {lang: found.count(lang) for lang in found} == langs
+    assert result.filtered == 11 - sum(langs.values())
+    if languages == "known":
+        reasons = pq.read_table(tmp_path / "out" / "filtered")["message"].to_pylist()
+        assert sorted(reasons) == ["language de", "language ja", "language ru"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason="set TEXTMILL_DATA to the folder with en/ and zh/")
+@pytest.mark.timeout(600)
+def test_routing_on_labelled_texts(auto):
+    """At least 99.5 per cent of the dev texts of ten characters or more find their language, in under 3 per cent of a run."""
+    from models.factory.corpora import read
+    from models.factory.evaluate import tasks_of
+
+    texts, gold = [], []
+    for lang in ("en", "zh"):
+        for task in tasks_of(lang):
+            mine = [r.text for r in read(task.corpus, DATA, "dev") if len(r.text) >= 10]
+            texts, gold = texts + mine, gold + [lang] * len(mine)
+    began = time.perf_counter()
+    found = identify(texts)
+    routing = time.perf_counter() - began
+    right = sum(a == b for a, b in zip(found, gold, strict=True)) / len(gold)
+    began = time.perf_counter()
+    auto.tag(texts)
+    share = routing / (time.perf_counter() - began)
+    print(f"{len(texts):,} texts, {100 * right:.2f} % right, {100 * share:.2f} % of the time")
+    assert right >= 0.995
+    assert share < 0.03
