@@ -21,7 +21,12 @@ from tests.test_tagger import check_offsets
 DATA = Path(os.environ.get("TEXTMILL_DATA", "absent"))
 ENGLISH = ["Ms Keller flew from Oslo to Lyon on Monday.", "so happy with the new phone!!", "Is Volta Energy hiring in Cork?"]
 CHINESE = ["王小明昨天从北京飞到上海。", "這家飯店的服務太差了", "我在Google工作了三年 😀 #加班", "华为在深圳发布了新手机"]
-OTHERS = ["東京タワーに行きました。", "Das ist ein sehr schöner Tag und wir gehen jetzt alle zusammen nach Hause.", "Привет из Москвы", "12:30 😀"]
+OTHERS = [
+    "東京タワーに行きました。",
+    "Das ist ein sehr schöner Tag und wir gehen jetzt alle zusammen nach Hause.",
+    "Привет из Москвы",
+    "12:30 😀",
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,7 @@ def auto():
     [
         (ENGLISH[0], "en"),
         ("Goddamnit!", "en"),
-        ("武汉加油！ http://t.cn/A6Pq6Gyq", "zh"),
+        ("武汉加油\uff01 http://t.cn/A6Pq6Gyq", "zh"),
         ("@user 转发 // RT", "zh"),
         ("https://example.com/a", None),
         ("Je ne sais pas ce que tu veux dire avec cette phrase, mon ami.", "fr"),

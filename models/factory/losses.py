@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.factory.examples import IGNORE, Batch, allowed_tags
-from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, UPOS_SLICE
+from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, NUM_CASES, UPOS_SLICE
 
 _ALLOWED = allowed_tags()
 
@@ -52,11 +52,14 @@ def gold_loss(tokens: Tensor, sentiment: Tensor, batch: Batch, weights: TaskWeig
     )
 
 
-def supervised(weights: TaskWeights) -> Callable[[nn.Module, Batch], Tensor]:
-    """The loss of a model that learns from gold labels alone."""
+def supervised(weights: TaskWeights, hidden: float = 0.0) -> Callable[[nn.Module, Batch], Tensor]:
+    """The loss of a model that learns from gold labels alone; a share `hidden` of the texts is shown without the features
+    that only a teacher sees.
+    """
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
-        tokens, sentiment = model(batch.ids, batch.cases, batch.mask)
+        bare = (torch.rand(len(batch.docs)) < hidden)[:, None] & (batch.cases >= NUM_CASES)
+        tokens, sentiment = model(batch.ids, batch.cases.masked_fill(bare, 0), batch.mask)
         return gold_loss(tokens, sentiment, batch, weights)
 
     return loss

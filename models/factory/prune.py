@@ -20,6 +20,7 @@ from models.factory.latency import Costs
 from models.factory.recipe import Prune
 from models.factory.train import Loss, cpu_autocast
 from models.runtime.encoder import Encoder, Layer
+from models.runtime.labels import NUM_CASES
 from models.runtime.shapes import LayerShape
 
 BLOCK = 64
@@ -152,10 +153,11 @@ def shrink(encoder: Encoder, keep: Sequence[Keep]) -> Encoder:
 
 
 def keep_layers(encoder: Encoder, layers: Sequence[int]) -> Encoder:
-    """An encoder of the named layers, copied, in that order."""
-    config = replace(encoder.config, layers=tuple(encoder.config.layers[i] for i in layers))
+    """An encoder of the named layers, copied, in that order; without the features that only a teacher sees."""
+    config = replace(encoder.config, layers=tuple(encoder.config.layers[i] for i in layers), cases=NUM_CASES)
     small = Encoder(config)
     state = {name: value for name, value in encoder.state_dict().items() if not name.startswith("layers.")}
+    state["cases.weight"] = state["cases.weight"][:NUM_CASES]
     for new, old in enumerate(layers):
         for name, value in encoder.layers[old].state_dict().items():
             state[f"layers.{new}.{name}"] = value

@@ -51,6 +51,9 @@ class Teacher(Fit):
     latin: int = Field(9000, ge=0, description="Latin pieces in the vocabulary of an e5")
     traditional: float = Field(0.0, ge=0, le=1, description="Chinese only: share of the gold texts shown in the other script")
     silver: bool = Field(False, description="Chinese only: LAC's labels are shown to it as a feature of every character")
+    hidden_silver: float = Field(
+        0.0, ge=0, le=1, description="share of the texts in training that are shown without, so that students start well"
+    )
     epochs: dict[str, float]
     gate: dict[str, float] = Field(default_factory=dict, description="figure -> least value, in per cent")
 

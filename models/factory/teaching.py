@@ -49,7 +49,7 @@ def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
                 part.requires_grad_(False)
     runs = examples.draw(data, repeats, settings.budget_tokens, shop.recipe.seed)
     checkpoint = shop.folder("teacher") / f"checkpoint-{key}.pt"
-    loss = losses.supervised(losses.TaskWeights(joins=settings.joins))
+    loss = losses.supervised(losses.TaskWeights(joins=settings.joins), settings.hidden_silver)
     fit(teacher, data, runs, loss, settings.schedule(), checkpoint, shop.recipe.seed, _prefixed(shop, "teacher"))
     corpus = np.repeat(np.arange(len(settings.epochs)), sizes)
     balance(teacher, data, three_class(data, corpus, BALANCE_TEXTS, shop.recipe.seed))
