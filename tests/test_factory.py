@@ -19,7 +19,7 @@ from models.factory.corpora import read
 from models.factory.evaluate import evaluate, project
 from models.factory.examples import draw
 from models.factory.latency import Costs, measure_costs
-from models.factory.losses import supervised
+from models.factory.losses import TaskWeights, supervised
 from models.factory.mixture import load_mixture
 from models.factory.recipe import load_recipe
 from models.factory.steps import names, run
@@ -181,7 +181,7 @@ def test_training_goes_on_after_a_kill_as_if_there_was_none(data_dir, tmp_path):
         torch.manual_seed(0)
         model = Encoder(replace(SMALL, vocab=30522))
         model.dropout = 0.1
-        fit(model, data, runs, supervised, schedule, path, 1, lambda line: None, each_step)
+        fit(model, data, runs, supervised(TaskWeights()), schedule, path, 1, lambda line: None, each_step)
         return model
 
     whole = train(tmp_path / "a.pt")
