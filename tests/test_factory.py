@@ -102,6 +102,23 @@ def test_a_shipped_model_is_taught_on(shop, data_dir, tmp_path):
         run(replace(again, recipe=recipe.model_copy(update={"label": recipe.label.model_copy(update={"others": "nobody"})})))
 
 
+def test_gold_alone_teaches_a_shipped_model_on(shop, data_dir, tmp_path):
+    zoo = Path(shutil.copytree(shop.zoo, tmp_path / "zoo"))
+    path = tmp_path / "gold.toml"
+    path.write_text(
+        'lang = "en"\n[teacher]\nlearning_rate = 1e-3\nepochs = {}\n[label]\ngold = { conll2003 = 40, sst2 = 0 }\n'
+        '[students.small]\nstart = "zoo:small"\nquantize = { texts = 32 }\n[students.small.distil]\nlearning_rate = 1e-3\n'
+        "alpha = 0.0\nhidden = 0.0\nbudget_tokens = 512\nepochs = { conll2003 = 1.0, sst2 = 1.0 }\n"
+    )
+    again = Workshop(load_recipe(path), data_dir, tmp_path / "work", shop.cache, zoo, [].append)
+    assert names(again.recipe) == ["small.distil", "small.quantize", "small.export"]
+    run(again)
+    before, after = (json.loads((root / "small" / "metrics.json").read_text()) for root in (shop.zoo, zoo))
+    assert after["digest"] != before["digest"]
+    assert list(after["stages"]) == ["first teacher", "small before", "small.distil", "small.quantize"]
+    assert (zoo / "small" / "tokenizer.json").read_bytes() == (shop.zoo / "small" / "tokenizer.json").read_bytes()
+
+
 def test_words_are_exchanged_for_near_ones():
     pieces = ["[CLS]", "good", "fine", "bad", "poor", "##ly", "Oslo"]
     vectors = np.array([[9.0, 9.0], [1.0, 0.1], [1.0, 0.0], [-1.0, 0.1], [-1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])

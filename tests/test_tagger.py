@@ -76,8 +76,12 @@ def test_an_aborted_call_leaves_the_tagger_usable(tagger):
     assert tagger.tag(["in Oslo"]).num_rows == 1
 
 
-@pytest.mark.parametrize("pairs", [{}, {"pairs": 40, "pair_width": 8}], ids=["plain", "pairs"])
-def test_flat_padded_and_openvino_agree(pairs):
+@pytest.mark.parametrize(
+    ("vocab", "pairs"),
+    [(50, {}), (50, {"pairs": 40, "pair_width": 8}), (30_000, {"pairs": 131_071, "pair_width": 8})],
+    ids=["plain", "pairs", "many pairs"],
+)
+def test_flat_padded_and_openvino_agree(vocab, pairs):
     import openvino as ov
     import torch
 
@@ -87,10 +91,10 @@ def test_flat_padded_and_openvino_agree(pairs):
     from models.runtime.shapes import EncoderConfig, LayerShape
 
     torch.manual_seed(0)
-    encoder = Encoder(EncoderConfig(50, 64, (LayerShape(2, 64), LayerShape(1, 128)), 32, **pairs)).eval()
+    encoder = Encoder(EncoderConfig(vocab, 64, (LayerShape(2, 64), LayerShape(1, 128)), 32, **pairs)).eval()
     for weight in encoder.parameters():
         torch.nn.init.normal_(weight, std=0.2)
-    ids = torch.randint(1, 50, (2, 7))
+    ids = torch.randint(1, vocab, (2, 7))
     mask = torch.arange(7)[None] < torch.tensor([[7], [4]])
     with torch.inference_mode():
         tokens, sentiment = encoder(ids, ids * 0, mask)

@@ -28,7 +28,7 @@ PRETRAINED = {
     "minilm": "MiniLM-L6-H384 (Apache-2.0)",
     "mpnet": "MPNet-base (Apache-2.0)",
 }
-SILVER = "Baidu LAC (Apache-2.0), whose labels the teacher read first"
+SILVER = "Baidu LAC (Apache-2.0), whose labels the encoder read first and the teacher saw as a feature"
 
 
 def macs_a_token(config: EncoderConfig, length: int = 64) -> int:
@@ -49,7 +49,7 @@ def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
     for file in (WEIGHTS, TOKENIZER, MANIFEST):
         write_whole(folder / file, partial(shutil.copyfile, source / file))
     package = open_package(folder)
-    shop.say(f"{name}.export: measuring speed on {len(shop.posts):,} forum posts")
+    shop.say(f"{name}.export: measuring speed on {len(shop.posts):,} texts")
     speed = measure(folder, shop.posts, default_threads(), rounds=5, pipelines=200)
     records = {stage: record for stage in stages if (record := shop.done(stage)) is not None}
     if shop.recipe.label.others is not None:

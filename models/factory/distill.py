@@ -25,13 +25,26 @@ class Learner(nn.Module):
         self.project = nn.Linear(student.hidden, teacher_hidden)
 
 
-def distil_loss(answers: Answers, settings: Distil) -> Callable[[nn.Module, Batch], Tensor]:
+def gold_alone(weights: TaskWeights) -> Callable[[nn.Module, Batch], Tensor]:
+    """The loss of a learner that has no teacher."""
+
+    def loss(learner: nn.Module, batch: Batch) -> Tensor:
+        assert isinstance(learner, Learner)
+        tokens, sentiment = learner.student(batch.ids, batch.cases, batch.mask)
+        return gold_loss(tokens, sentiment, batch, weights)
+
+    return loss
+
+
+def distil_loss(answers: Answers | None, settings: Distil) -> Callable[[nn.Module, Batch], Tensor]:
     """L = a T^2 KL(teacher || student) + (1 - a) CE(gold) for every task, + beta (1 - cos(states)).
 
     Token losses are taken on the first piece of each unit. Units that the teacher may hold for an entity weigh
-    `non_o` times in the entities' KL, because nine of ten units are none.
+    `non_o` times in the entities' KL, because nine of ten units are none. Without answers gold alone teaches.
     """
     weights = TaskWeights(sentiment=settings.sentiment, joins=settings.joins)
+    if answers is None:
+        return gold_alone(weights)
     a, t = settings.alpha, settings.temperature
 
     def loss(learner: nn.Module, batch: Batch) -> Tensor:

@@ -94,8 +94,8 @@ def _shrink(shop: Workshop, encoder: Encoder, settings: Prune, aim: prune.Aim, s
     repeats = np.minimum(shop.pool.repeats(settings.epochs, 1.0), 1.0)
     runs = examples.draw(shop.pool.examples, repeats, 2048, seed)[:SALIENCY_BATCHES]
     # The projection to the teacher's states is fresh here and would only add noise.
-    loss = distil_loss(shop.answers, settings.model_copy(update={"hidden": 0.0}))
-    learner = Learner(encoder, shop.answers.hidden.shape[1])
+    loss = distil_loss(shop.answers if settings.alpha else None, settings.model_copy(update={"hidden": 0.0}))
+    learner = Learner(encoder, 1)
     scores = prune.importance(learner, encoder, shop.pool.examples, runs, loss)
     return prune.shrink(encoder, aim.choose(scores))
 

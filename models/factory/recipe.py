@@ -88,6 +88,11 @@ class Distil(Fit):
     non_o: float = Field(3.0, ge=1, description="weight of units that the teacher may hold for an entity")
     sentiment: float = Field(0.5, ge=0, description="weight of sentiment; entities weigh 1, parts of speech 0.5")
 
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether the teacher's answers are needed; with alpha and hidden 0 gold alone teaches."""
+        return bool(self.alpha or self.hidden)
+
 
 class Prune(Distil):
     """Pruning in rounds, each followed by recovery on the teacher's labels; exactly one of three aims.
@@ -151,6 +156,12 @@ class Recipe(_Strict):
     teacher: Teacher
     label: Label
     students: dict[str, Student]
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether any student learns from the teacher's answers."""
+        runs = [run for student in self.students.values() for run in (student.distil, student.prune, student.quantize.qat)]
+        return any(run is not None and run.asks_teacher for run in runs)
 
     @model_validator(mode="after")
     def _starts_exist(self) -> Self:

@@ -13,7 +13,11 @@ from models.factory.workshop import Workshop, key_of
 
 def names(recipe: Recipe) -> list[str]:
     """All steps of the recipe, in order; exports come last, so that every card can show all students."""
-    steps = [*(["read"] if recipe.read else []), "teacher", "label"]
+    steps = ["read"] if recipe.read else []
+    if recipe.asks_teacher or any(student.start == "teacher" for student in recipe.students.values()):
+        steps += ["teacher"]
+    if recipe.asks_teacher:
+        steps += ["label"]
     for name, student in recipe.students.items():
         steps += [f"{name}.{kind}" for kind in making.kinds(student)]
     return steps + [f"{name}.export" for name, student in recipe.students.items() if student.ship]

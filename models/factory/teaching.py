@@ -90,12 +90,12 @@ def train_student(
     each_step: Callable[[int, int], None] | None = None,
 ) -> None:  # fmt: skip
     """One run of a student on the teacher's answers, in place; `mark` names its checkpoint in the step's folder."""
-    pool, answers = shop.pool, shop.answers
+    pool, answers = shop.pool, shop.answers if settings.asks_teacher else None
     repeats = pool.repeats(settings.epochs, shop.recipe.negative_factor) * settings.share * share
     runs = examples.draw(pool.examples, repeats, settings.budget_tokens, seed)
     torch.manual_seed(seed)
     student.dropout = settings.dropout
-    learner = Learner(student, answers.hidden.shape[1])
+    learner = Learner(student, 1 if answers is None else answers.hidden.shape[1])
     path = shop.folder(step) / f"checkpoint-{mark}.pt"
     loss = distil_loss(answers, settings)
     fit(learner, pool.examples, runs, loss, settings.schedule(), path, seed, _prefixed(shop, step), each_step)

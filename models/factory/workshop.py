@@ -23,7 +23,7 @@ from models.factory.examples import Examples
 from models.factory.files import read_json, write_json, write_whole
 from models.factory.labelling import Answers, Pool, answer, build_pool
 from models.factory.languages import language
-from models.factory.recipe import Recipe
+from models.factory.recipe import SHIPPED, Recipe
 from models.factory.silver import SilverTokenizer
 from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.engines import OpenVinoEngine, TorchEngine, default_threads
@@ -61,7 +61,13 @@ class Workshop:
 
     @cached_property
     def tokenizer_json(self) -> str:
-        """MiniLM's, or that of an e5: its Latin pieces are chosen by what the corpora hold, once for this work."""
+        """MiniLM's, or that of an e5: its Latin pieces are chosen by what the corpora hold, once for this work.
+
+        Where a shipped model is taught on, that one's.
+        """
+        starts = [student.start for student in self.recipe.students.values() if student.start.startswith(SHIPPED)]
+        if starts:
+            return self.shipped_package(starts[0].removeprefix(SHIPPED)).tokenizer_json()
         if self.recipe.teacher.encoder != "e5":
             return pretrained.tokenizer_json(self.cache)
         path = self.folder("vocabulary") / f"tokenizer-{self.recipe.teacher.latin}.json"

@@ -40,8 +40,14 @@ class _Builder:
         config = self.config
         one = op.constant(np.array([0, 1], dtype=np.int64))
         known = op.pad(op.multiply(ids, op.convert(mask, np.int32)), one, one, "constant", op.constant(np.int32(0)))
-        vocab, rows = op.constant(np.int32(config.vocab)), op.constant(np.int32(config.pairs))
-        table = self.table("pairs", op.mod(op.add(op.multiply(_but_last(known), vocab), _but_first(known)), rows))
+        # OpenVINO computes whole numbers in float32, which is exact below 2^24 only; so the product comes out of a table.
+        products = (np.arange(config.vocab, dtype=np.int64) * config.vocab % config.pairs).astype(np.int32)
+        sums = op.add(op.gather(op.constant(products), _but_last(known), op.constant(np.int64(0))), _but_first(known))
+        count = op.constant(np.int32(config.pairs))
+        rounds = -(-(config.pairs + config.vocab) // config.pairs)
+        for _ in range(rounds - 1):
+            sums = op.select(op.greater_equal(sums, count), op.subtract(sums, count), sums)
+        table = self.table("pairs", sums)
         sides = op.concat([_but_last(table), _but_first(table)], -1)
         return op.matmul(sides, self.f32("pair_project.weight"), False, True)
 
