@@ -14,12 +14,12 @@ ROOT = Path(__file__).parent.parent
 
 def test_the_demo(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    config = load_config(Path("conf/tag.toml"), ["model=en-fast"], {"output": tmp_path / "out"})
+    config = load_config(Path("conf/tag.toml"), ["model=en-fast+zh"], {"output": tmp_path / "out"})
     result = tag_documents(config)
-    assert (result.rows_in, result.rows_out, result.dead_letters, result.filtered) == (375, 354, 5, 16)
+    assert (result.rows_in, result.rows_out, result.dead_letters, result.filtered) == (375, 370, 5, 0)
     metrics = json.loads(Path(result.manifest.removesuffix(".json") + ".metrics.json").read_text())
     assert metrics["verdict"]["limits"] in metrics["stages_s"]
-    reasons = duckdb.sql(f"select reason, count(*) from '{tmp_path}/out/filtered/*.parquet' group by 1").fetchall()
-    assert reasons == [("no_model_for_language", 16)]
+    langs = duckdb.sql(f"select lang, count(*) from '{tmp_path}/out/tags/*.parquet' group by 1 order by 1").fetchall()
+    assert langs == [("en", 354), ("zh", 16)]
     assert duckdb.sql(f"select min(created_at) is not null from '{tmp_path}/out/tags/*.parquet'").fetchall() == [(True,)]
     assert pq.read_table(tmp_path / "out" / "dead_letters")["reason"].to_pylist().count("bad_csv") == 1

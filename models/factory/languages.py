@@ -11,12 +11,13 @@ from models.factory.script_forms import chinese_phrases, chinese_sentences
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """`sentences` and `phrases` make texts for the teacher to label; `speed` are the corpora on which speed is measured, a
-    like number of each; `shown` are the figures of the tables of comparison, the first one in the picture too."""
+    """`sentences` and `phrases` make texts for the teacher to label; `speed` are the corpora on which speed is measured,
+    `speed_count` texts, a like number of each; `shown` are the figures of the tables of comparison, the first one in the picture too."""
 
     sentences: Maker
     phrases: Maker
     speed: tuple[str, ...]
+    speed_count: int
     speed_texts: str
     shown: tuple[str, ...]
     reads: str
@@ -28,6 +29,7 @@ LANGUAGES = {
         sentences=sentences,
         phrases=phrases,
         speed=("reddit",),
+        speed_count=1500,
         speed_texts="forum posts",
         shown=("conll2003_f1", "sst2_accuracy", "semeval2017_recall", "ewt_upos"),
         reads="Uncased WordPiece, with case as a feature of each token.",
@@ -43,6 +45,7 @@ LANGUAGES = {
         sentences=chinese_sentences,
         phrases=chinese_phrases,
         speed=("weibo_hot", "xinwen"),
+        speed_count=240,
         speed_texts="Weibo titles and news items",
         shown=("msra_f1", "chnsenticorp_accuracy", "smp2020_recall", "gsdsimp_words_f1"),
         reads="Reads character by character; runs of Latin letters in pieces.",

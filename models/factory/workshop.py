@@ -34,7 +34,6 @@ from models.runtime.tagger import Tagger
 from models.runtime.tokenizer import PieceTokenizer
 from models.runtime.weights import to_encoder, to_weights
 
-POSTS = 1500
 # What the Latin pieces of a vocabulary are chosen by: so many texts of each, and so much of a text.
 VOCABULARY_CORPORA = (
     "weibo_hot", "tnews", "xinwen", "smp2020", "online_shopping", "chnsenticorp", "cluener", "gsd",
@@ -141,11 +140,14 @@ class Workshop:
     @cached_property
     def posts(self) -> list[str]:
         """The real texts on which speed is measured, the same for all models of the language."""
-        corpora = language(self.recipe.lang).speed
+        tongue = language(self.recipe.lang)
+        corpora = tongue.speed
         texts: list[str] = []
         for name in corpora:
             records = read(name, self.data_dir)
-            texts += [records[i].text for i in np.random.default_rng(0).permutation(len(records))[: POSTS // len(corpora)]]
+            texts += [
+                records[i].text for i in np.random.default_rng(0).permutation(len(records))[: tongue.speed_count // len(corpora)]
+            ]
         # Every stretch holds texts of all corpora.
         return [texts[i] for i in np.random.default_rng(1).permutation(len(texts))] if len(corpora) > 1 else texts
 
