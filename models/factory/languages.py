@@ -11,8 +11,10 @@ from models.factory.script_forms import chinese_phrases, chinese_sentences
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """`sentences` and `phrases` make texts for the teacher to label; `speed` are the corpora on which speed is measured,
-    `speed_count` texts, a like number of each; `shown` are the figures of the tables of comparison, the first one in the picture too."""
+    """`sentences` and `phrases` make texts for the teacher to label; `speed` are the corpora on which speed is measured, with
+    `speed_count` texts, a like number of each; `shown` are the figures of the tables of comparison, the first one in the
+    picture too.
+    """
 
     sentences: Maker
     phrases: Maker
