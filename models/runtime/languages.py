@@ -22,16 +22,16 @@ ONE_IN = 10
 HEAD = 600
 # The library says another language than English with this probability or more, of at least so many letters: else English.
 SURE, LETTERS = 0.98, 24
-_ADDRESS = re.compile(r"[A-Za-z]+://[!-~]+")
+_ADDRESS = re.compile(r"[A-Za-z]+://[!-~]+|@[A-Za-z0-9_]+")
 
 
 def identify(texts: Sequence[str]) -> list[str | None]:
     """The language of every text (ISO 639-1), None for a text without letters.
 
     A text in Latin letters is English unless the library is sure that it is not; one in Han characters is Chinese. Addresses
-    of the web say nothing.
+    of the web and names of users say nothing.
     """
-    texts = [_ADDRESS.sub(" ", text) if "://" in text else text for text in texts]
+    texts = [_ADDRESS.sub(" ", text) if "://" in text or "@" in text else text for text in texts]
     found = languages(texts)
     return [_latin(text[:HEAD]) if lang == "en" else lang for text, lang in zip(texts, found, strict=True)]
 

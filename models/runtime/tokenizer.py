@@ -124,6 +124,8 @@ class PieceTokenizer:
         ).reshape(total, 2)
         starts, ends = extents[:, 0].copy(), extents[:, 1].copy()
         units = ~self._continues[ids]
+        # A character that the normalizer takes apart (a fraction, a ligature) is one unit still.
+        units[1:] &= starts[1:] >= ends[:-1]
         units[offsets[:-1][counts > 0]] = True
         base = np.repeat(text_offsets[:-1], counts)
         return Pieces(ids, starts, ends, case_features(flat, starts + base, ends + base, units), units, offsets)
