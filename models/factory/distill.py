@@ -4,47 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.factory.examples import Batch
 from models.factory.labelling import Answers
-from models.factory.losses import TaskWeights, gold_loss, soft
+from models.factory.losses import TaskWeights, gold_loss, known_loss, soft
 from models.factory.recipe import Distil
+from models.factory.silver import NUM_SILVER, Codes
 from models.runtime.encoder import TokenModel
 from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, UPOS_SLICE
 
 
 class Learner(nn.Module):
-    """A student with the projection that compares its last states with the teacher's; only the student is shipped."""
+    """A student, the projection that compares its last states with the teacher's, and a head for LAC's labels; only the
+    student is shipped.
+    """
 
     def __init__(self, student: TokenModel, teacher_hidden: int) -> None:
         super().__init__()
         self.student = student
         self.project = nn.Linear(student.hidden, teacher_hidden)
+        self.silver = nn.Linear(student.hidden, NUM_SILVER)
 
 
-def gold_alone(weights: TaskWeights) -> Callable[[nn.Module, Batch], Tensor]:
-    """The loss of a learner that has no teacher."""
+def hide_pieces(ids: Tensor, mask: Tensor, share: float, unseen: int) -> Tensor:
+    """The ids [B, S] with a random `share` of the pieces as the id `unseen`; special ones, up to that id, stay."""
+    if not share:
+        return ids
+    return torch.where((torch.rand(ids.shape) < share) & mask & (ids > unseen), unseen, ids)
+
+
+def task_weights(settings: Distil) -> TaskWeights:
+    return TaskWeights(sentiment=settings.sentiment, joins=settings.joins)
+
+
+def gold_loss_of(settings: Distil, silver: Codes | None, unseen: int) -> Callable[[nn.Module, Batch], Tensor]:
+    """The loss of a learner that has no teacher: gold labels, and LAC's, `silver` int8 [N] beside the pool's ids.
+
+    `unseen` is the id that stands for hidden pieces.
+    """
+    weights = task_weights(settings)
 
     def loss(learner: nn.Module, batch: Batch) -> Tensor:
         assert isinstance(learner, Learner)
-        tokens, sentiment = learner.student(batch.ids, batch.cases, batch.mask)
-        return gold_loss(tokens, sentiment, batch, weights)
+        shown = hide_pieces(batch.ids, batch.mask, settings.hidden_pieces, unseen)
+        last = learner.student.encode(shown, batch.cases, batch.mask)[-1]
+        total = gold_loss(*learner.student.heads(last, batch.mask), batch, weights)
+        if silver is not None:
+            codes = torch.from_numpy(silver[batch.flat].astype(np.int64))
+            total = total + settings.silver * known_loss(learner.silver(last[batch.mask]), codes)
+        return total
 
     return loss
 
 
-def distil_loss(answers: Answers | None, settings: Distil) -> Callable[[nn.Module, Batch], Tensor]:
+def distil_loss(answers: Answers, settings: Distil) -> Callable[[nn.Module, Batch], Tensor]:
     """L = a T^2 KL(teacher || student) + (1 - a) CE(gold) for every task, + beta (1 - cos(states)).
 
     Token losses are taken on the first piece of each unit. Units that the teacher may hold for an entity weigh
-    `non_o` times in the entities' KL, because nine of ten units are none. Without answers gold alone teaches.
+    `non_o` times in the entities' KL, because nine of ten units are none.
     """
-    weights = TaskWeights(sentiment=settings.sentiment, joins=settings.joins)
-    if answers is None:
-        return gold_alone(weights)
+    weights = task_weights(settings)
     a, t = settings.alpha, settings.temperature
 
     def loss(learner: nn.Module, batch: Batch) -> Tensor:

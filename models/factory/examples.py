@@ -175,13 +175,18 @@ TRAIN_MULTIPLE = 4
 def draw(examples: Examples, repeats: npt.NDArray[np.float64], budget: int, seed: int) -> list[npt.NDArray[np.int64]]:
     """The batches of one training run, in order: text d is drawn `repeats[d]` times, a fraction by chance.
 
-    Texts are shuffled, sorted by length within stretches of 2,048, cut by the token budget and shuffled again.
+    Its draws are spread over the whole run; what is drawn at most once comes in the first half, so that texts that count
+    for more come last. Texts are shuffled, sorted by length within stretches of 2,048, cut by the token budget and shuffled
+    again.
     """
     rng = np.random.default_rng(seed)
     passes = int(np.ceil(repeats.max()))
+    luck = rng.random(len(repeats))
+    pace = np.where(repeats > 1, 1.0, 2.0)
     runs: list[npt.NDArray[np.int64]] = []
     for number in range(passes):
-        chosen = np.flatnonzero(rng.random(len(repeats)) < repeats - number)
+        before, after = (np.floor(repeats * np.minimum(pace * at / passes, 1.0) + luck) for at in (number, number + 1))
+        chosen = np.repeat(np.arange(len(repeats)), (after - before).astype(np.int64))
         rng.shuffle(chosen)
         mine: list[npt.NDArray[np.int64]] = []
         for start in range(0, len(chosen), 2048):

@@ -17,12 +17,14 @@ from models.errors import RecipeError
 from models.factory.augment import Maker, Neighbours, exchanged
 from models.factory.columns import Record
 from models.factory.corpora import CORPORA, read
-from models.factory.examples import Examples, concatenate, encode, sweep
+from models.factory.examples import IGNORE, Examples, concatenate, encode, sweep
 from models.factory.files import read_json, write_json
 from models.factory.languages import language
 from models.factory.mixture import sentiment_repeats
 from models.factory.recipe import Label
+from models.factory.renames import Names, gold_names, renamed
 from models.factory.script_forms import in_both_scripts
+from models.factory.silver import Codes, SilverTokenizer
 from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
 from models.runtime.labels import NUM_CASES, NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
@@ -48,6 +50,11 @@ class Pool:
     def of(self, origins: Collection[str]) -> npt.NDArray[np.int64]:
         """The texts that were made of these corpora."""
         return np.flatnonzero(np.array([origin in origins for origin in self.origins])[self.corpus])
+
+    @property
+    def silver(self) -> Codes:
+        """LAC's code of every token, int8 [N], IGNORE where the texts are shown without."""
+        return silver_codes(self.shown)
 
     def repeats(self, epochs: dict[str, float], negative_factor: float) -> npt.NDArray[np.float64]:
         """How often each text is to be drawn; a corpus that is not named is not drawn.
@@ -76,12 +83,19 @@ def build_pool(
     if label.exchanged:
         exchange = partial(exchanged, neighbours=near())
         kinds += [(f"{name}-exchanged", name, wanted, exchange) for name, wanted in label.exchanged.items()]
+    # Filled on the way: texts with other names come last.
+    sources: list[Names] = []
+    kinds += [(f"{name}-renamed", name, wanted, partial(renamed, sources=sources)) for name, wanted in label.renamed.items()]
     parts, corpus = [], []
-    for number, (_, name, wanted, make) in enumerate(kinds):
+    for number, (title, name, wanted, make) in enumerate(kinds):
         rng = np.random.default_rng([seed, number])
         records = make(read(name, data_dir), wanted, rng)
+        if label.renamed and title in label.gold and any(record.tags for record in records):
+            sources.append(gold_names(records))
         if label.traditional:
             records = in_both_scripts(records, label.traditional, rng)
+        if label.renamed and title in label.unlabelled and isinstance(tokenizer, SilverTokenizer):
+            sources.append(tokenizer.names([record.text for record in records]))
         parts.append(encode(records, tokenizer, CORPORA[name].misc_known))
         corpus.append(np.full(len(records), number))
     titles, names = tuple(kind[0] for kind in kinds), tuple(kind[1] for kind in kinds)
@@ -92,6 +106,11 @@ def build_pool(
 def without_features(shown: Examples) -> Examples:
     """The texts as a model without a teacher's features sees them: what had one has no cased letters."""
     return replace(shown, cases=np.where(shown.cases < NUM_CASES, shown.cases, 0).astype(np.uint8))
+
+
+def silver_codes(shown: Examples) -> Codes:
+    """The codes that texts are shown with, int8 [N], IGNORE where there is none."""
+    return np.where(shown.cases < NUM_CASES, IGNORE, shown.cases.astype(np.int64) - NUM_CASES).astype(np.int8)
 
 
 def _chosen(records: list[Record], wanted: int, rng: np.random.Generator) -> list[Record]:

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from models.factory import examples
 from models.factory.columns import Record
 from models.factory.corpora import read
-from models.factory.examples import IGNORE, Batch
-from models.factory.labelling import without_features
+from models.factory.examples import Batch
+from models.factory.labelling import silver_codes, without_features
 from models.factory.losses import known_loss
 from models.factory.prune import keep_layers
 from models.factory.recipe import Reading
@@ -26,7 +26,6 @@ from models.factory.script_forms import chinese_sentences, in_both_scripts
 from models.factory.silver import NUM_SILVER, Codes, SilverTokenizer
 from models.factory.train import fit
 from models.runtime.encoder import Encoder
-from models.runtime.labels import NUM_CASES
 
 if TYPE_CHECKING:
     from models.factory.workshop import Workshop
@@ -89,7 +88,7 @@ def read_texts(shop: Workshop, key: str) -> dict[str, Any]:
         records += chinese_sentences(read(name, shop.data_dir), wanted, rng)
     tokenizer = SilverTokenizer(shop.tokenizer_json, shop.cache / "silver", lambda line: shop.say(f"read: {line}"))
     shown = examples.encode(in_both_scripts(records, settings.traditional, rng), tokenizer)
-    silver = np.where(shown.cases < NUM_CASES, IGNORE, shown.cases.astype(np.int64) - NUM_CASES).astype(np.int8)
+    silver = silver_codes(shown)
     data = without_features(shown)
     shop.say(f"read: {len(data):,} sentences, {len(data.ids):,} tokens")
     torch.manual_seed(shop.recipe.seed)

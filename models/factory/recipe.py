@@ -25,6 +25,8 @@ class Fit(_Strict):
     floor: float = Field(0.0, ge=0, le=1, description="share of the peak rate at the end")
     head_rate: float = Field(10.0, ge=1, description="learning rate of fresh layers / of the others")
     dropout: float = Field(0.0, ge=0, lt=1)
+    pair_dropout: float = Field(0.0, ge=0, lt=1, description="share of the rows of the table of neighbours that is not seen")
+    hidden_pieces: float = Field(0.0, ge=0, lt=1, description="share of the pieces that is not seen")
     joins: float = Field(0.2, ge=0, description="weight of where words begin; entities weigh 1, parts of speech 0.5")
 
     def schedule(self) -> Schedule:
@@ -70,6 +72,9 @@ class Label(_Strict):
     exchanged: dict[str, int] = Field(
         default_factory=dict, description="labelled corpus -> so many texts with words exchanged, in `epochs` NAME-exchanged"
     )
+    renamed: dict[str, int] = Field(
+        default_factory=dict, description="corpus with entities -> so many texts with other names, in `epochs` NAME-renamed"
+    )
     others: str | None = Field(
         None,
         description="a shipped model that answers in the teacher's place; the teacher, taught nothing but sentiment, then "
@@ -87,6 +92,8 @@ class Distil(Fit):
     hidden: float = Field(1.0, ge=0, description="weight of the cosine loss to the teacher's last hidden states")
     non_o: float = Field(3.0, ge=1, description="weight of units that the teacher may hold for an entity")
     sentiment: float = Field(0.5, ge=0, description="weight of sentiment; entities weigh 1, parts of speech 0.5")
+
+    silver: float = Field(0.0, ge=0, description="Chinese only: weight of LAC's labels, learned beside the others")
 
     @property
     def asks_teacher(self) -> bool:

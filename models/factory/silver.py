@@ -34,6 +34,9 @@ LAC_TAGS = (
 )  # fmt: skip
 NUM_SILVER = 2 * len(LAC_TAGS)
 CHUNK = 2000
+# What LAC calls the types of entities.
+NAME_TAGS = {"PER": ("PER", "nr"), "ORG": ("ORG", "nt"), "LOC": ("LOC", "ns")}
+LONGEST_NAME = 20
 
 Codes = npt.NDArray[np.int8]
 
@@ -78,6 +81,21 @@ class SilverTokenizer(PieceTokenizer):
         codes = codes_of(pieces, texts, label_texts([converted(text, "t2s") for text in texts], self._folder, self._say))
         shown = (pieces.cases == 0) & (codes != IGNORE)
         return replace(pieces, cases=np.where(shown, NUM_CASES + codes, pieces.cases).astype(np.uint8))
+
+    def names(self, texts: Sequence[str]) -> dict[str, list[str]]:
+        """Every name that LAC finds in the texts once, in simplified script, by the type of entity that it is."""
+        simple = [converted(text, "t2s") for text in texts]
+        codes = label_texts(simple, self._folder, self._say)
+        whole = "".join(simple)
+        follows = codes[1:] % 2 == 1
+        behind = np.append(~follows, True)
+        found: dict[str, set[str]] = {kind: set() for kind in NAME_TAGS}
+        ends = np.flatnonzero(behind) + 1
+        for kind, tags in NAME_TAGS.items():
+            begins = np.flatnonzero(np.isin(codes, [2 * LAC_TAGS.index(tag) for tag in tags]))
+            closes = ends[np.searchsorted(ends, begins, side="right")]
+            found[kind] = {whole[a:b] for a, b in zip(begins, closes, strict=True)}
+        return {kind: sorted(name for name in names if 1 < len(name) <= LONGEST_NAME) for kind, names in found.items()}
 
 
 def codes_of(pieces: Pieces, texts: Sequence[str], codes: Codes) -> Codes:

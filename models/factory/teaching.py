@@ -14,7 +14,7 @@ from models.bench import alternate, drain, engine_ratio
 from models.factory import examples, losses, prune
 from models.factory.balance import balance, three_class
 from models.factory.card import macs_a_token
-from models.factory.distill import Learner, distil_loss
+from models.factory.distill import Learner, distil_loss, gold_loss_of
 from models.factory.evaluate import evaluate
 from models.factory.lstm import LstmTagger
 from models.factory.mixture import load_mixture
@@ -85,19 +85,26 @@ def _prefixed(shop: Workshop, step: str) -> Callable[[str], None]:
     return lambda line: shop.say(f"{step}: {line}")
 
 
+def student_loss(shop: Workshop, settings: Distil) -> Callable[[torch.nn.Module, examples.Batch], torch.Tensor]:
+    """The loss of a student without a teacher on the pool's texts."""
+    unseen = shop.tokenizer.id_of("[MASK]")
+    assert unseen is not None
+    return gold_loss_of(settings, shop.pool.silver if settings.silver else None, unseen)
+
+
 def train_student(
     shop: Workshop, student: TokenModel, settings: Distil, share: float, step: str, mark: str, seed: int,
     each_step: Callable[[int, int], None] | None = None,
 ) -> None:  # fmt: skip
     """One run of a student on the teacher's answers, in place; `mark` names its checkpoint in the step's folder."""
     pool, answers = shop.pool, shop.answers if settings.asks_teacher else None
+    loss = student_loss(shop, settings) if answers is None else distil_loss(answers, settings)
     repeats = pool.repeats(settings.epochs, shop.recipe.negative_factor) * settings.share * share
     runs = examples.draw(pool.examples, repeats, settings.budget_tokens, seed)
     torch.manual_seed(seed)
-    student.dropout = settings.dropout
+    student.dropout, student.pair_dropout = settings.dropout, settings.pair_dropout
     learner = Learner(student, 1 if answers is None else answers.hidden.shape[1])
     path = shop.folder(step) / f"checkpoint-{mark}.pt"
-    loss = distil_loss(answers, settings)
     fit(learner, pool.examples, runs, loss, settings.schedule(), path, seed, _prefixed(shop, step), each_step)
 
 
