@@ -11,10 +11,11 @@ import torch
 from models.errors import DataMissingError, ModelDamagedError
 from models.factory import chinese, e5, reading, silver
 from models.factory.columns import Record
+from models.factory.distill import Learner, gold_loss_of, hide_pieces
 from models.factory.examples import IGNORE, encode
-from models.factory.labelling import without_features
+from models.factory.labelling import Pool, without_features
 from models.factory.languages import language
-from models.factory.recipe import Reading
+from models.factory.recipe import Distil, Reading
 from models.factory.script_forms import chinese_phrases, chinese_sentences, converted, in_both_scripts
 from models.factory.silver import LAC_TAGS, NUM_SILVER, SilverTokenizer
 from models.factory.teaching import with_features
@@ -181,6 +182,45 @@ def test_reading_learns_what_lac_says(silver_tokenizer, checkpoint, tokenizer_js
         optimizer.zero_grad()
         values.append(value.item())
     assert values[-1] < values[0] / 2
+
+
+def test_names_that_lac_finds(silver_tokenizer):
+    names = silver_tokenizer.names(["王明去了北京。", "王明去了上海", "王明去了北京"])
+    assert names["PER"] == ["王明"]
+    assert names["LOC"] == ["上海", "北京"]
+
+
+def test_gold_and_silver_teach_together(silver_tokenizer, checkpoint, tokenizer_json):
+    """Without gold labels the head for LAC's alone brings the loss down, and the student's pieces are hidden from it."""
+    shown = encode([Record("王明去了北京。")] * 8, silver_tokenizer)
+    pool = Pool(shown, without_features(shown), ("a",), ("a",), np.zeros(8, dtype=np.int64))
+    assert (pool.silver == IGNORE).sum() == 2 * 8
+    settings = Distil(learning_rate=1e-2, epochs={}, alpha=0, hidden=0, silver=1.0, hidden_pieces=0.2)
+    learner = Learner(e5.encoder(checkpoint, tokenizer_json, 97, 4), 1)
+    learner.student.dropout = learner.student.pair_dropout = 0.1
+    loss = gold_loss_of(settings, pool.silver, 4)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=5e-3)
+    torch.manual_seed(0)
+    values = []
+    for _ in range(40):
+        value = loss(learner, reading.examples.gather(pool.examples, np.arange(8)))
+        value.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        values.append(value.item())
+    assert values[-1] < values[0] / 2
+
+
+def test_hidden_pieces():
+    torch.manual_seed(0)
+    ids = torch.randint(0, 20, (60, 50))
+    mask = torch.rand(ids.shape) < 0.5
+    shown = hide_pieces(ids, mask, 0.2, 4)
+    changed = shown != ids
+    assert (shown[changed] == 4).all()
+    assert not (changed & (~mask | (ids <= 4))).any()
+    assert 0.15 < changed.sum() / (mask & (ids > 4)).sum() < 0.25
+    assert (hide_pieces(ids, mask, 0.0, 4) == ids).all()
 
 
 def test_masked_pieces():

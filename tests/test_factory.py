@@ -25,7 +25,7 @@ from models.factory.recipe import load_recipe
 from models.factory.steps import names, run
 from models.factory.train import Schedule, fit
 from models.factory.workshop import Workshop
-from models.runtime.encoder import Encoder
+from models.runtime.encoder import Encoder, dropped
 from models.runtime.package import ZOO
 from models.runtime.shapes import EncoderConfig, LayerShape
 from models.runtime.tokenizer import PieceTokenizer
@@ -208,6 +208,30 @@ def test_training_goes_on_after_a_kill_as_if_there_was_none(data_dir, tmp_path):
     assert len(runs) > 8
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_draws_are_spread_and_what_counts_for_more_comes_last(data_dir):
+    data, _, _ = load_mixture({"conll2003": 1.0, "sst2": 1.0}, data_dir, PieceTokenizer(TOKENIZER), 1.0)
+    often = np.arange(len(data)) % 2 == 1
+    drawn = draw(data, np.where(often, 6.5, 1.0), 256, seed=1)
+    counts = np.bincount(np.concatenate(drawn), minlength=len(data))
+    assert (counts[~often] == 1).all()
+    assert set(counts[often]) == {6, 7}
+    half = np.concatenate(drawn[len(drawn) * 2 // 3 :])
+    assert often[half].all()
+    first = np.bincount(np.concatenate(drawn[: len(drawn) // 2]), minlength=len(data))
+    assert 2 <= first[often].mean() <= 3.5
+
+
+def test_dropout_keeps_the_mean():
+    torch.manual_seed(0)
+    ones = torch.ones(300, 70)
+    for rows in (False, True):
+        out = dropped(ones, 0.25, True, rows)
+        assert set(out.unique().tolist()) == {0.0, pytest.approx(4 / 3)}
+        assert abs(out.mean().item() - 1) < 0.1
+        assert (out.std(dim=1) == 0).all() == rows
+    assert dropped(ones, 0.25, False) is ones
 
 
 def test_shrinking_removes_what_is_useless():

@@ -78,7 +78,7 @@ def test_posts_news_and_broken_files_in_one_run(tmp_path):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ["en", "en-fast"])
+@pytest.mark.parametrize("name", ["en", "en-fast", "zh"])
 def test_the_card_is_true(name):
     from models.factory.evaluate import evaluate
 
