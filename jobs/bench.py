@@ -37,3 +37,18 @@ def model(
     chosen = [found[i * len(found) // count] for i in range(count)]
     speed = measure(name, chosen, threads or default_threads(), rounds, pipelines)
     print(json.dumps(speed.to_json(), indent=1))
+
+
+@app.command("fleet")
+def fleet(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of JSON lines with a column text.")],
+    name: Annotated[str, typer.Option("--model", help="en, en-fast, zh, or a model folder.")] = "en-fast",
+    workers: Annotated[int, typer.Option(min=1, help="One-thread workers.")] = 2,
+    split_tokens: Annotated[int, typer.Option(min=1, help="Predicted tokens of a part.")] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, each in another order; medians are shown.")] = 3,
+) -> None:
+    """Ray workers beside plain processes, and beside Ray Data as it is and tuned by hand: the same texts, the same Tagger."""
+    from models.bench import cpu_name
+    from pipeline.fleet.bench import measure
+
+    print(json.dumps({"cpu": cpu_name(), **measure(source, name, workers, split_tokens, rounds)}, indent=1))

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from jobs import bench, compress, doctor, evaluate, list_models, show, tag, try_text
+from jobs import bench, compress, doctor, evaluate, list_models, show, status, tag, try_text
 from models.errors import GateFailedError, ModelError
 from pipeline.errors import PipelineError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("tag")(tag.tag)
 app.command("show")(show.show)
+app.command("status")(status.status)
 app.command("try")(try_text.try_text)
 app.command("models")(list_models.list_models)
 app.command("evaluate")(evaluate.evaluate)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,8 +41,20 @@ def tag(
         str | None, typer.Option(help="en (default), en-fast, zh, auto (by each text's language) or a folder.")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="auto (default), openvino or torch.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Ray actors on this machine; 0, if not given, is this process.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Ray actors; 0, if not given, is this process, or with --address all CPUs there.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster: auto, the one that runs here, or its address.")] = None,
+    servers: Annotated[
+        int | None, typer.Option(help="Actors that compute for all workers; if not given one for each GPU of the cluster.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of each worker; if not given all CPUs, shared.")] = None,
+    priority: Annotated[
+        float | None, typer.Option(help="1 goes before all that has waited less than half an hour longer; see conf/tag.toml.")
+    ] = None,
+    look_s: Annotated[
+        float | None, typer.Option(help="Seconds between looks for new files while the run lasts (60); 0: never.")
+    ] = None,
     split_tokens: Annotated[int | None, typer.Option(help="Predicted tokens of a part; 1000000.")] = None,
     dead_letter_share: Annotated[float | None, typer.Option(help="Stop (exit 4) when more than this share (0.1) ...")] = None,
     dead_letter_count: Annotated[int | None, typer.Option(help="... and more than this many (100) are dead letters.")] = None,
@@ -67,4 +81,7 @@ def tag(
         if len(paths) < 2:
             raise ConfigError(f"{paths[0]}: name the input, and behind it the folder for the output")
         flags |= {"sources": paths[:-1], "output": paths[-1]}
-    print(json.dumps(asdict(tag_documents(load_config(config, sets or (), flags))), indent=1))
+    # What libraries print (Ray tells of dead workers so) must not get into the result.
+    with redirect_stdout(sys.stderr):
+        result = tag_documents(load_config(config, sets or (), flags))
+    print(json.dumps(asdict(result), indent=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,12 +38,23 @@ class TagConfig(BaseModel):
     ] = "known"
     model: Annotated[str, Field(description="en, en-fast, zh, auto, en-fast+zh, or a folder")] = "en"
     engine: Annotated[Literal["auto", "openvino", "torch"], Field(description="what computes the model")] = "auto"
-    workers: Annotated[int, Field(ge=0, description="Ray actors on this machine; 0 is this process")] = 0
+    workers: Annotated[int, Field(ge=0, description="Ray actors; 0 is this process, or with an address all CPUs there")] = 0
+    address: Annotated[str | None, Field(description="a Ray cluster: auto (the one that runs here) or its address")] = None
+    servers: Annotated[
+        int | None, Field(ge=0, description="actors that compute for all workers; if not given one for each GPU of the cluster")
+    ] = None
     threads: Annotated[int | None, Field(ge=1, description="threads of each worker; by default all CPUs, shared")] = None
+    priority: Annotated[float, Field(description="1 goes before all that has waited less than half an hour longer")] = 0.0
+    priorities: Annotated[dict[str, float], Field(description="glob of a path below the input -> what its files have more")] = {}
+    look_s: Annotated[float, Field(ge=0, description="seconds between looks for new files while a run lasts; 0 is never")] = 60.0
     split_tokens: Annotated[int, Field(ge=1, description="predicted tokens of a part")] = SPLIT_TOKENS
     dead_letter_share: Annotated[float, Field(ge=0, le=1, description="a run stops when more than this share ...")] = 0.1
     dead_letter_count: Annotated[int, Field(ge=0, description="... and more than this many documents are dead letters")] = 100
     retag: Annotated[bool, Field(description="tag everything anew; the old tags stay until then")] = False
+
+    def priority_of(self, path: str) -> float:
+        """The priority of a file, by its path below the input; of several globs that match, the highest counts."""
+        return self.priority + max((more for glob, more in self.priorities.items() if fnmatch(path, glob)), default=0.0)
 
     @property
     def columns(self) -> Columns:

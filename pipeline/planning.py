@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from models.runtime.package import Models
 from pipeline.config import TagConfig
-from pipeline.contract import Columns
+from pipeline.contract import Columns, Split
 from pipeline.errors import ConfigError, InputChangedError, OutputError
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
@@ -72,12 +74,29 @@ class Planner:
         if not new and mine:
             return None
         columns = self._columns(found, mine[-1] if mine else None)
-        target = self._options.split_tokens
-        pieces = (p for entry in new for p in fragments(found.store, entry, target, columns.documents == "file"))
+        # Files of one priority share splits; the sort is stable, so that paths stay in order.
+        new.sort(key=lambda entry: -self._options.priority_of(entry.path))
         number = max((plan.number for plan in plans), default=0) + 1
         settings = self._settings(columns)
-        plan = Plan(number, generation, found.store.url, settings, tuple(pack(pieces, number, target)))
+        plan = Plan(number, generation, found.store.url, settings, tuple(self._splits(found, new, number, columns)))
         return plan if write_plan(self._store, plan) else self.next()  # another planner was first: look again
+
+    def arrivals(self) -> Plan | None:
+        """A plan of the files that have come since the newest one, while that one is still worked on; None if there are none.
+
+        Raises what `next` raises.
+        """
+        plans = load_plans(self._store)
+        newest = max((plan.generation for plan in plans), default=1)
+        return self._new(plans, [plan for plan in plans if plan.generation == newest])
+
+    def _splits(self, found: Found, entries: list[Entry], number: int, columns: Columns) -> Iterator[Split]:
+        target, count = self._options.split_tokens, 0
+        for _, group in groupby(entries, key=lambda entry: self._options.priority_of(entry.path)):
+            pieces = (p for entry in group for p in fragments(found.store, entry, target, columns.documents == "file"))
+            for split in pack(pieces, number, target):
+                yield replace(split, number=count)
+                count += 1
 
     def _unnamed(self, found: Found, known: dict[str, tuple[int, int]]) -> list[Entry]:
         self.changed = {}

@@ -7,66 +7,49 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from models.runtime.package import Models, open_models
 from models.runtime.tagger import check_engine
 from pipeline.config import TagConfig
-from pipeline.contract import Done, Split
+from pipeline.contract import Split
 from pipeline.errors import OutputError, PipelineError, TooManyDeadLettersError
 from pipeline.fleet.actors import RayCrew, check_ray
 from pipeline.fleet.drive import Crew, drive
 from pipeline.fleet.local import LocalCrew
+from pipeline.observe.gauges import RayGauges
 from pipeline.observe.progress import Progress, duration
+from pipeline.observe.state import StateFile
 from pipeline.observe.verdict import verdict
+from pipeline.observe.watch import Watch
 from pipeline.planning import Planner, columns_of
+from pipeline.result import Result, busy, summed
 from pipeline.sink import ledger
 from pipeline.sink.files import CLAIM, NEXT, drop
-from pipeline.sink.manifest import new_run, write_manifest
+from pipeline.sink.manifest import known_speed, new_run, write_manifest
 from pipeline.sink.plan_log import Plan, finished, load_plans, write_finished
 from pipeline.source.tables import stop_children
 from pipeline.stopping import Stop, stoppable
 from pipeline.store.local import LocalStore
-from pipeline.worker import STAGES, Step, Work
-
-
-@dataclass(slots=True)
-class Result:
-    """What a run did: `rows_in` = `rows_out` + `dead_letters` + `filtered`; speeds include reading and writing.
-
-    `failures` names the splits that were given up.
-    """
-
-    run: str
-    manifest: str = ""
-    status: str = "finished"
-    parts: int = 0
-    rows_in: int = 0
-    rows_out: int = 0
-    dead_letters: int = 0
-    filtered: int = 0
-    tokens: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    documents_s: float = 0.0
-    tokens_s: float = 0.0
-    failures: dict[str, str] = field(default_factory=dict)
+from pipeline.worker import Work
 
 
 class _Run:
     def __init__(self, options: TagConfig, models: Models, progress: Progress, stop: Stop) -> None:
-        self.options, self.models, self.progress, self._stop = options, models, progress, stop
-        self._stages = dict.fromkeys(STAGES, 0.0)
+        self.options, self.models, self.progress = options, models, progress
         self._began = time.monotonic()
         self.store = LocalStore(options.output.resolve())
         self.name = new_run()
         self.started = datetime.now(UTC)
-        self.parts: list[Done] = []
         self.failures: dict[str, Exception] = {}
         self.plans: list[int] = []
-        self._predicted: dict[str, int] = {}
+        self._threads: int | None = None
+        self._start_s: float | None = None
+        self._active: list[Plan] = []
+        self._looked = time.monotonic()
         self.planner = Planner(options, models, self.store)
+        self.watch = Watch(options, progress, stop, StateFile(self.store, self.name), models.name)
 
     def go(self) -> None:
         """Plan after plan, until no file is left that no plan names."""
@@ -75,12 +58,13 @@ class _Run:
             self._announce(plan, splits)
             self._tag(plan, splits)
             there = ledger.parts(self.store)
-            if not ledger.missing([plan], there):
-                self._finish(plan, there)
-            elif self._is_new_generation(plan):
-                return  # what is there of the old generation stays until the new one is whole
-            else:
-                self.planner.tried.add(plan.number)  # splits that were given up; the next run tries them again
+            for each in self._active:
+                if not ledger.missing([each], there):
+                    self._finish(each, there)
+                elif self._is_new_generation(each):
+                    return  # what is there of the old generation stays until the new one is whole
+                else:
+                    self.planner.tried.add(each.number)  # splits that were given up; the next run tries them again
         if not self.planner.tried:
             drop(self.store, NEXT)
             ledger.clean(self.store)
@@ -101,17 +85,20 @@ class _Run:
             self.progress.say("left alone: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(skipped.items())))
 
     def _tag(self, plan: Plan, splits: Sequence[Split]) -> None:
-        self.plans.append(plan.number)
+        self._active = []
+        self._take_on(plan, splits)
         if not splits:
             return
         options = self.options
-        self._predicted = {split.name: split.tokens for split in splits}
-        self.progress.expect(sum(split.tokens for split in splits), len(splits))
         folder = f"{NEXT}/" if self._is_new_generation(plan) else ""
-        about = {"plan": plan.number, "run": self.name, "model": self.models.name, "model_digest": self.models.digest}
+        about = {"run": self.name, "model": self.models.name, "model_digest": self.models.digest}
         threads = options.threads
-        if options.workers and threads is None:
+        if options.address:
+            threads = threads or 1
+        elif options.workers and threads is None:
             threads = max(1, len(os.sched_getaffinity(0)) // options.workers)
+        self._threads = threads
+        speed = known_speed(self.store, self.models.digest, threads)
         work = Work(
             plan.root, self.store.url, columns_of(plan), options.model, options.engine, threads, self.name, folder, about
         )  # fmt: skip
@@ -119,44 +106,49 @@ class _Run:
         try:
             with ExitStack() as stack:
                 crew: Crew
-                if options.workers:
-                    crew = stack.enter_context(RayCrew(work, options.workers, self._check, self._told))
+                if options.workers or options.address:
+                    crew = stack.enter_context(RayCrew(work, options, speed, self.watch.check, self.watch.told))
+                    self.watch.use(crew.size, RayGauges(self.name))
                 else:
-                    crew = LocalCrew(work, self._check, self._told)
-                self.failures.update(drive(splits, crew, self._done, died_over))
+                    crew = LocalCrew(work, self.watch.check, self.watch.told)
+                watch = self.watch
+                given_up = drive(splits, crew, watch.done, died_over, self._priority, self._arrivals, watch.seen)
+                self.failures.update(given_up)
+                if crew.up_at is not None and self._start_s is None:
+                    self._start_s = crew.up_at - self._began
         except BaseException:
             ledger.forget(self.store, self.name)  # no worker of this run is alive here
             raise
 
-    def _check(self) -> None:
-        self._stop.check()
-        self.progress.show()
-        if self._stop.told():
-            self.progress.say(str(self._verdict()["text"]))
+    def _take_on(self, plan: Plan, splits: Sequence[Split]) -> None:
+        self._active.append(plan)
+        self.plans.append(plan.number)
+        self.watch.expect(splits)
 
-    def _verdict(self) -> dict[str, object]:
-        return verdict(self._stages, time.monotonic() - self._began, self.options.workers, self.models.name)
+    def _priority(self, split: Split) -> float:
+        return max(self.options.priority_of(piece.path) for piece in split.fragments)
+
+    def _arrivals(self) -> Sequence[Split]:
+        """Splits of files that have come since the run began, if it is time to look for them."""
+        first, now = self._active[0], time.monotonic()
+        if not self.options.look_s or now - self._looked < self.options.look_s or self._is_new_generation(first):
+            return ()
+        self._looked = now
+        try:
+            plan = self.planner.arrivals()
+        except PipelineError as error:
+            self.progress.say(f"no new files are taken on for now: {error}")
+            return ()
+        # Workers know one root and one set of columns; what needs others is done after this.
+        if plan is None or (plan.root, columns_of(plan)) != (first.root, columns_of(first)):
+            return ()
+        self._announce(plan, plan.splits)
+        self._take_on(plan, plan.splits)
+        return plan.splits
 
     def _is_new_generation(self, plan: Plan) -> bool:
         plans = load_plans(self.store)
         return plan.generation > ledger.current_generation(plans, finished(self.store, plans))
-
-    def _told(self, step: Step) -> None:
-        for stage, spent in step.seconds.items():
-            self._stages[stage] += spent
-        self.progress.add(step.documents, step.tokens, step.dead_letters, step.filtered, step.predicted)
-        progress, options = self.progress, self.options
-        dead, seen = progress.dead_letters, progress.documents + progress.dead_letters + progress.filtered
-        if dead > options.dead_letter_count and dead > options.dead_letter_share * seen:
-            raise TooManyDeadLettersError(
-                f"{dead:,} of {seen:,} documents are dead letters, more than {options.dead_letter_share:.0%} and "
-                f"{options.dead_letter_count:,}: is {options.columns.text!r} the text column? Look into "
-                f"{self.store.url}/dead_letters, or allow more with --dead-letter-share and --dead-letter-count"
-            )
-
-    def _done(self, done: Done) -> None:
-        self.parts.append(done)
-        self.progress.part(self._predicted[done.name])
 
     def _finish(self, plan: Plan, there: dict[str, str]) -> None:
         if self._is_new_generation(plan):
@@ -167,27 +159,10 @@ class _Run:
 
     def result(self, status: str, seconds: float) -> Result:
         """Write the manifest and sum up."""
-        mine = [part for part in self.parts if part.ours]
-        result = Result(
-            self.name,
-            status=status,
-            parts=len(mine),
-            rows_in=sum(part.rows + part.dead_letters + part.filtered for part in mine),
-            rows_out=sum(part.rows for part in mine),
-            dead_letters=sum(part.dead_letters for part in mine),
-            filtered=sum(part.filtered for part in mine),
-            tokens=sum(part.tokens for part in mine),
-            skipped=dict(self.planner.skipped),
-            seconds=round(seconds, 2),
-            failures={name: str(error) for name, error in self.failures.items()},
-        )
-        result.documents_s = round(result.rows_out / seconds, 1)
-        result.tokens_s = round(result.tokens / seconds, 1)
-        stages = dict.fromkeys(STAGES, 0.0)
-        for part in mine:
-            for stage, spent in part.seconds.items():
-                stages[stage] = round(stages[stage] + spent, 3)
-        found = verdict(stages, seconds, self.options.workers, self.models.name)
+        mine = [part for part in self.watch.parts if part.ours]
+        result = summed(self.name, status, mine, self.planner.skipped, self.failures, seconds)
+        stages = busy(mine)
+        found = verdict(stages, seconds, self.watch.workers, self.models.name)
         if mine:
             self.progress.say(str(found["text"]))
         about = {
@@ -200,7 +175,16 @@ class _Run:
             "plans": self.plans,
             **{k: v for k, v in asdict(result).items() if k not in ("run", "manifest", "status", "parts")},
         }
-        metrics = {"seconds": round(seconds, 3), "stages_s": stages, "verdict": found, **_speeds(result)}
+        metrics = {
+            "seconds": round(seconds, 3),
+            "stages_s": stages,
+            "verdict": found,
+            "model_digest": self.models.digest,
+            "threads": self._threads,
+            "start_s": self._start_s and round(self._start_s, 2),
+            "worker_tokens_s": round(result.tokens / (sum(stages.values()) or 1.0), 1),
+            **{key: getattr(result, key) for key in ("documents_s", "tokens_s", "rows_in", "tokens")},
+        }
         result.manifest = f"{self.store.url}/{write_manifest(self.store, self.name, about, mine, metrics)}"
         if status == "finished":
             ledger.clean(self.store)
@@ -216,10 +200,6 @@ def _card_speed(models: Models) -> float | None:
         return None
 
 
-def _speeds(result: Result) -> dict[str, float]:
-    return {"documents_s": result.documents_s, "tokens_s": result.tokens_s, "rows_in": result.rows_in, "tokens": result.tokens}
-
-
 def tag_documents(options: TagConfig) -> Result:
     """Tag every document of the input that no plan of the output names yet; finish first what an earlier run left.
 
@@ -228,7 +208,7 @@ def tag_documents(options: TagConfig) -> Result:
     """
     models = open_models(options.model)
     check_engine(options.engine)
-    if options.workers:
+    if options.workers or options.address:
         check_ray()
     if options.output.is_file():
         raise OutputError(f"{options.output} is a file; name a folder")
@@ -253,6 +233,7 @@ def tag_documents(options: TagConfig) -> Result:
                 raise
             finally:
                 stop_children()
+                run.watch.close()
                 if run.plans or run.failures:
                     result = run.result(status, time.monotonic() - began)
                 else:

@@ -37,6 +37,7 @@ class Work:
     run: str
     folder: str
     about: dict[str, Any]
+    servers: tuple[Any, ...] = ()  # actors that compute for all workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ class TagWorker:
         self._work = work
         self._source, self._output = LocalStore(Path(work.source)), LocalStore(Path(work.output))
         tagger = load(work.model, engine=work.engine, threads=work.threads)  # type: ignore[arg-type]
+        if work.servers:
+            from pipeline.fleet.remote_engine import RemoteEngine
+
+            for one in tagger.each:
+                one.engine = RemoteEngine(work.servers, one.lang, one.engine)
         self._tagging = BlockTagger(tagger, work.columns)
 
     def run(
@@ -87,9 +93,8 @@ class TagWorker:
     def _run(self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None) -> Done:
         work = self._work
         seconds = dict.fromkeys(STAGES, 0.0)
-        attempt = Attempt(
-            self._output, split, f"{work.run}-{uuid4().hex[:12]}", work.folder, work.columns.schema(), work.about
-        )  # fmt: skip
+        name, about = f"{work.run}-{uuid4().hex[:12]}", {"plan": split.plan, **work.about}
+        attempt = Attempt(self._output, split, name, work.folder, work.columns.schema(), about)
         tokens = 0
         before_told = dict.fromkeys(STAGES, 0.0)
 

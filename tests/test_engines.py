@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import models
 from models.errors import EngineMissingError
 from models.runtime import tagger as tagger_module
-from models.runtime.batches import make_windows
+from models.runtime.batches import RaggedBatch, make_windows
+from models.runtime.staged import cut_layers
 from tests.test_tagger import check_offsets
 
 TEXTS = []
@@ -70,6 +71,44 @@ def test_engines_agree():
     # By place, for one word more shifts all that follow it.
     words = [{(i, *w.values()) for i, row in enumerate(rows) for w in row["words"]} for rows in (one, two)]
     assert len(words[0] & words[1]) / len(words[0] | words[1]) > 0.97
+
+
+@pytest.mark.parametrize("chains", [(("cpu",),), (("cpu", "cpu"),), (("cpu", "cpu", "cpu"), ("cpu", "cpu"))])
+def test_layers_on_several_devices_give_the_same(chains):
+    """Pipeline parallel by layers, and chains beside each other."""
+    whole = models.load("en-fast", engine="torch")
+    staged = models.load("en-fast", devices=chains)
+    batches = list(whole.encode(TEXTS[:60])[2])
+    one = {id(scores.batch): scores for scores in whole.engine.infer(batches)}
+    found = list(staged.engine.infer(batches))
+    assert len(found) == len(batches)
+    for scores in found:
+        np.testing.assert_allclose(scores.tokens, one[id(scores.batch)].tokens, atol=1e-4)
+        np.testing.assert_allclose(scores.sentiment, one[id(scores.batch)].sentiment, atol=1e-4)
+
+
+def test_an_error_in_a_stage_is_raised_and_the_chain_lives_on():
+    staged = models.load("en-fast", devices=(("cpu", "cpu"),))
+    good = next(staged.encode(["Cork."])[2])
+    bad = RaggedBatch(np.array([10**6], np.int32), np.zeros(1, np.uint8), np.array([0, 1]), np.zeros(1, np.int64))
+    with pytest.raises(IndexError):
+        list(staged.engine.infer([bad, good]))
+    assert len(list(staged.engine.infer([good]))) == 1
+    with pytest.raises(ValueError, match="layers do not suffice for 40 devices"):
+        models.load("en-fast", devices=(("cpu",) * 40,))
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=24), st.integers(1, 24))
+def test_layers_are_cut_into_parts_of_about_equal_size(sizes, parts):
+    if parts > len(sizes):
+        with pytest.raises(ValueError, match="do not suffice"):
+            cut_layers(sizes, parts)
+        return
+    cuts = cut_layers(sizes, parts)
+    assert [i for cut in cuts for i in cut] == list(range(len(sizes)))
+    assert all(cuts)
+    if len(set(sizes)) == 1 and len(sizes) % parts == 0:
+        assert len({len(cut) for cut in cuts}) == 1
 
 
 def test_unknown_engine():

@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pyarrow.parquet as pq
 import pytest
@@ -29,6 +32,18 @@ def test_two_actors_give_what_this_process_gives(tmp_path):
     assert results[1].parts > 2
     here, there = (pq.read_table(tmp_path / name / "tags").sort_by("id") for name in ("here", "ray"))
     assert here.equals(there)
+
+
+def test_a_run_with_a_server_gives_the_same_tags(tmp_path):
+    sets = ["model=en-fast", "threads=1", "split_tokens=4000", "id_column=id"]
+    for name, more in (("here", []), ("served", ["workers=1", "servers=1"])):
+        given = {"sources": [str(EXAMPLE)], "output": tmp_path / name}
+        assert tag_documents(load_config(None, [*sets, *more], given)).rows_out == 330
+    here, served = (pq.read_table(tmp_path / name / "tags").sort_by("id") for name in ("here", "served"))
+    for column in ("id", "sentiment", "words"):
+        assert here[column].equals(served[column])
+    for mine, theirs in zip(here["entities"].to_pylist(), served["entities"].to_pylist(), strict=True):
+        assert [(e["start"], e["end"], e["label"]) for e in mine] == [(e["start"], e["end"], e["label"]) for e in theirs]
 
 
 # Stands in the worker's own process and in those that it starts: the model's code dies over one text, as a fault in native
@@ -69,3 +84,28 @@ def test_examples_run(name, expected):
     done = subprocess.run([sys.executable, ROOT / "examples" / name], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
+
+
+def test_figures_of_a_run_reach_prometheus(tmp_path):
+    """Ray's agent on the node serves the gauges of the driver."""
+    import ray
+
+    from pipeline.observe.gauges import RayGauges
+
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    try:
+        RayGauges("a-run").show({"workers": 3, "tokens_s": 4567.0, "limits": "model"})
+        port = ray.nodes()[0]["MetricsExportPort"]
+        wanted = {"ray_textmill_workers{": " 3.0", "ray_textmill_tokens_s{": " 4567.0"}
+        until, found = time.monotonic() + 60, ""
+        while not all(name in found for name in wanted):
+            assert time.monotonic() < until, found[:2000]
+            time.sleep(0.5)
+            with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                found = answer.read().decode()
+        for name, value in wanted.items():
+            (line,) = [line for line in found.splitlines() if line.startswith(name)]
+            assert line.endswith(value)
+            assert 'run="a-run"' in line
+    finally:
+        ray.shutdown()

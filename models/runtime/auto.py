@@ -33,6 +33,11 @@ class AutoTagger:
             raise ModelMissingError(f"two models for one language: {', '.join(tagger.lang for tagger in taggers)}")
 
     @property
+    def each(self) -> tuple[Tagger, ...]:
+        """The taggers of single languages."""
+        return tuple(self.taggers.values())
+
+    @property
     def languages(self) -> tuple[str, ...]:
         return tuple(self.taggers)
 

@@ -145,13 +145,17 @@ class Encoder(TokenModel):
 
     def encode(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> list[Tensor]:
         """Hidden states after the embeddings and after every layer; see `TokenModel.encode`."""
+        x, bias = self.begin(ids, cases, mask)
+        states = [x]
+        for layer in self.layers:
+            states.append(layer(states[-1], bias, self.dropout))
+        return states
+
+    def begin(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The input of the first layer [B, S, hidden], and what all layers add to their attention scores."""
         length = ids.shape[1]
         known = F.pad(ids if mask is None else ids * mask, (1, 1))
         places = torch.arange(length, device=ids.device)
         x = self.embed(ids, places, cases, known[:, :-2], known[:, 2:])
         x = dropped(x, self.dropout, self.training)
-        bias = self.attention_bias(mask, length, ids.device)
-        states = [x]
-        for layer in self.layers:
-            states.append(layer(states[-1], bias, self.dropout))
-        return states
+        return x, self.attention_bias(mask, length, ids.device)

@@ -91,13 +91,14 @@ class TorchEngine:
     """The reference: padded batches in fp32 on the CPU; flat batches, bf16 and varlen attention on CUDA."""
 
     name = "torch"
+    flat = False  # whether batches are computed without padding
 
     def __init__(self, encoder: nn.Module, threads: int | None, device: str = "cpu") -> None:
         import torch
 
         if threads:
             torch.set_num_threads(threads)
-        self._cuda = device != "cpu"
+        self._cuda = self.flat = device != "cpu"
         self._device = torch.device(device)
         self._encoder = encoder.eval()
         if self._cuda:

@@ -62,6 +62,11 @@ class Tagger:
         self._breaks[[i for i in map(tokenizer.id_of, SENTENCE_ENDS) if i is not None]] = True
 
     @property
+    def each(self) -> tuple[Tagger, ...]:
+        """The taggers of single languages: this one."""
+        return (self,)
+
+    @property
     def languages(self) -> tuple[str, ...]:
         """What this tagger reads."""
         return (self.lang,)
@@ -163,16 +168,23 @@ def _groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[start:]
 
 
-def load(model: str | Path = "en", engine: EngineName = "auto", threads: int | None = None) -> Tagger | AutoTagger:
+def load(
+    model: str | Path = "en",
+    engine: EngineName = "auto",
+    threads: int | None = None,
+    devices: Sequence[Sequence[str]] = (),
+) -> Tagger | AutoTagger:
     """Load a model of the zoo by its name, or any model folder; "auto", or names with + between them, loads several, and
     each text is tagged by the one of its language.
 
     `engine`: "openvino" (int8 on the CPU), "torch" (the reference; CUDA in bf16 where there is a GPU), or "auto": torch
     where it is installed and can use a GPU, else openvino. `threads` defaults to the CPUs that this process may use.
+    `devices`: where the layers lie of a model that no single device holds, and chains of them side by side, in torch: see
+    StagedEngine.
 
     Raises ModelMissingError, ModelDamagedError or EngineMissingError, before any text is tagged.
     """
-    taggers = [_of_package(package, engine, threads) for package in open_models(model).packages]
+    taggers = [_of_package(package, engine, threads, devices) for package in open_models(model).packages]
     if len(taggers) == 1:
         return taggers[0]
     from models.runtime.auto import AutoTagger
@@ -185,9 +197,17 @@ def load_one(model: str | Path, engine: EngineName = "auto", threads: int | None
     return _of_package(open_package(model), engine, threads)
 
 
-def _of_package(package: ModelPackage, engine: EngineName, threads: int | None) -> Tagger:
-    chosen = make_engine(package, engine, threads or default_threads())
+def _of_package(package: ModelPackage, engine: EngineName, threads: int | None, devices: Sequence[Sequence[str]] = ()) -> Tagger:
+    chosen = _staged(package, devices) if devices else make_engine(package, engine, threads or default_threads())
     return Tagger(PieceTokenizer(package.tokenizer_json()), chosen, package.lang, package.window)
+
+
+def _staged(package: ModelPackage, devices: Sequence[Sequence[str]]) -> Engine:
+    check_engine("torch")
+    from models.runtime.staged import StagedEngine
+    from models.runtime.weights import to_encoder
+
+    return StagedEngine(to_encoder(package.config, package.weights()), devices)
 
 
 def check_engine(engine: EngineName) -> None:

@@ -2,83 +2,211 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.contract import Done, Split
-from pipeline.errors import InputChangedError, PipelineError
-from pipeline.fleet.policy import Failed, Finished, Lease, Lost, Policy, Ready, Replace
+from pipeline.errors import InputChangedError, PipelineError, WorkerLostError
+from pipeline.fleet.events import (
+    Arrived,
+    CallBack,
+    Dismiss,
+    EndRun,
+    Event,
+    Failed,
+    Finished,
+    Joined,
+    Lease,
+    Leaving,
+    Lost,
+    Replace,
+    Stopped,
+    Tick,
+)
+from pipeline.fleet.policy import Policy
 
 # Errors that concern one split only; whatever else a worker raises ends the run.
 TRY_AGAIN_EXIT = 3
+VIEW_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A worker has loaded its model; `speed` in predicted tokens/s where its kind is known."""
+
+    worker: int
+    speed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a lease: the part, or an error; `lost` if the worker died over it."""
+    """What became of a lease, after so many seconds: the part, an error, or, if it was called back, neither."""
 
     lease: Lease
-    done: Done | None
+    seconds: float
+    done: Done | None = None
     error: Exception | None = None
-    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A worker will be taken away."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A worker is gone; `blame` if it died over what it did, and its node did not."""
+
+    worker: int
+    error: Exception
+    blame: bool = True
+
+
+News = Up | Answer | Going | Gone
 
 
 class Crew(Protocol):
-    """Workers 0 to `size` - 1."""
+    """Workers that are started, told and heard of by number."""
 
     size: int
+    up_at: float | None  # when the first worker was ready, of time.monotonic
+    ahead_s: float  # seconds of work that a worker is to have ahead, for what it takes to reach it
+
+    def start(self, worker: int) -> None:
+        """Begin to start a worker."""
+        ...
 
     def begin(self, lease: Lease, split: Split) -> None:
-        """Let a worker begin."""
+        """Let a worker do a split after those that it has."""
         ...
 
-    def wait(self) -> Answer:
-        """The next answer of any worker; raises KeyboardInterrupt when the run is to stop."""
+    def call_back(self, lease: int, worker: int) -> None:
+        """Let a worker leave a split undone, soon."""
         ...
 
-    def replace(self, worker: int) -> None:
-        """Start a worker in the place of a dead one."""
+    def dismiss(self, worker: int) -> None:
+        """End a worker that hangs; it is told as Gone."""
+        ...
+
+    def room(self) -> int:
+        """How many more workers could be started now than there are."""
+        ...
+
+    def wait(self, seconds: float | None) -> Sequence[News]:
+        """What has happened, at the latest after so many seconds (nothing then).
+
+        Raises KeyboardInterrupt when the run is to stop.
+        """
         ...
 
 
 def drive(
-    splits: Sequence[Split], crew: Crew, finished: Callable[[Done], object], careful: Iterable[str] = ()
+    splits: Iterable[Split],
+    crew: Crew,
+    finished: Callable[[Done], object],
+    careful: Iterable[str] = (),
+    priority: Callable[[Split], float] = lambda split: 0.0,
+    more: Callable[[], Iterable[Split]] = tuple,
+    seen: Callable[[dict[str, Any]], object] = lambda view: None,
 ) -> dict[str, Exception]:
-    """Get every split done; `finished` hears of each, `careful` names those that an earlier run died over.
+    """Get every split done; `finished` hears of each part, `careful` names the splits that an earlier run died over.
+
+    `more` is asked often whether splits have come since; those of a higher `priority` overtake. `seen` is told, at most
+    every VIEW_S, what `Policy.view` gives.
 
     Gives the splits that were given up, with the last error of each. Raises what a worker raises if it does not concern its
-    split alone.
+    split alone, WorkerLostError if no worker can be had.
     """
-    policy = Policy([(split.name, split.tokens) for split in splits], crew.size, careful)
-    by_name = {split.name: split for split in splits}
-    errors: dict[str, Exception] = {}
-    commands = [command for worker in range(crew.size) for command in policy.on(Ready(worker))]
-    while True:
-        for command in commands:
-            if isinstance(command, Lease):
-                crew.begin(command, by_name[command.split])
-            elif isinstance(command, Replace):
-                crew.replace(command.worker)
-        again = [command.worker for command in commands if isinstance(command, Replace)]
-        commands = [command for worker in again for command in policy.on(Ready(worker))]
-        if commands:
-            continue
-        if policy.over:
-            return {name: errors[name] for name in sorted(policy.given_up)}
-        answer = crew.wait()
+    return _Drive(crew, finished, set(careful), priority).run(splits, more, seen)
+
+
+class _Drive:
+    def __init__(
+        self, crew: Crew, finished: Callable[[Done], object], careful: set[str], priority: Callable[[Split], float]
+    ) -> None:
+        self._crew, self._tell, self._careful, self._priority = crew, finished, careful, priority
+        self._splits: list[Split] = []
+        self._policy = Policy(range(crew.size), crew.ahead_s)
+        self._begun = time.monotonic()
+        self._errors: dict[int, Exception] = {}
+        self._held: dict[int, dict[int, int]] = {}  # worker -> lease -> split
+        self._last: Exception | None = None
+
+    def run(
+        self, splits: Iterable[Split], more: Callable[[], Iterable[Split]], seen: Callable[[dict[str, Any]], object]
+    ) -> dict[str, Exception]:
+        policy, shown = self._policy, 0.0
+        self._arrive(splits)
+        for worker in range(self._crew.size):
+            self._crew.start(worker)
+        while not policy.over:
+            heard = self._crew.wait(None if policy.wake is None else max(0.0, policy.wake - self._now()))
+            self._arrive(more())  # first, so that what is urgent is leased to whoever is free now
+            for news in heard:
+                self._obey(self._event(news))
+            if policy.wake is not None and policy.wake <= (now := self._now()):
+                self._obey(Tick(now))
+            if self._now() - shown >= VIEW_S:
+                shown = self._now()
+                seen(policy.view())
+                for _ in range(self._crew.room()):
+                    self._crew.start(policy.hire())
+        return {self._splits[number].name: self._errors[number] for number in sorted(policy.book.given_up)}
+
+    def _arrive(self, splits: Iterable[Split]) -> None:
+        by_priority: dict[float, list[tuple[int, int]]] = {}
+        careful = set()
+        for number, split in enumerate(splits, len(self._splits)):
+            self._splits.append(split)
+            by_priority.setdefault(self._priority(split), []).append((number, split.tokens))
+            if split.name in self._careful:
+                careful.add(number)
+        for priority, tokens in sorted(by_priority.items(), reverse=True):
+            self._obey(Arrived(self._now(), tuple(tokens), priority, frozenset(careful)))
+
+    def _now(self) -> float:
+        return time.monotonic() - self._begun
+
+    def _event(self, news: News) -> Event:
+        now = self._now()
+        if isinstance(news, Answer):
+            return self._answered(news, now)
+        if isinstance(news, Up):
+            return Joined(now, news.worker, news.speed)
+        if isinstance(news, Going):
+            return Leaving(now, news.worker)
+        self._last = news.error
+        self._errors |= dict.fromkeys(self._held.pop(news.worker, {}).values(), news.error)
+        return Lost(now, news.worker, news.blame)
+
+    def _answered(self, answer: Answer, now: float) -> Event:
+        number, split = answer.lease.number, answer.lease.split
+        self._held[answer.lease.worker].pop(number)
         if answer.done is not None:
-            commands = policy.on(Finished(answer.lease.number))
-            finished(answer.done)
-        else:
-            assert answer.error is not None
-            errors[answer.lease.split] = answer.error
-            if answer.lost:
-                commands = policy.on(Lost(answer.lease.worker))
-            else:
-                commands = policy.on(Failed(answer.lease.number, _again(answer.error)))
-        if not answer.lost:
-            commands += policy.on(Ready(answer.lease.worker))
+            self._tell(answer.done)
+            return Finished(now, number, answer.seconds)
+        if answer.error is None:
+            return Stopped(now, number)
+        self._errors[split] = answer.error
+        return Failed(now, number, _again(answer.error))
+
+    def _obey(self, event: Event) -> None:
+        for command in self._policy.on(event):
+            if isinstance(command, Lease):
+                self._held.setdefault(command.worker, {})[command.number] = command.split
+                self._crew.begin(command, self._splits[command.split])
+            elif isinstance(command, CallBack):
+                self._crew.call_back(command.lease, command.worker)
+            elif isinstance(command, Replace):
+                self._crew.start(command.by)
+            elif isinstance(command, Dismiss):
+                self._crew.dismiss(command.worker)
+            elif isinstance(command, EndRun):
+                raise WorkerLostError(f"{command.reason}: {self._last}; run the command again") from self._last
 
 
 def _again(error: Exception) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from pipeline.contract import Split
 from pipeline.errors import PipelineError
-from pipeline.fleet.drive import Answer
-from pipeline.fleet.policy import Lease
+from pipeline.fleet.drive import Answer, News, Up
+from pipeline.fleet.events import Lease
 from pipeline.worker import Step, TagWorker, Work
 
 
@@ -15,21 +17,38 @@ class LocalCrew:
     """One worker, which works while it is waited for."""
 
     size = 1
+    ahead_s = 0.0
+    up_at: float | None = None
 
     def __init__(self, work: Work, check: Callable[[], object], tell: Callable[[Step], object]) -> None:
         self._worker, self._check, self._tell = TagWorker(work), check, tell
-        self._given: tuple[Lease, Split] | None = None
+        self._given: deque[tuple[Lease, Split]] = deque()
+        self._up: list[News] = []
+
+    def start(self, worker: int) -> None:
+        self.up_at = time.monotonic()
+        self._up.append(Up(worker))
 
     def begin(self, lease: Lease, split: Split) -> None:
-        self._given = lease, split
+        self._given.append((lease, split))
 
-    def wait(self) -> Answer:
-        assert self._given is not None
-        (lease, split), self._given = self._given, None
+    def call_back(self, lease: int, worker: int) -> None:
+        raise AssertionError("nobody else does what this process does")
+
+    def dismiss(self, worker: int) -> None:
+        """This process cannot end itself and go on; what hangs here hangs."""
+
+    def room(self) -> int:
+        return 0
+
+    def wait(self, seconds: float | None) -> Sequence[News]:
+        if self._up or not self._given:
+            news, self._up = self._up, []
+            return news
+        lease, split = self._given.popleft()
+        began = time.monotonic()
         try:
-            return Answer(lease, self._worker.run(split, self._check, self._tell, lease.careful))
+            done = self._worker.run(split, self._check, self._tell, lease.careful)
         except PipelineError as error:
-            return Answer(lease, None, error)
-
-    def replace(self, worker: int) -> None:
-        raise AssertionError("this process is the worker")
+            return [Answer(lease, time.monotonic() - began, error=error)]
+        return [Answer(lease, time.monotonic() - began, done)]

@@ -22,6 +22,7 @@ class Progress:
         self._planned = self._finished = self._begun = 0
         self._splits = self._all_splits = 0
         self.documents = self.tokens = self.dead_letters = self.filtered = 0
+        self.fleet: dict[str, Any] = {}  # what is to be told of the workers
 
     def expect(self, tokens: int, splits: int) -> None:
         """More work: predicted tokens, and in how many splits."""
@@ -48,7 +49,7 @@ class Progress:
         now = time.monotonic()
         if now - self._said >= (LIVE_S if self._live else EVERY_S):
             self._said = now
-            self._show(now - self._began)
+            self._show()
 
     def say(self, line: str) -> None:
         """A line of its own."""
@@ -58,35 +59,42 @@ class Progress:
             self._stream.write(json.dumps({"event": "note", "text": line}) + "\n")
         self._stream.flush()
 
-    def _show(self, seconds: float) -> None:
-        speed = self.tokens / seconds
+    def _show(self) -> None:
+        if not self._live:
+            self._stream.write(json.dumps({"event": "progress", **self.state()}) + "\n")
+        else:
+            state = self.state()
+            left = "" if state["seconds_left"] is None else f"about {duration(state['seconds_left'])} left  "
+            fleet = (
+                f"{self.fleet['workers']} workers, {self.fleet['leases']} leases  " if self.fleet.get("workers", 1) > 1 else ""
+            )
+            self._stream.write(
+                f"\r{state['done']:4.0%}  {self.documents:,} documents  {state['documents_s']:,.0f}/s  "
+                f"{state['tokens_s']:,.0f} tokens/s  part {self._splits}/{self._all_splits}  {fleet}{left}"
+                f"{self.dead_letters:,} dead letters \x1b[K"
+            )
+        self._stream.flush()
+
+    def state(self) -> dict[str, Any]:
+        """How far the run is, as JSON."""
+        seconds = time.monotonic() - self._began
         # What is done is told in predicted tokens, as what is planned: equal texts are computed only once.
         done = min(self._planned, self._finished + self._begun)
         left = (self._planned - done) * seconds / done if done else None
-        if self._live:
-            share = f"{done / max(1, self._planned):4.0%}"
-            rest = "" if left is None else f"about {duration(left)} left  "
-            self._stream.write(
-                f"\r{share}  {self.documents:,} documents  {self.documents / seconds:,.0f}/s  {speed:,.0f} tokens/s  "
-                f"part {self._splits}/{self._all_splits}  {rest}{self.dead_letters:,} dead letters \x1b[K"
-            )
-        else:
-            event: dict[str, Any] = {
-                "event": "progress",
-                "documents": self.documents,
-                "documents_s": round(self.documents / seconds, 1),
-                "tokens": self.tokens,
-                "done": round(done / max(1, self._planned), 4),
-                "tokens_s": round(speed, 1),
-                "parts": self._splits,
-                "parts_planned": self._all_splits,
-                "dead_letters": self.dead_letters,
-                "filtered": self.filtered,
-                "seconds": round(seconds, 1),
-                "seconds_left": None if left is None else round(left, 1),
-            }
-            self._stream.write(json.dumps(event) + "\n")
-        self._stream.flush()
+        return {
+            "documents": self.documents,
+            "documents_s": round(self.documents / seconds, 1),
+            "tokens": self.tokens,
+            "done": round(done / max(1, self._planned), 4),
+            "tokens_s": round(self.tokens / seconds, 1),
+            "parts": self._splits,
+            "parts_planned": self._all_splits,
+            "dead_letters": self.dead_letters,
+            "filtered": self.filtered,
+            "seconds": round(seconds, 1),
+            "seconds_left": None if left is None else round(left, 1),
+            **self.fleet,
+        }
 
     def __enter__(self) -> Progress:
         return self

@@ -10,7 +10,7 @@ from pipeline.faults import point
 from pipeline.store.base import Store
 
 TAGS, DEAD_LETTERS, FILTERED = "tags", "dead_letters", "filtered"
-STAGING, RUNS, NEXT, CLAIM = "_staging", "_runs", "_next", "_claim"
+STAGING, RUNS, NEXT, CLAIM, STATE = "_staging", "_runs", "_next", "_claim", "_state.json"
 OUTCOMES = {"dead_letter": DEAD_LETTERS, "filtered": FILTERED}
 
 
@@ -31,6 +31,18 @@ def write_whole(store: Store, path: str, data: bytes, name: str) -> None:
     finally:
         drop(store, staged.rsplit("/", 1)[0])
     point(f"{name}.rename.after")
+
+
+def write_over(store: Store, path: str, data: bytes) -> None:
+    """Write a file that is whole when it has its name, in the place of the one there was; for a moment there is none."""
+    staged = f"{STAGING}/{uuid4().hex}/{path}"
+    with store.create_exclusive(staged) as stream:
+        stream.write(data)
+    try:
+        store.delete(path)
+        store.rename_no_overwrite(staged, path)
+    finally:
+        drop(store, staged.rsplit("/", 1)[0])
 
 
 def drop(store: Store, folder: str) -> None:

@@ -19,6 +19,8 @@ def new_run() -> str:
 
 
 METRICS = ".metrics.json"
+# So many runs are asked how fast workers were.
+RECENT = 20
 
 
 def write_manifest(store: Store, run: str, about: dict[str, Any], parts: list[Done], metrics: dict[str, Any]) -> str:
@@ -39,3 +41,13 @@ def last_manifest(store: Store) -> dict[str, Any] | None:
     with store.open_read(entries[-1].path) as stream:
         found: dict[str, Any] = json.load(stream)
     return found
+
+
+def known_speed(store: Store, digest: str, threads: int | None) -> float | None:
+    """Tokens/s of a worker with this model and so many threads in the latest run that knows, or None."""
+    for entry in reversed([entry for entry in store.list(RUNS) if entry.path.endswith(METRICS)][-RECENT:]):
+        with store.open_read(entry.path) as stream:
+            metrics = json.load(stream)
+        if (metrics.get("model_digest"), metrics.get("threads")) == (digest, threads) and metrics.get("worker_tokens_s"):
+            return float(metrics["worker_tokens_s"])
+    return None

@@ -1,0 +1,42 @@
+"""textmill status OUTPUT"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def status(output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output folder of `textmill tag`.")]) -> None:
+    """Say how far a run is, from anywhere that sees its output; or what the last one came to."""
+    from rich.console import Console
+
+    from jobs.colours import plain
+    from pipeline.errors import ConfigError
+    from pipeline.observe.progress import duration
+    from pipeline.observe.state import status_of
+    from pipeline.store.local import LocalStore
+
+    found = status_of(LocalStore(output.resolve()))
+    if not found.plans:
+        raise ConfigError(f"{output}: no plans in it; is it the output folder of `textmill tag`?")
+    say = Console(highlight=False, soft_wrap=True).print
+    plans = f"{found.plans} plans, {found.open_plans} of them not finished"
+    say(plain(f"parts: {found.parts:,} of {found.planned:,} ({plans})"))
+    live = found.live
+    if live is not None:
+        where = f"{live['run']}, process {live['process']} on {live['host']}"
+        if found.stale:
+            say(plain(f"last sign of run {where}: {live['time']}; if it was killed, the next run goes on where it was"))
+        else:
+            left = live["seconds_left"]
+            say(plain(f"run {where}: {live['done']:.0%}" + ("" if left is None else f", about {duration(left)} left")))
+            say(plain(f"{live['documents']:,} documents, {live['documents_s']:,.0f}/s, {live['tokens_s']:,.0f} tokens/s"))
+            if "workers" in live:
+                speeds = f"{live['slowest']:,} to {live['fastest']:,} tokens/s each"
+                say(plain(f"{live['workers']} workers ({speeds}), {live['starting']} starting; {live['leases']} leases"))
+            say(plain(f"{live['limits']} limits it; {live['dead_letters']:,} dead letters"))
+    if found.last is not None:
+        last = found.last
+        say(plain(f"last run to end: {last['run']}, {last['status']}, {last['rows_out']:,} documents, {last['ended']}"))

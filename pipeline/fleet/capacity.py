@@ -1,0 +1,74 @@
+"""What all workers can do together: when the whole is expected to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipeline.fleet.speeds import Worker
+
+# A worker so much slower than the fastest is given only what it can finish in time; the others take the largest.
+FAST = 0.7
+# What it can do until the end is expected is believed to this share.
+SAFE = 0.8
+
+
+class Capacity:
+    """Sums over the workers that take leases, kept up to date one worker at a time."""
+
+    def __init__(self) -> None:
+        self.speed = 0.0
+        self.fastest = 0.0
+        self._moment = 0.0  # sum of speed * the time at which the worker is free, of those that work
+        self._idle_speed = 0.0
+
+    def forget(self, worker: Worker) -> None:
+        """Leave a worker out, until it is counted again."""
+        self.speed -= worker.counted
+        if worker.idle:
+            self._idle_speed -= worker.counted
+        else:
+            self._moment -= worker.moment
+        worker.counted = worker.moment = 0.0
+
+    def count(self, worker: Worker, now: float) -> None:
+        """Take in what has changed of a worker: its speed, its load, whether it takes leases."""
+        self.speed -= worker.counted
+        if worker.idle:
+            self._idle_speed -= worker.counted
+        else:
+            self._moment -= worker.moment
+        speed = worker.speed or 0.0
+        worker.idle = not worker.held
+        worker.free_at = now if worker.idle or not speed else max(now, worker.began + worker.load / speed)
+        if not worker.open:
+            speed = 0.0
+        worker.counted = speed
+        worker.moment = 0.0 if worker.idle else speed * worker.free_at
+        self.speed += speed
+        if worker.idle:
+            self._idle_speed += speed
+        else:
+            self._moment += worker.moment
+        if speed > self.fastest:
+            self.fastest = speed
+
+    def end(self, tokens: float, now: float) -> float:
+        """When all that is leased, and so many tokens more, would be done if every worker ended at the same time."""
+        if self.speed <= 0:
+            return now
+        return max(now, (tokens + self._moment + self._idle_speed * now) / self.speed)
+
+    def most(self, worker: Worker, tokens: float, now: float) -> float:
+        """The largest split that the worker may take while so many tokens wait; infinite for the fastest."""
+        speed = worker.counted
+        if speed >= FAST * self.fastest:
+            return float("inf")
+        start = now if worker.idle else worker.free_at
+        return speed * (self.end(tokens, now) - start) * SAFE
+
+    def again(self, workers: Iterable[Worker], now: float) -> None:
+        """Add up anew: rounding grows with the number of changes, and the fastest may have gone."""
+        self.speed = self._moment = self._idle_speed = self.fastest = 0.0
+        for worker in workers:
+            worker.counted = worker.moment = 0.0
+            self.count(worker, now)

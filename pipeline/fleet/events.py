@@ -1,0 +1,134 @@
+"""What the policy hears and what it orders. Times are seconds of any clock that does not go back; the policy has none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Splits wait from now on: `splits` are numbers (each once in a run) with predicted tokens.
+
+    A `priority` of 1 goes before all that has waited for less than `WAIT_S` longer. `careful`: somebody died over them.
+    """
+
+    now: float
+    splits: tuple[tuple[int, int], ...]
+    priority: float = 0.0
+    careful: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A worker has loaded its model; `speed` in predicted tokens/s is what is known of its kind, None if nothing is."""
+
+    now: float
+    worker: int
+    speed: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A lease has ended with its split published, by this worker or another, after `seconds` of work."""
+
+    now: float
+    lease: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A lease has ended without; `again` says whether another try may help."""
+
+    now: float
+    lease: int
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A lease that was called back has ended without a part."""
+
+    now: float
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A worker will be taken away soon (a notice of preemption, a node that is drained)."""
+
+    now: float
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A worker is gone. `blame`: it died over its split; else its node went, or it was taken away."""
+
+    now: float
+    worker: int
+    blame: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; due at the time that `Policy.wake` names, harmless at any other."""
+
+    now: float
+
+
+Event = Arrived | Joined | Finished | Failed | Stopped | Leaving | Lost | Tick
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Command: this worker does this split after those that it has. No two leases have one number.
+
+    `careful` if a worker has died over the split; `copy` if another worker has it too, and is late.
+    """
+
+    number: int
+    worker: int
+    split: int
+    careful: bool = False
+    copy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallBack:
+    """Command: this lease is not wanted any more; its end is told as Stopped, or as Finished if it was too late."""
+
+    lease: int
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Command: this split is not tried again in this run."""
+
+    split: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Command: start another worker in this one's place; it gets the number `by`."""
+
+    worker: int
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Command: this worker hangs; end it. Its end is told as Lost."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    """Command: no worker can be started; say so and end."""
+
+    reason: str
+
+
+Command = Lease | CallBack | GiveUp | Replace | Dismiss | EndRun

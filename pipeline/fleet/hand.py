@@ -1,0 +1,55 @@
+"""What runs in an actor: a worker that can be told to leave a split undone while it is at it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from pipeline.contract import Done, Split
+from pipeline.worker import TagWorker, Work
+
+
+class CalledBackError(Exception):
+    """The lease is not wanted any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a lease came to, in seconds of work: a part, or None if it was called back."""
+
+    seconds: float
+    done: Done | None
+
+
+class Hand:
+    """`run` does one lease after the other in one thread; `call_back` is heard in another."""
+
+    def __init__(self, work: Work) -> None:
+        self._called_back: set[int] = set()
+        self._worker = TagWorker(work)
+
+    def node(self) -> str:
+        """The node that it is on; answers when the model is loaded."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
+    def run(self, lease: int, split: Split, careful: bool) -> Outcome:
+        """Make a part of a split; raises what TagWorker.run raises."""
+        began = time.monotonic()
+
+        def check() -> None:
+            if lease in self._called_back:
+                raise CalledBackError
+
+        try:
+            check()
+            done = self._worker.run(split, check, careful=careful)
+        except CalledBackError:
+            self._called_back.discard(lease)
+            return Outcome(time.monotonic() - began, None)
+        return Outcome(time.monotonic() - began, done)
+
+    def call_back(self, lease: int) -> None:
+        """Leave a lease undone, whether it has begun or not."""
+        self._called_back.add(lease)

@@ -1,0 +1,82 @@
+"""What a run sees and shows of itself while it lasts: progress, state, metrics, the stage that limits it, and its budget of
+dead letters.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.config import TagConfig
+from pipeline.contract import Done, Split
+from pipeline.errors import TooManyDeadLettersError
+from pipeline.observe.gauges import RayGauges
+from pipeline.observe.progress import Progress
+from pipeline.observe.state import StateFile
+from pipeline.observe.verdict import verdict
+from pipeline.stopping import Stop
+from pipeline.worker import STAGES, Step
+
+
+class Watch:
+    """`parts` are those that were heard of; `workers` as many as there are on Ray, 0 for this process."""
+
+    def __init__(self, options: TagConfig, progress: Progress, stop: Stop, state: StateFile, model: str) -> None:
+        self.parts: list[Done] = []
+        self.workers = options.workers
+        self._options, self._progress, self._stop, self._state, self._model = options, progress, stop, state, model
+        self._gauges: RayGauges | None = None
+        self._stages = dict.fromkeys(STAGES, 0.0)
+        self._began = time.monotonic()
+        self._predicted: dict[str, int] = {}
+
+    def use(self, workers: int, gauges: RayGauges) -> None:
+        """The work is done on Ray."""
+        self.workers, self._gauges = workers, gauges
+
+    def expect(self, splits: Sequence[Split]) -> None:
+        """More work."""
+        self._predicted |= {split.name: split.tokens for split in splits}
+        self._progress.expect(sum(split.tokens for split in splits), len(splits))
+
+    def check(self) -> None:
+        """To be called several times a second. Raises KeyboardInterrupt when the run is to stop."""
+        self._stop.check()
+        self._progress.show()
+        self._state.show(lambda: self._progress.state() | {"limits": self._verdict()["limits"]})
+        if self._stop.told():
+            self._progress.say(str(self._verdict()["text"]))
+
+    def told(self, step: Step) -> None:
+        """Work that is done. Raises TooManyDeadLettersError if that is obviously not the input that the run was told of."""
+        for stage, spent in step.seconds.items():
+            self._stages[stage] += spent
+        progress, options = self._progress, self._options
+        progress.add(step.documents, step.tokens, step.dead_letters, step.filtered, step.predicted)
+        dead, seen = progress.dead_letters, progress.documents + progress.dead_letters + progress.filtered
+        if dead > options.dead_letter_count and dead > options.dead_letter_share * seen:
+            raise TooManyDeadLettersError(
+                f"{dead:,} of {seen:,} documents are dead letters, more than {options.dead_letter_share:.0%} and "
+                f"{options.dead_letter_count:,}: is {options.columns.text!r} the text column? Look into "
+                f"{options.output.resolve()}/dead_letters, or allow more with --dead-letter-share and --dead-letter-count"
+            )
+
+    def done(self, part: Done) -> None:
+        """A part is there; of copies every one is told."""
+        self.parts.append(part)
+        if (predicted := self._predicted.pop(part.name, None)) is not None:
+            self._progress.part(predicted)
+
+    def seen(self, view: dict[str, Any]) -> None:
+        """What is to be told of the workers."""
+        self._progress.fleet = view
+        if self._gauges is not None:
+            self._gauges.show(self._progress.state())
+
+    def close(self) -> None:
+        """The run has ended."""
+        self._state.close()
+
+    def _verdict(self) -> dict[str, object]:
+        return verdict(self._stages, time.monotonic() - self._began, self.workers, self._model)

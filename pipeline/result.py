@@ -1,0 +1,59 @@
+"""What a run came to: sums over its parts, and how fast its workers were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.contract import Done
+from pipeline.worker import STAGES
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run did: `rows_in` = `rows_out` + `dead_letters` + `filtered`; speeds include reading and writing.
+
+    `failures` names the splits that were given up.
+    """
+
+    run: str
+    manifest: str = ""
+    status: str = "finished"
+    parts: int = 0
+    rows_in: int = 0
+    rows_out: int = 0
+    dead_letters: int = 0
+    filtered: int = 0
+    tokens: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    documents_s: float = 0.0
+    tokens_s: float = 0.0
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def summed(
+    run: str, status: str, parts: Sequence[Done], skipped: Mapping[str, int], failures: Mapping[str, Exception], seconds: float
+) -> Result:
+    """The sums over the parts that a run has published."""
+    rows_out, tokens = sum(part.rows for part in parts), sum(part.tokens for part in parts)
+    return Result(
+        run,
+        status=status,
+        parts=len(parts),
+        rows_in=sum(part.rows + part.dead_letters + part.filtered for part in parts),
+        rows_out=rows_out,
+        dead_letters=sum(part.dead_letters for part in parts),
+        filtered=sum(part.filtered for part in parts),
+        tokens=tokens,
+        skipped=dict(skipped),
+        seconds=round(seconds, 2),
+        documents_s=round(rows_out / seconds, 1),
+        tokens_s=round(tokens / seconds, 1),
+        failures={name: str(error) for name, error in failures.items()},
+    )
+
+
+def busy(parts: Sequence[Done]) -> dict[str, float]:
+    """Seconds that the workers spent on each stage, all together."""
+    return {stage: round(sum(part.seconds.get(stage, 0.0) for part in parts), 3) for stage in STAGES}

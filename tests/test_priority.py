@@ -1,0 +1,84 @@
+"""What goes first: urgent files, also such that come while the run lasts; and what a run remembers for the next."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import load_config
+from pipeline.errors import ConfigError
+from pipeline.sink.manifest import known_speed
+from pipeline.store.local import LocalStore
+from pipeline.worker import TagWorker
+from tests.test_run import rows, run, write_lines
+
+
+@pytest.fixture
+def order(monkeypatch):
+    """The files in the order in which a worker took them up; `order.then` is called when it has done one."""
+
+    class Order(list):
+        then = None
+
+    found, work = Order(), TagWorker.run
+
+    def noted(self, split, *rest, **more):
+        found.append([piece.path for piece in split.fragments])
+        done = work(self, split, *rest, **more)
+        if found.then is not None:
+            found.then()
+        return done
+
+    monkeypatch.setattr(TagWorker, "run", noted)
+    return found
+
+
+def test_urgent_files_go_first_and_share_no_split_with_others(tmp_path, order):
+    for name in ("a", "b", "c/urgent", "d"):
+        write_lines(tmp_path / "in" / f"{name}.jsonl", "Ms Keller lives in Cork.")
+    run(tmp_path / "in", tmp_path / "out", priorities={"*urgent*": 2.0})
+    assert order == [["c/urgent.jsonl"], ["a.jsonl", "b.jsonl", "d.jsonl"]]
+
+
+def test_what_comes_during_the_run_is_taken_on_and_may_overtake(tmp_path, order):
+    for name in "abcd":
+        write_lines(tmp_path / "in" / f"{name}.jsonl", *[f"Ms Keller of {name} lives in Cork."] * 40)
+
+    def late():
+        order.then = None
+        write_lines(tmp_path / "in" / "late.jsonl", "Paris.")
+        write_lines(tmp_path / "in" / "urgent.jsonl", "Oslo.")
+
+    order.then = late
+    result = run(tmp_path / "in", tmp_path / "out", priorities={"urgent*": 1.0}, look_s=1e-6, split_tokens=600)
+    taken = [path.removesuffix(".jsonl") for paths in order for path in paths]
+    assert sorted(taken) == ["a", "b", "c", "d", "late", "urgent"]
+    assert taken.index("urgent") == 1
+    assert (result.rows_out, result.status) == (162, "finished")
+    assert len(rows(tmp_path / "out")) == 162
+    assert len(list((tmp_path / "out" / "_plans").glob("*.done.json"))) == 2
+    assert json.loads(Path(result.manifest).read_text())["plans"] == [1, 2]
+
+
+def test_without_looks_new_files_wait_for_the_end(tmp_path, order):
+    write_lines(tmp_path / "in" / "a.jsonl", "Cork.")
+    order.then = lambda: write_lines(tmp_path / "in" / "b.jsonl", "Paris.") if len(order) == 1 else None
+    run(tmp_path / "in", tmp_path / "out", look_s=0.0)
+    assert order == [["a.jsonl"], ["b.jsonl"]]
+
+
+def test_of_several_globs_the_highest_counts():
+    config = load_config(None, (), {"sources": ["x"], "output": "y", "priority": 0.5, "priorities": {"*.csv": 1, "a/*": 2}})
+    assert [config.priority_of(path) for path in ("b.txt", "b.csv", "a/b.csv")] == [0.5, 1.5, 2.5]
+    with pytest.raises(ConfigError, match="priorities"):
+        load_config(None, (), {"sources": ["x"], "output": "y", "priorities": {"*": "high"}})
+
+
+def test_a_run_remembers_how_fast_its_workers_were(tmp_path):
+    write_lines(tmp_path / "in" / "a.jsonl", *[f"Ms Keller lives in Cork, house {i}." for i in range(50)])
+    result = run(tmp_path / "in", tmp_path / "out")
+    store = LocalStore(tmp_path / "out")
+    digest = json.loads(Path(result.manifest).read_text())["model_digest"]
+    assert known_speed(store, digest, 1) > 0
+    assert known_speed(store, digest, 2) is None
+    assert known_speed(store, "another", 1) is None
