@@ -1,6 +1,8 @@
 """Texts that find their own language: which model reads what, in which order rows come, what is marked and what is left out."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -139,3 +141,18 @@ def test_routing_on_labelled_texts(auto):
     print(f"{len(texts):,} texts, {100 * right:.2f} % right, {100 * share:.2f} % of the time")
     assert right >= 0.995
     assert share < 0.03
+
+
+def test_a_signal_after_two_models_were_dropped():
+    """OpenVINO left the thread a signal stack that was gone (see models/runtime/signal_stack.py)."""
+    code = """
+import gc, os, signal, models
+tagger = models.load("en-fast+zh", threads=1)
+tagger.tag(["Cork.", "\u4e0a\u6d77"])
+del tagger
+gc.collect()
+signal.signal(signal.SIGINT, lambda *rest: print("heard"))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n")

@@ -29,6 +29,7 @@ from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
 from models.runtime.labels import NUM_CASES, NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
 from models.runtime.openvino_graph import build
+from models.runtime.signal_stack import signal_stack_kept
 from models.runtime.tokenizer import PieceTokenizer
 
 SAVE_EVERY = 50
@@ -176,7 +177,8 @@ def answer(teacher: Encoder, examples: Examples, folder: Path, key: str, say: Ca
 def _compile(teacher: Encoder) -> ov.CompiledModel:
     weights = {name: tensor.numpy() for name, tensor in teacher.state_dict().items()}
     settings = {"INFERENCE_NUM_THREADS": default_threads(), "NUM_STREAMS": 1}
-    return ov.Core().compile_model(build(teacher.config, weights, hidden=True), "CPU", settings)
+    with signal_stack_kept():
+        return ov.Core().compile_model(build(teacher.config, weights, hidden=True), "CPU", settings)
 
 
 def describe(pool: Pool) -> Iterator[str]:

@@ -16,6 +16,7 @@ from models.runtime.engines import default_threads
 from models.runtime.openvino_graph import build
 from models.runtime.quantized import layer_linears, quantize_linears
 from models.runtime.shapes import EncoderConfig, LayerShape
+from models.runtime.signal_stack import signal_stack_kept
 from models.runtime.weights import to_weights
 
 BATCH, LENGTH = 32, 64
@@ -38,7 +39,8 @@ def int8_seconds(config: EncoderConfig, threads: int) -> float:
     encoder = Encoder(replace(config, vocab=64)).eval()
     quantize_linears(encoder, {name: (-4.0, 4.0) for name, _, _ in layer_linears(encoder)})
     settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-    compiled = ov.Core().compile_model(build(encoder.config, to_weights(encoder)), "CPU", settings)
+    with signal_stack_kept():
+        compiled = ov.Core().compile_model(build(encoder.config, to_weights(encoder)), "CPU", settings)
     request = compiled.create_infer_request()
     shape = (BATCH, LENGTH)
     inputs = [np.ones(shape, np.int32), np.zeros(shape, np.int32), np.ones(shape, np.float32)]

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.runtime.batches import RaggedBatch
+from models.runtime.signal_stack import signal_stack_kept
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +57,8 @@ class OpenVinoEngine:
             "NUM_STREAMS": threads,
             "PERFORMANCE_HINT": "THROUGHPUT",
         }
-        compiled = ov.Core().compile_model(build(config, weights), "CPU", settings)
+        with signal_stack_kept():
+            compiled = ov.Core().compile_model(build(config, weights), "CPU", settings)
         self._requests = [compiled.create_infer_request() for _ in range(threads + 1)]
 
     def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Scores]:
