@@ -48,9 +48,14 @@ def tag(
     servers: Annotated[
         int | None, typer.Option(help="Actors that compute for all workers; if not given one for each GPU of the cluster.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of each worker; if not given all CPUs, shared.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of each worker; if not given all CPUs, shared, or with --address 1.")
+    ] = None,
     priority: Annotated[
-        float | None, typer.Option(help="1 goes before all that has waited less than half an hour longer; see conf/tag.toml.")
+        float | None,
+        typer.Option(
+            help="1 goes before all that has waited less than half an hour longer. Of single files: priorities in a --config."
+        ),
     ] = None,
     look_s: Annotated[
         float | None, typer.Option(help="Seconds between looks for new files while the run lasts (60); 0: never.")

@@ -43,7 +43,9 @@ class TagConfig(BaseModel):
     servers: Annotated[
         int | None, Field(ge=0, description="actors that compute for all workers; if not given one for each GPU of the cluster")
     ] = None
-    threads: Annotated[int | None, Field(ge=1, description="threads of each worker; by default all CPUs, shared")] = None
+    threads: Annotated[
+        int | None, Field(ge=1, description="threads of each worker; by default all CPUs, shared; 1 on a cluster")
+    ] = None
     priority: Annotated[float, Field(description="1 goes before all that has waited less than half an hour longer")] = 0.0
     priorities: Annotated[dict[str, float], Field(description="glob of a path below the input -> what its files have more")] = {}
     look_s: Annotated[float, Field(ge=0, description="seconds between looks for new files while a run lasts; 0 is never")] = 60.0
@@ -90,6 +92,8 @@ def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str,
     except ValidationError as error:
         lines = [f"{where}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise ConfigError("\n".join(lines) + "\ntextmill tag --help lists the settings") from error
+    if config.servers and not (config.workers or config.address):
+        raise ConfigError("servers compute for Ray workers: give --workers or --address too")
     if taken := sorted(RESERVED.intersection(config.keep)):
         raise ConfigError(f"keep {taken[0]}: the output has a column of that name already")
     if len(set(config.keep)) < len(config.keep):

@@ -315,3 +315,8 @@ def test_a_missing_package_is_named(monkeypatch):
     with pytest.raises(DataMissingError, match=r"textmill\[silver\]"):
         silver.check_labeller()
     assert language("zh").speed == ("weibo_hot", "xinwen")
+
+
+def test_what_a_teacher_would_not_heed_is_refused():
+    with pytest.raises(ValueError, match="gold alone"):
+        Distil(learning_rate=1e-3, epochs={}, silver=1.0)

@@ -82,3 +82,8 @@ def test_a_run_remembers_how_fast_its_workers_were(tmp_path):
     assert known_speed(store, digest, 1) > 0
     assert known_speed(store, digest, 2) is None
     assert known_speed(store, "another", 1) is None
+
+
+def test_servers_want_workers():
+    with pytest.raises(ConfigError, match="give --workers or --address"):
+        load_config(None, (), {"sources": ["x"], "output": "y", "servers": 1})

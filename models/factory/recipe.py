@@ -25,8 +25,6 @@ class Fit(_Strict):
     floor: float = Field(0.0, ge=0, le=1, description="share of the peak rate at the end")
     head_rate: float = Field(10.0, ge=1, description="learning rate of fresh layers / of the others")
     dropout: float = Field(0.0, ge=0, lt=1)
-    pair_dropout: float = Field(0.0, ge=0, lt=1, description="share of the rows of the table of neighbours that is not seen")
-    hidden_pieces: float = Field(0.0, ge=0, lt=1, description="share of the pieces that is not seen")
     joins: float = Field(0.2, ge=0, description="weight of where words begin; entities weigh 1, parts of speech 0.5")
 
     def schedule(self) -> Schedule:
@@ -92,8 +90,15 @@ class Distil(Fit):
     hidden: float = Field(1.0, ge=0, description="weight of the cosine loss to the teacher's last hidden states")
     non_o: float = Field(3.0, ge=1, description="weight of units that the teacher may hold for an entity")
     sentiment: float = Field(0.5, ge=0, description="weight of sentiment; entities weigh 1, parts of speech 0.5")
+    pair_dropout: float = Field(0.0, ge=0, lt=1, description="share of the rows of the table of neighbours that is not seen")
+    hidden_pieces: float = Field(0.0, ge=0, lt=1, description="share of the pieces that is not seen; without a teacher only")
+    silver: float = Field(0.0, ge=0, description="Chinese only, without a teacher only: weight of LAC's labels beside gold")
 
-    silver: float = Field(0.0, ge=0, description="Chinese only: weight of LAC's labels, learned beside the others")
+    @model_validator(mode="after")
+    def _without_teacher(self) -> Self:
+        if self.asks_teacher and (self.hidden_pieces or self.silver):
+            raise ValueError("hidden_pieces and silver are for gold alone: give alpha = 0 and hidden = 0 too")
+        return self
 
     @property
     def asks_teacher(self) -> bool:
