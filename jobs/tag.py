@@ -49,12 +49,12 @@ def tag(
         int | None, typer.Option(help="Actors that compute for all workers; if not given one for each GPU of the cluster.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of each worker; if not given all CPUs, shared, or with --address 1.")
+        int | None, typer.Option(help="Threads of each worker; all CPUs, shared, or 1 with --address.")
     ] = None,
     priority: Annotated[
         float | None,
         typer.Option(
-            help="1 goes before all that has waited less than half an hour longer. Of single files: priorities in a --config."
+            help="1 goes before what has waited less than half an hour longer. See conf/tag.toml."
         ),
     ] = None,
     look_s: Annotated[
