@@ -48,14 +48,10 @@ def tag(
     servers: Annotated[
         int | None, typer.Option(help="Actors that compute for all workers; if not given one for each GPU of the cluster.")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of each worker; all CPUs, shared, or 1 with --address.")
-    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of each worker; all CPUs, shared, or 1 with --address.")] = None,
     priority: Annotated[
         float | None,
-        typer.Option(
-            help="1 goes before what has waited less than half an hour longer. See conf/tag.toml."
-        ),
+        typer.Option(help="1 goes before what has waited less than half an hour longer. See conf/tag.toml."),
     ] = None,
     look_s: Annotated[
         float | None, typer.Option(help="Seconds between looks for new files while the run lasts (60); 0: never.")
