@@ -39,9 +39,18 @@ def started(splits, speeds, now=0.0):
 
 
 def test_the_largest_goes_to_the_fastest_and_slow_workers_get_what_they_can_finish():
-    _, orders = started([900, 50, 400, 10], [10.0, 1.0])
-    first = {order.worker: order.split for order in orders}
-    assert first == {0: 0, 1: 1}
+    policy, orders = started([900, 50, 400, 10], [10.0, 1.0])
+    # The slow one's speed is hearsay, until it has ended something.
+    assert {order.worker: order.split for order in orders} == {0: 0, 1: 3}
+    slow = next(order for order in orders if order.worker == 1)
+    assert [order.split for order in policy.on(Finished(10.0, slow.number, 10.0))] == [1]
+
+
+def test_what_is_only_said_of_a_workers_speed_gives_it_no_long_lease():
+    sizes = [*range(10, 1000, 10)]
+    _, orders = started(sizes, [10.0, 2.0])
+    end = sum(sizes) / 12
+    assert 0 < max(sizes[order.split] for order in orders if order.worker == 1) <= 0.1 * 2.0 * end
 
 
 def test_a_worker_has_some_seconds_of_work_ahead():

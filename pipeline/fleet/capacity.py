@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from pipeline.fleet.speeds import Worker
 
 # A worker so much slower than the fastest is given only what it can finish in time; the others take the largest.
 FAST = 0.7
-# What it can do until the end is expected is believed to this share.
-SAFE = 0.8
+# It takes what fills this share of the time until the end is expected, a worker that has ended no lease yet this one; if all
+# that waits is larger, the smallest, up to the share LAST.
+SAFE, UNPROVEN, LAST = 0.5, 0.1, 0.8
 
 
 class Capacity:
@@ -58,13 +60,17 @@ class Capacity:
             return now
         return max(now, (tokens + self._moment + self._idle_speed * now) / self.speed)
 
-    def most(self, worker: Worker, tokens: float, now: float) -> float:
-        """The largest split that the worker may take while so many tokens wait; infinite for the fastest."""
+    def most(self, worker: Worker, tokens: float, least: float, now: float) -> float | None:
+        """The largest split that the worker may take while so many tokens wait, of which the smallest split has `least`;
+        infinite for the fastest, None for that smallest one.
+        """
         speed = worker.counted
         if speed >= FAST * self.fastest:
-            return float("inf")
+            return math.inf
         start = now if worker.idle else worker.free_at
-        return speed * (self.end(tokens, now) - start) * SAFE
+        until_end = speed * (self.end(tokens, now) - start)
+        most = until_end * (SAFE if worker.measured else UNPROVEN)
+        return None if worker.idle and most < least <= until_end * LAST else most
 
     def again(self, workers: Iterable[Worker], now: float) -> None:
         """Add up anew: rounding grows with the number of changes, and the fastest may have gone."""

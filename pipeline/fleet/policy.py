@@ -8,6 +8,7 @@ finish in time, it takes a copy of what will end last.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -245,13 +246,14 @@ class Policy:
         book, speed = self.book, worker.speed
         uncertain = bool(self.staff.unknown or self.staff.starting)
         for before, sizes in book.waiting.groups():
-            most: float | None = self.capacity.most(worker, before, now) if book.leases else float("inf")
+            least = sizes.least
+            most = self.capacity.most(worker, before, least, now) if book.leases else math.inf
             if speed is None:
                 most = None
-            elif uncertain:
+            elif uncertain and most is not None:
                 first = speed * (FIRST_S + GROWTH * (now - self._began))
                 # Rather the smallest than nothing.
-                most = min(most or 0.0, first) if worker.held or first >= sizes.least else None
+                most = min(most, first) if worker.held or first >= least else None
             while (found := book.waiting.take(sizes, most)) is not None:
                 split, tokens = found
                 if not book.done(split):
