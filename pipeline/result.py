@@ -32,6 +32,15 @@ class Result:
     failures: dict[str, str] = field(default_factory=dict)
 
 
+def mine_of(run: str, parts: Sequence[Done]) -> list[Done]:
+    """Of what was heard of parts, those that a run has made, each once.
+
+    What an attempt published whose worker died before it could say so is heard of from the one that came after.
+    """
+    mine = [part for part in parts if part.ours or part.attempt.startswith(f"{run}-")]
+    return list({part.name: part for part in sorted(mine, key=lambda part: part.ours)}.values())
+
+
 def summed(
     run: str, status: str, parts: Sequence[Done], skipped: Mapping[str, int], failures: Mapping[str, Exception], seconds: float
 ) -> Result:

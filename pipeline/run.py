@@ -24,7 +24,7 @@ from pipeline.observe.state import StateFile
 from pipeline.observe.verdict import verdict
 from pipeline.observe.watch import Watch
 from pipeline.planning import Planner, columns_of
-from pipeline.result import Result, busy, summed
+from pipeline.result import Result, busy, mine_of, summed
 from pipeline.sink import ledger
 from pipeline.sink.files import CLAIM, NEXT, drop
 from pipeline.sink.manifest import known_speed, new_run, write_manifest
@@ -123,7 +123,7 @@ class _Run:
     def _take_on(self, plan: Plan, splits: Sequence[Split]) -> None:
         self._active.append(plan)
         self.plans.append(plan.number)
-        self.watch.expect(splits)
+        self.watch.expect(splits, self._priority)
 
     def _priority(self, split: Split) -> float:
         return max(self.options.priority_of(piece.path) for piece in split.fragments)
@@ -159,7 +159,7 @@ class _Run:
 
     def result(self, status: str, seconds: float) -> Result:
         """Write the manifest and sum up."""
-        mine = [part for part in self.watch.parts if part.ours]
+        mine = mine_of(self.name, self.watch.parts)
         result = summed(self.name, status, mine, self.planner.skipped, self.failures, seconds)
         stages = busy(mine)
         found = verdict(stages, seconds, self.watch.workers, self.models.name)
@@ -185,7 +185,7 @@ class _Run:
             "worker_tokens_s": round(result.tokens / (sum(stages.values()) or 1.0), 1),
             **{key: getattr(result, key) for key in ("documents_s", "tokens_s", "rows_in", "tokens")},
         }
-        result.manifest = f"{self.store.url}/{write_manifest(self.store, self.name, about, mine, metrics)}"
+        result.manifest = f"{self.store.url}/{write_manifest(self.store, self.name, about, mine, metrics, self.watch.waited)}"
         if status == "finished":
             ledger.clean(self.store)
         return result

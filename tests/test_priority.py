@@ -36,8 +36,11 @@ def order(monkeypatch):
 def test_urgent_files_go_first_and_share_no_split_with_others(tmp_path, order):
     for name in ("a", "b", "c/urgent", "d"):
         write_lines(tmp_path / "in" / f"{name}.jsonl", "Ms Keller lives in Cork.")
-    run(tmp_path / "in", tmp_path / "out", priorities={"*urgent*": 2.0})
+    result = run(tmp_path / "in", tmp_path / "out", priorities={"*urgent*": 2.0})
     assert order == [["c/urgent.jsonl"], ["a.jsonl", "b.jsonl", "d.jsonl"]]
+    parts = sorted(json.loads(Path(result.manifest).read_text())["parts"], key=lambda part: -part["priority"])
+    assert [(part["priority"], part["rows"]) for part in parts] == [(2.0, 1), (0.0, 3)]
+    assert 0 < parts[0]["waited_s"] <= parts[1]["waited_s"]
 
 
 def test_what_comes_during_the_run_is_taken_on_and_may_overtake(tmp_path, order):

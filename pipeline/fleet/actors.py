@@ -180,7 +180,7 @@ class RayCrew:
             except ray.exceptions.RayTaskError as error:
                 assert lease is not None
                 cause = error.cause
-                if not isinstance(cause, PipelineError):
+                if not isinstance(cause, (PipelineError, MemoryError)):
                     raise error.as_instanceof_cause() from error
                 news.append(Answer(lease, 0.0, error=cause))
             else:

@@ -213,6 +213,8 @@ def _again(error: Exception) -> bool:
     """Whether another try may help; errors that do not concern the split alone are raised."""
     if isinstance(error, InputChangedError):
         return False
+    if isinstance(error, MemoryError):
+        return True  # another worker, or this one later, may have more
     if isinstance(error, PipelineError) and error.exit_code == TRY_AGAIN_EXIT:
         return True
     raise error

@@ -5,7 +5,7 @@ dead letters.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.config import TagConfig
@@ -20,24 +20,28 @@ from pipeline.worker import STAGES, Step
 
 
 class Watch:
-    """`parts` are those that were heard of; `workers` as many as there are on Ray, 0 for this process."""
+    """`parts` are those that were heard of, `waited` what the manifest says of each beside: its priority, and the seconds from
+    when its split was known to when it was there; `workers` as many as there are on Ray, 0 for this process.
+    """
 
     def __init__(self, options: TagConfig, progress: Progress, stop: Stop, state: StateFile, model: str) -> None:
         self.parts: list[Done] = []
+        self.waited: dict[str, dict[str, float]] = {}
         self.workers = options.workers
         self._options, self._progress, self._stop, self._state, self._model = options, progress, stop, state, model
         self._gauges: RayGauges | None = None
         self._stages = dict.fromkeys(STAGES, 0.0)
         self._began = time.monotonic()
-        self._predicted: dict[str, int] = {}
+        self._expected: dict[str, tuple[int, float, float]] = {}  # part -> predicted tokens, priority, time
 
     def use(self, workers: int, gauges: RayGauges) -> None:
         """The work is done on Ray."""
         self.workers, self._gauges = workers, gauges
 
-    def expect(self, splits: Sequence[Split]) -> None:
+    def expect(self, splits: Sequence[Split], priority: Callable[[Split], float]) -> None:
         """More work."""
-        self._predicted |= {split.name: split.tokens for split in splits}
+        now = time.monotonic()
+        self._expected |= {split.name: (split.tokens, priority(split), now) for split in splits}
         self._progress.expect(sum(split.tokens for split in splits), len(splits))
 
     def check(self) -> None:
@@ -65,8 +69,10 @@ class Watch:
     def done(self, part: Done) -> None:
         """A part is there; of copies every one is told."""
         self.parts.append(part)
-        if (predicted := self._predicted.pop(part.name, None)) is not None:
-            self._progress.part(predicted)
+        if (expected := self._expected.pop(part.name, None)) is not None:
+            tokens, priority, since = expected
+            self.waited[part.name] = {"priority": priority, "waited_s": round(time.monotonic() - since, 2)}
+            self._progress.part(tokens)
 
     def seen(self, view: dict[str, Any]) -> None:
         """What is to be told of the workers."""

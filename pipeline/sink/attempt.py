@@ -107,6 +107,7 @@ class Attempt:
                     point("side.rename.after")
         else:
             footer = read_footer(self._store, target)
+            digest = _verify(self._store, target, footer["rows"])
         drop(self._store, self._staging)
         point("clean.after")
         return done_of(self._split.name, footer, digest, seconds, ours)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -23,11 +24,20 @@ METRICS = ".metrics.json"
 RECENT = 20
 
 
-def write_manifest(store: Store, run: str, about: dict[str, Any], parts: list[Done], metrics: dict[str, Any]) -> str:
-    """Write the manifest, and the metrics beside it; gives its path. `about` says what the run was and what came of it."""
+def write_manifest(
+    store: Store,
+    run: str,
+    about: dict[str, Any],
+    parts: list[Done],
+    metrics: dict[str, Any],
+    more: Mapping[str, dict[str, float]],
+) -> str:
+    """Write the manifest, and the metrics beside it; gives its path. `about` says what the run was and what came of it, `more`
+    what else is said of a part by its name: its priority, and the seconds from when it was known to when it was there.
+    """
     write_whole(store, f"{RUNS}/{run}{METRICS}", json.dumps(metrics, indent=1).encode() + b"\n", "metrics")
     path = f"{RUNS}/{run}.json"
-    listed = [{key: value for key, value in asdict(part).items() if key != "seconds"} for part in parts]
+    listed = [{key: value for key, value in asdict(part).items() if key != "seconds"} | more.get(part.name, {}) for part in parts]
     body = {"run": run, **about, "parts": sorted(listed, key=lambda part: part["name"])}
     write_whole(store, path, json.dumps(body, indent=1).encode() + b"\n", "manifest")
     return path

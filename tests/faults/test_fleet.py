@@ -1,6 +1,7 @@
 """Workers and drivers that die, hang or cannot start, on a real Ray: the output is as without, and nothing is left."""
 
 import json
+import random
 import signal
 import time
 
@@ -21,6 +22,22 @@ def once(self, split, *rest, **more):
     {what}
 worker.TagWorker.run = once
 """
+# Of the leases, in the order in which all workers together take them up, those of some numbers kill who has them.
+PREEMPTED = """
+import fcntl, os, signal
+import pipeline.worker as worker
+run = worker.TagWorker.run
+def counted(self, split, *rest, **more):
+    with open({count!r}, "a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("x")
+        file.flush()
+        number = file.tell()
+    if number in {deadly!r}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run(self, split, *rest, **more)
+worker.TagWorker.run = counted
+"""
 CANNOT_START = """
 import os
 import pipeline.worker as worker
@@ -37,14 +54,26 @@ worker.TagWorker.__init__ = start
         "import ctypes; ctypes.string_at(0)",  # a segmentation fault in native code
         "os._exit(3)",
         "time.sleep(3600)",  # it hangs; another does its split, and it is ended with the run
+        "raise MemoryError",
     ],
-    ids=["killed", "segfault", "exit", "hangs"],
+    ids=["killed", "segfault", "exit", "hangs", "no-memory"],
 )
 def test_a_worker_that_is_lost(what, houses, golden, tmp_path):
     mark = tmp_path / "mark"
     code, stdout, stderr = tagged(houses, tmp_path / "out", code=ONCE.format(mark=str(mark), what=what))
     assert code == 0, stderr
     assert mark.exists()
+    check(tmp_path / "out", golden, stdout)
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+def test_three_of_ten_leases_take_their_worker_with_them(seed, houses, golden, tmp_path):
+    deadly = sorted(random.Random(seed).sample(range(1, SPLITS + 1), round(0.3 * SPLITS)))
+    count = tmp_path / "count"
+    code = PREEMPTED.format(count=str(count), deadly=deadly)
+    code, stdout, stderr = tagged(houses, tmp_path / "out", code=code)
+    assert code == 0, stderr
+    assert len(count.read_text()) >= SPLITS + len(deadly)
     check(tmp_path / "out", golden, stdout)
 
 
@@ -91,5 +120,7 @@ def test_what_of_ray_is_relied_on():
     assert issubclass(exceptions.ActorDiedError, exceptions.RayActorError)
     assert issubclass(exceptions.ActorUnavailableError, exceptions.RayActorError)
     assert not issubclass(exceptions.RayTaskError, exceptions.RayActorError)
+    # What the memory monitor kills is told as a dead actor, not as this, which is for tasks.
+    assert not issubclass(exceptions.OutOfMemoryError, exceptions.RayTaskError)
     assert isinstance(exceptions.RayActorError.preempted, property)
     assert callable(state.get_draining_nodes)

@@ -1,5 +1,7 @@
 """Plans, attempts, commits, kills, duplicates and restarts in any order, beside a dict that says what must be there."""
 
+import hashlib
+import json
 import shutil
 import tempfile
 from collections import Counter
@@ -20,6 +22,8 @@ from pipeline.sink.attempt import Attempt
 from pipeline.sink.files import STAGING
 from pipeline.sink.plan_log import Plan, finished, load_plans, write_finished, write_plan
 from pipeline.store.local import LocalStore
+from pipeline.worker import TagWorker
+from tests.test_run import run, write_lines
 
 SCHEMA = Columns().schema()
 POINTS = ("part.close.after", "part.verify.after", "part.rename.after", "side.rename.after")
@@ -140,7 +144,27 @@ def test_the_part_of_another_attempt_stays(tmp_path):
     assert first.commit(1, {}).ours
     done = second.commit(2, {})
     assert (done.ours, done.attempt, done.tokens) == (False, "one", 1)
+    assert done.sha256 == hashlib.sha256((tmp_path / "tags" / f"{split.name}.parquet").read_bytes()).hexdigest()
     assert not list(store.list(STAGING))
+
+
+def test_a_part_whose_worker_died_before_it_could_say_so_is_in_the_manifest(tmp_path, monkeypatch):
+    work, calls = TagWorker.run, []
+
+    def mute(self, split, *rest, **more):
+        done = work(self, split, *rest, **more)
+        calls.append(done)
+        if len(calls) == 1:
+            raise UnavailableError(split.name, "the answer is lost")
+        return done
+
+    monkeypatch.setattr(TagWorker, "run", mute)
+    write_lines(tmp_path / "a.jsonl", "Cork.", "Paris.")
+    result = run(tmp_path / "a.jsonl", tmp_path / "out")
+    assert [done.ours for done in calls] == [True, False]
+    assert (result.rows_out, result.parts) == (2, 1)
+    (part,) = json.loads(Path(result.manifest).read_text())["parts"]
+    assert (part["attempt"], part["sha256"]) == (calls[0].attempt, calls[0].sha256)
 
 
 def test_a_rename_that_worked_and_said_it_did_not(tmp_path, monkeypatch):

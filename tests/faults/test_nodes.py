@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.fleet_runs import check, tagged
+from tests.faults.fleet_runs import check, table, tagged
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -26,12 +26,12 @@ def cluster():
         made.shutdown()
 
 
-def run_beside(cluster, houses, out, when, then):
+def run_beside(cluster, houses, out, when, then, **env):
     """`textmill tag --address`; `then` happens when `when` parts are there."""
     found = {}
 
     def tag():
-        found["done"] = tagged(houses, out, "--address", cluster.address)
+        found["done"] = tagged(houses, out, "--address", cluster.address, **env)
 
     thread = threading.Thread(target=tag)
     thread.start()
@@ -83,3 +83,38 @@ def test_no_cluster_at_the_address(houses, tmp_path):
     code, _, stderr = tagged(houses, tmp_path / "out", "--address", "127.0.0.1:1")
     assert code == 2
     assert "--address 127.0.0.1:1: no Ray cluster answers there" in stderr
+
+
+def test_a_head_that_is_lost_ends_the_run_and_the_next_goes_on(cluster, houses, golden, tmp_path):
+    out = tmp_path / "out"
+
+    def behead():
+        cluster.head_node.kill_gcs_server()
+
+    # Ray itself waits a minute for its head; a run need not.
+    code, stdout, stderr = run_beside(cluster, houses, out, 1, behead, RAY_gcs_rpc_server_reconnect_timeout_s="5")
+    assert code != 0, stdout
+    code, stdout, stderr = tagged(houses, out, "--workers", "1")
+    assert code == 0, stderr
+    assert table(out) == golden
+
+
+def test_a_full_object_store_stops_nothing(houses, golden, tmp_path):
+    """Workers hear of splits and answer with counts: neither goes through the store."""
+    from ray.cluster_utils import Cluster
+
+    import ray
+
+    memory = 80_000_000
+    args = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": memory}
+    made = Cluster(initialize_head=True, head_node_args=args)
+    try:
+        ray.init(address=made.address, log_to_driver=False)
+        full = [ray.put(bytes(memory // 10)) for _ in range(9)]
+        code, stdout, stderr = tagged(houses, tmp_path / "out", "--address", made.address)
+        assert len(full) == 9
+    finally:
+        ray.shutdown()
+        made.shutdown()
+    assert code == 0, stderr
+    check(tmp_path / "out", golden, stdout)
