@@ -15,6 +15,7 @@ from pipeline.contract import Columns, Split
 from pipeline.errors import ConfigError, InputChangedError, OutputError
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
+from pipeline.sink.history import tokens_a_byte
 from pipeline.sink.plan_log import Plan, finished, load_plans, write_plan
 from pipeline.source.discover import Found, discover, partitions_of
 from pipeline.source.pack import fragments, pack
@@ -78,7 +79,7 @@ class Planner:
         new.sort(key=lambda entry: -self._options.priority_of(entry.path))
         number = max((plan.number for plan in plans), default=0) + 1
         settings = self._settings(columns)
-        plan = Plan(number, generation, found.store.url, settings, tuple(self._splits(found, new, number, columns)))
+        plan = Plan(number, generation, found.store.url, settings, tuple(self._splits(found, new, plans, number, columns)))
         return plan if write_plan(self._store, plan) else self.next()  # another planner was first: look again
 
     def arrivals(self) -> Plan | None:
@@ -90,10 +91,11 @@ class Planner:
         newest = max((plan.generation for plan in plans), default=1)
         return self._new(plans, [plan for plan in plans if plan.generation == newest])
 
-    def _splits(self, found: Found, entries: list[Entry], number: int, columns: Columns) -> Iterator[Split]:
+    def _splits(self, found: Found, entries: list[Entry], plans: list[Plan], number: int, columns: Columns) -> Iterator[Split]:
         target, count = self._options.split_tokens, 0
+        whole, known = columns.documents == "file", tokens_a_byte(self._store, plans)
         for _, group in groupby(entries, key=lambda entry: self._options.priority_of(entry.path)):
-            pieces = (p for entry in group for p in fragments(found.store, entry, target, columns.documents == "file"))
+            pieces = (p for entry in group for p in fragments(found.store, entry, target, whole, known))
             for split in pack(pieces, number, target):
                 yield replace(split, number=count)
                 count += 1

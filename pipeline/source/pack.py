@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
+from types import MappingProxyType
 
 import pyarrow.parquet as pq
 
 from pipeline.contract import Fragment, Split
 from pipeline.errors import StoreError
-from pipeline.source.discover import format_of
+from pipeline.source.discover import PACKED, format_of
 from pipeline.source.unpack import MAX_LINE_BYTES, packing, text_encoding
 from pipeline.store.base import Entry, Store
 
-# Predicted tokens: a byte of text is a quarter of one, packed text unpacks to about four times; opening a file costs too.
+# Predicted tokens, until earlier plans tell (sink/history.py): a byte of text is a quarter of one, packed text unpacks to about
+# four times; opening a file costs too.
 BYTES_A_TOKEN = 4.5
 UNPACKED = 4.0
 FILE_TOKENS = 50
 _PACKED_FORMATS = {"parquet": 2.5}
 
 
-def predicted(entry: Entry, kind: str) -> int:
-    """Tokens that a file is likely to hold."""
-    ratio = UNPACKED if entry.path.lower().endswith((".gz", ".zst", ".bz2")) else _PACKED_FORMATS.get(kind, 1.0)
-    return FILE_TOKENS + int(entry.size * ratio / BYTES_A_TOKEN)
+def kind_of(path: str) -> str:
+    """The format that a file's name promises, with the packing: "jsonl.gz"."""
+    packed = next((packing for packing in PACKED if path.lower().endswith(packing)), "")
+    return f"{format_of(path) or 'jsonl'}{packed}"
 
 
-def fragments(store: Store, entry: Entry, target: int, whole: bool = False) -> Iterator[Fragment]:
+def predicted(entry: Entry, known: Mapping[str, float]) -> int:
+    """Tokens that a file is likely to hold; `known` are the tokens that a byte was found to hold, by `kind_of`."""
+    kind = kind_of(entry.path)
+    ratio = UNPACKED if "." in kind else _PACKED_FORMATS.get(kind, 1.0)
+    return FILE_TOKENS + int(entry.size * known.get(kind, ratio / BYTES_A_TOKEN))
+
+
+NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
+
+
+def fragments(
+    store: Store, entry: Entry, target: int, whole: bool = False, known: Mapping[str, float] = NOTHING_KNOWN
+) -> Iterator[Fragment]:
     """A file in pieces of at most about `target` predicted tokens; one that cannot be cut, or is small, in one."""
     kind = format_of(entry.path) or "jsonl"
-    tokens = predicted(entry, kind)
+    tokens = predicted(entry, known)
     cuts = [0, entry.size]
     # Row groups are read by number; a whole Parquet file is all of them, however many there are.
     if tokens > 1.5 * target and not whole:

@@ -101,9 +101,8 @@ def test_a_head_that_is_lost_ends_the_run_and_the_next_goes_on(cluster, houses, 
 
 def test_a_full_object_store_stops_nothing(houses, golden, tmp_path):
     """Workers hear of splits and answer with counts: neither goes through the store."""
-    from ray.cluster_utils import Cluster
-
     import ray
+    from ray.cluster_utils import Cluster
 
     memory = 80_000_000
     args = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": memory}
