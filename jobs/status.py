@@ -36,7 +36,8 @@ def status(output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output
             if "workers" in live:
                 speeds = f"{live['slowest']:,} to {live['fastest']:,} tokens/s each"
                 say(plain(f"{live['workers']} workers ({speeds}), {live['starting']} starting; {live['leases']} leases"))
-            say(plain(f"{live['limits']} limits it; {live['dead_letters']:,} dead letters"))
+            limit = f"{live['limits']} limits it; " if live["limits"] else ""
+            say(plain(f"{limit}{live['dead_letters']:,} dead letters"))
     if found.last is not None:
         last = found.last
         say(plain(f"last run to end: {last['run']}, {last['status']}, {last['rows_out']:,} documents, {last['ended']}"))

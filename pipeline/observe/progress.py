@@ -23,6 +23,7 @@ class Progress:
         self._splits = self._all_splits = 0
         self.documents = self.tokens = self.dead_letters = self.filtered = 0
         self.fleet: dict[str, Any] = {}  # what is to be told of the workers
+        self.limits = ""  # the stage that limits the run
 
     def expect(self, tokens: int, splits: int) -> None:
         """More work: predicted tokens, and in how many splits."""
@@ -71,7 +72,7 @@ class Progress:
             self._stream.write(
                 f"\r{state['done']:4.0%}  {self.documents:,} documents  {state['documents_s']:,.0f}/s  "
                 f"{state['tokens_s']:,.0f} tokens/s  part {self._splits}/{self._all_splits}  {fleet}{left}"
-                f"{self.dead_letters:,} dead letters \x1b[K"
+                f"{self.limits + ' limits  ' if self.limits else ''}{self.dead_letters:,} dead letters \x1b[K"
             )
         self._stream.flush()
 
@@ -93,6 +94,7 @@ class Progress:
             "filtered": self.filtered,
             "seconds": round(seconds, 1),
             "seconds_left": None if left is None else round(left, 1),
+            "limits": self.limits,
             **self.fleet,
         }
 

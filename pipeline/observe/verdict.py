@@ -8,7 +8,8 @@ from collections.abc import Mapping
 MODEL_BOUND = 0.85
 _ADVICE = {
     "read": "the model waits for the input: put it on a faster disk or nearer, or unpack what is packed with bz2",
-    "prepare": "cleaning and language take the time: leave out --clean where the texts hold no markup",
+    "prepare": "telling languages and cleaning take the time: on small runs it is the loading of the language library, which a "
+    "larger run does not notice; else leave out --clean where the texts hold no markup",
     "write": "writing takes the time: put the output on a faster disk, or make larger parts with --split-tokens",
 }
 

@@ -48,7 +48,7 @@ class Watch:
         """To be called several times a second. Raises KeyboardInterrupt when the run is to stop."""
         self._stop.check()
         self._progress.show()
-        self._state.show(lambda: self._progress.state() | {"limits": self._verdict()["limits"]})
+        self._state.show(self._progress.state)
         if self._stop.told():
             self._progress.say(str(self._verdict()["text"]))
 
@@ -57,6 +57,7 @@ class Watch:
         for stage, spent in step.seconds.items():
             self._stages[stage] += spent
         progress, options = self._progress, self._options
+        progress.limits = str(self._verdict()["limits"])
         progress.add(step.documents, step.tokens, step.dead_letters, step.filtered, step.predicted)
         dead, seen = progress.dead_letters, progress.documents + progress.dead_letters + progress.filtered
         if dead > options.dead_letter_count and dead > options.dead_letter_share * seen:
