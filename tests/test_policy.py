@@ -1,6 +1,7 @@
 """The policy: what it decides in small cases, and that nothing is lost or done twice whatever happens."""
 
 import random
+from collections import deque
 
 import pytest
 from hypothesis import given, settings
@@ -44,6 +45,17 @@ def test_the_largest_goes_to_the_fastest_and_slow_workers_get_what_they_can_fini
     assert {order.worker: order.split for order in orders} == {0: 0, 1: 3}
     slow = next(order for order in orders if order.worker == 1)
     assert [order.split for order in policy.on(Finished(10.0, slow.number, 10.0))] == [1]
+
+
+def test_what_would_hold_up_the_whole_is_copied_before_everything_else_is_done():
+    policy, orders = started([100] * 40, [10.0, 10.0])
+    mine = deque(order for order in orders if order.worker == 0)
+    for now in range(10, 390, 10):  # worker 1 never ends its first
+        given = policy.on(Tick(now - 1)) + policy.on(Finished(now, mine.popleft().number, 10.0))
+        mine += [order for order in given if isinstance(order, Lease) and order.worker == 0]
+        if any(order.copy for order in mine):
+            break
+    assert policy.book.waiting.count > 1
 
 
 def test_what_is_only_said_of_a_workers_speed_gives_it_no_long_lease():

@@ -1,4 +1,4 @@
-"""The splits that will end last, for workers that have nothing else to do."""
+"""The splits that will end last: for workers that have nothing else to do, and for the fastest where one holds up the whole."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pipeline.fleet.speeds import Held, Worker
 GAIN = 0.8
 # Leases of one split at a time.
 HOLDERS = 3
-# A worker so many times slower than the fastest takes no copies, but of what it does in so many seconds.
-SLOWER, SHORT_S = 4.0, 2.0
+# A worker so many times slower than the fastest takes no copies, but of what it does in so many seconds: there are few, and a
+# fast one is free soon.
+SLOWER, SHORT_S = 1.5, 2.0
 
 
 class Latest:
@@ -22,6 +23,24 @@ class Latest:
     def __init__(self, holders: dict[int, list[Held]]) -> None:
         self._holders = holders
         self._order: list[tuple[float, int]] = []
+        self.holding_up: dict[int, None] = {}  # in order
+
+    def holds_up(self, split: int) -> None:
+        """A split is late, and would end after all others."""
+        self.holding_up[split] = None
+
+    def next_holding_up(self, worker: Worker, now: float) -> Held | None:
+        """A lease of a split that holds up the whole, if this worker would end it well before all who have it; else None."""
+        while self.holding_up:
+            split = next(iter(self.holding_up))
+            leases = self._holders.get(split)
+            if leases and any(lease.worker is worker for lease in leases):
+                return None
+            del self.holding_up[split]
+            if leases and len(leases) < HOLDERS and any(lease.wanted for lease in leases) and worker.speed:
+                if leases[0].tokens / worker.speed <= GAIN * (_end(leases, now) - now):
+                    return leases[0]
+        return None
 
     def renew(self, now: float) -> None:
         """Look through all leases."""

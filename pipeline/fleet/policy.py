@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pipeline.fleet.book import Book
-from pipeline.fleet.capacity import Capacity
+from pipeline.fleet.capacity import FAST, Capacity
 from pipeline.fleet.events import (
     Arrived,
     Command,
@@ -39,7 +39,7 @@ AHEAD_S, AHEAD = 2.0, 64
 FIRST_S, GROWTH = 2.0, 0.5
 # No two looks at a worker are nearer to each other; who has nothing to do asks again after so many seconds; the sums over
 # all workers are added up anew after so many.
-SOON_S, HUNGRY_S, ADD_UP_S = 0.05, 0.5, 10.0
+SOON_S, HUNGRY_S, ADD_UP_S = 0.05, 0.5, 300.0
 EVERYBODY = -1
 
 
@@ -175,8 +175,11 @@ class Policy:
                 if worker.late(now):
                     self.staff.unknown -= unknown
                     self._slower(worker, now)
-                if worker.hangs(now):
-                    commands.append(Dismiss(number))
+                if worker.slowed and worker.held:
+                    if worker.finish_of(worker.held[0], now) > self.capacity.end(self.book.waiting.tokens, now):
+                        self._latest.holds_up(worker.held[0].split)
+                    if worker.hangs(now):
+                        commands.append(Dismiss(number))
                 if worker.held:
                     self._give(worker, now, commands)
         self._looking = False
@@ -245,6 +248,10 @@ class Policy:
     def _choose(self, worker: Worker, now: float) -> Held | None:
         book, speed = self.book, worker.speed
         uncertain = bool(self.staff.unknown or self.staff.starting)
+        if self._latest.holding_up and worker.counted >= FAST * self.capacity.fastest:
+            late = self._latest.next_holding_up(worker, now)
+            if late is not None:
+                return self._copy(worker, late)
         for before, sizes in book.waiting.groups():
             least = sizes.least
             most = self.capacity.most(worker, before, least, now) if book.leases else math.inf
@@ -263,6 +270,9 @@ class Policy:
         late = self._latest.worth_a_copy(worker, self.capacity.fastest, now)
         if late is None:
             return None
+        return self._copy(worker, late)
+
+    def _copy(self, worker: Worker, late: Held) -> Held:
         self.copies += 1
         return Held(self._next, worker, late.split, late.tokens, late.rank, late.careful, True)
 
