@@ -27,7 +27,7 @@ def write_manifest(store: Store, run: str, about: dict[str, Any], parts: list[Do
     """Write the manifest, and the metrics beside it; gives its path. `about` says what the run was and what came of it."""
     write_whole(store, f"{RUNS}/{run}{METRICS}", json.dumps(metrics, indent=1).encode() + b"\n", "metrics")
     path = f"{RUNS}/{run}.json"
-    listed = [{key: value for key, value in asdict(part).items() if key != "seconds"} for part in parts]
+    listed = [{key: value for key, value in asdict(part).items() if key not in ("seconds", "cache")} for part in parts]
     body = {"run": run, **about, "parts": sorted(listed, key=lambda part: part["name"])}
     write_whole(store, path, json.dumps(body, indent=1).encode() + b"\n", "manifest")
     return path
