@@ -88,11 +88,14 @@ class Shared:
             return None
         config = self._config
         limit_s = config.timeout_ms / 1e3 * -(-count // AT_ONCE) + (0 if self._client else config.connect_timeout_ms / 1e3)
+        fresh = self._client is None
         client = self._client = self._client or connect(config)
         answers: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
 
         def work() -> None:
             try:
+                if fresh:
+                    client.ping()  # a password that is missing is told so here, and as a broken protocol by long requests
                 answers.put((ask(client), None))
             except Exception as error:  # noqa: BLE001 - whatever it is, the tags can be computed
                 answers.put((None, error))
