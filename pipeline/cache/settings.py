@@ -28,7 +28,7 @@ class CacheConfig(BaseModel):
     ] = None
     ca_file: Annotated[Path | None, Field(description="certificates that a rediss:// server is checked against")] = None
     ttl_s: Annotated[int, Field(ge=1, description="seconds after which Redis forgets a text")] = 7 * 24 * 3600
-    timeout_ms: Annotated[int, Field(ge=1, description="milliseconds that a request of up to 500 texts may take")] = 200
+    timeout_ms: Annotated[int, Field(ge=1, description="milliseconds that asking or telling of a block of texts may take")] = 200
     connect_timeout_ms: Annotated[int, Field(ge=1, description="milliseconds more for a request that must connect first")] = 500
 
     @field_validator("redis_url")

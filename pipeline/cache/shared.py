@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textmill")
 T = TypeVar("T")
-# Texts of one request.
+# Keys of one command; Redis serves nobody else while it does one. All of a block are one round trip.
 AT_ONCE = 500
 
 
@@ -38,32 +38,30 @@ class Shared:
         """The value of every key, None where there is none, or where Redis does not answer within so many seconds."""
 
         def ask(client: Redis) -> list[bytes | None]:
-            found: list[Any] = []
+            pipe = client.pipeline(transaction=False)
             for first in range(0, len(keys), AT_ONCE):
-                found += client.mget(keys[first : first + AT_ONCE])
+                pipe.mget(keys[first : first + AT_ONCE])
+            found: list[Any] = [value for some in pipe.execute() for value in some]
             if len(found) != len(keys):
                 raise ValueError("not one answer a key")
             return [value if isinstance(value, bytes) else None for value in found]
 
-        answer = self._call(ask, len(keys), within_s)
+        answer = self._call(ask, within_s)
         return [None] * len(keys) if answer is None else answer
 
     def put(self, items: Sequence[tuple[bytes, bytes]], within_s: float) -> None:
         """Let Redis keep values until their time is over."""
 
         def ask(client: Redis) -> int:
-            refused = 0
-            for first in range(0, len(items), AT_ONCE):
-                pipe = client.pipeline(transaction=False)
-                for key, value in items[first : first + AT_ONCE]:
-                    pipe.set(key, value, ex=self._config.ttl_s)
-                refused += sum(isinstance(one, Exception) for one in pipe.execute(raise_on_error=False))
-            return refused
+            pipe = client.pipeline(transaction=False)
+            for key, value in items:
+                pipe.set(key, value, ex=self._config.ttl_s)
+            return sum(isinstance(one, Exception) for one in pipe.execute(raise_on_error=False))
 
         if not self._writes.allows():
             self.counts["spared_calls"] += 1
             return
-        refused = self._call(ask, len(items), within_s)
+        refused = self._call(ask, within_s)
         if refused is None:
             return
         if not refused:
@@ -79,7 +77,7 @@ class Shared:
         if client is not None:
             Thread(target=_disconnect, args=(client,), name="textmill-cache", daemon=True).start()
 
-    def _call(self, ask: Callable[[Redis], T], count: int, within_s: float) -> T | None:
+    def _call(self, ask: Callable[[Redis], T], within_s: float) -> T | None:
         """What a call gives, None if it fails or has not ended in time. It runs in a thread of its own: a server that drips
         byte after byte, or a name that does not resolve, is bounded by no timeout of a socket.
         """
@@ -87,8 +85,8 @@ class Shared:
             self.counts["spared_calls"] += 1
             return None
         config = self._config
-        limit_s = config.timeout_ms / 1e3 * -(-count // AT_ONCE) + (0 if self._client else config.connect_timeout_ms / 1e3)
         fresh = self._client is None
+        limit_s = (config.timeout_ms + (config.connect_timeout_ms if fresh else 0)) / 1e3
         client = self._client = self._client or connect(config)
         answers: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
 
