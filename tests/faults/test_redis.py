@@ -13,7 +13,6 @@ from contextlib import closing
 import pyarrow.parquet as pq
 import pytest
 
-import models
 from models.runtime.package import ZOO, open_models
 from pipeline.cache.breaker import FIRST_S
 from pipeline.cache.envelope import PREFIX, Envelope, context_of
@@ -365,16 +364,3 @@ def test_a_careful_worker_asks_and_tells_too(server, data, golden, tmp_path, mon
     cold = cached(server, data, tmp_path / "a", golden, split_tokens=10_000)
     assert cold["computed"] == DIFFERENT
     assert cached(server, data, tmp_path / "b", golden, split_tokens=10_000)["hit_rate"] == 1.0
-
-
-def test_a_text_has_the_same_scores_in_any_company(tagger):
-    """Why a cache changes nothing: scores do not hang on neighbours, however long those are."""
-    zh = models.load("zh", threads=1)
-    for one, texts in (
-        (tagger, [text(i)[: 10 + i] for i in range(100)]),
-        (zh, ["王小明昨天从北京飞到上海。" * (1 + i % 20) for i in range(60)]),
-    ):
-        together = one.tag(texts)
-        for step in (2, 3, 7):
-            some = list(range(0, len(texts), step))
-            assert one.tag([texts[i] for i in some]).equals(together.take(some))
