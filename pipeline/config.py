@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.cache.settings import CacheConfig, check_cache
 from pipeline.contract import RESERVED, Columns
 from pipeline.errors import ConfigError
 
@@ -51,6 +52,7 @@ class TagConfig(BaseModel):
     dead_letter_share: Annotated[float, Field(ge=0, le=1, description="a run stops when more than this share ...")] = 0.1
     dead_letter_count: Annotated[int, Field(ge=0, description="... and more than this many documents are dead letters")] = 100
     retag: Annotated[bool, Field(description="tag everything anew; the old tags stay until then")] = False
+    cache: Annotated[CacheConfig, Field(description="what is remembered of texts that were tagged")] = CacheConfig()
 
     def priority_of(self, path: str) -> float:
         """The priority of a file, by its path below the input; of several globs that match, the highest counts."""
@@ -66,7 +68,9 @@ class TagConfig(BaseModel):
 
 
 def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str, Any] | None = None) -> TagConfig:
-    """The settings of a file, over them those of `sets` ("key=value", values as in TOML or plain strings), then the flags.
+    """The settings of a file, over them those of `sets`, then the flags.
+
+    A set is "key=value" or "table.key=value", the value as in TOML or a plain string.
 
     Raises ConfigError that names the file or flag, the key and what is wrong with it.
     """
@@ -79,10 +83,7 @@ def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str,
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not TOML: {error}") from error
     for one in sets:
-        key, equals, value = one.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {one}: write --set key=value")
-        values[key.strip()] = _value(value.strip())
+        _set(values, one)
     values |= flags or {}
     where = str(path) if path is not None else "settings"
     try:
@@ -92,11 +93,26 @@ def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str,
         raise ConfigError("\n".join(lines) + "\ntextmill tag --help lists the settings") from error
     if config.servers and not (config.workers or config.address):
         raise ConfigError("servers compute for Ray workers: give --workers or --address too")
+    check_cache(config.cache)
     if taken := sorted(RESERVED.intersection(config.keep)):
         raise ConfigError(f"keep {taken[0]}: the output has a column of that name already")
     if len(set(config.keep)) < len(config.keep):
         raise ConfigError("keep names a column twice")
     return config
+
+
+def _set(values: dict[str, Any], one: str) -> None:
+    key, equals, value = one.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {one}: write --set key=value")
+    key, dot, inner = key.strip().partition(".")
+    if not dot:
+        values[key] = _value(value.strip())
+        return
+    table = values.setdefault(key, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"--set {one}: {key} is no table")
+    values[key] = table | {inner: _value(value.strip())}
 
 
 def _value(text: str) -> Any:

@@ -153,7 +153,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A split whose part is in place, and what it took: seconds a stage, counts of what was noticed."""
+    """A split whose part is in place, and what it took: seconds a stage, counts of what was noticed.
+
+    `cache` is what the cache did, see TextCache.told.
+    """
 
     name: str
     attempt: str
@@ -165,3 +168,4 @@ class Done:
     seconds: dict[str, float]
     counts: dict[str, int]
     ours: bool = True
+    cache: dict[str, float] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from models.runtime.package import Models, open_models
 from models.runtime.tagger import check_engine
+from pipeline.cache.texts import summary
 from pipeline.config import TagConfig
 from pipeline.contract import Split
 from pipeline.errors import OutputError, PipelineError, TooManyDeadLettersError
@@ -100,7 +101,8 @@ class _Run:
         self._threads = threads
         speed = known_speed(self.store, self.models.digest, threads)
         work = Work(
-            plan.root, self.store.url, columns_of(plan), options.model, options.engine, threads, self.name, folder, about
+            plan.root, self.store.url, columns_of(plan), options.model, options.engine, threads, self.name, folder, about,
+            cache=options.cache,
         )  # fmt: skip
         died_over = ledger.died_over(self.store)
         try:
@@ -162,7 +164,8 @@ class _Run:
         mine = mine_of(self.name, self.watch.parts)
         result = summed(self.name, status, mine, self.planner.skipped, self.failures, seconds)
         stages = busy(mine)
-        found = verdict(stages, seconds, self.watch.workers, self.models.name)
+        cache = summary([part.cache for part in mine])
+        found = verdict(stages, seconds, self.watch.workers, self.models.name, cache)
         if mine:
             self.progress.say(str(found["text"]))
         about = {
@@ -179,6 +182,7 @@ class _Run:
             "seconds": round(seconds, 3),
             "stages_s": stages,
             "verdict": found,
+            "cache": cache,
             "model_digest": self.models.digest,
             "threads": self._threads,
             "start_s": self._start_s and round(self._start_s, 2),

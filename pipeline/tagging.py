@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from pipeline.cache.envelope import Envelope, context_of
+from pipeline.cache.settings import CacheConfig
+from pipeline.cache.texts import TextCache
 from pipeline.contract import RAW_BYTES, Block, Columns, LeftOut
 from pipeline.errors import TaggerBrokenError
 from pipeline.prepare.html import Cleaned, clean, restore
-from pipeline.prepare.reuse import Reuse
 
 if TYPE_CHECKING:
     from models.runtime.auto import AutoTagger
@@ -31,13 +33,20 @@ Prepared = tuple[Block, list[Cleaned | None]]
 
 
 class BlockTagger:
-    """Turns blocks into rows of the part's schema. `tagger` may be changed between blocks."""
+    """Turns blocks into rows of the part's schema. `tagger` may be changed between blocks, for one of the same model."""
 
-    def __init__(self, tagger: Tagger | AutoTagger, columns: Columns) -> None:
+    def __init__(
+        self, tagger: Tagger | AutoTagger, columns: Columns, cache: CacheConfig | None = None, model_digest: str = ""
+    ) -> None:
+        """`model_digest`, of all models, is what a shared cache knows them by."""
+        from models.runtime.auto import UNDETERMINED
+
         self.tagger: Tagger | AutoTagger | ChildTagger = tagger
         self._foreign, self._columns = tagger.foreign, columns
         self._schema = columns.schema()
-        self._reuse = Reuse()
+        langs = (*tagger.languages, UNDETERMINED)
+        engines = [one.engine.name for one in tagger.each]
+        self.cache = TextCache(cache or CacheConfig(), langs, Envelope(context_of(model_digest, langs, engines)))
 
     def prepare(self, block: Block) -> Prepared:
         """The block without what is filtered, and its texts cleaned, None for those that are as they were."""
@@ -59,10 +68,10 @@ class BlockTagger:
         """
         block, cleaned = prepared
         texts = [text if one is None else one.text for text, one in zip(block.texts, cleaned, strict=True)]
-        before = self._reuse.reused
+        before = self.cache.reused
         failed: dict[int, Exception] = {}
         try:
-            tags = self._reuse.tag(texts, lambda new: self._asked(new, check))
+            tags = self.cache.tag(texts, lambda new: self._asked(new, check))
         except Exception as error:  # noqa: BLE001 - whatever a model raises is narrowed down to documents
             self._check_tagger(error)
             tables = []
@@ -78,7 +87,7 @@ class BlockTagger:
             message = f"{type(reason).__name__}, on this document alone"
             id = block.columns["id"][i].as_py()
             left_out.append(LeftOut(block.paths[i], block.positions[i], id, "tagger_failed", message, raw))
-        counts = block.counts + Counter(reused_texts=self._reuse.reused - before)
+        counts = block.counts + Counter(reused_texts=self.cache.reused - before)
         if failed:
             block = _without(block, list(failed), None)
             cleaned = [one for i, one in enumerate(cleaned) if i not in failed]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from models.runtime.package import open_models
+from pipeline.cache.settings import CacheConfig
 from pipeline.careful import ChildTagger
 from pipeline.contract import Block, Columns, Done, Split
 from pipeline.sink.attempt import Attempt
@@ -38,6 +40,7 @@ class Work:
     folder: str
     about: dict[str, Any]
     servers: tuple[Any, ...] = ()  # actors that compute for all workers
+    cache: CacheConfig = field(default_factory=CacheConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,9 @@ class TagWorker:
 
             for one in tagger.each:
                 one.engine = RemoteEngine(work.servers, one.lang, one.engine)
-        self._tagging = BlockTagger(tagger, work.columns)
+        # What is shared is filed under the model that this node has, whatever the run says of it.
+        digest = open_models(work.model).digest if work.cache.redis_url is not None else ""
+        self._tagging = BlockTagger(tagger, work.columns, work.cache, digest)
 
     def run(
         self,
@@ -130,7 +135,7 @@ class TagWorker:
         except BaseException:
             attempt.abort()
             raise
-        return published
+        return replace(published, cache=self._tagging.cache.told())
 
 
 def _timed(blocks: Iterator[Block], seconds: dict[str, float], stage: str) -> Iterator[Block]:

@@ -1,16 +1,14 @@
-"""Texts before the model: scripts, markup, texts seen before."""
+"""Texts before the model: scripts, markup."""
 
 import html
 import time
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.runtime.script import languages
 from pipeline.prepare.html import clean, restore
-from pipeline.prepare.reuse import Reuse
 
 
 @pytest.mark.parametrize(
@@ -75,20 +73,3 @@ def test_cleaning_takes_linear_time():
         began = time.perf_counter()
         clean(evil * 100_000)
         assert time.perf_counter() - began < 5
-
-
-@given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=12), max_size=14))
-def test_reuse_gives_what_tagging_gives(blocks):
-    asked = []
-
-    def tag(texts):
-        assert len(set(texts)) == len(texts) or not set(texts) & set(asked)
-        asked.extend(texts)
-        return pa.table({"text": pa.array(texts, pa.string()), "list": pa.array([[t, t] for t in texts], pa.list_(pa.string()))})
-
-    reuse = Reuse()
-    for texts in blocks:
-        found = reuse.tag(texts, tag)
-        assert found["text"].to_pylist() == texts
-        assert found["list"].to_pylist() == [[t, t] for t in texts]
-    assert reuse.reused == sum(map(len, blocks)) - len(asked)

@@ -1,6 +1,8 @@
 """What the Tagger promises of every text."""
 
 import json
+import os
+import random
 import shutil
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import models
 from models.errors import ModelDamagedError, ModelMissingError
 from models.runtime.package import ZOO
 
+DATA = Path(os.environ.get("TEXTMILL_DATA", "absent"))
 ODD = ["", " \t\n", "\u0000", "\u200b", "e\u0301 Zu\u0308rich", "\U0001f468\u200d\U0001f469\u200d\U0001f467 in Paris",
        "a\ud800b London", "\u05e9\u05dc\u05d5\u05dd Tel Aviv", "x" * 5000, "U.S. " * 900]  # fmt: skip
 
@@ -74,6 +77,60 @@ def test_an_aborted_call_leaves_the_tagger_usable(tagger):
     with pytest.raises(TypeError):
         tagger.tag(["Oslo " * 60_000, None])
     assert tagger.tag(["in Oslo"]).num_rows == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"relative_buckets": 8}], ids=["plain", "relative"])
+def test_padding_changes_no_bit(more):
+    """A text has the same scores in any company, however long that is: a cache may stand for the model."""
+    import openvino as ov
+    import torch
+
+    from models.runtime.encoder import Encoder
+    from models.runtime.openvino_graph import build
+    from models.runtime.shapes import EncoderConfig, LayerShape
+
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderConfig(50, 64, (LayerShape(2, 64), LayerShape(2, 128)), 70, **more)).eval()
+    for weight in encoder.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    weights = {name: value.numpy() for name, value in encoder.state_dict().items()}
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    compiled = ov.Core().compile_model(build(encoder.config, weights), "CPU", settings)
+
+    def scores(ids, length):
+        padded = np.zeros((1, length), np.int32)
+        padded[0, : len(ids)] = ids
+        out = compiled([padded, padded * 0, (np.arange(length) < len(ids))[None].astype(np.float32)])
+        return out[0][0, : len(ids)].copy(), out[1][0].copy()
+
+    for length in (1, 5, 15, 16, 17, 40, 53):
+        ids = np.random.default_rng(length).integers(1, 50, length)
+        tokens, sentiment = scores(ids, length)
+        for longer in (length + 1, length + 3, 64, 70):
+            other = scores(ids, longer)
+            np.testing.assert_array_equal(other[0], tokens)
+            np.testing.assert_array_equal(other[1], sentiment)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not DATA.is_dir(), reason="set TEXTMILL_DATA to the folder with corpora/")
+@pytest.mark.parametrize(
+    ("name", "corpus"), [("en-fast", "reddit/month=2012-01"), ("en", "reddit/month=2012-01"), ("zh", "tnews")]
+)
+def test_real_texts_have_the_same_scores_in_any_company(name, corpus):
+    from pipeline.contract import Columns
+    from pipeline.source.texts import texts_of
+
+    draw = random.Random(1)
+    texts = list(dict.fromkeys(texts_of([str(DATA / "corpora" / corpus)], Columns())))
+    draw.shuffle(texts)
+    texts = texts[: 500 if name == "en" else 1500]
+    tagger = models.load(name, threads=1)
+    together = tagger.tag(texts)
+    for _ in range(3):
+        some = [i for i in range(len(texts)) if draw.random() < 0.4]
+        assert tagger.tag([texts[i] for i in some]).equals(together.take(some))
 
 
 @pytest.mark.parametrize(

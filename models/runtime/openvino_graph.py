@@ -18,6 +18,10 @@ from models.runtime.shapes import ACT_MAX, EncoderConfig, relative_buckets
 
 Weights = Mapping[str, npt.NDArray[Any]]
 
+# Attention looks at a multiple of so many keys (a vector register of float32): else the last ones are summed in another order,
+# and the scores of a text hang, in their last bits, on how long its neighbours are. Costs nothing that could be measured.
+KEYS = 16
+
 
 class _Builder:
     def __init__(self, config: EncoderConfig, weights: Weights) -> None:
@@ -56,12 +60,13 @@ class _Builder:
         y = op.mvn(x, axes, True, self.config.layer_norm_eps, "inside_sqrt")
         return op.add(op.multiply(y, self.f32(name + ".weight")), self.f32(name + ".bias"))
 
-    def relative(self, where: ov.Node) -> ov.Node:
-        """Bias [heads, S, S] of every pair of positions."""
+    def relative(self, where: ov.Node, keys: ov.Node) -> ov.Node:
+        """Bias [heads, S, K] of every pair of positions."""
         buckets = relative_buckets(self.config.positions, self.config.relative_buckets)
         table = self.weights["relative.weight"].astype(np.float32)[buckets].transpose(2, 0, 1)
         rows = op.gather(op.constant(np.ascontiguousarray(table)), where, op.constant(np.int64(1)))
-        return op.gather(rows, where, op.constant(np.int64(2)))
+        last = op.constant(np.int64(self.config.positions - 1))  # of padding any row will do
+        return op.gather(rows, op.minimum(keys, last), op.constant(np.int64(2)))
 
     def linear(self, x: ov.Node, name: str) -> ov.Node:
         weight = op.constant(self.weights[name + ".weight"])
@@ -76,18 +81,26 @@ class _Builder:
             weight = op.constant(self.weights[name + ".weight"].astype(np.float32))
         return op.add(op.matmul(x, weight, False, True), self.f32(name + ".bias"))
 
-    def layer(self, x: ov.Node, i: int, bias: ov.Node) -> ov.Node:
+    def layer(self, x: ov.Node, i: int, bias: ov.Node, more: ov.Node) -> ov.Node:
+        """A layer over x [B, S, hidden] with attention's bias [B or 1, heads or 1, 1 or S, K]; `more` is K - S."""
         prefix, heads, dim = f"layers.{i}.", self.config.layers[i].heads, self.config.head_dim
         qkv = op.reshape(self.linear(x, prefix + "qkv"), np.array([0, 0, 3, heads, dim], dtype=np.int64), True)
         qkv = op.transpose(qkv, np.array([2, 0, 3, 1, 4], dtype=np.int64))
         axis = op.constant(np.int64(0))
         q, k, v = (op.gather(qkv, op.constant(np.int64(n)), axis) for n in range(3))
+        k, v = (_longer(y, more, 4, 2) for y in (k, v))
         context = op.scaled_dot_product_attention(q, k, v, bias)
         context = op.transpose(context, np.array([0, 2, 1, 3], dtype=np.int64))
         context = op.reshape(context, np.array([0, 0, heads * dim], dtype=np.int64), True)
         x = self.norm(op.add(x, self.linear(context, prefix + "out")), prefix + "norm1")
         y = op.gelu(self.linear(x, prefix + "up"), "erf")
         return self.norm(op.add(x, self.linear(y, prefix + "down")), prefix + "norm2")
+
+
+def _longer(x: ov.Node, more: ov.Node, dims: int, axis: int) -> ov.Node:
+    """x of so many dimensions with `more` (int64 scalar) zeros behind it on an axis."""
+    ends = op.multiply(more, op.constant(np.eye(dims, dtype=np.int64)[axis]))
+    return op.pad(x, op.constant(np.zeros(dims, dtype=np.int64)), ends, "constant", op.constant(np.float32(0)))
 
 
 def _but_last(x: ov.Node) -> ov.Node:
@@ -110,18 +123,20 @@ def build(config: EncoderConfig, weights: Weights, hidden: bool = False) -> ov.M
     ids, cases = (op.parameter([-1, -1], np.int32, name=name) for name in ("ids", "cases"))
     mask = op.parameter([-1, -1], np.float32, name="mask")
     first, one = op.constant(np.int64(0)), op.constant(np.int64(1))
-    where = op.range(first, op.gather(op.shape_of(ids), one, first), one, "i64")
+    length = op.gather(op.shape_of(ids), one, first)
+    more = op.floor_mod(op.subtract(first, length), op.constant(np.int64(KEYS)))
+    where = op.range(first, length, one, "i64")
     x = op.add(op.add(b.table("words", ids), b.table("places", where)), b.table("cases", cases))
     if config.pairs:
         x = op.add(x, b.pairs(ids, mask))
     x = b.norm(x, "norm")
-    # 0 for a token, -1e9 for padding, as [B, 1, 1, S]
-    keys = op.multiply(op.subtract(mask, op.constant(np.float32(1))), op.constant(np.float32(1e9)))
+    # 0 for a token, -1e9 for padding, as [B, 1, 1, K]
+    keys = op.multiply(op.subtract(_longer(mask, more, 2, 1), op.constant(np.float32(1))), op.constant(np.float32(1e9)))
     bias = op.unsqueeze(keys, op.constant(np.array([1, 2], dtype=np.int64)))
     if config.relative_buckets:
-        bias = op.add(bias, b.relative(where))
+        bias = op.add(bias, b.relative(where, op.range(first, op.add(length, more), one, "i64")))
     for i in range(len(config.layers)):
-        x = b.layer(x, i, bias)
+        x = b.layer(x, i, bias, more)
     tokens = b.linear(x, "tokens_head")
     axis = op.constant(np.array([1], dtype=np.int64))
     weight = op.unsqueeze(mask, op.constant(np.int64(2)))

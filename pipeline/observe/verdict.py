@@ -14,8 +14,12 @@ _ADVICE = {
 }
 
 
-def verdict(seconds: Mapping[str, float], wall: float, workers: int, model: str) -> dict[str, object]:
-    """The limiting stage of a run. `seconds`: busy time of each stage, all workers together; `wall`: seconds that passed."""
+def verdict(
+    seconds: Mapping[str, float], wall: float, workers: int, model: str, cache: Mapping[str, float] | None = None
+) -> dict[str, object]:
+    """The limiting stage of a run. `seconds`: busy time of each stage, all workers together; `wall`: seconds that passed;
+    `cache`: what it did, see pipeline.cache.texts.
+    """
     total = max(wall * max(1, workers), 1e-9)
     shares = {stage: round(spent / total, 3) for stage, spent in seconds.items()}
     shares["start and end"] = round(max(0.0, 1 - sum(shares.values())), 3)
@@ -30,4 +34,9 @@ def verdict(seconds: Mapping[str, float], wall: float, workers: int, model: str)
             say += f"; after it {second} ({seconds[second] / working:.0%}): {_ADVICE[second]}"
     else:
         say = f"{stage} limits the run ({part:.0%} of the working time): {_ADVICE[stage]}"
+    if cache and cache["hit_rate"]:
+        say += f"; {cache['hit_rate']:.0%} of the texts were known, which saved about {cache.get('saved_s', 0.0):,.1f} s of it"
+    if cache and (failed := cache.get("failed_calls", 0)):
+        kinds = ", ".join(key.removeprefix("failed_") for key in cache if key.startswith("failed_") and key != "failed_calls")
+        say += f"; Redis failed {failed:,.0f} times ({kinds}), and what it might have known was computed"
     return {"limits": stage, "shares": shares, "text": say}

@@ -37,7 +37,10 @@ def write_manifest(
     """
     write_whole(store, f"{RUNS}/{run}{METRICS}", json.dumps(metrics, indent=1).encode() + b"\n", "metrics")
     path = f"{RUNS}/{run}.json"
-    listed = [{key: value for key, value in asdict(part).items() if key != "seconds"} | more.get(part.name, {}) for part in parts]
+    listed = []
+    for part in parts:
+        about_part = {key: value for key, value in asdict(part).items() if key not in ("seconds", "cache")}
+        listed.append(about_part | more.get(part.name, {}))
     body = {"run": run, **about, "parts": sorted(listed, key=lambda part: part["name"])}
     write_whole(store, path, json.dumps(body, indent=1).encode() + b"\n", "manifest")
     return path

@@ -1,0 +1,88 @@
+"""What a shared value is filed under and sealed with: a key, a second digest of the text, and a checksum.
+
+All three depend on the context: the model's digest, the schema and what computes. A value of another context is at another
+key, and would not open under this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import struct
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from models.runtime.package import label_map
+from models.runtime.schema import TAGS
+
+# One more whenever the bytes of a value change their meaning.
+FORMAT = 1
+PREFIX = b"textmill:1:"
+# Magic and format; the second digest; the text's code points; what computing the row took, in microseconds.
+_HEAD = struct.Struct("<3sB16sII")
+_MAGIC = b"TMC"
+_SEAL_BYTES = 8
+_MOST = 2**32 - 1
+
+
+def context_of(model_digest: str, langs: Iterable[str], engines: Iterable[str]) -> bytes:
+    """32 bytes that differ where the tags of a text could differ, the last bit of a score included: model, schema, labels,
+    engines with their versions, and the vector instructions of this CPU.
+    """
+    about = [FORMAT, model_digest, list(langs), TAGS.to_string(), label_map(), list(engines), _versions(), _arithmetic()]
+    return hashlib.sha256(json.dumps(about).encode()).digest()
+
+
+def _versions() -> list[str]:
+    found = []
+    for name in ("openvino", "torch", "tokenizers"):
+        try:
+            found.append(version(name))
+        except PackageNotFoundError:
+            found.append("")
+    return found
+
+
+def _arithmetic() -> list[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return [platform.machine(), *sorted(flag for flag in flags if flag.startswith(("avx", "amx", "fma", "asimd", "sve", "bf16")))]
+
+
+class Envelope:
+    """Seals and opens the values of one context."""
+
+    def __init__(self, context: bytes) -> None:
+        self._context = context
+
+    def key(self, text: bytes) -> bytes:
+        """What the value of a text (UTF-8) is filed under: 128 bits of BLAKE2b."""
+        return PREFIX + hashlib.blake2b(text, digest_size=16, key=self._context).digest()
+
+    def seal(self, text: bytes, length: int, row: bytes, cost_s: float) -> bytes:
+        """The value of a text of so many code points."""
+        cost = min(_MOST, max(0, round(cost_s * 1e6)))
+        body = _HEAD.pack(_MAGIC, FORMAT, self._second(text), min(length, _MOST), cost) + row
+        return body + self._checksum(body)
+
+    def open(self, value: bytes, text: bytes, length: int) -> tuple[bytes, float] | None:
+        """The row of that text and what it took to compute, in seconds; None if this is not its value, whole and unchanged."""
+        if len(value) < _HEAD.size + _SEAL_BYTES:
+            return None
+        magic, number, second, size, cost = _HEAD.unpack_from(value)
+        if (magic, number, second, size) != (_MAGIC, FORMAT, self._second(text), length):
+            return None
+        body = value[:-_SEAL_BYTES]
+        return (body[_HEAD.size :], cost / 1e6) if self._checksum(body) == value[-_SEAL_BYTES:] else None
+
+    def _second(self, text: bytes) -> bytes:
+        """128 bits of SHA-256: two texts would have to agree in this too, and in their lengths."""
+        return hashlib.sha256(self._context + text).digest()[:16]
+
+    def _checksum(self, body: bytes) -> bytes:
+        return hashlib.blake2b(body, digest_size=_SEAL_BYTES, key=self._context).digest()
