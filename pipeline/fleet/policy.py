@@ -171,6 +171,9 @@ class Policy:
             worker = self.staff.workers.get(number)
             if worker is not None and worker.watched == at:
                 worker.watched = None
+                if worker.due > now:  # since then it has begun another lease
+                    self._look_at(worker, worker.due)
+                    continue
                 unknown = worker.speed is None
                 if worker.late(now):
                     self.staff.unknown -= unknown
@@ -290,7 +293,9 @@ class Policy:
         self._look_at(worker, max(at, now + SOON_S))
 
     def _look_at(self, worker: Worker, at: float) -> None:
-        if worker.watched is None or at < worker.watched:
+        worker.due = at
+        # Half of what it has ahead is early enough; every Tick costs.
+        if worker.watched is None or at < worker.watched - 0.5 * self._ahead_s:
             worker.watched = at
             heapq.heappush(self._due, (at, worker.number))
 

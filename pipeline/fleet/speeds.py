@@ -49,7 +49,8 @@ class Worker:
     slowed: bool = False
     dismissed: bool = False
     idle: bool = True
-    watched: float | None = None  # when the next Tick about it is due
+    due: float = 0.0  # when to look at it again
+    watched: float | None = None  # when the next Tick about it comes, at that time or before
     counted: float = 0.0  # the speed with which it stands in the sums of the whole
     moment: float = 0.0  # counted * free_at while it works
     _tokens: float = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 # Waiting so long is worth as much as one step of priority.
 WAIT_S = 1800.0
@@ -80,6 +80,7 @@ class Waiting:
         self.count = 0
         self._ranks: dict[float, Sizes] = {}
         self._order: list[float] = []  # a heap of -rank
+        self._top: Sizes | None = None  # the highest rank; perhaps empty by now
 
     def push(self, split: int, tokens: int, at: float, first: bool = False) -> None:
         """`at` is the split's rank; `first`: before the others of its size (it has been begun before)."""
@@ -87,19 +88,23 @@ class Waiting:
         if sizes is None:
             sizes = self._ranks[at] = Sizes(at)
             heapq.heappush(self._order, -at)
+            self._top = self._ranks[-self._order[0]]
         sizes.push(split, tokens, first)
         self.tokens += tokens
         self.count += 1
 
-    def groups(self) -> Iterator[tuple[float, Sizes]]:
+    def groups(self) -> Iterable[tuple[float, Sizes]]:
         """The ranks that hold splits, highest first, each with what waits in it and before it: usually one or two."""
+        top = self._top
+        if top is not None and top and len(self._order) == 1:
+            return ((top.tokens, top),)
+        return self._several()
+
+    def _several(self) -> Iterator[tuple[float, Sizes]]:
         while self._order and not self._ranks[-self._order[0]]:
             del self._ranks[-heapq.heappop(self._order)]
+        self._top = self._ranks[-self._order[0]] if self._order else None
         before = 0
-        if len(self._order) == 1:
-            sizes = self._ranks[-self._order[0]]
-            yield sizes.tokens, sizes
-            return
         for negative in sorted(self._order):
             sizes = self._ranks[-negative]
             if sizes:
