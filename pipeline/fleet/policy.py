@@ -174,16 +174,8 @@ class Policy:
                 if worker.due > now:  # since then it has begun another lease
                     self._look_at(worker, worker.due)
                     continue
-                unknown = worker.speed is None
-                if worker.late(now):
-                    self.staff.unknown -= unknown
-                    self._slower(worker, now)
-                if worker.slowed and worker.held:
-                    if worker.finish_of(worker.held[0], now) > self.capacity.end(self.book.waiting.tokens, now):
-                        self._latest.holds_up(worker.held[0].split)
-                    if worker.hangs(now):
-                        commands.append(Dismiss(number))
                 if worker.held:
+                    self._look(worker, now, commands)
                     self._give(worker, now, commands)
         self._looking = False
         if self._hungry:
@@ -192,6 +184,18 @@ class Policy:
             self._added_up = now
             self.capacity.again(self.staff.workers.values(), now)
         self._feed(now, commands)
+
+    def _look(self, worker: Worker, now: float, commands: list[Command]) -> None:
+        """See whether a worker is late, holds up the whole, or hangs."""
+        unknown = worker.speed is None
+        if worker.late(now):
+            self.staff.unknown -= unknown
+            self._slower(worker, now)
+        if worker.slowed:
+            if worker.finish_of(worker.held[0], now) > self.capacity.end(self.book.waiting.tokens, now):
+                self._latest.holds_up(worker.held[0].split)
+            if worker.hangs(now):
+                commands.append(Dismiss(worker.number))
 
     def _take_off(self, lease: Held, now: float) -> None:
         """A lease is over; its worker goes on with the next one that it has."""
