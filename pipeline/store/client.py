@@ -1,0 +1,156 @@
+"""What a file system's client must be able to do, and the calls to it: under a deadline, tried again, on another client."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol, TypeVar
+
+from pipeline.errors import DeadlineError, SafeModeError, UnavailableError
+from pipeline.store.deadline import LateError, within
+from pipeline.store.settings import StoreConfig
+
+T = TypeVar("T")
+log = logging.getLogger("textmill")
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
+# After a change to the other client the first one is tried again when so long has passed.
+CHANGE_S = 60.0
+# The slowest transfer that is waited for, bytes/s; a listing may take so many times the time of a request.
+SLOWEST = 1 << 20
+LISTING = 10.0
+
+# What happened in this process: requests tried again, changes of the client, clients given up.
+noticed: Counter[str] = Counter()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A file or folder by its absolute path; time of modification in ns, sizes in bytes."""
+
+    path: str
+    folder: bool
+    size: int
+    modified_ns: int
+    block_bytes: int = 0
+
+
+Ranged = Callable[[int, int], bytes]
+
+
+class Client(Protocol):
+    """One connection to a file system. Every call may hang or raise a StoreError; UnavailableError leaves it open whether
+    the call has had its effect."""
+
+    name: str
+
+    def status(self, path: str) -> Status | None: ...
+
+    def children(self, path: str) -> Iterable[Status]:
+        """What a folder holds, none if there is no such folder."""
+        ...
+
+    def reader(self, path: str) -> Ranged:
+        """Gives a function of start and length that reads so many bytes, all of them inside the file."""
+        ...
+
+    def create(self, path: str, data: BinaryIO, overwrite: bool) -> None:
+        """Write a whole file, with the folders above it."""
+        ...
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename; the target's folder is there. Raises TakenError, MissingError."""
+        ...
+
+    def make_folder(self, path: str) -> None: ...
+
+    def delete(self, path: str) -> None:
+        """Remove a file or a folder with all that is in it, if there is one."""
+        ...
+
+
+class _Slot:
+    """A client, made anew once it is stuck."""
+
+    def __init__(self, make: Callable[[], Client]) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self._client: Client | None = None
+
+    def get(self) -> Client:
+        with self._lock:
+            self._client = self._client or self._make()
+            return self._client
+
+    def give_up(self, client: Client) -> None:
+        with self._lock:
+            if self._client is client:
+                self._client = None
+
+
+class Calls:
+    """Makes calls on the first of several clients; on the next one for a while where the first fails."""
+
+    def __init__(self, makers: Sequence[Callable[[], Client]], config: StoreConfig) -> None:
+        self._slots, self._config = [_Slot(make) for make in makers], config
+        self._now, self._until = 0, 0.0
+        self._in_vain = False
+
+    def __call__(self, path: str, call: Callable[[Client], T], bytes_: int = 0, listing: bool = False) -> T:
+        """What `call` gives for a client, tried again for `retry_s` while it raises UnavailableError; only once if the last
+        call was tried in vain for so long.
+
+        `bytes_` that are to be moved lengthen the deadline.
+        """
+        allowed = self._config.timeout_s * (LISTING if listing else 1) + bytes_ / SLOWEST
+        until, wait = time.monotonic() + (0 if self._in_vain else self._config.retry_s), FIRST_WAIT_S
+        first: UnavailableError | None = None
+        while True:
+            at = self._which()
+            try:
+                result = self._once(self._slots[at], path, call, allowed)
+            except UnavailableError as error:
+                first = error if at == 0 else first
+                if time.monotonic() + wait > until:
+                    self._in_vain = True
+                    raise first or error from None  # what the client says that was chosen
+                noticed["store_retries"] += 1
+                self._change(at, error)
+            else:
+                self._in_vain = False
+                return result
+            time.sleep(wait * random.uniform(0.5, 1.0))
+            wait = min(2 * wait, LONGEST_WAIT_S)
+
+    def _once(self, slot: _Slot, path: str, call: Callable[[Client], T], allowed: float) -> T:
+        client: Client | None = None
+
+        def made() -> T:
+            nonlocal client
+            client = slot.get()
+            return call(client)
+
+        try:
+            return within(allowed, made)
+        except LateError:
+            if client is not None:
+                slot.give_up(client)
+            noticed["store_clients_given_up"] += 1
+            message = f"no answer within {allowed:.0f} s; is the file system up? timeout_s in [store] allows more"
+            raise DeadlineError(path, message) from None
+
+    def _which(self) -> int:
+        if self._now and time.monotonic() > self._until:
+            self._now = 0
+        return self._now
+
+    def _change(self, at: int, error: UnavailableError) -> None:
+        if len(self._slots) < 2 or at != self._now or isinstance(error, SafeModeError):
+            return
+        self._now, self._until = (at + 1) % len(self._slots), time.monotonic() + CHANGE_S
+        noticed["store_changes"] += 1
+        log.warning("the store goes on with its client %d of %d: %s", self._now + 1, len(self._slots), error)
