@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +17,8 @@ from pipeline.source.ahead import read_ahead
 from pipeline.source.blocks import merged
 from pipeline.source.pack import BYTES_A_TOKEN
 from pipeline.source.read import read_fragment
-from pipeline.store.local import LocalStore
+from pipeline.store.opening import open_store
+from pipeline.store.settings import StoreConfig
 from pipeline.tagging import BlockTagger
 
 STAGES = ("read", "prepare", "model", "write")
@@ -38,6 +38,7 @@ class Work:
     folder: str
     about: dict[str, Any]
     servers: tuple[Any, ...] = ()  # actors that compute for all workers
+    store: StoreConfig = field(default_factory=StoreConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class TagWorker:
         from models.runtime.tagger import load
 
         self._work = work
-        self._source, self._output = LocalStore(Path(work.source)), LocalStore(Path(work.output))
+        self._source, self._output = (open_store(url, work.store) for url in (work.source, work.output))
         tagger = load(work.model, engine=work.engine, threads=work.threads)  # type: ignore[arg-type]
         if work.servers:
             from pipeline.fleet.remote_engine import RemoteEngine
@@ -106,7 +107,7 @@ class TagWorker:
 
         try:
             readers = [partial(read_fragment, self._source, piece, work.columns) for piece in split.fragments]
-            with closing(read_ahead(readers)) as blocks:
+            with closing(read_ahead(readers, self._source.lanes)) as blocks:
                 for block in _timed(merged(blocks), seconds, "read"):
                     began = time.perf_counter()
                     prepared = self._tagging.prepare(block)

@@ -5,7 +5,7 @@ dead letters.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.config import TagConfig
@@ -25,6 +25,7 @@ class Watch:
     def __init__(self, options: TagConfig, progress: Progress, stop: Stop, state: StateFile, model: str) -> None:
         self.parts: list[Done] = []
         self.workers = options.workers
+        self.held: Callable[[], None] = lambda: None  # raises ClaimedError once the output is another run's
         self._options, self._progress, self._stop, self._state, self._model = options, progress, stop, state, model
         self._gauges: RayGauges | None = None
         self._stages = dict.fromkeys(STAGES, 0.0)
@@ -41,8 +42,9 @@ class Watch:
         self._progress.expect(sum(split.tokens for split in splits), len(splits))
 
     def check(self) -> None:
-        """To be called several times a second. Raises KeyboardInterrupt when the run is to stop."""
+        """To be called several times a second. Raises KeyboardInterrupt when the run is to stop, ClaimedError when it must."""
         self._stop.check()
+        self.held()
         self._progress.show()
         self._state.show(lambda: self._progress.state() | {"limits": self._verdict()["limits"]})
         if self._stop.told():
@@ -59,7 +61,7 @@ class Watch:
             raise TooManyDeadLettersError(
                 f"{dead:,} of {seen:,} documents are dead letters, more than {options.dead_letter_share:.0%} and "
                 f"{options.dead_letter_count:,}: is {options.columns.text!r} the text column? Look into "
-                f"{options.output.resolve()}/dead_letters, or allow more with --dead-letter-share and --dead-letter-count"
+                f"{options.output}/dead_letters, or allow more with --dead-letter-share and --dead-letter-count"
             )
 
     def done(self, part: Done) -> None:

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from pipeline.store.settings import StoreConfig
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
@@ -24,8 +26,15 @@ class Store(Protocol):
     DeniedError, NoSpaceError, QuotaError or, for anything that may pass, UnavailableError. Streams of local files raise OSError.
     """
 
-    lanes: int
-    """How many files are well read at once."""
+    @property
+    def config(self) -> StoreConfig | None:
+        """With which it was opened; None on this machine."""
+        ...
+
+    @property
+    def lanes(self) -> int:
+        """How many files are well read at once."""
+        ...
 
     @property
     def url(self) -> str:
@@ -69,6 +78,10 @@ class Store(Protocol):
 
     def settle(self) -> None:
         """See `exchange`."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """How much more can be written, where the store tells."""
         ...
 
     def delete(self, path: str) -> None:

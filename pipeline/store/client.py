@@ -69,8 +69,8 @@ class Client(Protocol):
 
     def make_folder(self, path: str) -> None: ...
 
-    def delete(self, path: str) -> None:
-        """Remove a file or a folder with all that is in it, if there is one."""
+    def delete(self, path: str, recursive: bool = True) -> None:
+        """Remove a file or a folder, if there is one, with all that is in it, or if it is empty (else TakenError)."""
         ...
 
 
@@ -118,6 +118,8 @@ class Calls:
                 if time.monotonic() + wait > until:
                     self._in_vain = True
                     raise first or error from None  # what the client says that was chosen
+                if not noticed["store_retries"]:
+                    log.warning("%s; tried again for %.0f s", error, self._config.retry_s)
                 noticed["store_retries"] += 1
                 self._change(at, error)
             else:

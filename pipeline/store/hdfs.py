@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -18,6 +19,7 @@ from pipeline.store.ranges import buffered
 from pipeline.store.settings import StoreConfig
 from pipeline.store.spool import Spool
 
+log = logging.getLogger("textmill")
 # Where a folder waits while two of them change names.
 BEFORE = "_before"
 
@@ -25,12 +27,19 @@ BEFORE = "_before"
 class HdfsStore:
     """A folder of an HDFS; see `pipeline.store.base.Store`. Clients are made when they are needed, and anew when stuck."""
 
-    def __init__(self, url: str, root: str, makers: Sequence[Callable[[], Client]], config: StoreConfig) -> None:
-        """`url` is what a user writes, `root` the path in it; the second maker's client serves where the first one's fails."""
-        self._url, self._root, self._config = url.rstrip("/"), root.rstrip("/"), config
+    def __init__(
+        self, url: str, root: str, makers: Sequence[Callable[[], Client]], config: StoreConfig, tells_writers: bool
+    ) -> None:
+        """`url` is what a user writes, `root` the path in it; the second maker's client serves where the first one's fails.
+
+        `tells_writers`: the last client can be asked who is writing a file.
+        """
+        self._url, self._root, self.config = url.rstrip("/"), root.rstrip("/"), config
         self._call = Calls(makers, config)
         self._threads: ThreadPoolExecutor | None = None
         self.lanes = config.read_threads
+        self._writers = Calls(makers[-1:], config.model_copy(update={"retry_s": 0.0})) if tells_writers else None
+        self._doubtful: set[str] = set()
 
     @property
     def url(self) -> str:
@@ -55,6 +64,8 @@ class HdfsStore:
         yield from sorted(found)
 
     def _entry(self, one: Status) -> Entry:
+        if one.size and one.block_bytes and not one.size % one.block_bytes:
+            self._doubtful.add(one.path[len(self._root) :].lstrip("/"))
         return Entry(one.path[len(self._root) :].lstrip("/"), one.size, one.modified_ns)
 
     def _status(self, at: str) -> Status | None:
@@ -87,21 +98,20 @@ class HdfsStore:
         def ranged(start: int, length: int) -> bytes:
             return self._call(at, lambda client: once(client, start, length), length)
 
-        self._threads = self._threads or ThreadPoolExecutor(self._config.read_threads, "textmill-ranges")
-        return buffered(ranged, entry.size, span, self._threads, self._config.read_threads)
+        self._threads = self._threads or ThreadPoolExecutor(self.config.read_threads, "textmill-ranges")
+        return buffered(ranged, entry.size, span, self._threads, self.config.read_threads)
 
     def unfinished(self, entry: Entry) -> bool:
-        """Blocks of a file that is being written count only when they are full; other sizes are not asked about."""
+        """Blocks of a file that is being written count only when they are full, so that other sizes need no question."""
+        if entry.path not in self._doubtful or self._writers is None:
+            return False
         at = self._at(entry.path)
-
-        def asked(client: Client) -> bool:
-            status = client.status(at)
-            tell = getattr(client, "unfinished", None)
-            if status is None or tell is None or not status.block_bytes or status.size % status.block_bytes:
-                return False
-            return bool(tell(at))
-
-        return self._call(at, asked)
+        try:
+            return self._writers(at, lambda client: bool(client.unfinished(at)))  # type: ignore[attr-defined]
+        except UnavailableError as error:
+            log.warning("WebHDFS cannot be asked whether files are still being written: %s", error)
+            self._writers = None
+            return False
 
     @contextmanager
     def create_exclusive(self, path: str) -> Iterator[BinaryIO]:
@@ -209,6 +219,11 @@ class HdfsStore:
         self._move(self._at(other), before)
         self._move(self._at(one), self._at(other))
         self._move(before, self._at(one))
+        self._remove_empty(self._at(BEFORE))
+
+    def _remove_empty(self, at: str) -> None:
+        with suppress(StoreError):
+            self._call(at, lambda client: client.delete(at, recursive=False))
 
     def settle(self) -> None:
         for status in self._call(self._at(BEFORE), lambda client: list(client.children(self._at(BEFORE)))):
@@ -217,6 +232,7 @@ class HdfsStore:
                 self._move(status.path, self._at(name))  # as if the exchange had not begun
             else:
                 self.delete(f"{BEFORE}/{name}")
+        self._remove_empty(self._at(BEFORE))
 
     def _move(self, source: str, target: str) -> None:
         """Rename a folder. Only with the claim held: nobody else makes these names."""
@@ -233,9 +249,12 @@ class HdfsStore:
 
         self._call(target, moved)
 
+    def free_bytes(self) -> int | None:
+        return None
+
     def delete(self, path: str) -> None:
         at = self._at(path)
         self._call(at, lambda client: client.delete(at))
 
     def claim(self, path: str) -> AbstractContextManager[Callable[[], None]]:
-        return lease(self, path, self._config.lease_s)
+        return lease(self, path, self.config.lease_s)

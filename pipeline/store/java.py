@@ -22,6 +22,7 @@ _KINDS: dict[str, tuple[type[StoreError], str]] = {
     "ParentNotDirectoryException": (MissingError, "is not there: a file bears the name of one of its folders"),
     "PathIsNotDirectoryException": (MissingError, "is not there: a file bears the name of one of its folders"),
     "FileAlreadyExistsException": (TakenError, "the name is taken"),
+    "PathIsNotEmptyDirectoryException": (TakenError, "the folder is not empty"),
     "AlreadyBeingCreatedException": (TakenError, "somebody else is writing it"),
     "AccessControlException": (DeniedError, "permission denied; use another user, or have the permissions changed"),
     "SafeModeException": (SafeModeError, "the file system is in safe mode; try again when it has left it"),

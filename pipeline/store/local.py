@@ -23,6 +23,7 @@ from pipeline.errors import (
     UnavailableError,
 )
 from pipeline.store.base import Entry
+from pipeline.store.settings import StoreConfig
 
 _AT_FDCWD = -100
 _NO_REPLACE, _EXCHANGE = 1, 2
@@ -43,6 +44,7 @@ _KINDS: dict[int, type[StoreError]] = {
 class LocalStore:
     """A folder of the local file system; see `pipeline.store.base.Store`."""
 
+    config: StoreConfig | None = None
     lanes = 2
 
     def __init__(self, root: Path) -> None:
@@ -135,6 +137,10 @@ class LocalStore:
 
     def settle(self) -> None:
         """An exchange is one step here."""
+
+    def free_bytes(self) -> int | None:
+        with _translated(self.url):
+            return shutil.disk_usage(self.root).free
 
     def delete(self, path: str) -> None:
         target = self._at(path)

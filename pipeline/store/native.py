@@ -90,9 +90,9 @@ class NativeClient:
         with _told(path):
             self._inner.mkdirs(path, 0o755, True)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, recursive: bool = True) -> None:
         with _told(path):
-            self._inner.delete(path, True)
+            self._inner.delete(path, recursive)
 
 
 def _status(one: Any) -> Status:

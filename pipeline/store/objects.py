@@ -31,7 +31,7 @@ class ObjectStore:
 
     def __init__(self, url: str, scheme: str, root: str, config: StoreConfig) -> None:
         """`root` is bucket and prefix, as the file system writes them."""
-        self._url, self._scheme, self._root, self._config = url.rstrip("/"), scheme, root.rstrip("/"), config
+        self._url, self._scheme, self._root, self.config = url.rstrip("/"), scheme, root.rstrip("/"), config
         self._calls = Calls([lambda: FsspecClient(scheme, url, config)], config)  # type: ignore[list-item,return-value]
         self._threads: ThreadPoolExecutor | None = None
         self.lanes = config.read_threads
@@ -78,8 +78,8 @@ class ObjectStore:
         def ranged(start: int, length: int) -> bytes:
             return self._call(at, lambda client: client.reader(at)(start, length), length)
 
-        self._threads = self._threads or ThreadPoolExecutor(self._config.read_threads, "textmill-ranges")
-        return buffered(ranged, entry.size, span, self._threads, self._config.read_threads)
+        self._threads = self._threads or ThreadPoolExecutor(self.config.read_threads, "textmill-ranges")
+        return buffered(ranged, entry.size, span, self._threads, self.config.read_threads)
 
     def unfinished(self, entry: Entry) -> bool:
         return False  # an object is there only when it is whole
@@ -187,6 +187,9 @@ class ObjectStore:
         except TakenError:  # copied before, and killed before the first name was removed
             self.delete(source)
 
+    def free_bytes(self) -> int | None:
+        return None
+
     def delete(self, path: str) -> None:
         at = self._writing(path)
 
@@ -199,4 +202,4 @@ class ObjectStore:
 
     def claim(self, path: str) -> AbstractContextManager[Callable[[], None]]:
         self._writing(path)
-        return lease(self, path, self._config.lease_s)
+        return lease(self, path, self.config.lease_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -36,3 +36,8 @@ class StoreConfig(BaseModel):
     retry_s: Annotated[float, Field(ge=0, description="what may pass is tried again for so long")] = 90.0
     read_threads: Annotated[int, Field(ge=1, le=64, description="requests of one file that are under way at once")] = 8
     lease_s: Annotated[float, Field(gt=0, description="a run that gave no sign for so long has lost its output")] = 60.0
+
+    def told(self) -> dict[str, Any]:
+        """As JSON for a process of ours, secrets included."""
+        secret = None if self.token is None else self.token.get_secret_value()
+        return {**self.model_dump(mode="json"), "token": secret}

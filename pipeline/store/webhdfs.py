@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from pipeline.errors import ConfigError, MissingError, StoreError, TakenError, UnauthenticatedError, UnavailableError
@@ -45,6 +45,7 @@ class WebClient:
             self._inner = KerberosClient(url, max_concurrency=config.read_threads, principal=config.principal, **given)
         else:
             self._inner = hdfs.InsecureClient(url, user=config.user or os.environ.get("HADOOP_USER_NAME"), **given)
+        self._blocks = hdfs.client._Request("GET").to_method("GET_BLOCK_LOCATIONS")
         # A path is a path: the library would take "#LATEST" in it for a question.
         self._inner.resolve = lambda path: path
 
@@ -112,26 +113,15 @@ class WebClient:
         with _told(path):
             self._inner._mkdirs(path)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, recursive: bool = True) -> None:
         with _told(path):
-            self._inner._delete(path, recursive=True)
+            self._inner._delete(path, recursive=recursive)
 
     def unfinished(self, path: str) -> bool:
         """Whether somebody is still writing the file; False where the server does not tell."""
         with _told(path):
-            answer = self._inner._request(
-                method="GET", url=self._inner.urls[0].rstrip("/") + "/webhdfs/v1" + _quoted(path),
-                params={"op": "GET_BLOCK_LOCATIONS", "offset": 0, "length": 1 << 40},
-            )  # fmt: skip
-            with suppress(ValueError, KeyError, TypeError):
-                return bool(answer.json()["LocatedBlocks"]["isUnderConstruction"])
-        return False
-
-
-def _quoted(path: str) -> str:
-    from urllib.parse import quote
-
-    return quote(path, "/=")
+            answer = self._blocks(self._inner, path, offset=0, length=1 << 40).json()
+        return bool(answer.get("LocatedBlocks", {}).get("isUnderConstruction"))
 
 
 def _status(path: str, one: dict[str, Any]) -> Status:
