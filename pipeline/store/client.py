@@ -7,9 +7,10 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol, TypeVar
+from functools import partial
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from pipeline.errors import DeadlineError, SafeModeError, UnavailableError
 from pipeline.store.deadline import LateError, within
@@ -48,10 +49,12 @@ class Client(Protocol):
     the call has had its effect."""
 
     name: str
+    given_up: bool
+    """Set when a call has taken too long: what it still does is for nobody."""
 
     def status(self, path: str) -> Status | None: ...
 
-    def children(self, path: str) -> Iterable[Status]:
+    def children(self, path: str) -> list[Status]:
         """What a folder holds, none if there is no such folder."""
         ...
 
@@ -88,8 +91,34 @@ class _Slot:
 
     def give_up(self, client: Client) -> None:
         with self._lock:
+            client.given_up = True
             if self._client is client:
                 self._client = None
+
+
+class _Guarded:
+    """A client each of whose calls has a deadline; one that is stuck is given up."""
+
+    def __init__(self, client: Client, slot: _Slot, allowed: float, well: Callable[[], None]) -> None:
+        self.raw, self._slot, self._allowed, self._well = client, slot, allowed, well
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(self._timed, getattr(self.raw, name))
+
+    def reader(self, path: str) -> Ranged:
+        read = self._timed(self.raw.reader, path)
+        return lambda start, length: self._timed(lambda _: read(start, length), path)
+
+    def _timed(self, call: Callable[..., T], path: str, *rest: Any, **more: Any) -> T:
+        try:
+            result = within(self._allowed, lambda: call(path, *rest, **more))
+        except LateError:
+            self._slot.give_up(self.raw)
+            noticed["store_clients_given_up"] += 1
+            message = f"no answer within {self._allowed:.0f} s; is the file system up? timeout_s in [store] allows more"
+            raise DeadlineError(path, message) from None
+        self._well()
+        return result
 
 
 class Calls:
@@ -101,49 +130,39 @@ class Calls:
         self._in_vain = False
 
     def __call__(self, path: str, call: Callable[[Client], T], bytes_: int = 0, listing: bool = False) -> T:
-        """What `call` gives for a client, tried again for `retry_s` while it raises UnavailableError; only once if the last
-        call was tried in vain for so long.
+        """What `call` gives for a client, tried again for `retry_s` while it raises UnavailableError; only once if nothing was
+        answered since a call was tried in vain for so long.
 
-        `bytes_` that are to be moved lengthen the deadline.
+        Each request of it has a deadline of its own, which `bytes_` that are to be moved lengthen.
         """
         allowed = self._config.timeout_s * (LISTING if listing else 1) + bytes_ / SLOWEST
-        until, wait = time.monotonic() + (0 if self._in_vain else self._config.retry_s), FIRST_WAIT_S
+        began, wait = time.monotonic(), FIRST_WAIT_S
         first: UnavailableError | None = None
         while True:
             at = self._which()
             try:
-                result = self._once(self._slots[at], path, call, allowed)
+                return self._once(self._slots[at], path, call, allowed)
             except UnavailableError as error:
                 first = error if at == 0 else first
-                if time.monotonic() + wait > until:
+                if time.monotonic() + wait > began + (0 if self._in_vain else self._config.retry_s):
                     self._in_vain = True
                     raise first or error from None  # what the client says that was chosen
                 if not noticed["store_retries"]:
                     log.warning("%s; tried again for %.0f s", error, self._config.retry_s)
                 noticed["store_retries"] += 1
                 self._change(at, error)
-            else:
-                self._in_vain = False
-                return result
             time.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(2 * wait, LONGEST_WAIT_S)
 
     def _once(self, slot: _Slot, path: str, call: Callable[[Client], T], allowed: float) -> T:
-        client: Client | None = None
-
-        def made() -> T:
-            nonlocal client
-            client = slot.get()
-            return call(client)
-
         try:
-            return within(allowed, made)
+            client = within(allowed, slot.get)
         except LateError:
-            if client is not None:
-                slot.give_up(client)
-            noticed["store_clients_given_up"] += 1
-            message = f"no answer within {allowed:.0f} s; is the file system up? timeout_s in [store] allows more"
-            raise DeadlineError(path, message) from None
+            raise DeadlineError(path, f"no connection within {allowed:.0f} s; is the file system up?") from None
+        return call(cast(Client, _Guarded(client, slot, allowed, self._well)))
+
+    def _well(self) -> None:
+        self._in_vain = False
 
     def _which(self) -> int:
         if self._now and time.monotonic() > self._until:

@@ -47,6 +47,7 @@ class FsspecClient:
         import fsspec
 
         self.name = scheme
+        self.given_up = False
         more: dict[str, Any] = {}
         if scheme in ("s3", "s3a"):
             more["config_kwargs"] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +57,7 @@ class HdfsStore:
         waiting = [self._at(folder)]
         while waiting:
             top = waiting.pop()
-            for one in self._call(top, lambda client, top=top: list(client.children(top)), listing=True):  # type: ignore[misc]
+            for one in self._call(top, lambda client, top=top: client.children(top), listing=True):  # type: ignore[misc]
                 if one.folder:
                     waiting.append(one.path)
                 elif one.path != top:
@@ -87,8 +88,9 @@ class HdfsStore:
         def once(client: Client, start: int, length: int) -> bytes:
             nonlocal opened
             mine = opened
-            if mine is None or mine[0] is not client:
-                mine = opened = client, client.reader(at)
+            raw = getattr(client, "raw", client)
+            if mine is None or mine[0] is not raw:
+                mine = opened = raw, client.reader(at)
             try:
                 return mine[1](start, length)
             except UnavailableError:
@@ -124,28 +126,28 @@ class HdfsStore:
         # Its name says what is being written, where that leaves it short enough.
         mark = f"{folder}/{name if len(name.encode()) <= 200 else ''}.{uuid4().hex}"
         spool = Spool(path)
+        tries: builtins.list[str] = []
         try:
             self._send(mark, None)
             yield spool.stream
             spool.finish()
-            sent = self._send(mark, spool)
-            try:
-                self._rename(sent, at)
-            except BaseException:
-                self._remove(sent)
-                raise
+            self._rename(self._send(mark, spool, tries), at)
+            tries.pop()
         except OSError as error:  # of the body
             raise kind_of(error.errno)(path, error.strerror or type(error).__name__) from error
         finally:
             spool.close()
-            self._remove(mark)
+            for name in (*tries, mark):
+                self._remove(name)
 
-    def _send(self, at: str, spool: Spool | None) -> str:
+    def _send(self, at: str, spool: Spool | None, tries: builtins.list[str] | None = None) -> str:
         """Write a file and look at it. Every try has its own name: a call that was given up may still be carried out."""
         size = spool.size if spool is not None else 0
 
         def sent(client: Client) -> str:
             name = at if spool is None else f"{at}.{uuid4().hex[:8]}"
+            if tries is not None:
+                tries.append(name)
             client.create(name, spool.reading() if spool is not None else io.BytesIO(), overwrite=spool is None)
             found = client.status(name)
             if found is None or found.size != size:
@@ -226,7 +228,7 @@ class HdfsStore:
             self._call(at, lambda client: client.delete(at, recursive=False))
 
     def settle(self) -> None:
-        for status in self._call(self._at(BEFORE), lambda client: list(client.children(self._at(BEFORE)))):
+        for status in self._call(self._at(BEFORE), lambda client: client.children(self._at(BEFORE))):
             name = status.path.rpartition("/")[2]
             if self._status(self._at(name)) is None:
                 self._move(status.path, self._at(name))  # as if the exchange had not begun

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, TypeVar
 
 from pipeline.errors import (
@@ -40,6 +40,7 @@ class NativeClient:
             raise ConfigError(f"{url}: needs hdfs-native: pip install 'textmill[hdfs]'") from error
         if config.user:
             os.environ["HADOOP_USER_NAME"] = config.user
+        self.given_up = False
         self._options = hdfs_native.WriteOptions
         with _told(url):
             self._inner: Any = hdfs_native.Client(
@@ -53,13 +54,12 @@ class NativeClient:
         except MissingError:
             return None
 
-    def children(self, path: str) -> Iterator[Status]:
-        with _told(path):
-            try:
-                for one in self._inner.list_status(path, False):
-                    yield _status(one)
-            except FileNotFoundError:
-                return
+    def children(self, path: str) -> list[Status]:
+        try:
+            with _told(path):
+                return [_status(one) for one in self._inner.list_status(path, False)]
+        except MissingError:
+            return []
 
     def reader(self, path: str) -> Ranged:
         with _told(path):
@@ -76,11 +76,16 @@ class NativeClient:
         return ranged
 
     def create(self, path: str, data: BinaryIO, overwrite: bool) -> None:
-        with _told(path):
-            writer = self._inner.create(path, self._options(overwrite=overwrite, create_parent=True))
-            while block := data.read(_WRITE_BYTES):
-                writer.write(block)
-            writer.close()
+        try:
+            with _told(path):
+                writer = self._inner.create(path, self._options(overwrite=overwrite, create_parent=True))
+                while not self.given_up and (block := data.read(_WRITE_BYTES)):
+                    writer.write(block)
+                writer.close()
+        finally:
+            if self.given_up and not overwrite:  # nobody waits for this call any more
+                with suppress(Exception):
+                    self._inner.delete(path, False)
 
     def rename(self, source: str, target: str) -> None:
         with _told(target):

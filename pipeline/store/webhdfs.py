@@ -20,6 +20,7 @@ class WebClient:
     """See `pipeline.store.client.Client`. `namenodes` are http(s)://HOST:PORT."""
 
     name = "webhdfs"
+    given_up = False
 
     def __init__(self, namenodes: list[str], config: StoreConfig) -> None:
         try:
@@ -56,14 +57,13 @@ class WebClient:
         except MissingError:
             return None
 
-    def children(self, path: str) -> Iterator[Status]:
+    def children(self, path: str) -> list[Status]:
         try:
             with _told(path):
                 found = self._inner._list_status(path).json()["FileStatuses"]["FileStatus"]
         except MissingError:
-            return
-        for one in found:
-            yield _status(f"{path.rstrip('/')}/{one['pathSuffix']}", one)
+            return []
+        return [_status(f"{path.rstrip('/')}/{one['pathSuffix']}", one) for one in found]
 
     def reader(self, path: str) -> Ranged:
         def ranged(start: int, length: int) -> bytes:
