@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pipeline.source.ahead import read_ahead
 from pipeline.source.blocks import merged
 from pipeline.source.pack import BYTES_A_TOKEN
 from pipeline.source.read import read_fragment
+from pipeline.store.client import noticed
 from pipeline.store.opening import open_store
 from pipeline.store.settings import StoreConfig
 from pipeline.tagging import BlockTagger
@@ -94,6 +96,7 @@ class TagWorker:
     def _run(self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None) -> Done:
         work = self._work
         seconds = dict.fromkeys(STAGES, 0.0)
+        known = Counter(noticed)
         name, about = f"{work.run}-{uuid4().hex[:12]}", {"plan": split.plan, **work.about}
         attempt = Attempt(self._output, split, name, work.folder, work.columns.schema(), about)
         tokens = 0
@@ -126,6 +129,8 @@ class TagWorker:
                         predicted = int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
                         tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds)))
             began = time.perf_counter()
+            troubles = Counter({name: count - known[name] for name, count in noticed.items()})
+            attempt.add(work.columns.schema().empty_table(), (), +troubles)
             published = attempt.commit(tokens, seconds)
             seconds["write"] += time.perf_counter() - began
         except BaseException:

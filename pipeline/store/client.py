@@ -27,7 +27,7 @@ SLOWEST = 1 << 20
 LISTING = 10.0
 
 # What happened in this process: requests tried again, changes of the client, clients given up.
-noticed: Counter[str] = Counter()
+noticed: Counter[str] = Counter(store_retries=0, store_changes=0, store_clients_given_up=0)
 
 
 @dataclass(frozen=True, slots=True)

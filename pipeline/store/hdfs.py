@@ -148,7 +148,11 @@ class HdfsStore:
             name = at if spool is None else f"{at}.{uuid4().hex[:8]}"
             if tries is not None:
                 tries.append(name)
-            client.create(name, spool.reading() if spool is not None else io.BytesIO(), overwrite=spool is None)
+            try:
+                client.create(name, spool.reading() if spool is not None else io.BytesIO(), overwrite=False)
+            except TakenError:
+                if spool is not None:  # a mark is ours, whichever try has made it
+                    raise
             found = client.status(name)
             if found is None or found.size != size:
                 raise UnavailableError(name, f"holds {found and found.size} bytes, {size:,} were written; try again")
