@@ -9,18 +9,21 @@ import typer
 
 
 def doctor(
-    output: Annotated[Path | None, typer.Argument(metavar="[OUTPUT]", help="Folder that a run is to write to.")] = None,
+    output: Annotated[str | None, typer.Argument(metavar="[OUTPUT]", help="Folder or URL that a run is to write to.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file whose [store] says how HDFS is reached.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="One setting of it.")] = None,
 ) -> None:
     """Check the installation, the models, the CPU and, if it is named, the output's file system; exit 2 if anything is wrong."""
     from rich.console import Console
 
     from jobs.colours import plain
+    from pipeline.config import load_store
     from pipeline.errors import ConfigError
     from pipeline.observe.health import check_all
 
     console = Console()
     wrong = 0
-    for check in check_all(output):
+    for check in check_all(output, load_store(config, sets or ())):
         sign, style = {True: ("ok", "green"), False: ("wrong", "bold red"), None: ("note", "yellow")}[check.well]
         console.print(plain(f"{sign:>6}", style), plain(f"{check.name}: {check.text}"))
         wrong += check.well is False

@@ -12,32 +12,40 @@ from pipeline.errors import ConfigError
 
 
 def show(
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output folder of `textmill tag`.")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of `textmill tag`, or its URL.")],
     rows: Annotated[int, typer.Option(min=1, help="Documents to show.")] = 12,
+    config: Annotated[Path | None, typer.Option(help="TOML file whose [store] says how HDFS is reached.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="One setting of it.")] = None,
 ) -> None:
     """Show what a run found: some documents, the most frequent entities, the sentiment, and where the files are."""
-    import pyarrow.dataset as ds
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from jobs.colours import COLOURS, SENTIMENT, legend, plain
+    from pipeline.config import load_store
+    from pipeline.sink.ledger import batches_of
+    from pipeline.store.opening import open_store
 
-    if not (output / "tags").is_dir():
+    store = open_store(output, load_store(config, sets or ()))
+    if next(iter(store.list("tags")), None) is None:
         raise ConfigError(f"{output}: no tags/ in it; is it the output folder of `textmill tag`?")
     documents = 0
     some: list[dict[str, Any]] = []
     counts: Counter[tuple[str, str]] = Counter()
     moods: Counter[str] = Counter()
-    for batch in ds.dataset(output / "tags", format="parquet").to_batches(columns=["id", "sentiment", "entities"]):
+    for batch in batches_of(store, "tags", ["id", "sentiment", "entities"]):
         documents += batch.num_rows
         found = batch["entities"].flatten()
         counts.update(zip(found.field("text").to_pylist(), found.field("label").to_pylist(), strict=True))
         moods.update(batch["sentiment"].to_pylist())
         if len(some) < rows:
             some += [row for row in batch.to_pylist() if row["entities"]][: rows - len(some)]
-    dead = ds.dataset(output / "dead_letters", format="parquet") if (output / "dead_letters").is_dir() else None
-    letters = dead.count_rows() if dead else 0
+    dead: list[dict[str, Any]] = []
+    letters = 0
+    for batch in batches_of(store, "dead_letters", ["path", "position", "reason", "message"]):
+        letters += batch.num_rows
+        dead += batch.slice(0, rows - len(dead)).to_pylist() if len(dead) < rows else []
 
     console = Console()
     table = Table("id", "sentiment", "entities", title=f"{documents:,} documents, {letters:,} dead letters")
@@ -50,7 +58,7 @@ def show(
         top.add_row(plain(name), Text(label, style=COLOURS[label]), str(times))
     console.print(top)
     console.print("sentiment: " + ", ".join(f"{name} {times}" for name, times in moods.most_common()))
-    for letter in dead.head(rows).to_pylist() if dead else ():
+    for letter in dead:
         place = f"{letter['path']}@{letter['position']}"
         console.print(plain(f"dead letter: {place}: {letter['reason']} ({letter['message']})"))
     if letters > rows:

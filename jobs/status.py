@@ -8,17 +8,22 @@ from typing import Annotated
 import typer
 
 
-def status(output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Output folder of `textmill tag`.")]) -> None:
+def status(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of `textmill tag`, or its URL.")],
+    config: Annotated[Path | None, typer.Option(help="TOML file whose [store] says how HDFS is reached.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="One setting of it.")] = None,
+) -> None:
     """Say how far a run is, from anywhere that sees its output; or what the last one came to."""
     from rich.console import Console
 
     from jobs.colours import plain
+    from pipeline.config import load_store
     from pipeline.errors import ConfigError
     from pipeline.observe.progress import duration
     from pipeline.observe.state import status_of
-    from pipeline.store.local import LocalStore
+    from pipeline.store.opening import open_store
 
-    found = status_of(LocalStore(output.resolve()))
+    found = status_of(open_store(output, load_store(config, sets or ())))
     if not found.plans:
         raise ConfigError(f"{output}: no plans in it; is it the output folder of `textmill tag`?")
     say = Console(highlight=False, soft_wrap=True).print

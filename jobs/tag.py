@@ -18,7 +18,8 @@ def tag(
         typer.Argument(
             metavar="INPUT... OUTPUT",
             help="Files, folders or globs of JSON lines, CSV, TSV, text, Parquet or Arrow, each also .gz, .zst or .bz2; last "
-            "the folder for tags/, dead_letters/, filtered/ and the plans. A --config may name them instead.",
+            "the folder for tags/, dead_letters/, filtered/ and the plans; all of them also as hdfs:// or s3:// URLs. A "
+            "--config may name them instead.",
             show_default=False,
         ),
     ] = None,

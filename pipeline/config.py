@@ -8,13 +8,18 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline.cache.settings import CacheConfig, check_cache
 from pipeline.contract import RESERVED, Columns
 from pipeline.errors import ConfigError
+from pipeline.store.settings import StoreConfig
 
 SPLIT_TOKENS = 1_000_000
+
+
+def _as_string(path: Any) -> Any:
+    return str(path) if isinstance(path, Path) else path
 
 
 class TagConfig(BaseModel):
@@ -22,8 +27,10 @@ class TagConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sources: Annotated[tuple[str, ...], Field(min_length=1, description="files, folders or globs")]
-    output: Annotated[Path, Field(description="folder for tags/, dead_letters/, filtered/ and the plans")]
+    sources: Annotated[tuple[str, ...], Field(min_length=1, description="files, folders or globs, or their URLs")]
+    output: Annotated[
+        str, BeforeValidator(_as_string), Field(description="folder or URL for tags/, dead_letters/, filtered/ and the plans")
+    ]
     text_column: Annotated[str, Field(description="column of the text")] = "text"
     id_column: Annotated[str | None, Field(description="column of the id; without it, or where empty, path@position")] = None
     time_column: Annotated[str, Field(description="column of the time: ISO 8601, or seconds or milliseconds since 1970")] = (
@@ -53,6 +60,7 @@ class TagConfig(BaseModel):
     dead_letter_count: Annotated[int, Field(ge=0, description="... and more than this many documents are dead letters")] = 100
     retag: Annotated[bool, Field(description="tag everything anew; the old tags stay until then")] = False
     cache: Annotated[CacheConfig, Field(description="what is remembered of texts that were tagged")] = CacheConfig()
+    store: StoreConfig = Field(default_factory=StoreConfig, description="how HDFS and other remote file systems are reached")
 
     def priority_of(self, path: str) -> float:
         """The priority of a file, by its path below the input; of several globs that match, the highest counts."""
@@ -68,22 +76,12 @@ class TagConfig(BaseModel):
 
 
 def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str, Any] | None = None) -> TagConfig:
-    """The settings of a file, over them those of `sets`, then the flags.
-
-    A set is "key=value" or "table.key=value", the value as in TOML or a plain string.
+    """The settings of a file, over them those of `sets` ("key=value" or "section.key=value", values as in TOML or plain
+    strings), then the flags.
 
     Raises ConfigError that names the file or flag, the key and what is wrong with it.
     """
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ConfigError(f"{path}: no such file") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not TOML: {error}") from error
-    for one in sets:
-        _set(values, one)
+    values = _given(path, sets)
     values |= flags or {}
     where = str(path) if path is not None else "settings"
     try:
@@ -101,18 +99,39 @@ def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str,
     return config
 
 
-def _set(values: dict[str, Any], one: str) -> None:
-    key, equals, value = one.partition("=")
-    if not equals:
-        raise ConfigError(f"--set {one}: write --set key=value")
-    key, dot, inner = key.strip().partition(".")
-    if not dot:
-        values[key] = _value(value.strip())
-        return
-    table = values.setdefault(key, {})
-    if not isinstance(table, dict):
-        raise ConfigError(f"--set {one}: {key} is no table")
-    values[key] = table | {inner: _value(value.strip())}
+def _given(path: Path | None, sets: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ConfigError(f"{path}: no such file") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not TOML: {error}") from error
+    for one in sets:
+        key, equals, value = one.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {one}: write --set key=value")
+        section, dot, name = key.strip().partition(".")
+        if not dot:
+            values[section] = _value(value.strip())
+            continue
+        inner = values.get(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {one}: {section} is no table")
+        values[section] = inner | {name: _value(value.strip())}
+    return values
+
+
+def load_store(path: Path | None, sets: Sequence[str] = ()) -> StoreConfig:
+    """The `[store]` of a file of settings and of `sets`. Raises ConfigError as `load_config` does."""
+    given = _given(path, sets)
+    try:
+        return StoreConfig.model_validate(given.get("store", {}))
+    except ValidationError as error:
+        where = str(path) if path is not None else "settings"
+        lines = [f"{where}: store.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
 
 
 def _value(text: str) -> Any:

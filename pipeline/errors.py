@@ -13,8 +13,13 @@ PipelineError                exit 4  (not to be tried again)
     |-- TakenError                   the name is taken
     |-- FolderError                  a folder bears the name of a file
     |-- DeniedError                  permission denied
-    |-- NoSpaceError         exit 3  disk or quota is full
+    |-- NoSpaceError         exit 3  the disk is full
+    |   `-- QuotaError       exit 4  a quota of space or of names is reached
     `-- UnavailableError     exit 3  anything that may pass
+        |-- SafeModeError            the file system takes no changes for now
+        |-- StandbyError             no server of the file system is the active one
+        |-- DeadlineError            no answer in time
+        `-- UnauthenticatedError     a ticket or token is missing, or has expired
 
 A document that cannot be tagged is no error but a dead letter.
 """
@@ -92,12 +97,34 @@ class DeniedError(StoreError):
 
 
 class NoSpaceError(StoreError):
-    """Disk or quota is full."""
+    """The disk is full."""
 
     exit_code = 3
+
+
+class QuotaError(NoSpaceError):
+    """A quota of space or of names is reached: it stays so until somebody removes files or raises it."""
+
+    exit_code = 4
 
 
 class UnavailableError(StoreError):
     """Anything that may pass: a share that is away, an I/O error."""
 
     exit_code = 3
+
+
+class SafeModeError(UnavailableError):
+    """The file system takes no changes for now."""
+
+
+class StandbyError(UnavailableError):
+    """No server of the file system is the active one."""
+
+
+class DeadlineError(UnavailableError):
+    """No answer in time."""
+
+
+class UnauthenticatedError(UnavailableError):
+    """A ticket or token is missing, or has expired."""

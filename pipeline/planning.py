@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from models.runtime.package import Models
@@ -19,8 +18,8 @@ from pipeline.sink.history import tokens_a_byte
 from pipeline.sink.plan_log import Plan, finished, load_plans, write_plan
 from pipeline.source.discover import Found, discover, partitions_of
 from pipeline.source.pack import fragments, pack
-from pipeline.store.base import Entry
-from pipeline.store.local import LocalStore
+from pipeline.store.base import Entry, Store
+from pipeline.store.finding import is_inside
 
 
 def columns_of(plan: Plan) -> Columns:
@@ -36,7 +35,7 @@ class Planner:
     `discover`.
     """
 
-    def __init__(self, options: TagConfig, models: Models, store: LocalStore) -> None:
+    def __init__(self, options: TagConfig, models: Models, store: Store) -> None:
         self._options, self._models, self._store = options, models, store
         self._retag = options.retag
         self.tried: set[int] = set()
@@ -115,9 +114,9 @@ class Planner:
     def look(self) -> Found:
         """The input's files. Raises ConfigError if there is no input, or if the output lies in it."""
         for source in self._options.sources:
-            if self._store.root.is_relative_to(Path(source).resolve()):
+            if is_inside(self._store.url, source):
                 raise ConfigError(f"{self._store.url} lies inside the input {source}; the next run would read it")
-        found = discover(self._options.sources)
+        found = discover(self._options.sources, self._options.store)
         self.skipped = found.skipped
         return found
 

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from models.runtime.tagger import check_engine
 from pipeline.cache.texts import summary
 from pipeline.config import TagConfig
 from pipeline.contract import Split
-from pipeline.errors import OutputError, PipelineError, TooManyDeadLettersError
+from pipeline.errors import FolderError, OutputError, PipelineError, TooManyDeadLettersError
 from pipeline.fleet.actors import RayCrew, check_ray
 from pipeline.fleet.drive import Crew, drive
 from pipeline.fleet.local import LocalCrew
@@ -32,7 +32,9 @@ from pipeline.sink.manifest import known_speed, new_run, write_manifest
 from pipeline.sink.plan_log import Plan, finished, load_plans, write_finished
 from pipeline.source.tables import stop_children
 from pipeline.stopping import Stop, stoppable
-from pipeline.store.local import LocalStore
+from pipeline.store.base import Store
+from pipeline.store.client import noticed
+from pipeline.store.opening import open_store
 from pipeline.worker import Work
 
 
@@ -40,7 +42,7 @@ class _Run:
     def __init__(self, options: TagConfig, models: Models, progress: Progress, stop: Stop) -> None:
         self.options, self.models, self.progress = options, models, progress
         self._began = time.monotonic()
-        self.store = LocalStore(options.output.resolve())
+        self.store = open_store(options.output, options.store)
         self.name = new_run()
         self.started = datetime.now(UTC)
         self.failures: dict[str, Exception] = {}
@@ -103,6 +105,7 @@ class _Run:
         work = Work(
             plan.root, self.store.url, columns_of(plan), options.model, options.engine, threads, self.name, folder, about,
             cache=options.cache,
+            store=options.store,
         )  # fmt: skip
         died_over = ledger.died_over(self.store)
         try:
@@ -185,6 +188,7 @@ class _Run:
             "cache": cache,
             "model_digest": self.models.digest,
             "threads": self._threads,
+            "store": dict(noticed),
             "start_s": self._start_s and round(self._start_s, 2),
             "worker_tokens_s": round(result.tokens / (sum(stages.values()) or 1.0), 1),
             **{key: getattr(result, key) for key in ("documents_s", "tokens_s", "rows_in", "tokens")},
@@ -204,6 +208,12 @@ def _card_speed(models: Models) -> float | None:
         return None
 
 
+def _check_folder(store: Store) -> None:
+    with suppress(FolderError):
+        if store.stat("") is not None:
+            raise OutputError(f"{store.url} is a file; name a folder")
+
+
 def tag_documents(options: TagConfig) -> Result:
     """Tag every document of the input that no plan of the output names yet; finish first what an earlier run left.
 
@@ -214,16 +224,17 @@ def tag_documents(options: TagConfig) -> Result:
     check_engine(options.engine)
     if options.workers or options.address:
         check_ray()
-    if options.output.is_file():
-        raise OutputError(f"{options.output} is a file; name a folder")
     began = time.monotonic()
     with stoppable() as stop, Progress() as progress:
         run = _Run(options, models, progress, stop)
+        _check_folder(run.store)
         ledger.check_output(run.store)
         run.planner.look()  # what is wrong with the input is said before the output is made
-        with run.store.claim(CLAIM):
+        with run.store.claim(CLAIM) as held:
+            run.watch.held = held
             status = "failed"
             try:
+                run.store.settle()
                 run.go()
                 status = "failed" if run.failures else "finished"
                 if status == "finished" and not progress.documents and progress.dead_letters:

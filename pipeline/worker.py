@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +20,9 @@ from pipeline.source.ahead import read_ahead
 from pipeline.source.blocks import merged
 from pipeline.source.pack import BYTES_A_TOKEN
 from pipeline.source.read import read_fragment
-from pipeline.store.local import LocalStore
+from pipeline.store.client import noticed
+from pipeline.store.opening import open_store
+from pipeline.store.settings import StoreConfig
 from pipeline.tagging import BlockTagger
 
 STAGES = ("read", "prepare", "model", "write")
@@ -41,6 +43,7 @@ class Work:
     about: dict[str, Any]
     servers: tuple[Any, ...] = ()  # actors that compute for all workers
     cache: CacheConfig = field(default_factory=CacheConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class TagWorker:
         from models.runtime.tagger import load
 
         self._work = work
-        self._source, self._output = LocalStore(Path(work.source)), LocalStore(Path(work.output))
+        self._source, self._output = (open_store(url, work.store) for url in (work.source, work.output))
         tagger = load(work.model, engine=work.engine, threads=work.threads)  # type: ignore[arg-type]
         if work.servers:
             from pipeline.fleet.remote_engine import RemoteEngine
@@ -98,6 +101,7 @@ class TagWorker:
     def _run(self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None) -> Done:
         work = self._work
         seconds = dict.fromkeys(STAGES, 0.0)
+        known = Counter(noticed)
         name, about = f"{work.run}-{uuid4().hex[:12]}", {"plan": split.plan, **work.about}
         attempt = Attempt(self._output, split, name, work.folder, work.columns.schema(), about)
         tokens = 0
@@ -111,7 +115,7 @@ class TagWorker:
 
         try:
             readers = [partial(read_fragment, self._source, piece, work.columns) for piece in split.fragments]
-            with closing(read_ahead(readers)) as blocks:
+            with closing(read_ahead(readers, self._source.lanes)) as blocks:
                 for block in _timed(merged(blocks), seconds, "read"):
                     began = time.perf_counter()
                     prepared = self._tagging.prepare(block)
@@ -130,6 +134,8 @@ class TagWorker:
                         predicted = int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
                         tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds)))
             began = time.perf_counter()
+            troubles = Counter({name: count - known[name] for name, count in noticed.items()})
+            attempt.add(work.columns.schema().empty_table(), (), +troubles)
             published = attempt.commit(tokens, seconds)
             seconds["write"] += time.perf_counter() - began
         except BaseException:

@@ -1,9 +1,73 @@
+import os
+import socket
+import subprocess
+import sys
+import time
+from urllib.error import URLError
+from urllib.request import urlopen
+
 import pytest
 
 import models
 from models.runtime.tagger import Tagger
+from tests import hadoop
 
 
 @pytest.fixture(scope="session")
 def tagger() -> Tagger:
     return models.load("en-fast", threads=1)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """An HDFS of one NameNode and two DataNodes that tests may pause and kill, and must leave as it was."""
+    if reason := hadoop.why_not():
+        pytest.skip(reason)
+    found = hadoop.Hadoop(tmp_path_factory.mktemp("hdfs") / "root")
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="session")
+def hdfs(request):
+    """An HDFS: the one that is named, or else one of our own."""
+    if given := os.environ.get(hadoop.ENDPOINT):
+        return hadoop.Given(given.rstrip("/"))
+    return request.getfixturevalue("cluster")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """The address of an S3 server (moto) with a bucket `textmill`; the environment names it and its keys."""
+    pytest.importorskip("s3fs", reason="no S3: pip install 'textmill[s3]'")
+    pytest.importorskip("moto", reason="no S3 server: pip install 'moto[server]'")
+    import boto3
+
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    log = (tmp_path_factory.mktemp("s3") / "log").open("wb")
+    command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    keys = {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "us-east-1"}
+    before = {key: os.environ.get(key) for key in keys}
+    os.environ.update(keys)
+    try:
+        until = time.monotonic() + 60
+        while True:
+            try:
+                urlopen(url, timeout=1).close()
+                break
+            except (URLError, OSError):
+                assert process.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.1)
+        boto3.client("s3").create_bucket(Bucket="textmill")
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+        for key, value in before.items():
+            os.environ.pop(key) if value is None else os.environ.update({key: value})

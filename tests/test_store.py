@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -21,13 +22,35 @@ from pipeline.errors import (
     UnavailableError,
 )
 from pipeline.store.local import LocalStore
+from pipeline.store.opening import open_store
 
 NAMES = ["a b", "100%", "%20", "#x", "a+b", "what?", "one;two", "a&b", "it's", "北京.txt", "back\\slash", "x" * 200]
 NAMES += ["dt=2026-11-22/a"]
 
 
+BACKENDS = ["local", "hdfs-native", "webhdfs", "s3"]
+
+
+def opened(backend, request, name):
+    """A store below a folder of its own."""
+    if backend == "local":
+        return LocalStore(request.getfixturevalue("tmp_path") / name)
+    name = f"contract/{uuid4().hex[:8]}/{name}"
+    if backend == "s3":
+        request.getfixturevalue("s3")
+        return open_store(f"s3://textmill/{name}")
+    hdfs = request.getfixturevalue("hdfs")
+    client = "native" if backend == "hdfs-native" else "webhdfs"
+    return open_store(f"{hdfs.url}/{name}", hdfs.config(client=client, retry_s=5.0))
+
+
+@pytest.fixture(params=BACKENDS)
+def store(request):
+    return opened(request.param, request, "root")
+
+
 @pytest.fixture
-def store(tmp_path):
+def local(tmp_path):
     return LocalStore(tmp_path / "root")
 
 
@@ -67,7 +90,8 @@ def test_list_is_sorted_and_whole(store):
     assert list(store.list("absent")) == []
 
 
-def test_links_lead_in_no_circle(store):
+def test_links_lead_in_no_circle(local):
+    store = local
     write(store, "a/x")
     os.symlink(store.root / "a", store.root / "a" / "self")
     os.symlink(store.root / "nothing", store.root / "a" / "broken")
@@ -136,7 +160,8 @@ def test_what_the_system_says_is_told_apart(store, number, kind):
     assert store.stat("f") is None
 
 
-def test_a_claim_is_held_by_one_and_ends_with_its_process(store):
+def test_a_claim_is_held_by_one_and_ends_with_its_process(local):
+    store = local
     with store.claim("_claim"), pytest.raises(ClaimedError, match=f"process {os.getpid()}"), store.claim("_claim"):
         pass
     assert store.stat("_claim") is None

@@ -51,7 +51,7 @@ def _fleet(source: Path, model: str, workers: int, split_tokens: int, output: Pa
 
     began = time.monotonic()
     options = TagConfig(
-        sources=(str(source),), output=output, model=model, workers=workers, threads=1, split_tokens=split_tokens
+        sources=(str(source),), output=str(output), model=model, workers=workers, threads=1, split_tokens=split_tokens
     )  # fmt: skip
     result = tag_documents(options)
     seconds = time.monotonic() - began

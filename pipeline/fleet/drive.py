@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.contract import Done, Split
-from pipeline.errors import InputChangedError, PipelineError, WorkerLostError
+from pipeline.errors import ClaimedError, InputChangedError, PipelineError, WorkerLostError
 from pipeline.fleet.events import (
     Arrived,
     CallBack,
@@ -215,6 +215,6 @@ def _again(error: Exception) -> bool:
         return False
     if isinstance(error, MemoryError):
         return True  # another worker, or this one later, may have more
-    if isinstance(error, PipelineError) and error.exit_code == TRY_AGAIN_EXIT:
+    if isinstance(error, PipelineError) and error.exit_code == TRY_AGAIN_EXIT and not isinstance(error, ClaimedError):
         return True
     raise error

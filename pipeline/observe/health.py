@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +12,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from pipeline.errors import StoreError, TakenError
-from pipeline.store.local import LocalStore
+from pipeline.store.opening import is_local, open_store
+from pipeline.store.settings import StoreConfig
 
 NEEDED = ("numpy", "openvino", "pyarrow", "pydantic", "rich", "safetensors", "tokenizers", "typer")
 EXTRAS = {"ray": "ray", "torch": "torch", "spacy": "spacy"}
@@ -29,7 +29,7 @@ class Check:
     text: str
 
 
-def check_all(output: Path | None) -> Iterator[Check]:
+def check_all(output: str | None, config: StoreConfig | None = None) -> Iterator[Check]:
     """All checks, one after the other."""
     fine = sys.version_info >= (3, 11)
     yield Check("Python", fine, platform.python_version() + ("" if fine else ": install 3.11 or newer"))
@@ -37,7 +37,7 @@ def check_all(output: Path | None) -> Iterator[Check]:
     yield from _cpu()
     yield from _models()
     if output is not None:
-        yield from _output(output)
+        yield from _output(output, config)
 
 
 def _packages() -> Iterator[Check]:
@@ -77,10 +77,10 @@ def _models() -> Iterator[Check]:
             yield Check(f"model {folder.name}", False, f"{error}; install the package again")
 
 
-def _output(output: Path) -> Iterator[Check]:
+def _output(output: str, config: StoreConfig | None) -> Iterator[Check]:
     """The calls that exactly-once rests on, tried in a folder of their own."""
-    store = LocalStore(output.resolve())
-    made = not output.exists()
+    store = open_store(output, config)
+    made = is_local(output) and not Path(store.url).exists()
     trial = f"_doctor-{uuid4().hex[:8]}"
     try:
         for name in ("a", "b"):
@@ -99,11 +99,12 @@ def _output(output: Path) -> Iterator[Check]:
             pass
         try:
             store.exchange(f"{trial}/one", f"{trial}/two")
-            yield Check("output", True, "folders change places in one step")
+            left = [entry.path for entry in store.list(trial)]
+            yield Check("output", f"{trial}/one/y" in left, "folders change places, as --retag needs")
         except StoreError as error:
-            yield Check("output", None, f"folders cannot change places in one step, --retag would fail: {error.message}")
-        free = shutil.disk_usage(output).free
-        yield Check("output", True if free > LOW_BYTES else None, f"{free / 1e9:,.1f} GB free")
+            yield Check("output", None, f"folders cannot change places, --retag would fail: {error.message}")
+        if (free := store.free_bytes()) is not None:
+            yield Check("output", True if free > LOW_BYTES else None, f"{free / 1e9:,.1f} GB free")
     except StoreError as error:
         yield Check("output", False, f"{output}: {error.message}; name a folder that can be written")
     finally:
@@ -111,4 +112,4 @@ def _output(output: Path) -> Iterator[Check]:
             store.delete(trial)
         if made:
             with suppress(OSError):
-                output.rmdir()
+                Path(store.url).rmdir()

@@ -28,6 +28,7 @@ class Watch:
         self.parts: list[Done] = []
         self.waited: dict[str, dict[str, float]] = {}
         self.workers = options.workers
+        self.held: Callable[[], None] = lambda: None  # raises ClaimedError once the output is another run's
         self._options, self._progress, self._stop, self._state, self._model = options, progress, stop, state, model
         self._gauges: RayGauges | None = None
         self._stages = dict.fromkeys(STAGES, 0.0)
@@ -45,8 +46,9 @@ class Watch:
         self._progress.expect(sum(split.tokens for split in splits), len(splits))
 
     def check(self) -> None:
-        """To be called several times a second. Raises KeyboardInterrupt when the run is to stop."""
+        """To be called several times a second. Raises KeyboardInterrupt when the run is to stop, ClaimedError when it must."""
         self._stop.check()
+        self.held()
         self._progress.show()
         self._state.show(self._progress.state)
         if self._stop.told():
@@ -64,7 +66,7 @@ class Watch:
             raise TooManyDeadLettersError(
                 f"{dead:,} of {seen:,} documents are dead letters, more than {options.dead_letter_share:.0%} and "
                 f"{options.dead_letter_count:,}: is {options.columns.text!r} the text column? Look into "
-                f"{options.output.resolve()}/dead_letters, or allow more with --dead-letter-share and --dead-letter-count"
+                f"{options.output}/dead_letters, or allow more with --dead-letter-share and --dead-letter-count"
             )
 
     def done(self, part: Done) -> None:

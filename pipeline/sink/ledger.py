@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.contract import Split
 from pipeline.errors import OutputError
@@ -92,6 +95,13 @@ def named(plans: Iterable[Plan]) -> dict[str, tuple[int, int]]:
         for split in plan.splits
         for piece in split.fragments
     }
+
+
+def batches_of(store: Store, kind: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of all parts of a kind, some of their columns."""
+    for entry in store.list(kind):
+        with store.open_read(entry.path) as stream:
+            yield from pq.ParquetFile(stream).iter_batches(columns=columns)
 
 
 def missing(plans: Iterable[Plan], there: dict[str, str]) -> list[Split]:

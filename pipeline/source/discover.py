@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from pipeline.errors import ConfigError
 from pipeline.store.base import Entry, Store
-from pipeline.store.local import LocalStore
+from pipeline.store.finding import Top, existing
+from pipeline.store.opening import join_url, open_store
+from pipeline.store.settings import StoreConfig
 
 PACKED = (".gz", ".zst", ".bz2")
 FORMATS = {
@@ -27,7 +28,6 @@ FORMATS = {
     ".feather": "arrow",
 }
 UNFINISHED = (".tmp", "._copying_", ".inprogress", ".part", ".crdownload")
-_MAGIC = re.compile(r"[*?[]")
 
 
 @dataclass(slots=True)
@@ -57,53 +57,52 @@ def partitions_of(path: str) -> dict[str, str | None]:
     return found
 
 
-def discover(sources: Sequence[str]) -> Found:
+def discover(sources: Sequence[str], config: StoreConfig | None = None) -> Found:
     """The documents' files in files, folders and globs, each once.
 
-    Paths are relative to the folder that all sources share. Files that are hidden, empty, not finished, of no known
-    format or with a name that is not UTF-8 are skipped and counted. Raises ConfigError if a source does not exist.
+    Paths are relative to the folder that all sources share. Files that are hidden, empty, not finished, still being written, of
+    no known format or with a name that is not UTF-8 are skipped and counted. Raises ConfigError if a source does not exist, or
+    if they lie on several file systems.
     """
-    tops = [_existing(source) for source in sources]
-    flat = [path for paths in tops for path in paths]
-    root = _shared([path if path.is_dir() else path.parent for path in flat])
-    found = Found(LocalStore(root))
+    tops = [top for source in sources for top in existing(source, config)]
+    if len({(top.scheme, top.authority) for top in tops}) > 1:
+        raise ConfigError(f"{', '.join(sources)}: on several file systems; tag them one after the other, into one output each")
+    root = _shared([top.path if top.folder else top.path.parent for top in tops])
+    store = open_store(join_url(tops[0].scheme, tops[0].authority, "" if str(root) == "/" else str(root)), config)
+    found = Found(store)
     entries: dict[str, Entry] = {}
-    for path in flat:
-        inside = path.relative_to(root).as_posix()
-        if path.is_dir():
-            for entry in found.store.list("" if inside == "." else inside):
-                if reason := _skip(entry, "" if inside == "." else inside):
+    for top in tops:
+        inside = top.path.relative_to(root).as_posix()
+        inside = "" if inside == "." else inside
+        if top.folder:
+            for entry in store.list(inside):
+                if reason := _skip(entry, inside):
                     found.skipped[reason] += 1
                 else:
                     entries[entry.path] = entry
-        elif (single := found.store.stat(inside)) is not None:
+        elif (single := store.stat(inside)) is not None:
             if single.size == 0:
                 found.skipped["empty"] += 1
-            elif _skip(single, "") == "name is not UTF-8":
-                raise ConfigError(f"{str(path).encode('utf-8', 'replace').decode()}: the name is not UTF-8; rename the file")
-            elif format_of(inside) is None:
-                known = ", ".join(FORMATS)
-                raise ConfigError(f"{path}: not a known format; names end in {known}, and in {', '.join(PACKED)} behind it")
             else:
+                _check_name(top, single)
                 entries[inside] = single
-    found.files = [entries[path] for path in sorted(entries)]
+    for path in sorted(entries):
+        if store.unfinished(entries[path]):
+            found.skipped["unfinished"] += 1
+        else:
+            found.files.append(entries[path])
     return found
 
 
-def _existing(source: str) -> list[Path]:
-    path = Path(source)
-    if path.exists():
-        return [path.resolve()]
-    if _MAGIC.search(source):
-        fixed = next(i for i, part in enumerate(path.parts) if _MAGIC.search(part))
-        base = Path(*path.parts[:fixed]) if fixed else Path()
-        if matches := sorted(match.resolve() for match in base.glob(str(Path(*path.parts[fixed:])))):
-            return matches
-        raise ConfigError(f"{source}: no file matches")
-    raise ConfigError(f"{source}: no such file or folder")
+def _check_name(top: Top, single: Entry) -> None:
+    if _skip(single, "") == "name is not UTF-8":
+        raise ConfigError(f"{str(top.path).encode('utf-8', 'replace').decode()}: the name is not UTF-8; rename the file")
+    if format_of(single.path) is None:
+        known = ", ".join(FORMATS)
+        raise ConfigError(f"{top.path}: not a known format; names end in {known}, and in {', '.join(PACKED)} behind it")
 
 
-def _shared(folders: Sequence[Path]) -> Path:
+def _shared(folders: Sequence[PurePosixPath]) -> PurePosixPath:
     shared = folders[0]
     while not all(folder.is_relative_to(shared) for folder in folders):
         shared = shared.parent

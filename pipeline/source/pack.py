@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pyarrow.parquet as pq
 
 from pipeline.contract import Fragment, Split
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, UnavailableError
 from pipeline.source.discover import PACKED, format_of
 from pipeline.source.unpack import MAX_LINE_BYTES, packing, text_encoding
 from pipeline.store.base import Entry, Store
@@ -50,6 +50,8 @@ def fragments(
     if tokens > 1.5 * target and not whole:
         try:
             cuts = _CUTTERS.get(kind, _not)(store, entry, max(1, int(entry.size * target / tokens)))
+        except UnavailableError:
+            raise
         except (StoreError, OSError, ValueError, csv.Error):
             cuts = [0, entry.size]  # what is wrong with it will be said where it is read
     for start, end in pairwise(cuts):
@@ -86,7 +88,7 @@ def _at_lines(store: Store, entry: Entry, step: int) -> list[int]:
 
 def _at_records(store: Store, entry: Entry, step: int) -> list[int]:
     """CSV: a record may hold line ends between quotes, so the file is read once, with the reader's own rules."""
-    with store.open_read(entry.path) as stream:
+    with store.open_read(entry.path, (0, entry.size)) as stream:
         head = stream.read(4)
         if packing(head) or text_encoding(head)[0] != "utf-8":
             return [0, entry.size]

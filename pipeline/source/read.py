@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from pipeline.contract import Block, Columns, Fragment
-from pipeline.errors import InputChangedError, StoreError
+from pipeline.errors import InputChangedError, StoreError, UnavailableError
 from pipeline.source import unpack
 from pipeline.source.blocks import BlockBuilder
 from pipeline.source.tables import read_table
@@ -19,7 +19,8 @@ from pipeline.store.base import Store
 def read_fragment(store: Store, fragment: Fragment, columns: Columns) -> Iterator[Block]:
     """The fragment's blocks. What cannot be read ends with a dead letter that says where.
 
-    Raises InputChangedError if the file is not, or at the end no longer, the one that was planned.
+    Raises InputChangedError if the file is not, or at the end no longer, the one that was planned, UnavailableError if it
+    cannot be read for now.
     """
     check_unchanged(store, fragment)
     builder = BlockBuilder(fragment.path, columns)
@@ -31,6 +32,9 @@ def read_fragment(store: Store, fragment: Fragment, columns: Columns) -> Iterato
                 yield builder.take()
     except BombError as error:
         builder.kill(at, "bomb", str(error))
+    except UnavailableError:
+        check_unchanged(store, fragment)
+        raise
     except (*UNREADABLE, StoreError, csv.Error) as error:
         check_unchanged(store, fragment)
         builder.kill(at, "file_unreadable", f"{type(error).__name__}: {error}")
@@ -56,7 +60,7 @@ def _records(store: Store, fragment: Fragment, builder: BlockBuilder) -> Iterato
     if fragment.format in ("parquet", "arrow"):
         yield from read_table(store, fragment, builder)
         return
-    with store.open_read(fragment.path) as stream:
+    with store.open_read(fragment.path, (fragment.start, fragment.end)) as stream:
         plain, packed = unpacked(stream, fragment.size)
         head = plain.read(4) if packed else stream.read(4)
         encoding, mark = text_encoding(head)

@@ -12,13 +12,15 @@ import sys
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import errors
 from pipeline.contract import Columns, Fragment
+from pipeline.store.opening import open_store
+from pipeline.store.settings import StoreConfig
 
 if TYPE_CHECKING:
     from pipeline.source.blocks import BlockBuilder
@@ -33,9 +35,9 @@ _COMMAND = [sys.executable, "-m", "pipeline.source.tables"]
 def read_table(store: Store, fragment: Fragment, builder: BlockBuilder) -> Iterator[int]:
     """Add the rows of a Parquet or Arrow file to the builder; gives the number of the next row after each.
 
-    Raises OSError with what is wrong with the file.
+    Raises OSError with what is wrong with the file, or the StoreError of the store.
     """
-    with contextlib.closing(_child_batches(store.url, fragment, builder.columns)) as batches:
+    with contextlib.closing(_child_batches(store, fragment, builder.columns)) as batches:
         for first, batch in batches:
             for number, record in enumerate(batch.to_pylist(), first):
                 builder.add(number, record)
@@ -68,7 +70,7 @@ def stop_children() -> None:
             _idle.pop().stop()
 
 
-def _child_batches(root: str, fragment: Fragment, columns: Columns) -> Generator[tuple[int, pa.RecordBatch], None, None]:
+def _child_batches(store: Store, fragment: Fragment, columns: Columns) -> Generator[tuple[int, pa.RecordBatch], None, None]:
     with _lock:
         child = _idle.pop() if _idle else _Child()
     assert child.process.stdin is not None
@@ -77,7 +79,10 @@ def _child_batches(root: str, fragment: Fragment, columns: Columns) -> Generator
     timer.start()
     whole = False
     try:
-        request = {"root": root, "fragment": asdict(fragment), "columns": asdict(columns)}
+        request = {
+            "root": store.url, "store": store.config and store.config.told(),
+            "fragment": asdict(fragment), "columns": asdict(columns),
+        }  # fmt: skip
         child.process.stdin.write(json.dumps(request).encode() + b"\n")
         child.process.stdin.flush()
         while (frame := _frame(child.process.stdout)) is not None:
@@ -85,7 +90,7 @@ def _child_batches(root: str, fragment: Fragment, columns: Columns) -> Generator
             if first < 0:
                 whole = True
                 if data:
-                    raise OSError(data.decode("utf-8", "replace"))
+                    raise _failure(data)
                 return
             yield first, pa.ipc.open_stream(data).read_next_batch()
     except BrokenPipeError:
@@ -100,6 +105,12 @@ def _child_batches(root: str, fragment: Fragment, columns: Columns) -> Generator
     raise OSError(f"the reader ended with {child.process.returncode}: the file asks for more than it holds, or is corrupt")
 
 
+def _failure(data: bytes) -> Exception:
+    said = json.loads(data)
+    kind = getattr(errors, said.get("store_error", ""), None)
+    return OSError(said["text"]) if kind is None else kind(said["path"], said["text"])
+
+
 _HEAD = struct.Struct("<qQ")
 
 
@@ -112,11 +123,10 @@ def _frame(stream: IO[bytes]) -> tuple[int, bytes] | None:
     return (first, data) if len(data) == size else None
 
 
-def _batches(root: str, fragment: Fragment, wanted: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    path = Path(root) / fragment.path
+def _batches(store: Store, fragment: Fragment, wanted: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
     number = 0
     if fragment.format == "parquet":
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(store.open_read(fragment.path))
         whole = fragment.start == 0 and fragment.end == fragment.size
         groups = range(file.num_row_groups) if whole else range(fragment.start, fragment.end)
         number = sum(file.metadata.row_group(i).num_rows for i in range(groups.start))
@@ -125,7 +135,7 @@ def _batches(root: str, fragment: Fragment, wanted: list[str]) -> Iterator[tuple
             yield number, batch
             number += batch.num_rows
         return
-    with path.open("rb") as stream:
+    with store.open_read(fragment.path, (0, fragment.size)) as stream:
         head = stream.read(6)
         stream.seek(0)
         reader: Any = pa.ipc.open_file(stream) if head == b"ARROW1" else pa.ipc.open_stream(stream)
@@ -148,15 +158,18 @@ def _serve() -> None:
         wanted = [columns[key] for key in ("text", "id", "time", "source") if columns[key]] + columns["keep"]
         failure = b""
         try:
-            for first, batch in _batches(request["root"], Fragment(**request["fragment"]), list(dict.fromkeys(wanted))):
+            store = open_store(request["root"], StoreConfig(**request["store"]) if request["store"] else None)
+            for first, batch in _batches(store, Fragment(**request["fragment"]), list(dict.fromkeys(wanted))):
                 sink = pa.BufferOutputStream()
                 with pa.ipc.new_stream(sink, batch.schema) as writer:
                     writer.write_batch(batch)
                 data = sink.getvalue()
                 out.write(_HEAD.pack(first, data.size))
                 out.write(data)
+        except errors.StoreError as error:
+            failure = json.dumps({"store_error": type(error).__name__, "path": error.path, "text": error.message}).encode()
         except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
-            failure = f"{type(error).__name__}: {error}".encode()[:500]
+            failure = json.dumps({"text": f"{type(error).__name__}: {error}"[:500]}).encode()
         out.write(_HEAD.pack(-1, len(failure)) + failure)
         out.flush()
 

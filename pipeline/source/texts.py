@@ -21,7 +21,8 @@ def texts_of(sources: Sequence[str], columns: Columns) -> list[str]:
     pieces = chain.from_iterable(fragments(found.store, entry, 1 << 40) for entry in found.files)
     texts: list[str] = []
     try:
-        with closing(read_ahead([partial(read_fragment, found.store, piece, columns) for piece in pieces])) as blocks:
+        readers = [partial(read_fragment, found.store, piece, columns) for piece in pieces]
+        with closing(read_ahead(readers, found.store.lanes)) as blocks:
             for block in blocks:
                 texts += [text for text in block.texts if text.strip()]
     finally:

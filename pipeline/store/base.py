@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
+
+from pipeline.store.settings import StoreConfig
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,9 +22,19 @@ class Entry:
 class Store(Protocol):
     """Files below one root. Paths are relative to it, "/" between parts, and cannot leave it.
 
-    Every method raises a StoreError that names the path: MissingError, TakenError, FolderError, DeniedError,
-    NoSpaceError or, for anything that may pass, UnavailableError.
+    Every method, and every read of a stream, raises a StoreError that names the path: MissingError, TakenError, FolderError,
+    DeniedError, NoSpaceError, QuotaError or, for anything that may pass, UnavailableError. Streams of local files raise OSError.
     """
+
+    @property
+    def config(self) -> StoreConfig | None:
+        """With which it was opened; None on this machine."""
+        ...
+
+    @property
+    def lanes(self) -> int:
+        """How many files are well read at once."""
+        ...
 
     @property
     def url(self) -> str:
@@ -37,8 +49,12 @@ class Store(Protocol):
         """The file, or None if there is none. Raises FolderError if a folder bears the name."""
         ...
 
-    def open_read(self, path: str) -> BinaryIO:
-        """The file's bytes, seekable."""
+    def open_read(self, path: str, span: tuple[int, int] | None = None) -> BinaryIO:
+        """The file's bytes, seekable. `span`: the bytes that will be read one after the other, so that they are fetched ahead."""
+        ...
+
+    def unfinished(self, entry: Entry) -> bool:
+        """Whether somebody is still writing a file, as far as the store can tell."""
         ...
 
     def create_exclusive(self, path: str) -> AbstractContextManager[BinaryIO]:
@@ -53,16 +69,29 @@ class Store(Protocol):
         ...
 
     def exchange(self, one: str, other: str) -> None:
-        """Let two folders change names, so that each name holds a whole folder at every moment."""
+        """Let two folders change names, so that no name ever holds a mixture of both.
+
+        Where this takes more than one step, `settle` finishes or takes back one that was killed; it is called, with the
+        claim held, before anything else is done.
+        """
+        ...
+
+    def settle(self) -> None:
+        """See `exchange`."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """How much more can be written, where the store tells."""
         ...
 
     def delete(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it; nothing happens if there is none."""
         ...
 
-    def claim(self, path: str) -> AbstractContextManager[None]:
+    def claim(self, path: str) -> AbstractContextManager[Callable[[], None]]:
         """Hold a name for this process alone. Raises ClaimedError, with who holds it, if another process does.
 
-        A claim ends with its process, however that ends.
+        A claim ends with its process, however that ends; on some stores only after a time. The function that the body is
+        given raises ClaimedError if the name is not held any more.
         """
         ...

@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +23,7 @@ from pipeline.errors import (
     UnavailableError,
 )
 from pipeline.store.base import Entry
+from pipeline.store.settings import StoreConfig
 
 _AT_FDCWD = -100
 _NO_REPLACE, _EXCHANGE = 1, 2
@@ -42,6 +43,9 @@ _KINDS: dict[int, type[StoreError]] = {
 
 class LocalStore:
     """A folder of the local file system; see `pipeline.store.base.Store`."""
+
+    config: StoreConfig | None = None
+    lanes = 2
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -88,9 +92,12 @@ class LocalStore:
             raise FolderError(path, "is a folder")
         return Entry(path, found.st_size, found.st_mtime_ns)
 
-    def open_read(self, path: str) -> BinaryIO:
+    def open_read(self, path: str, span: tuple[int, int] | None = None) -> BinaryIO:
         with _translated(path):
             return self._at(path).open("rb")
+
+    def unfinished(self, entry: Entry) -> bool:
+        return False
 
     @contextmanager
     def create_exclusive(self, path: str) -> Iterator[BinaryIO]:
@@ -128,6 +135,13 @@ class LocalStore:
             _renameat2(self._at(one), self._at(other), _EXCHANGE)
             _sync(self._at(one).parent)
 
+    def settle(self) -> None:
+        """An exchange is one step here."""
+
+    def free_bytes(self) -> int | None:
+        with _translated(self.url):
+            return shutil.disk_usage(self.root).free
+
     def delete(self, path: str) -> None:
         target = self._at(path)
         with _translated(path):
@@ -137,13 +151,13 @@ class LocalStore:
                 target.unlink(missing_ok=True)
 
     @contextmanager
-    def claim(self, path: str) -> Iterator[None]:
+    def claim(self, path: str) -> Iterator[Callable[[], None]]:
         target = self._at(path)
         with _translated(path):
             target.parent.mkdir(parents=True, exist_ok=True)
             held = _lock(target)
         try:
-            yield
+            yield lambda: None
         finally:
             target.unlink(missing_ok=True)  # while it is still locked: who waits for this file finds another in its place
             os.close(held)
@@ -179,8 +193,12 @@ def _translated(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = _KINDS.get(error.errno or 0, UnavailableError)
-        raise kind(path, error.strerror or type(error).__name__) from error
+        raise kind_of(error.errno)(path, error.strerror or type(error).__name__) from error
+
+
+def kind_of(number: int | None) -> type[StoreError]:
+    """The error for one of the system's error numbers."""
+    return _KINDS.get(number or 0, UnavailableError)
 
 
 def _renameat2(source: Path, target: Path, flags: int) -> None:

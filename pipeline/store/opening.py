@@ -2,20 +2,103 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.store.base import Store
+from pipeline.store.client import Client
+from pipeline.store.conf import web_addresses
 from pipeline.store.local import LocalStore
+from pipeline.store.settings import StoreConfig
 
-_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://([^/]*)", re.IGNORECASE)
+HDFS, WEB = "hdfs", {"webhdfs": "http", "swebhdfs": "https"}
 
 
-def open_store(url: str) -> Store:
-    """The store below a path of this machine. Raises ConfigError for a scheme that no backend serves."""
-    if scheme := _SCHEME.match(url):
-        if scheme[1].lower() != "file":
-            raise ConfigError(f"{url}: no store for {scheme[1]}://")
-        url = url[len("file://") :]
-    return LocalStore(Path(url).resolve())
+def split_url(url: str) -> tuple[str, str, str]:
+    """Scheme (lower case, "" for this machine), authority, and path, without doubled slashes and with no slash at its end.
+
+    Local paths become absolute, with links followed. Raises ConfigError for a URL whose path leads upwards.
+    """
+    found = _SCHEME.match(url)
+    if found is None or found[1].lower() == "file":
+        path = url if found is None else url[len("file://") + len(found[2]) :]
+        return "", "", str(Path(path).resolve())
+    path = url[found.end() :]
+    if ".." in path.split("/"):
+        raise ConfigError(f"{url}: write the path without ..")
+    path = posixpath.normpath(f"/{path}").replace("//", "/")
+    return found[1].lower(), found[2], "" if path == "/" else path
+
+
+def join_url(scheme: str, authority: str, path: str) -> str:
+    """The other way round, in the one form in which plans name their input."""
+    return f"{scheme}://{authority}{path}" if scheme else path or "/"
+
+
+def is_local(url: str) -> bool:
+    """Whether a path or URL names files of this machine."""
+    return not split_url(url)[0]
+
+
+def open_store(url: str, config: StoreConfig | None = None) -> Store:
+    """The store below a path of this machine or a URL: hdfs://, webhdfs://, s3:// and what else fsspec serves.
+
+    Raises ConfigError for a scheme that nothing serves, or a package that is missing.
+    """
+    config = config or StoreConfig()
+    scheme, authority, path = split_url(url)
+    url = join_url(scheme, authority, path)
+    if not scheme:
+        return LocalStore(Path(path))
+    if scheme == HDFS or scheme in WEB:
+        return _hdfs(url, scheme, authority, path, config)
+    from pipeline.store.objects import ObjectStore
+
+    try:
+        from fsspec import available_protocols, get_filesystem_class
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{url}: needs fsspec: pip install 'textmill[s3]'") from error
+    if scheme not in available_protocols():
+        raise ConfigError(f"{url}: no store for {scheme}://")
+    try:
+        root = str(get_filesystem_class(scheme)._strip_protocol(url))
+    except ImportError as error:
+        raise ConfigError(f"{url}: {error}") from error
+    return ObjectStore(url, scheme, root, config)
+
+
+def _hdfs(url: str, scheme: str, authority: str, path: str, config: StoreConfig) -> Store:
+    from pipeline.store.hdfs import HdfsStore
+
+    if not authority:
+        raise ConfigError(f"{url}: name the NameNode: {scheme}://HOST:PORT/path")
+
+    def native() -> Client:
+        from pipeline.store.native import NativeClient
+
+        return NativeClient(f"hdfs://{authority}", config)
+
+    def web() -> Client:
+        from pipeline.store.webhdfs import WebClient
+
+        if scheme in WEB:
+            nodes = list(config.namenodes) or [f"{WEB[scheme]}://{one}" for one in re.split("[;,]", authority)]
+        else:
+            nodes = web_addresses(authority, config)
+        return WebClient(nodes, config)
+
+    # What is not installed is said now, not at the first read.
+    wanted = ["hdfs"] if scheme in WEB or config.client == "webhdfs" else ["hdfs_native"]
+    if missing := [name for name in wanted if find_spec(name) is None]:
+        raise ConfigError(f"{url}: needs the package {missing[0]}: pip install 'textmill[hdfs]'")
+    if scheme in WEB or config.client == "webhdfs":
+        makers = [web]
+    elif config.client == "native" or find_spec("hdfs") is None:
+        makers = [native]
+    else:
+        makers = [native, web]
+    return HdfsStore(url, path, makers, config, tells_writers=makers[-1] is web)

@@ -1,0 +1,177 @@
+"""What a file system's client must be able to do, and the calls to it: under a deadline, tried again, on another client."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
+
+from pipeline.errors import DeadlineError, SafeModeError, UnavailableError
+from pipeline.store.deadline import LateError, within
+from pipeline.store.settings import StoreConfig
+
+T = TypeVar("T")
+log = logging.getLogger("textmill")
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
+# After a change to the other client the first one is tried again when so long has passed.
+CHANGE_S = 60.0
+# The slowest transfer that is waited for, bytes/s; a listing may take so many times the time of a request.
+SLOWEST = 1 << 20
+LISTING = 10.0
+
+# What happened in this process: requests tried again, changes of the client, clients given up.
+noticed: Counter[str] = Counter(store_retries=0, store_changes=0, store_clients_given_up=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A file or folder by its absolute path; time of modification in ns, sizes in bytes."""
+
+    path: str
+    folder: bool
+    size: int
+    modified_ns: int
+    block_bytes: int = 0
+
+
+Ranged = Callable[[int, int], bytes]
+
+
+class Client(Protocol):
+    """One connection to a file system. Every call may hang or raise a StoreError; UnavailableError leaves it open whether
+    the call has had its effect."""
+
+    name: str
+    given_up: bool
+    """Set when a call has taken too long: what it still does is for nobody."""
+
+    def status(self, path: str) -> Status | None: ...
+
+    def children(self, path: str) -> list[Status]:
+        """What a folder holds, none if there is no such folder."""
+        ...
+
+    def reader(self, path: str) -> Ranged:
+        """Gives a function of start and length that reads so many bytes, all of them inside the file."""
+        ...
+
+    def create(self, path: str, data: BinaryIO, overwrite: bool) -> None:
+        """Write a whole file, with the folders above it."""
+        ...
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename; the target's folder is there. Raises TakenError, MissingError."""
+        ...
+
+    def make_folder(self, path: str) -> None: ...
+
+    def delete(self, path: str, recursive: bool = True) -> None:
+        """Remove a file or a folder, if there is one, with all that is in it, or if it is empty (else TakenError)."""
+        ...
+
+
+class _Slot:
+    """A client, made anew once it is stuck."""
+
+    def __init__(self, make: Callable[[], Client]) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self._client: Client | None = None
+
+    def get(self) -> Client:
+        with self._lock:
+            self._client = self._client or self._make()
+            return self._client
+
+    def give_up(self, client: Client) -> None:
+        with self._lock:
+            client.given_up = True
+            if self._client is client:
+                self._client = None
+
+
+class _Guarded:
+    """A client each of whose calls has a deadline; one that is stuck is given up."""
+
+    def __init__(self, client: Client, slot: _Slot, allowed: float, well: Callable[[], None]) -> None:
+        self.raw, self._slot, self._allowed, self._well = client, slot, allowed, well
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(self._timed, getattr(self.raw, name))
+
+    def reader(self, path: str) -> Ranged:
+        read = self._timed(self.raw.reader, path)
+        return lambda start, length: self._timed(lambda _: read(start, length), path)
+
+    def _timed(self, call: Callable[..., T], path: str, *rest: Any, **more: Any) -> T:
+        try:
+            result = within(self._allowed, lambda: call(path, *rest, **more))
+        except LateError:
+            self._slot.give_up(self.raw)
+            noticed["store_clients_given_up"] += 1
+            message = f"no answer within {self._allowed:.0f} s; is the file system up? timeout_s in [store] allows more"
+            raise DeadlineError(path, message) from None
+        self._well()
+        return result
+
+
+class Calls:
+    """Makes calls on the first of several clients; on the next one for a while where the first fails."""
+
+    def __init__(self, makers: Sequence[Callable[[], Client]], config: StoreConfig) -> None:
+        self._slots, self._config = [_Slot(make) for make in makers], config
+        self._now, self._until = 0, 0.0
+        self._in_vain = False
+
+    def __call__(self, path: str, call: Callable[[Client], T], bytes_: int = 0, listing: bool = False) -> T:
+        """What `call` gives for a client, tried again for `retry_s` while it raises UnavailableError; only once if nothing was
+        answered since a call was tried in vain for so long.
+
+        Each request of it has a deadline of its own, which `bytes_` that are to be moved lengthen.
+        """
+        allowed = self._config.timeout_s * (LISTING if listing else 1) + bytes_ / SLOWEST
+        began, wait = time.monotonic(), FIRST_WAIT_S
+        first: UnavailableError | None = None
+        while True:
+            at = self._which()
+            try:
+                return self._once(self._slots[at], path, call, allowed)
+            except UnavailableError as error:
+                first = error if at == 0 else first
+                if time.monotonic() + wait > began + (0 if self._in_vain else self._config.retry_s):
+                    self._in_vain = True
+                    raise first or error from None  # what the client says that was chosen
+                if not noticed["store_retries"]:
+                    log.warning("%s; tried again for %.0f s", error, self._config.retry_s)
+                noticed["store_retries"] += 1
+                self._change(at, error)
+            time.sleep(wait * random.uniform(0.5, 1.0))
+            wait = min(2 * wait, LONGEST_WAIT_S)
+
+    def _once(self, slot: _Slot, path: str, call: Callable[[Client], T], allowed: float) -> T:
+        try:
+            client = within(allowed, slot.get)
+        except LateError:
+            raise DeadlineError(path, f"no connection within {allowed:.0f} s; is the file system up?") from None
+        return call(cast(Client, _Guarded(client, slot, allowed, self._well)))
+
+    def _well(self) -> None:
+        self._in_vain = False
+
+    def _which(self) -> int:
+        if self._now and time.monotonic() > self._until:
+            self._now = 0
+        return self._now
+
+    def _change(self, at: int, error: UnavailableError) -> None:
+        if len(self._slots) < 2 or at != self._now or isinstance(error, SafeModeError):
+            return
+        self._now, self._until = (at + 1) % len(self._slots), time.monotonic() + CHANGE_S
+        noticed["store_changes"] += 1
+        log.warning("the store goes on with its client %d of %d: %s", self._now + 1, len(self._slots), error)

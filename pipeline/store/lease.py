@@ -1,0 +1,149 @@
+"""A claim where no lock ends with its process: a lease that its owner renews, and that another takes over when it has expired.
+
+Leases of one name are numbered files in a folder; whoever creates the next number first holds it, so of several that see an
+expired one exactly one takes it over. Times are the store's own: the clocks of the machines do not matter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+from pipeline.errors import ClaimedError, StoreError, TakenError
+from pipeline.store.base import Entry, Store
+
+# So often a lease is renewed while it lasts once.
+RENEWALS = 4
+
+
+class LeasingStore(Store, Protocol):
+    """A store that can also write over a small file."""
+
+    def write_over(self, path: str, data: bytes) -> Entry:
+        """Write a file in the place of the one there was; gives what is there then."""
+        ...
+
+
+def _machine() -> str:
+    """Where process ids mean what they mean here."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    return uuid4().hex
+
+
+class _Lease:
+    def __init__(self, store: LeasingStore, folder: str, number: int, lease_s: float) -> None:
+        self._store, self._folder, self._number, self._lease_s = store, folder, number, lease_s
+        self.path = f"{folder}/{number:08d}"
+        self._until = time.monotonic() + lease_s
+        self._lost: str | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="textmill-lease", daemon=True)
+        self._thread.start()
+
+    def _keep(self) -> None:
+        while not self._over.wait(self._lease_s / RENEWALS):
+            began = time.monotonic()
+            try:
+                if (other := _newest(self._store, self._folder)) is not None and other[0] > self._number:
+                    self._lost = f"{self._store.url} was taken over by {_owner(self._store, other[1]).get('who', 'another run')}"
+                    return
+                self._store.write_over(self.path, _mine(self._lease_s))
+            except StoreError:
+                continue  # there is time for more tries
+            self._until = began + self._lease_s
+
+    def check(self) -> None:
+        if self._lost is None and time.monotonic() > self._until:
+            self._lost = f"the claim on {self._store.url} could not be renewed for {self._lease_s:.0f} s"
+        if self._lost is not None:
+            raise ClaimedError(f"{self._lost}; this run has stopped, what it published stays; run the command again")
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join(self._lease_s)
+        if self._lost is None:
+            with suppress(StoreError):
+                for entry in self._store.list(self._folder):  # ours last; what somebody has put there since is not ours
+                    if (name := entry.path.rsplit("/", 1)[-1]).isdigit() and int(name) <= self._number:
+                        self._store.delete(entry.path)
+
+
+@contextmanager
+def lease(store: LeasingStore, path: str, lease_s: float) -> Iterator[Callable[[], None]]:
+    """Hold a name. The body is given a function that raises ClaimedError once the name is not held any more."""
+    held = _Lease(store, path, _take(store, path, lease_s), lease_s)
+    try:
+        yield held.check
+    finally:
+        held.end()
+
+
+def _take(store: LeasingStore, folder: str, lease_s: float) -> int:
+    newest = _newest(store, folder)
+    if newest is not None:
+        number, entry = newest
+        owner = _owner(store, entry)
+        # The owner's process has ended where we can see it; elsewhere only time tells.
+        if not _dead(owner) and (age := _age_s(store, folder, entry)) <= (allowed := float(owner.get("lease_s", lease_s))):
+            raise _claimed(store, owner, f"ended by itself, in {allowed - age:.0f} s if it gives no sign until then")
+    else:
+        number = 0
+    try:
+        with store.create_exclusive(f"{folder}/{number + 1:08d}") as stream:
+            stream.write(_mine(lease_s))
+    except TakenError:
+        raise _claimed(store, {}, "ended") from None
+    # One that was expired when it was looked at may have been renewed since: its owner sees our number and stops.
+    return number + 1
+
+
+def _claimed(store: Store, owner: dict[str, Any], until: str) -> ClaimedError:
+    return ClaimedError(f"{store.url} is being written by {owner.get('who', 'another process')}; wait until it has {until}")
+
+
+def _newest(store: Store, folder: str) -> tuple[int, Entry] | None:
+    found = [(int(name), entry) for entry in store.list(folder) if (name := entry.path.rsplit("/", 1)[-1]).isdigit()]
+    return max(found, default=None)
+
+
+def _mine(lease_s: float) -> bytes:
+    who = f"process {os.getpid()} on {os.uname().nodename}"
+    return json.dumps({"who": who, "pid": os.getpid(), "machine": _machine(), "lease_s": lease_s}).encode() + b"\n"
+
+
+def _owner(store: Store, entry: Entry) -> dict[str, Any]:
+    with suppress(StoreError, OSError, ValueError), store.open_read(entry.path) as stream:
+        found = json.loads(stream.read())
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _dead(owner: dict[str, Any]) -> bool:
+    if owner.get("machine") != _machine() or not isinstance(owner.get("pid"), int):
+        return False
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _age_s(store: LeasingStore, folder: str, entry: Entry) -> float:
+    """How long ago the lease was renewed, by the store's clock."""
+    probe = f"{folder}/now-{uuid4().hex}"
+    now = store.write_over(probe, b"\n").modified_ns
+    with suppress(StoreError):
+        store.delete(probe)
+    return (now - entry.modified_ns) / 1e9

@@ -1,0 +1,43 @@
+"""How stores are reached: what a run's settings say in `[store]`, handed to every worker as it is."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+TOKEN_ENV = "TEXTMILL_HDFS_TOKEN"
+
+
+def _token() -> SecretStr | None:
+    found = os.environ.get(TOKEN_ENV)
+    return SecretStr(found) if found else None
+
+
+class StoreConfig(BaseModel):
+    """Settings of the remote file systems; local paths need none. S3's endpoint and keys come by the AWS variables."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: Annotated[str | None, Field(description="HDFS user where there is no Kerberos; HADOOP_USER_NAME or the login")] = None
+    hadoop_conf: Annotated[str | None, Field(description="folder of core-site.xml and hdfs-site.xml; HADOOP_CONF_DIR")] = None
+    namenodes: Annotated[
+        tuple[str, ...], Field(description="http(s)://HOST:PORT of the NameNodes, for WebHDFS; else hadoop_conf tells")
+    ] = ()
+    client: Annotated[
+        Literal["auto", "native", "webhdfs"], Field(description="for hdfs://. auto: native, WebHDFS where that fails")
+    ] = "auto"
+    kerberos: Annotated[bool, Field(description="authenticate by Kerberos (WebHDFS: pip install 'hdfs[kerberos]')")] = False
+    principal: Annotated[str | None, Field(description="Kerberos principal; with keytab or the ticket cache")] = None
+    keytab: Annotated[str | None, Field(description="Kerberos keytab file")] = None
+    token: SecretStr | None = Field(default_factory=_token, description=f"delegation token for WebHDFS; better in {TOKEN_ENV}")
+    timeout_s: Annotated[float, Field(gt=0, description="a request without an answer for so long has failed")] = 10.0
+    retry_s: Annotated[float, Field(ge=0, description="what may pass is tried again for so long")] = 90.0
+    read_threads: Annotated[int, Field(ge=1, le=64, description="requests of one file that are under way at once")] = 8
+    lease_s: Annotated[float, Field(gt=0, description="a run that gave no sign for so long has lost its output")] = 60.0
+
+    def told(self) -> dict[str, Any]:
+        """As JSON for a process of ours, secrets included."""
+        secret = None if self.token is None else self.token.get_secret_value()
+        return {**self.model_dump(mode="json"), "token": secret}

@@ -1,0 +1,335 @@
+"""Answers that are lost, wrong, late or half: what a store promises holds all the same."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from pipeline.errors import (
+    ClaimedError,
+    DeniedError,
+    FolderError,
+    MissingError,
+    QuotaError,
+    SafeModeError,
+    StandbyError,
+    TakenError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from pipeline.store import client as calls
+from pipeline.store.java import error_of
+from pipeline.store.opening import open_store
+from pipeline.store.settings import StoreConfig
+from tests.test_store import read, write
+from tests.webhdfs_stand_in import StandIn
+
+CLAIM = "_claim"
+
+
+@pytest.fixture
+def pair():
+    """Two NameNodes of one file system."""
+    one = StandIn()
+    other = StandIn(one.files)
+    yield one, other
+    one.close()
+    other.close()
+
+
+@pytest.fixture
+def server(pair):
+    return pair[0]
+
+
+def opened(*servers, **more):
+    given = {"timeout_s": 1.0, "retry_s": 2.0, "user": "u", **more}
+    config = StoreConfig(client="webhdfs", namenodes=tuple(one.url for one in servers), **given)
+    return open_store("hdfs://x/root", config)
+
+
+@pytest.fixture
+def store(server):
+    return opened(server)
+
+
+def names(server):
+    return sorted(path.removeprefix("/root/") for path in server.files.files)
+
+
+def test_a_rename_whose_answer_is_lost_has_happened(store, server):
+    write(store, "a", b"data")
+    server.faults["RENAME"] = ["lost"]
+    store.rename_no_overwrite("a", "b")
+    assert names(server) == ["b"]
+    assert [op for op, _ in server.asked].count("RENAME") == 2  # that of the write, and this one
+
+
+def test_a_rename_that_is_sent_to_both_namenodes_has_happened_once(pair):
+    store = opened(*pair)
+    write(store, "a", b"data")
+    for one in pair:
+        one.faults["RENAME"] = ["lost"]
+    store.rename_no_overwrite("a", "b")
+    assert names(pair[0]) == ["b"]
+
+
+def test_a_rename_that_is_carried_out_late_changes_nothing(store, server):
+    write(store, "a", b"data")
+    server.faults["RENAME"] = ["late"]
+    threading.Timer(1.5, server.released.set).start()
+    store.rename_no_overwrite("a", "b")
+    assert names(server) == ["b"]
+
+
+def test_a_rename_that_is_refused_is_never_taken_for_done(store, server):
+    write(store, "a", b"a")
+    server.faults["RENAME"] = ["refuse"] * 100
+    with pytest.raises(UnavailableError, match="refused"):
+        store.rename_no_overwrite("a", "b")
+    server.faults.clear()
+    assert names(server) == ["a"]
+    server.faults["RENAME"] = ["refuse"]
+    store.rename_no_overwrite("a", "b")
+    assert names(server) == ["b"]
+
+
+def test_another_one_who_was_first_is_told(store, server):
+    write(store, "a", b"ours")
+    rename = server.files.rename
+
+    def other_first(source, target):
+        server.files.put(target, b"theirs")
+        return rename(source, target)
+
+    server.files.rename = other_first
+    with pytest.raises(TakenError):
+        store.rename_no_overwrite("a", "b")
+    server.files.rename = rename
+    assert (read(store, "a"), read(store, "b")) == (b"ours", b"theirs")
+
+
+def test_a_file_never_moves_into_a_folder(store, server):
+    write(store, "a", b"data")
+    rename = server.files.rename
+
+    def folder_first(source, target):
+        if source == "/root/a":
+            server.files.make(target)
+        return rename(source, target)
+
+    server.files.rename = folder_first
+    with pytest.raises(FolderError):
+        store.rename_no_overwrite("a", "b")
+    server.files.rename = rename
+    assert names(server) == ["a"]
+
+
+@pytest.mark.parametrize("op", ["GETFILESTATUS", "LISTSTATUS", "OPEN", "CREATE", "CREATE2", "RENAME", "DELETE", "MKDIRS"])
+@pytest.mark.parametrize("fault", ["lost", "reset", "nonsense", "RetriableException"])
+def test_one_fault_in_any_request_is_made_good(store, server, op, fault):
+    if fault == "nonsense" and op in ("OPEN", "CREATE2", "CREATE", "DELETE", "MKDIRS"):
+        pytest.skip("no JSON is read there")
+    data = bytes(range(256)) * 4
+    server.faults[op] = [fault]
+    write(store, "a/b", data)
+    assert read(store, "a/b") == data
+    store.rename_no_overwrite("a/b", "c/d")
+    assert [(entry.path, entry.size) for entry in store.list()] == [("c/d", len(data))]
+    assert read(store, "c/d") == data
+    store.delete("c")
+    assert list(store.list("c")) == []
+    assert not server.faults[op]
+    # A file that was sent and not answered for may stay under a name of its own in its folder, which is removed as a whole.
+    assert all(name.startswith("a/b.") for name in names(server))
+
+
+def test_an_upload_that_breaks_off_is_seen_by_nobody(store, server):
+    server.faults["CREATE2"] = ["reset"] * 100
+    with pytest.raises(UnavailableError):
+        write(store, "a", b"data" * 1000)
+    assert "a" not in names(server)
+
+
+def test_reads_go_on_where_they_broke_off(store, server):
+    data = bytes(range(256)) * 4096
+    server.files.put("/root/a", data)
+    server.faults["OPEN"] = ["short", "reset", "short", "short"]
+    assert read(store, "a") == data
+    assert not server.faults["OPEN"]
+
+
+def test_a_file_that_has_become_shorter_is_no_half_file(store, server):
+    server.files.put("/root/a", b"x" * 1000)
+    with store.open_read("a") as stream:
+        server.files.put("/root/a", b"x" * 10)
+        with pytest.raises(UnavailableError, match="changed"):
+            stream.read()
+
+
+def test_a_standby_is_passed_over_and_two_are_told(pair):
+    store = opened(*pair)
+    write(store, "a", b"data")
+    pair[0].faults["GETFILESTATUS"] = pair[1].faults["OPEN"] = ["org.apache.hadoop.ipc.StandbyException"]
+    assert read(store, "a") == b"data"
+    for one in pair:
+        one.faults["GETFILESTATUS"] = ["org.apache.hadoop.ipc.StandbyException"] * 100
+    with pytest.raises(StandbyError) as caught:
+        store.stat("a")
+    assert caught.value.exit_code == 3
+
+
+def test_a_server_that_is_mute_costs_no_more_than_it_may(server):
+    store = opened(server, timeout_s=0.3, retry_s=0.5)
+    server.faults["GETFILESTATUS"] = ["mute"] * 100
+    began = time.monotonic()
+    with pytest.raises(UnavailableError):
+        store.stat("a")
+    assert time.monotonic() - began < 5
+    began = time.monotonic()
+    with pytest.raises(UnavailableError):
+        store.stat("a")  # it has been waited for in vain: once is enough now
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "code"),
+    [
+        ("org.apache.hadoop.hdfs.server.namenode.SafeModeException", SafeModeError, 3),
+        ("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException", QuotaError, 4),
+        ("org.apache.hadoop.hdfs.protocol.NSQuotaExceededException", QuotaError, 4),
+        ("org.apache.hadoop.security.AccessControlException", DeniedError, 4),
+        ("org.apache.hadoop.ipc.StandbyException", StandbyError, 3),
+        ("org.apache.hadoop.security.token.SecretManager$InvalidToken", UnauthenticatedError, 3),
+        ("java.io.IOException", UnavailableError, 3),
+        ("java.io.FileNotFoundException", MissingError, 4),
+    ],
+)
+def test_what_a_server_throws_is_told_by_its_class(server, name, kind, code):
+    store = opened(server, retry_s=0.0)
+    write(store, "a")
+    server.faults["MKDIRS"] = [name]
+    with pytest.raises(kind) as caught:
+        store.rename_no_overwrite("a", "folder/b")
+    assert type(caught.value) is kind
+    assert caught.value.exit_code == code
+    assert type(error_of("p", "RemoteException", f"{name}: was auch immer")) is kind
+
+
+def test_the_other_client_serves_where_the_first_fails(server, caplog):
+    from pipeline.store.hdfs import HdfsStore
+    from pipeline.store.webhdfs import WebClient
+
+    class Stuck:
+        name = "stuck"
+
+        def __getattr__(self, name):
+            return lambda *rest: threading.Event().wait(30)
+
+    config = StoreConfig(timeout_s=0.5, retry_s=5.0, user="u")
+    before = dict(calls.noticed)
+    store = HdfsStore("hdfs://x/root", "/root", [Stuck, lambda: WebClient([server.url], config)], config, False)
+    write(store, "a", b"data")
+    assert read(store, "a") == b"data"
+    assert calls.noticed["store_changes"] - before.get("store_changes", 0) == 1
+    assert calls.noticed["store_clients_given_up"] - before.get("store_clients_given_up", 0) == 1
+    assert "goes on with its client 2 of 2" in caplog.text
+
+
+def test_an_exchange_that_was_killed_is_taken_back_or_finished(server):
+    from pipeline.store.webhdfs import WebClient
+
+    store = opened(server)
+    files = server.files
+    rename_file = files.rename
+
+    def rename(source, target):
+        """Folders too."""
+        if source in files.folders:
+            moved = {p: p.replace(source, target, 1) for p in files.files if p.startswith(f"{source}/")}
+            files.folders.discard(source)
+            files.make(target)
+            for path, new in moved.items():
+                files.files[new] = files.files.pop(path)
+            return True
+        return rename_file(source, target)
+
+    files.rename = rename
+    assert WebClient.name == "webhdfs"
+    for steps, left in ((1, ["_next/tags/new", "tags/old"]), (2, ["tags/new"])):
+        for path in [*files.files, *files.folders]:
+            files.delete(path)
+        write(store, "_next/tags/new")
+        write(store, "tags/old")
+        moves = [("tags", "_before/tags"), ("_next/tags", "tags")][:steps]
+        for source, target in moves:
+            store._move(store._at(source), store._at(target))
+        opened(server).settle()
+        assert names(server) == left
+
+
+def test_a_lease_that_expires_is_taken_over_once(server):
+    """The clock is the server's: those of the machines may be wrong."""
+    first, second, third = (opened(server, lease_s=60.0) for _ in range(3))
+    with first.claim(CLAIM) as held:
+        path = next(path for path in server.files.files if "_claim" in path)
+        data, when = server.files.files[path]
+        server.files.files[path] = (data.replace(b'"machine": "', b'"machine": "another '), when)
+        with pytest.raises(ClaimedError, match=r"in [456]\d s"), second.claim(CLAIM):
+            pass
+        server.files.clock_ms += 61_000
+        with second.claim(CLAIM) as mine:
+            with pytest.raises(ClaimedError), third.claim(CLAIM):
+                pass
+            mine()
+        held()  # it has not looked yet
+    assert names(server) == []
+
+
+def asked_until(held, until):
+    while time.monotonic() < until:
+        held()
+        time.sleep(0.05)
+
+
+def test_a_run_whose_lease_was_taken_over_is_told_so(server):
+    owner, other = opened(server, lease_s=0.8), opened(server, lease_s=60.0)
+    with owner.claim(CLAIM) as held:
+        held()
+        write(other, f"{CLAIM}/00000002", b'{"who": "process 7 on elsewhere"}')
+        until = time.monotonic() + 20
+        with pytest.raises(ClaimedError, match="taken over by process 7 on elsewhere"):
+            asked_until(held, until)
+    assert "_claim/00000002" in names(server)  # it is not ours to remove
+
+
+def test_a_lease_that_cannot_be_renewed_is_lost(server):
+    store = opened(server, lease_s=0.8, retry_s=0.1)
+    with store.claim(CLAIM) as held:
+        server.faults["LISTSTATUS"] = ["reset"] * 10_000
+        until = time.monotonic() + 20
+        with pytest.raises(ClaimedError, match="could not be renewed"):
+            asked_until(held, until)
+        server.faults.clear()
+
+
+def test_a_lease_is_renewed_and_that_of_a_dead_process_here_is_taken_at_once(server):
+    store = opened(server, lease_s=0.8)
+    with store.claim(CLAIM) as held:
+        before = server.files.clock_ms
+        until = time.monotonic() + 20
+        while server.files.clock_ms < before + 3:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        held()
+        path = next(path for path in server.files.files if "_claim" in path)
+        data, _ = server.files.files[path]
+    assert names(server) == []
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    server.files.put(path, data.replace(f'"pid": {os.getpid()}'.encode(), f'"pid": {gone.pid}'.encode()))
+    with opened(server, lease_s=60.0).claim(CLAIM):
+        pass
