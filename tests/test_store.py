@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -142,6 +143,74 @@ def test_errors_are_told_apart(store):
     with pytest.raises(NoSpaceError):
         fail(store, "full", OSError(errno.ENOSPC, "No space left on device"))
     assert store.stat("full") is None
+
+
+def test_bytes_are_read_from_any_place(store):
+    data = bytes(i * 7 % 251 for i in range(1_500_000))
+    write(store, "a", data)
+    assert store.stat("a").size == len(data)
+    for span in (None, (700_000, 900_000)):
+        with store.open_read("a", span) as stream:
+            assert stream.read(4) == data[:4]
+            assert stream.seek(700_000) == 700_000
+            assert stream.read(250_000) == data[700_000:950_000]
+            assert stream.seek(-10, os.SEEK_END) == len(data) - 10
+            assert stream.read() == data[-10:]
+            assert stream.read() == b""
+            stream.seek(5)
+            assert stream.readline(100) == data[5:105]
+
+
+def test_a_claim_is_held_by_one(store):
+    with store.claim("_claim") as held:
+        held()
+        with pytest.raises(ClaimedError, match=f"process {os.getpid()}"), store.claim("_claim"):
+            pass
+        held()
+    with store.claim("_claim") as held:
+        held()
+    assert list(store.list("_claim")) == []
+
+
+def test_of_many_who_publish_at_once_one_is_first(store):
+    for i in range(6):
+        write(store, f"staged/{i}", b"%d" % i)
+
+    def publish(number):
+        try:
+            store.rename_no_overwrite(f"staged/{number}", "parts/a")
+        except TakenError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        won = list(pool.map(publish, range(6)))
+    assert won.count(True) == 1
+    assert read(store, "parts/a") == b"%d" % won.index(True)
+    assert [entry.path for entry in store.list("staged")] == [f"staged/{i}" for i in range(6) if not won[i]]
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_an_exchange_of_objects_that_was_killed_is_finished(request, monkeypatch, steps):
+    store = opened("s3", request, "root")
+    for path in ("new/a", "new/b", "old/a", "old/c"):
+        write(store, path, path.encode())
+    carry, done = store._carry, []
+
+    def killed(source, target):
+        if len(done) == steps:
+            raise KeyboardInterrupt
+        done.append(source)
+        carry(source, target)
+
+    monkeypatch.setattr(store, "_carry", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.exchange("new", "old")
+    monkeypatch.undo()
+    store.settle()
+    found = {entry.path: read(store, entry.path) for entry in store.list()}
+    assert found == {"new/a": b"old/a", "new/c": b"old/c", "old/a": b"new/a", "old/b": b"new/b"}
+    store.settle()
 
 
 @pytest.mark.parametrize(

@@ -44,17 +44,14 @@ def check(place, result):
     assert (result.status, result.dead_letters) == ("finished", 0)
     store = open_store(f"{place.url}/out", place.config)
     assert not list(store.list(CLAIM))
-    # A call that was given up may still be carried out when the machine is well again; who made it removes what came of it.
-    until = time.monotonic() + 60
-    while left := [entry.path for entry in store.list(STAGING)]:
-        assert time.monotonic() < until, left
-        time.sleep(0.2)
     with store.open_read(result.manifest.removeprefix(f"{store.url}/")) as stream:
         parts = json.load(stream)["parts"]
     assert sum(part["rows"] for part in parts) == result.rows_out
     before = place.state()
     assert tagged(place).status == "nothing to do"
-    assert place.state() == before
+    # A machine that was mute may carry out later what it was told and what was given up; then that lies among what is staged,
+    # and goes with the next run.
+    assert place.state() == {path: data for path, data in before.items() if not path.startswith(STAGING)}
 
 
 _golden = []

@@ -1,0 +1,73 @@
+"""A run from HDFS to HDFS beside the same run on local files. Slow; TEXTMILL_SCALE_MB says how much text (1000)."""
+
+import gzip
+import json
+import os
+import statistics
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from pipeline.config import load_config
+from pipeline.run import tag_documents
+from tests.test_remote import Place
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
+ROUNDS, FILE_BYTES = 3, 64 << 20
+
+
+def documents(target):
+    """Real forum posts, again and again with other ids, until there are so many bytes."""
+    folder = Path(os.environ.get("TEXTMILL_DATA", "")) / "corpora" / "reddit"
+    if not os.environ.get("TEXTMILL_DATA") or not folder.is_dir():
+        pytest.skip("TEXTMILL_DATA is not set, or holds no corpora/reddit")
+    size = turn = 0
+    while True:
+        for path in sorted(folder.rglob("*.jsonl.gz")):
+            with gzip.open(path, "rt", encoding="utf-8") as stream:
+                for line in stream:
+                    record = json.loads(line)
+                    made = json.dumps({"id": f"{turn}-{record['id']}", "text": record["text"]}).encode() + b"\n"
+                    size += len(made)
+                    yield made
+                    if size >= target:
+                        return
+        turn += 1
+
+
+def test_hdfs_to_hdfs_beside_local_files(hdfs, tmp_path):
+    place = Place(f"{hdfs.url}/scale/{uuid4().hex[:8]}", hdfs.config())
+    size, number, data = 0, 0, []
+
+    def flush():
+        nonlocal size, number, data
+        if not data:
+            return
+        place.put(f"in/{number:04d}.jsonl", b"".join(data))
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{number:04d}.jsonl").write_bytes(b"".join(data))
+        size, number, data = 0, number + 1, []
+
+    target = int(os.environ.get("TEXTMILL_SCALE_MB", "1000")) * 1_000_000
+    for line in documents(target):
+        data.append(line)
+        size += len(line)
+        if size >= FILE_BYTES:
+            flush()
+    flush()
+    speeds = {"local": [], "hdfs": []}
+    settings = ["model=en-fast", "id_column=id", f"split_tokens={min(1_000_000, target // 30)}"]
+    for turn in range(ROUNDS):
+        for where in ("local", "hdfs") if turn % 2 else ("hdfs", "local"):
+            if where == "local":
+                given = {"sources": [str(tmp_path / "in")], "output": tmp_path / f"out{turn}"}
+            else:
+                given = {"sources": [f"{place.url}/in"], "output": f"{place.url}/out{turn}", "store": place.config.model_dump()}
+            result = tag_documents(load_config(None, settings, given))
+            speeds[where].append(result.tokens_s)
+            assert result.status == "finished"
+    middle = {where: statistics.median(found) for where, found in speeds.items()}
+    print(f"{target / 1e6:,.0f} MB: {middle}, HDFS / local {middle['hdfs'] / middle['local']:.3f}; {speeds}")
+    place.store.delete("")
+    assert middle["hdfs"] >= 0.95 * middle["local"]
