@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.report.folding import fold
 from pipeline.report.parts import Part, relation, release
@@ -51,7 +52,7 @@ def aggregate(store: Store, con: Any, block: Sequence[Part], window: Window, ter
     """
     found = {"read": _read(store, con, block, window)}
     docs = relation(store, con, block, ["created_at", "source", "lang", "sentiment", "sentiment_scores"])
-    found["hours"] = con.execute(f"""select hour, current, source, lang, {_MOODS} from (
+    found["hours"] = con.sql(f"""select hour, current, source, lang, {_MOODS} from (
         select {_HOUR} as hour, {window.current()} as current, source, lang, sentiment, {_SCORE} as score
         from {docs} where {window.seen()}) group by all""").to_arrow_table()
     found["names"], found["surfaces"] = _names(store, con, block, window)
@@ -79,8 +80,10 @@ def mentions(store: Store, con: Any, block: Sequence[Part], window: Window, more
         score, entity.text as surface, entity.label as label {more} from (
             select doc, {_HOUR} as hour, {window.current()} as current, sentiment, {_SCORE} as score,
             unnest(entities) as entity {more} from {docs} where {window.seen()})""")
-    surfaces = con.execute("select distinct surface from raw").to_arrow_table()["surface"].combine_chunks()
-    names = fold(surfaces).dictionary_encode()
+    surfaces = con.sql("select distinct surface from raw").to_arrow_table()["surface"].combine_chunks()
+    folded = fold(surfaces)
+    named = pc.match_substring_regex(folded, r"[\p{L}\p{N}]")  # signs alone are no name
+    surfaces, names = surfaces.filter(named), folded.filter(named).dictionary_encode()
     con.register("folds", pa.table({"surface": surfaces, "name": names.indices}))
     con.register("folded_now", pa.table({"name": pa.array(range(len(names.dictionary)), pa.int32()), "text": names.dictionary}))
     con.execute("create or replace temp table folded as from folded_now")
@@ -92,12 +95,12 @@ def mentions(store: Store, con: Any, block: Sequence[Part], window: Window, more
 
 def _names(store: Store, con: Any, block: Sequence[Part], window: Window) -> tuple[pa.Table, pa.Table]:
     mentions(store, con, block, window)
-    names = con.execute(f"""select day, current, text as name, mentions, documents, negative, neutral, positive, score from (
+    names = con.sql(f"""select day, current, text as name, mentions, documents, negative, neutral, positive, score from (
         select day, current, name, sum(times)::BIGINT as mentions, {_MOODS} from (
             select doc, name, any_value(day) as day, any_value(current) as current, any_value(sentiment) as sentiment,
             any_value(score) as score, count(*) as times from mention group by doc, name)
         group by day, current, name) join folded using (name)""").to_arrow_table()
-    surfaces = con.execute("""select text as name, surface, label, times as mentions from (
+    surfaces = con.sql("""select text as name, surface, label, times as mentions from (
         select name, surface, label, count(*) as times from mention where current group by all)
         join folded using (name)""").to_arrow_table()
     con.execute("drop table mention; drop table folded")
@@ -108,14 +111,14 @@ def _terms(store: Store, con: Any, block: Sequence[Part], window: Window, terms:
     if not all(part.has_text for part in block) or stop_words("en") is None:
         return COUNTS.empty_table()
     docs = relation(store, con, block, ["created_at", "lang", "text", "words"])
-    batches = con.execute(
+    batches = con.sql(
         f"select {window.current()} as current, lang, text, words from {docs} where {window.seen()}"
     ).to_arrow_reader(BATCH_ROWS)
     counted = [terms.count(batch) for batch in batches]
     if not counted:
         return COUNTS.empty_table()
     con.register("counted", pa.concat_tables(counted))
-    summed = con.execute("""select current, lang, pos, term, sum(mentions)::BIGINT as mentions,
+    summed = con.sql("""select current, lang, pos, term, sum(mentions)::BIGINT as mentions,
         sum(documents)::BIGINT as documents from counted group by all""").to_arrow_table()
     con.unregister("counted")
     return summed.cast(COUNTS)

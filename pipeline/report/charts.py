@@ -35,11 +35,15 @@ def bars(moods: Sequence[Mood]) -> Bars:
             made.append((x, step - gap, zero - mood.positive * scale, mood.positive * scale, "positive"))
         if mood.negative:
             made.append((x, step - gap, zero, mood.negative * scale, "negative"))
-    return Bars(tuple((round(x, 2), round(w, 2), round(y, 2), round(h, 2), c) for x, w, y, h, c in made), round(zero, 2), top, bottom)
+    return Bars(
+        tuple((round(x, 2), round(w, 2), round(y, 2), round(h, 2), c) for x, w, y, h, c in made), round(zero, 2), top, bottom
+    )
 
 
 def spark(values: Sequence[float]) -> tuple[tuple[float, float, float, float], ...]:
     """Columns of a small chart, 100 by 24, one a value from 0 up: x, width, y, height; the highest fills it."""
     most, step = max([*values, 0]) or 1, 100 / max(1, len(values))
     heights = [max(1.0, 24 * value / most) if value else 0.6 for value in values]
-    return tuple((round(n * step + step * 0.15, 2), round(step * 0.7, 2), round(24 - h, 2), round(h, 2)) for n, h in enumerate(heights))
+    return tuple(
+        (round(n * step + step * 0.15, 2), round(step * 0.7, 2), round(24 - h, 2), round(h, 2)) for n, h in enumerate(heights)
+    )

@@ -202,8 +202,15 @@ def _entities(con: Any, found: Facts, tables: Mapping[str, Any]) -> None:
         facts = {key: one.get(key) for key in ("expected", "ratio", "g2")}
         found.entities.append(
             Named(
-                name, shown, label, mentions, _mood(mood), tuple(examples.get(name, ())), one.get("before", 0),
-                days=series.get(name, ()), **facts,
+                name,
+                shown,
+                label,
+                mentions,
+                _mood(mood),
+                tuple(examples.get(name, ())),
+                one.get("before", 0),
+                days=series.get(name, ()),
+                **facts,
             )  # fmt: skip
         )
     by_name = {one.name: one for one in found.entities}

@@ -10,7 +10,7 @@ Two spellings are the same name if they are equal after these steps, repeated un
 4. Punctuation at either end goes: quotes, brackets, #, @.
 5. A possessive at the end goes: 's, and ' behind an s.
 
-A name of which nothing would be left keeps its lower case form. Simplified and traditional script are not joined, nor are
+A name of which nothing would be left keeps its lower case form; one without a letter or digit is not counted as a name at all. Simplified and traditional script are not joined, nor are
 short and long names of one person. Words in tables of terms are folded by the same steps.
 """
 
@@ -42,8 +42,11 @@ def fold(names: pa.Array) -> pa.Array:
     folded = lowered
     for _ in range(_ROUNDS):
         before = folded
+        # Regular expressions with classes of Unicode take milliseconds to build: that of dots only where there are any.
+        dots = pc.any(pc.match_substring(folded, ".")).as_py()
         for pattern, put in _STEPS:
-            folded = pc.replace_substring_regex(folded, pattern=pattern, replacement=put)
+            if dots or "\\." not in pattern:
+                folded = pc.replace_substring_regex(folded, pattern=pattern, replacement=put)
         if folded.equals(before):
             break
         folded = pc.utf8_lower(pc.utf8_normalize(folded, form="NFKC"))

@@ -94,7 +94,9 @@ def _check_plans(found: Health, plans: Sequence[dict[str, Any]], parts: Mapping[
         found.check(not missing, f"plan {plan['plan']} is finished, but {', '.join(missing[:NAMED])} are not there")
         if not missing:
             summed = sum(parts[name].rows for name in names)
-            found.check(summed == plan["rows"], f"plan {plan['plan']}: its record says {plan['rows']} rows, its parts hold {summed}")
+            found.check(
+                summed == plan["rows"], f"plan {plan['plan']}: its record says {plan['rows']} rows, its parts hold {summed}"
+            )
 
 
 def _is_behind(manifest: Mapping[str, Any], mine: Mapping[str, Part], window: Window) -> bool:

@@ -56,7 +56,9 @@ def _context(facts: Facts, lang: str) -> dict[str, Any]:
     filled = count_before - len(facts.empty_days)
     usual = facts.before.documents / filled * days if filled > 0 and facts.before.documents else 0.0
     left = {outcome: sum(rows for _, rows in reasons) for outcome, reasons in facts.reasons.items()}
-    well = not facts.health.disagreements and all(run["status"] == "finished" and not run["failures"] for run in facts.health.runs)
+    well = not facts.health.disagreements and all(
+        run["status"] == "finished" and not run["failures"] for run in facts.health.runs
+    )
     heading = texts["all_days"]
     if facts.window.first is not None and facts.window.last is not None:
         heading = days_text(facts.window.first, facts.window.last, lang)

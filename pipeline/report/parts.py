@@ -68,6 +68,8 @@ def _dates(about: pq.FileMetaData, column: int) -> tuple[tuple[int, int] | None,
     for number in range(about.num_row_groups):
         group = about.row_group(number)
         found = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == "created_at").statistics
+        if not group.num_rows:
+            continue
         if found is None or found.null_count is None:
             raise ValueError("row groups without statistics")
         undated += found.null_count

@@ -10,7 +10,7 @@ def _field(name: str, kind: pa.DataType, doc: str, nullable: bool = False) -> pa
 
 
 _TEXT, _COUNT, _REAL = pa.string(), pa.int64(), pa.float64()
-_DAY, _HOUR = pa.date32(), pa.timestamp("s", tz="UTC")
+_DAY, _HOUR = pa.date32(), pa.timestamp("us", tz="UTC")
 _MEAN = "mean over documents of P(positive) - P(negative), from -1 to 1; summed in millionths, so that order does not matter"
 _MOODS = [
     _field("negative", _COUNT, "documents whose sentiment is negative"),

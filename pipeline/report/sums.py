@@ -52,7 +52,7 @@ def merge(con: Any, partials: list[Partial]) -> Partial:
     for partial in partials:
         sums.add(partial)
     sums.close()
-    return {name: con.execute(f"from {name}").to_arrow_table().cast(table.schema) for name, table in partials[0].items()}
+    return {name: con.sql(f"from {name}").to_arrow_table().cast(table.schema) for name, table in partials[0].items()}
 
 
 def count_of(con: Any, sql: str, values: Sequence[Any] = ()) -> int:

@@ -44,7 +44,7 @@ def documents_of(con: Any, current: bool) -> int:
 
 def rising_entities(con: Any) -> pa.Table:
     """Names that rise, see `pipeline.report.statistics.rises`, the most surprising first."""
-    rows = con.execute("""select t.name, shown, label, t.documents, coalesce(b.documents, 0)::BIGINT as before
+    rows = con.sql("""select t.name, shown, label, t.documents, coalesce(b.documents, 0)::BIGINT as before
         from total t join spelling using (name)
         left join (select name, sum(documents) as documents from names where not current group by name) b on b.name = t.name
         where t.documents >= 3""").to_arrow_table()
@@ -53,7 +53,7 @@ def rising_entities(con: Any) -> pa.Table:
 
 def rising_terms(con: Any) -> pa.Table:
     """Terms that rise, each compared within its language, the most surprising first."""
-    rows = con.execute("""select lang, pos, term, coalesce(sum(documents) filter (current), 0)::BIGINT as documents,
+    rows = con.sql("""select lang, pos, term, coalesce(sum(documents) filter (current), 0)::BIGINT as documents,
         coalesce(sum(documents) filter (not current), 0)::BIGINT as before from terms group by all having documents >= 3
         """).to_arrow_table()
     schema = TABLES["rising_terms"]
@@ -80,7 +80,7 @@ def _risen(rows: pa.Table, now: int, before: int, schema: pa.Schema) -> pa.Table
 def choose(con: Any, rising: pa.Table) -> pa.Table:
     """The names of the second round, in the form of `CHOSEN`: numbered by frequency; those of the page, risen ones included."""
     con.register("risen", rising)
-    found = con.execute(f"""select name, (place - 1)::INTEGER as number, documents >= {SUPPORT} and place <= {NAMES} as paired,
+    found = con.sql(f"""select name, (place - 1)::INTEGER as number, documents >= {SUPPORT} and place <= {NAMES} as paired,
         place <= {PAGE_NAMES} or name in (select name from risen) as shown
         from (select name, documents, row_number() over (order by documents desc, name) as place from total)
         where place <= greatest({NAMES}, {PAGE_NAMES}) or name in (select name from risen) order by place""").to_arrow_table()
@@ -90,11 +90,11 @@ def choose(con: Any, rising: pa.Table) -> pa.Table:
 
 def pairs(con: Any) -> pa.Table:
     """Pairs of names, out of the sums of the second round and `chosen`; the most frequent first, `PAIRS` at most."""
-    rows = con.execute(f"""select least(x.name, y.name) as name_a, greatest(x.name, y.name) as name_b, p.documents
+    rows = con.sql(f"""select least(x.name, y.name) as name_a, greatest(x.name, y.name) as name_b, p.documents
         from pairs p join chosen x on x.number = a join chosen y on y.number = b where p.documents >= {SUPPORT}
         order by p.documents desc, name_a, name_b limit {PAIRS}""").to_arrow_table()
     con.register("few", rows)
-    rows = con.execute("""select name_a, name_b, s.shown as shown_a, o.shown as shown_b, few.documents,
+    rows = con.sql("""select name_a, name_b, s.shown as shown_a, o.shown as shown_b, few.documents,
         x.documents as documents_a, y.documents as documents_b
         from few join spelling s on s.name = name_a join spelling o on o.name = name_b
         join total x on x.name = name_a join total y on y.name = name_b""").to_arrow_table()
@@ -111,13 +111,10 @@ def pairs(con: Any) -> pa.Table:
 def examples(con: Any, latest: pa.Table) -> pa.Table:
     """The examples with their names, by the names' frequency."""
     con.register("examples_now", latest)
-    found = con.execute("""select name, id, source, make_timestamp(time) as created_at, sentiment from examples_now join chosen using (number)
+    found = con.sql("""select name, id, source, make_timestamp(time) as created_at, sentiment from examples_now join chosen using (number)
         order by number, time desc nulls last, id, source, sentiment""").to_arrow_table()
     con.unregister("examples_now")
-    return pa.table(
-        [found[name].cast("timestamp[s]", safe=False) if name == "created_at" else found[name] for name in found.column_names],
-        names=found.column_names,
-    ).cast(TABLES["examples"])
+    return found.cast(TABLES["examples"])
 
 
 def plain(con: Any) -> Iterator[tuple[str, Iterator[pa.Table]]]:
@@ -138,5 +135,5 @@ def plain(con: Any) -> Iterator[tuple[str, Iterator[pa.Table]]]:
     }
     for name, query in queries.items():
         schema = TABLES[name]
-        reader = con.execute(query).to_arrow_reader(BATCH_ROWS)
+        reader = con.sql(query).to_arrow_reader(BATCH_ROWS)
         yield name, (pa.Table.from_batches([batch]).cast(schema) for batch in reader)

@@ -40,11 +40,11 @@ def together(store: Store, con: Any, block: Sequence[Part], window: Window, chos
         from mention join folded using (name) join chosen_now on folded.text = chosen_now.name where current
         group by doc, number""")
     con.unregister("chosen_now")
-    pairs = con.execute(f"""with few as (select doc, number from held where paired
+    pairs = con.sql(f"""with few as (select doc, number from held where paired
             qualify row_number() over (partition by doc order by number) <= {MOST})
         select one.number as a, other.number as b, count(*) as documents
         from few as one join few as other on one.doc = other.doc and one.number < other.number group by 1, 2""").to_arrow_table()
-    examples = con.execute(f"select number, time, id, source, sentiment from held where shown {_LATEST}").to_arrow_table()
+    examples = con.sql(f"select number, time, id, source, sentiment from held where shown {_LATEST}").to_arrow_table()
     con.execute("drop table mention; drop table folded; drop table held")
     release(con, block)
     return {"pairs": pairs.cast(NO_PAIRS), "examples": examples.cast(NO_EXAMPLES)}
@@ -58,6 +58,6 @@ _LATEST = f"""qualify row_number() over (
 def latest(con: Any, partials: Sequence[pa.Table]) -> pa.Table:
     """The latest examples of each name of several partial aggregates, in order."""
     con.register("several", pa.concat_tables(partials))
-    found = con.execute(f"from several {_LATEST} order by number, time desc nulls last, id, source, sentiment").to_arrow_table()
+    found = con.sql(f"from several {_LATEST} order by number, time desc nulls last, id, source, sentiment").to_arrow_table()
     con.unregister("several")
     return found
