@@ -106,7 +106,7 @@ def _data(facts: Facts, lang: str) -> dict[str, Any]:
     return {
         "rows": [_row(one) for one in facts.entities],
         "labels": WORDS[lang]["label"],
-        "texts": {key: TEXTS[lang][key] for key in ("shown_of", "show_more")},
+        "texts": {key: TEXTS[lang][key] for key in ("shown_of", "new")},
     }
 
 
@@ -114,7 +114,7 @@ def _row(one: Named) -> list[Any]:
     return [
         form.seen(one.shown), one.label, one.mood.documents, one.mentions, one.mood.negative,
         round(one.mood.mean, 3), None if one.ratio is None else round(one.ratio, 1),
-        [form.identity(example[0]) for example in one.examples], form.seen(one.name),
+        [form.identity(example[0]) for example in one.examples], form.seen(one.name), one.before,
     ]  # fmt: skip
 
 

@@ -43,7 +43,7 @@
     tr.append(
       head, put("td", data.labels[row[1]] || row[1]), put("td", number.format(row[2]), names[2]),
       put("td", number.format(row[3]), names[3]), put("td", share(row[4] / row[2]), names[4]), score,
-      put("td", row[6] === null ? "\u2013" : times(row[6]), names[6]), ids,
+      put("td", row[6] === null ? "\u2013" : row[9] ? times(row[6]) : data.texts.new, names[6]), ids,
     );
     return tr;
   }
@@ -83,10 +83,5 @@
   kind.addEventListener("change", update);
   more.addEventListener("click", () => { limit += 4 * STEP; show(); });
   show();
-  const closed = [];
-  addEventListener("beforeprint", () => {
-    for (const one of document.querySelectorAll("details.numbers:not([open])")) { one.open = true; closed.push(one); }
-  });
-  addEventListener("afterprint", () => { for (const one of closed.splice(0)) one.open = false; });
   document.documentElement.dataset.ready = "yes";
 })();
