@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
@@ -19,7 +20,7 @@ class Browser:
         self._server = server
         # 127.0.0.1 alone: no proxy, no network.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
+        switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--force-prefers-reduced-motion"]
         options = {"binary": shutil.which("chromium"), "args": [*switches, "--window-size=1280,900"]}
         logs = {"browser": "ALL"}
         wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": logs}}
@@ -29,8 +30,11 @@ class Browser:
     def _call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._server + path, data, {"Content-Type": "application/json"}, method=method)
-        with self._opener.open(request, timeout=60) as answer:
-            return json.load(answer)["value"]
+        try:
+            with self._opener.open(request, timeout=60) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(json.load(error)["value"]["message"]) from error
 
     def open(self, path):
         self._call("POST", f"{self._path}/url", {"url": path.as_uri()})
