@@ -237,7 +237,7 @@ def test_what_rises_is_found_and_what_is_merely_frequent_is_not(tmp_path):
         for n in range(100):
             names = [("Oslo", "LOC")] if n % 2 else []
             words = [("weather", "NOUN")]
-            if day == 22 and n < 12 or day == 18 and n < 1:
+            if (day == 22 and n < 12) or (day == 18 and n < 1):
                 names, words = [*names, ("Volta Energy", "ORG")], [*words, ("strike", "NOUN")]
             documents.append(document(f"{day}-{n}", f"2026-11-{day}T08:00:00", names, words=words))
     report = made(write_output(tmp_path / "out", [documents]))
@@ -258,7 +258,7 @@ def test_texts_that_were_not_kept_are_no_terms_but_a_word_of_advice(tmp_path):
 
 
 def test_without_spacy_the_page_says_how_to_get_terms(output, tmp_path, monkeypatch):
-    for module in ("aggregate", "make", "words"):
+    for module in ("aggregate", "rounds", "words"):
         monkeypatch.setattr(f"pipeline.report.{module}.stop_words", lambda language: None)
     report = made(output, into=str(tmp_path / "r"))
     assert report.rows["terms"] == 0
@@ -296,7 +296,8 @@ def test_what_documents_hold_is_harmless_in_page_and_sheets(tmp_path):
                 assert not any(cell.startswith("-") and not _is_number(cell) for cell in row), path
     names = {row["shown"] for row in rows(report, "entities")}
     assert '=HYPERLINK("http://x") x' in names, "the Parquet tables hold what the documents hold"
-    assert {p.name for p in Path(report.folder).iterdir()} == {"index.html", "report.json", *(f"{n}.{k}" for n in TABLES for k in ("csv", "parquet"))}  # fmt: skip
+    there = {p.name for p in Path(report.folder).iterdir()}
+    assert there == {"index.html", "report.json", *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "parquet"))}
 
 
 def _is_number(cell):

@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 1000.0, 200.0
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Bars above and below a line: of each (x, width, y, height, class); `zero` is the line's y, `top` and `bottom` the counts."""
+    """Bars above and below a line: of each x, width, y, height, class; `zero` is the line's y, `top` and `bottom` the counts."""
 
     bars: tuple[tuple[float, float, float, float, str], ...]
     zero: float

@@ -27,7 +27,7 @@ def database(memory_mb: int) -> Iterator[Any]:
     if memory_mb < LEAST_MB:
         raise ConfigError(f"--memory-mb {memory_mb}: a report needs {LEAST_MB} or more")
     with tempfile.TemporaryDirectory(prefix="textmill-report-") as folder:
-        settings = {
+        settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_mb - OTHERS_MB}MB",
             "temp_directory": str(Path(folder)),
             "threads": len(os.sched_getaffinity(0)),

@@ -200,19 +200,8 @@ def _entities(con: Any, found: Facts, tables: Mapping[str, Any]) -> None:
     for name, shown, label, mentions, *mood in rows:
         one = risen.get(name, {})
         facts = {key: one.get(key) for key in ("expected", "ratio", "g2")}
-        found.entities.append(
-            Named(
-                name,
-                shown,
-                label,
-                mentions,
-                _mood(mood),
-                tuple(examples.get(name, ())),
-                one.get("before", 0),
-                days=series.get(name, ()),
-                **facts,
-            )  # fmt: skip
-        )
+        some, before, days = tuple(examples.get(name, ())), one.get("before", 0), series.get(name, ())
+        found.entities.append(Named(name, shown, label, mentions, _mood(mood), some, before, days=days, **facts))
     by_name = {one.name: one for one in found.entities}
     found.rising = [by_name[name] for name in list(risen)[:TOP]]
 
@@ -220,7 +209,8 @@ def _entities(con: Any, found: Facts, tables: Mapping[str, Any]) -> None:
 def _by_day(con: Any, found: Facts, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     if not found.days:
         return {}
-    sql = "select name, day, sum(documents)::BIGINT from names join chosen c using (name) where c.shown and day is not null group by 1, 2"
+    sql = """select name, day, sum(documents)::BIGINT from names join chosen c using (name)
+        where c.shown and day is not null group by 1, 2"""
     start = found.days[0][0]
     out = {name: [0] * len(found.days) for name in names}
     for name, day, documents in con.execute(sql).fetchall():

@@ -10,8 +10,9 @@ Two spellings are the same name if they are equal after these steps, repeated un
 4. Punctuation at either end goes: quotes, brackets, #, @.
 5. A possessive at the end goes: 's, and ' behind an s.
 
-A name of which nothing would be left keeps its lower case form; one without a letter or digit is not counted as a name at all. Simplified and traditional script are not joined, nor are
-short and long names of one person. Words in tables of terms are folded by the same steps.
+A name of which nothing would be left keeps its lower case form; one without a letter or digit is not counted as a name at
+all. Simplified and traditional script are not joined, nor are short and long names of one person. Words in tables of terms are
+folded by the same steps.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _ROUNDS = 6
 _STEPS = [
     (r"[\p{Cc}\p{Zl}\p{Zp}]", " "),
     (r"[\p{Cf}\p{Co}]", ""),
-    ("[\u2018\u2019\u02bc\u02b9\u2032`´]", "'"),
+    ("[\u2018\u2019\u02bc\u02b9\u2032`\u00b4]", "'"),
     ("[\u201c\u201d\u201e\u2033]", '"'),
     ("[\\p{Pd}_\u00b7\u2022\u30fb\u2027\u22c5]", " "),
     (r"\s+", " "),

@@ -9,24 +9,20 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.errors import ConfigError, ReportError
+from pipeline.errors import ConfigError
 from pipeline.report import tables
-from pipeline.report.aggregate import EMPTY, aggregate
+from pipeline.report.agree import agree
 from pipeline.report.database import database
 from pipeline.report.facts import Facts, facts_of
 from pipeline.report.health import health_of
-from pipeline.report.page import numbers_of, render
-from pipeline.report.parts import Part, blocks, parts_of
+from pipeline.report.page import render
+from pipeline.report.parts import Part, parts_of
 from pipeline.report.publish import ABOUT, about, publish, tidy
+from pipeline.report.rounds import absent, first_round, second_round
 from pipeline.report.schema import TABLES
-from pipeline.report.stop_words import stop_words
-from pipeline.report.sums import PAIR_SUMS, SUMS, Sums
 from pipeline.report.texts import LANGUAGES
-from pipeline.report.together import NO_EXAMPLES, NO_PAIRS, latest, together
 from pipeline.report.window import Window
-from pipeline.report.words import Terms
 from pipeline.report.write import Written, write_bytes, write_table
 from pipeline.sink.files import drop
 from pipeline.store.base import Store
@@ -126,10 +122,10 @@ def _write(
     files: dict[str, Written] = {}
     for name, pieces in _all(con, made):
         files |= write_table(target, folder, name, TABLES[name], pieces)
-    facts = facts_of(con, window, store.url.rstrip("/").rsplit("/", 1)[-1], made, health, _absent(parts, window))
+    facts = facts_of(con, window, store.url.rstrip("/").rsplit("/", 1)[-1], made, health, absent(parts))
     facts.rows = {name: files[f"{name}.parquet"].rows for name in TABLES}
     page = render(facts, lang)
-    _agree(target, folder, facts, page, read)
+    agree(target, folder, page, read)
     return files | write_bytes(target, folder, PAGE, page.encode()), facts
 
 
@@ -137,73 +133,6 @@ def _all(con: Any, made: dict[str, pa.Table]) -> Iterator[tuple[str, Any]]:
     yield from tables.plain(con)
     for name, table in made.items():
         yield name, [table]
-
-
-def first_round(store: Store, con: Any, parts: Sequence[Part], window: Window) -> dict[str, tuple[int, int, int]]:
-    """Make the sums in DuckDB; gives rows, rows of the report's days and rows without a time by part.
-
-    Parts whose statistics say that no row is of these days are not opened again.
-    """
-    sums, terms = Sums(con, SUMS), Terms() if terms_are_there(parts) else None
-    sums.add(EMPTY)
-    for block in blocks([part for part in parts if window.touches(part.dated, part.undated)]):
-        sums.add(aggregate(store, con, block, window, terms))
-    sums.close()
-    seen = {row[0]: row[1:] for row in con.execute('select part, "rows", current, undated from read').fetchall()}
-    return {part.name: seen.get(part.name, (part.rows, 0, part.undated)) for part in parts}
-
-
-def second_round(store: Store, con: Any, parts: Sequence[Part], window: Window, chosen: pa.Table) -> pa.Table:
-    """Make the sums of pairs in DuckDB, and the table `chosen`; gives the examples."""
-    sums, examples = Sums(con, PAIR_SUMS), NO_EXAMPLES.empty_table()
-    sums.add({"pairs": NO_PAIRS.empty_table()})
-    for block in blocks(parts):
-        partial = together(store, con, block, window, chosen)
-        sums.add(partial)
-        examples = latest(con, [examples, partial["examples"]])
-    sums.close()
-    con.register("chosen_now", chosen)
-    con.execute("create or replace temp table chosen as from chosen_now")
-    con.unregister("chosen_now")
-    return examples
-
-
-def terms_are_there(parts: Sequence[Part]) -> bool:
-    """Whether terms can be counted: every part holds its texts, and there are stop words."""
-    return all(part.has_text for part in parts) and stop_words("en") is not None
-
-
-def _absent(parts: Sequence[Part], window: Window) -> str | None:
-    if not all(part.has_text for part in parts):
-        return "no_text"
-    return "no_spacy" if stop_words("en") is None else None
-
-
-def _agree(store: Store, folder: str, facts: Facts, page: str, read: dict[str, tuple[int, int, int]]) -> None:
-    """Compare the page with the files that were written, and both with what was read. Raises ReportError."""
-    written = {}
-    for name, column, only in (
-        ("sentiment", "documents", None),
-        ("entities", "mentions", None),
-        ("outcomes", "documents", "dead_letter"),
-        ("outcomes", "documents", "filtered"),
-    ):
-        with store.open_read(f"{folder}/{name}.parquet") as stream:
-            table = pq.read_table(stream, columns=[column, *(["outcome"] if only else [])])
-        if only:
-            table = table.filter(pa.compute.equal(table["outcome"], only))
-        written[only or name] = int(pa.compute.sum(table[column]).as_py() or 0)
-    counted = sum(current for _, current, _ in read.values())
-    said = numbers_of(page)
-    pairs = {
-        "documents read and in the table sentiment": (counted, written["sentiment"]),
-        "documents in the table sentiment and on the page": (written["sentiment"], said["documents"]),
-        "mentions in the table entities and on the page": (written["entities"], said["mentions"]),
-        "dead letters in the table outcomes and on the page": (written["dead_letter"], said["dead_letters"]),
-        "filtered in the table outcomes and on the page": (written["filtered"], said["filtered"]),
-    }
-    if wrong := [f"{name}: {a} and {b}" for name, (a, b) in pairs.items() if a != b]:
-        raise ReportError("the report does not agree with itself, and is not published: " + "; ".join(wrong))
 
 
 def _about(

@@ -12,7 +12,7 @@ from pipeline.errors import ReportError
 from pipeline.report import charts, form
 from pipeline.report.facts import Facts, Named
 from pipeline.report.schema import TABLES
-from pipeline.report.texts import TEXTS, WORDS, days_text
+from pipeline.report.texts import TEXTS, WORDS, day_short, days_text
 
 # A row of the search table that is in the page without JavaScript.
 FIRST_ROWS = 50
@@ -69,7 +69,7 @@ def _context(facts: Facts, lang: str) -> dict[str, Any]:
         "usual": usual, "trailing_days": count_before, "days": days, "dead_letters": left.get("dead_letter", 0),
         "filtered": left.get("filtered", 0), "well": well, "stands_out": _stands_out(facts, texts, usual, count_before, well),
         "ticks": form.ticks(facts.buckets, facts.bucket, lang), "data": _data(facts, lang), "first_rows": FIRST_ROWS,
-        "missing": ", ".join(form.day_short(day, lang) for day in facts.empty_days), "table_names": list(TABLES),
+        "missing": ", ".join(day_short(day, lang) for day in facts.empty_days), "table_names": list(TABLES),
         "most": max((one.mood.documents for one in facts.entities), default=1),
     }  # fmt: skip
 

@@ -111,14 +111,15 @@ def pairs(con: Any) -> pa.Table:
 def examples(con: Any, latest: pa.Table) -> pa.Table:
     """The examples with their names, by the names' frequency."""
     con.register("examples_now", latest)
-    found = con.sql("""select name, id, source, make_timestamp(time) as created_at, sentiment from examples_now join chosen using (number)
+    found = con.sql("""select name, id, source, make_timestamp(time) as created_at, sentiment
+        from examples_now join chosen using (number)
         order by number, time desc nulls last, id, source, sentiment""").to_arrow_table()
     con.unregister("examples_now")
     return found.cast(TABLES["examples"])
 
 
 def plain(con: Any) -> Iterator[tuple[str, Iterator[pa.Table]]]:
-    """The tables that are sums as they stand, in pieces: sentiment, volumes, entities, terms. Each is to be read before the next."""
+    """The tables that are sums as they stand, in pieces; each is to be read before the next."""
     moods = "documents, negative, neutral, positive"
     summed = ", ".join(f"sum({name})::BIGINT as {name}" for name in (*moods.split(", "), "score"))
     queries = {

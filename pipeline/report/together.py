@@ -34,7 +34,8 @@ def together(store: Store, con: Any, block: Sequence[Part], window: Window, chos
     """Tables `pairs` (a, b, documents) and `examples` of a block. `chosen`: see `CHOSEN`; numbers go by frequency."""
     mentions(store, con, block, window, ", id, source, created_at")
     con.register("chosen_now", chosen)
-    con.execute("""create or replace temp table held as select doc, number, any_value(paired) as paired, any_value(shown) as shown,
+    con.execute("""create or replace temp table held as select doc, number,
+        any_value(paired) as paired, any_value(shown) as shown,
         any_value(id) as id, any_value(source) as source, any_value(epoch_us(created_at)) as time,
         any_value(sentiment) as sentiment
         from mention join folded using (name) join chosen_now on folded.text = chosen_now.name where current

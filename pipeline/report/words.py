@@ -90,7 +90,8 @@ class Terms:
             self._codes = np.append(self._codes, folded.indices.to_numpy()[len(self._folded) :])
             self._known, self._folded = pa.concat_arrays([self._known, new]), folded.dictionary
             found = pc.index_in(surfaces, value_set=self._known)
-        return self._codes[found.to_numpy()]
+        codes: npt.NDArray[np.int64] = self._codes[found.to_numpy()]
+        return codes
 
     def _are_good(self, language: str) -> npt.NDArray[np.bool_]:
         """Which folded forms are terms in a language."""

@@ -1,6 +1,7 @@
 """The page in a real browser: it works without a network, searches and sorts, and is fit for phones, keyboards and printers."""
 
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from tests.browser.webdriver import MISSING, browser
 from tests.report_data import document, made_up, write_output
 from tests.test_report import hostile_output
 
-pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"{MISSING} is not installed: apt-get install chromium chromium-driver")
+pytestmark = pytest.mark.skipif(
+    MISSING is not None, reason=f"{MISSING} is not installed: apt-get install chromium chromium-driver"
+)
 DAY = date(2026, 11, 22)
 TAB, ENTER = "\ue004", "\ue007"
 NAMES = "return [...document.querySelectorAll('#table tbody th')].map(cell => cell.textContent)"
@@ -33,7 +36,9 @@ def pages(tmp_path_factory):
 
 
 def column(tab, number):
-    return tab.run("return [...document.querySelectorAll('#table tbody tr')].map(row => row.cells[arguments[0]].textContent)", number)
+    return tab.run(
+        "return [...document.querySelectorAll('#table tbody tr')].map(row => row.cells[arguments[0]].textContent)", number
+    )
 
 
 @pytest.mark.parametrize("name", ["en", "zh", "hostile"])
@@ -78,7 +83,7 @@ def test_headings_sort_by_click_and_by_keyboard(tab, pages):
     assert tab.run("return document.querySelector('#table thead th').getAttribute('aria-sort')") == "ascending"
     tab.click("#table thead th:nth-child(7) button")
     assert column(tab, 0)[0] == "Volta Energy"
-    assert column(tab, 6)[:2] == ["new", "–"]  # noqa: RUF001
+    assert column(tab, 6)[:2] == ["new", "–"]
     tab.click("#more")
     assert len(tab.run(NAMES)) > 50
 
@@ -93,14 +98,15 @@ def test_all_can_be_reached_by_keyboard_and_has_a_name(tab, pages):
     tab.press(TAB)
     assert tab.run("return document.activeElement.className") == "skip"
     assert tab.run("return document.documentElement.lang") == "en"
-    nameless = """return [...document.querySelectorAll('svg[role=img], [role=region], nav')].filter(e => !e.getAttribute('aria-label')).length
+    nameless = """return [...document.querySelectorAll('svg[role=img], [role=region], nav')]
+            .filter(e => !e.getAttribute('aria-label')).length
         + [...document.querySelectorAll('input, select')].filter(e => !e.labels.length).length
         + [...document.querySelectorAll('button, a')].filter(e => !e.textContent.trim()).length"""
     assert tab.run(nameless) == 0
     levels = tab.run("return [...document.querySelectorAll('h1,h2,h3,h4')].map(h => Number(h.tagName[1]))")
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     tab.run("document.querySelector('.entity summary').focus()")
     tab.press(ENTER)
     assert tab.run("return document.querySelector('.entity').open")
@@ -108,12 +114,20 @@ def test_all_can_be_reached_by_keyboard_and_has_a_name(tab, pages):
 
 
 CONTRAST = """
-const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-  return .2126 * r + .7152 * g + .0722 * b; };
-const back = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (!/, 0\\)$/.test(c)) return c; } return 'rgb(255,255,255)'; };
+const parts = color => color.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255);
+const line = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+const light = color => { const [r, g, b] = parts(color).map(line); return .2126 * r + .7152 * g + .0722 * b; };
+const back = e => {
+  for (; e; e = e.parentElement) {
+    const color = getComputedStyle(e).backgroundColor;
+    if (!/, 0\\)$/.test(color)) return color;
+  }
+  return 'rgb(255,255,255)';
+};
 const bad = new Set();
 for (const e of document.querySelectorAll('body *')) {
-  if (e.closest('svg') || ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || !e.offsetParent) continue;
+  const own = [...e.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+  if (e.closest('svg') || !own || !e.offsetParent) continue;
   const [a, b] = [light(getComputedStyle(e).color), light(back(e))].sort((x, y) => y - x);
   if ((a + .05) / (b + .05) < 4.5) bad.add(e.tagName + '.' + e.className + ' ' + e.textContent.slice(0, 20));
 }

@@ -20,7 +20,13 @@ class Browser:
         self._server = server
         # 127.0.0.1 alone: no proxy, no network.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        switches = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--force-prefers-reduced-motion"]
+        switches = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--force-prefers-reduced-motion",
+        ]
         options = {"binary": shutil.which("chromium"), "args": [*switches, "--window-size=1280,900"]}
         logs = {"browser": "ALL"}
         wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": logs}}
