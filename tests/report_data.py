@@ -42,15 +42,19 @@ def letter(outcome, reason, position=0):
     return LeftOut("a.jsonl", position, None, reason, "what is wrong", b"{", outcome)
 
 
-def write_output(folder, parts, left_out=(), keep_text=True, status="finished", failures=None):
-    """An output as one run leaves it: `parts` are lists of documents or tables, `left_out` lists of what each left out."""
+def write_output(folder, rows_of, left_out=(), keep_text=True, status="finished", failures=None, parts=None):
+    """An output as one run leaves it: `rows_of` are lists of documents or tables (if not a list, `parts` says how many), a part
+    each; `left_out` lists of what each left out.
+    """
     store, run = LocalStore(folder), "20261123T020000Z-0badcafe"
-    splits = [Split(1, n, (Fragment(f"{n}.jsonl", "jsonl", 0, 1, 1, 1, 1),)) for n in range(len(parts))]
+    splits = [
+        Split(1, n, (Fragment(f"{n}.jsonl", "jsonl", 0, 1, 1, 1, 1),)) for n in range(len(rows_of) if parts is None else parts)
+    ]
     plan = Plan(1, 1, "/data", {"model": "en", "columns": {}}, tuple(splits))
     write_plan(store, plan)
     schema = tags_schema((), keep_text)
     done: list[Done] = []
-    for split, rows in zip(splits, parts, strict=True):
+    for split, rows in zip(splits, rows_of, strict=True):
         about = {"run": run, "model": "en", "model_digest": "0"}
         attempt = Attempt(store, split, f"{run}-{split.number}", "", schema, about)
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows, schema=schema)

@@ -441,3 +441,11 @@ def test_columns_of_the_users_own_do_not_get_in_the_way(tmp_path):
     document_ = {**document("a", "2026-11-22T08:00:00", [("Oslo", "LOC")]), "doc": "x", "hour": "y", "current": "z", "name": "w"}
     out = write_output(tmp_path / "out", [pa.Table.from_pylist([document_], schema=schema).select(tags_schema((), True).names)])
     assert made(out).documents == 1
+
+
+def test_the_documentation_describes_every_column():
+    text = (Path(__file__).parent.parent / "docs" / "reports.md").read_text()
+    for name, schema in TABLES.items():
+        section = text.split(f"## {name}\n")[1].split("\n## ")[0]
+        for field in schema:
+            assert f"| {field.name} | {field.type} | {field.metadata[b'doc'].decode()} |" in section

@@ -15,7 +15,7 @@ from uuid import uuid4
 from pipeline.errors import StoreError, TakenError
 from pipeline.store.local import LocalStore
 
-NEEDED = ("numpy", "openvino", "pyarrow", "pydantic", "rich", "safetensors", "tokenizers", "typer")
+NEEDED = ("duckdb", "jinja2", "numpy", "openvino", "pyarrow", "pydantic", "rich", "safetensors", "tokenizers", "typer")
 EXTRAS = {"ray": "ray", "torch": "torch", "spacy": "spacy"}
 LOW_BYTES = 1 << 30
 

@@ -32,6 +32,7 @@ def database(memory_mb: int) -> Iterator[Any]:
             "temp_directory": str(Path(folder)),
             "threads": len(os.sched_getaffinity(0)),
             "preserve_insertion_order": False,
+            "enable_progress_bar": False,  # it would be written to stdout, into the result
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
