@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from jobs.cli import main
 from pipeline import faults
 from pipeline.contract import REASONS, tags_schema
-from pipeline.errors import ClaimedError, ConfigError, OutputError, ReportError
+from pipeline.errors import ClaimedError, ConfigError, OutputError, PipelineError, ReportError
 from pipeline.report import make as make_module
 from pipeline.report import parts as parts_module
 from pipeline.report.aggregate import aggregate
@@ -154,7 +154,7 @@ def _as_rows(partial):
     return out
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=60, max_size=60), st.randoms(use_true_random=False))
 def test_any_partition_of_the_documents_merged_in_any_order_gives_the_same_sums(tmp_path_factory, where, rng):
     tmp = tmp_path_factory.mktemp("partition")
@@ -433,7 +433,37 @@ def test_times_out_of_the_ordinary(tmp_path):
         report = made(out, day, into=str(tmp_path / time[:10]))
         assert [r["id"] for r in rows(report, "examples")] == [time]
         assert [r["hour"].isoformat()[:13] for r in rows(report, "sentiment")] == [time[:13]]
-    assert make_report(str(out), None, None).documents == len(times)
+    whole = make_report(str(out), None, None)
+    assert whole.documents == len(times)
+    assert len(page(whole)) < 2_000_000, "a thousand years in a chart"
+
+
+def test_times_that_are_surely_none_are_none(tmp_path):
+    times = pa.array([2**62, -(2**62), 2**63 - 1, None, 0], pa.timestamp("us", "UTC"))
+    table = pa.Table.from_pylist([document(str(n), None, [("Oslo", "LOC")]) for n in range(5)], schema=tags_schema((), True))
+    out = write_output(tmp_path / "out", [table.set_column(2, table.schema.field("created_at"), times)])
+    report = make_report(str(out), None, None)
+    assert (report.documents, report.disagreements) == (5, ())
+    assert [(r["hour"] and r["hour"].year, r["documents"]) for r in rows(report, "sentiment")] == [(1970, 1), (None, 4)]
+    assert "4 without a time" in page(report)
+
+
+def test_a_part_that_is_broken_inside_is_named_and_nothing_is_published(tmp_path):
+    out = write_output(tmp_path / "out", [made_up(300)])
+    part = out / "tags/part-000001-00000.parquet"
+    data = bytearray(part.read_bytes())
+    data[200:1200] = bytes(1000)
+    part.write_bytes(data)
+    with pytest.raises(PipelineError) as raised:
+        make_report(str(out), None, None)
+    assert raised.value.exit_code in (3, 4)
+    assert not (out / "reports").exists() or list((out / "reports").iterdir()) == []
+
+
+def test_a_limit_of_memory_that_does_not_do_is_an_error_that_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.report.database.OTHERS_MB", 598)
+    with pytest.raises(ReportError, match="--memory-mb"):
+        made(write_output(tmp_path / "out", [made_up(5_000, names=4_000)]), memory_mb=600)
 
 
 def test_columns_of_the_users_own_do_not_get_in_the_way(tmp_path):

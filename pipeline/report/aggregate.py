@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipeline.report.folding import fold
 from pipeline.report.parts import Part, relation, release
 from pipeline.report.stop_words import stop_words
-from pipeline.report.window import Window
+from pipeline.report.window import TIME_US, Window
 from pipeline.report.words import COUNTS, Terms
 from pipeline.store.base import Store
 
@@ -23,7 +23,7 @@ MICRO = 1_000_000
 BATCH_ROWS = 4_096
 _HOUR_US = 3_600_000_000
 _SCORE = f"cast(round((sentiment_scores.positive::DOUBLE - sentiment_scores.negative::DOUBLE) * {MICRO}) as BIGINT)"
-_HOUR = f"cast(floor(epoch_us(created_at) / {_HOUR_US}::DOUBLE) as BIGINT)"
+_HOUR = f"cast(floor(({TIME_US}) / {_HOUR_US}::DOUBLE) as BIGINT)"
 _MOODS = """count(*) as documents, count(*) filter (sentiment = 'negative') as negative,
     count(*) filter (sentiment = 'neutral') as neutral, count(*) filter (sentiment = 'positive') as positive,
     sum(score)::BIGINT as score"""

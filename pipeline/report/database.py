@@ -20,7 +20,7 @@ LEAST_MB = 600
 def database(memory_mb: int) -> Iterator[Any]:
     """A connection whose process stays near `memory_mb`. DuckDB's errors leave as ours.
 
-    Raises ReportError where the limit does not do, UnavailableError where a file went away while it was read.
+    Raises ReportError where the limit does not do or what is read is broken, UnavailableError where a file went away meanwhile.
     """
     import duckdb
 
@@ -32,16 +32,18 @@ def database(memory_mb: int) -> Iterator[Any]:
             "temp_directory": str(Path(folder)),
             "threads": len(os.sched_getaffinity(0)),
             "preserve_insertion_order": False,
-            "enable_progress_bar": False,  # it would be written to stdout, into the result
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
         con = duckdb.connect(":memory:", config=settings)
+        con.execute("set enable_progress_bar = false")  # it would be written to stdout, into the result
         try:
             yield con
         except duckdb.OutOfMemoryException as error:
             raise ReportError(f"{memory_mb} MB do not do for these documents; give more with --memory-mb") from error
         except duckdb.IOException as error:
-            raise UnavailableError("tags", f"changed while the report was made ({error}); try again") from error
+            raise UnavailableError("tags", f"{error}; did they change meanwhile, is the disk full? Try again") from error
+        except duckdb.Error as error:
+            raise ReportError(f"the tags cannot be counted ({type(error).__name__}: {error})") from error
         finally:
             con.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pipeline.report.aggregate import MICRO
@@ -15,8 +15,8 @@ from pipeline.report.words import CLASSES
 
 SOURCES = 8
 TOP, PAIRS, TERMS = 15, 15, 12
-# Up to so many days the chart goes by hour, up to so many by day, beyond by month.
-HOURLY_DAYS, DAILY_DAYS = 2, 100
+# Up to so many days the chart goes by hour, by day, by month; beyond by year.
+HOURLY_DAYS, DAILY_DAYS, MONTHLY_DAYS = 2, 100, 3_700
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +143,18 @@ def _times(con: Any, found: Facts) -> None:
         return
     first, last = found.span
     count = (last - first).days + 1
-    found.bucket = "hour" if count <= HOURLY_DAYS else "day" if count <= DAILY_DAYS else "month"
+    limits = [(HOURLY_DAYS, "hour"), (DAILY_DAYS, "day"), (MONTHLY_DAYS, "month")]
+    found.bucket = next((name for most, name in limits if count <= most), "year")
     if found.bucket == "hour":
         start = (first - EPOCH).days * 24
         found.buckets = [moment for n in range(count * 24) if (moment := at(start + n))]
     elif found.bucket == "day":
         found.buckets = [moment for n in range(count) if (moment := at(((first - EPOCH).days + n) * 24))]
-    else:
+    elif found.bucket == "month":
         months = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
-        found.buckets = [moment for m in months if (moment := at((date(m // 12, m % 12 + 1, 1) - EPOCH).days * 24))]
+        found.buckets = [datetime(m // 12, m % 12 + 1, 1, tzinfo=UTC) for m in months]
+    else:
+        found.buckets = [datetime(year, 1, 1, tzinfo=UTC) for year in range(first.year, last.year + 1)]
     begin = found.window.trailing[0] if found.window.trailing else first
     if (last - begin).days < DAILY_DAYS * 2:
         rows = con.execute(f"select {_DAY_OF}, {_MOOD} from hours where hour is not null group by 1").fetchall()
@@ -183,7 +186,8 @@ def _sources(con: Any, found: Facts) -> None:
         moment = at(hour)
         if moment is None:
             continue
-        number = index[_key(moment.replace(day=1) if found.bucket == "month" else moment)]
+        starts = {"month": {"day": 1}, "year": {"month": 1, "day": 1}}.get(found.bucket, {})
+        number = index[_key(moment.replace(**starts))]  # type: ignore[arg-type]
         found.whole[number] = found.whole[number] + _mood(mood)
         if source in found.series:
             found.series[source][number] = found.series[source][number] + _mood(mood)

@@ -73,8 +73,8 @@ def moment(value: datetime | None) -> str:
 
 def bucket(value: datetime, kind: str, lang: str) -> str:
     """The name of a bucket of the chart."""
-    if kind == "month":
-        return f"{value:%Y-%m}"
+    if kind in ("month", "year"):
+        return f"{value:%Y-%m}" if kind == "month" else f"{value:%Y}"
     day = day_short(date(value.year, value.month, value.day), lang)
     return day if kind == "day" else f"{day}, {value:%H}:00" if lang == "en" else f"{day} {value:%H}:00"
 

@@ -40,6 +40,7 @@ TEXTS: dict[str, Any] = {
     "bucket_hour": "hour",
     "bucket_day": "day",
     "bucket_month": "month",
+    "bucket_year": "year",
     "all_sources": "All sources",
     "no_source": "no source",
     "as_table": "The numbers",

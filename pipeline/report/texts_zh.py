@@ -40,6 +40,7 @@ TEXTS: dict[str, Any] = {
     "bucket_hour": "小时",
     "bucket_day": "日",
     "bucket_month": "月",
+    "bucket_year": "年",
     "all_sources": "全部来源",
     "no_source": "无来源",
     "as_table": "查看数字",

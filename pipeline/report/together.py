@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.report.aggregate import Partial, mentions
 from pipeline.report.parts import Part, release
-from pipeline.report.window import Window
+from pipeline.report.window import TIME_US, Window
 from pipeline.store.base import Store
 
 SUPPORT = 2
@@ -34,9 +34,9 @@ def together(store: Store, con: Any, block: Sequence[Part], window: Window, chos
     """Tables `pairs` (a, b, documents) and `examples` of a block. `chosen`: see `CHOSEN`; numbers go by frequency."""
     mentions(store, con, block, window, ", id, source, created_at")
     con.register("chosen_now", chosen)
-    con.execute("""create or replace temp table held as select doc, number,
+    con.execute(f"""create or replace temp table held as select doc, number,
         any_value(paired) as paired, any_value(shown) as shown,
-        any_value(id) as id, any_value(source) as source, any_value(epoch_us(created_at)) as time,
+        any_value(id) as id, any_value(source) as source, any_value({TIME_US}) as time,
         any_value(sentiment) as sentiment
         from mention join folded using (name) join chosen_now on folded.text = chosen_now.name where current
         group by doc, number""")

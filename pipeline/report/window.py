@@ -23,8 +23,8 @@ class Window:
     def __post_init__(self) -> None:
         if (self.first is None) != (self.last is None) or (self.first and self.last and self.first > self.last):
             raise ConfigError(f"a report from {self.first} to {self.last}: give two days, the earlier one first")
-        if self.first and self.last and not (YEARS[0] <= self.first.year and self.last.year <= YEARS[1]):
-            raise ConfigError(f"a report from {self.first} to {self.last}: years go from {YEARS[0]} to {YEARS[1]}")
+        if self.first and self.last and not (YEARS[0] <= self.first.year and self.last.year < YEARS[1]):
+            raise ConfigError(f"a report from {self.first} to {self.last}: years go from {YEARS[0]} to {YEARS[1] - 1}")
 
     @property
     def trailing(self) -> tuple[date, date] | None:
@@ -62,6 +62,11 @@ class Window:
     def seen(self, column: str = "created_at") -> str:
         """SQL: whether a time is of the report's days or the trailing ones; never null."""
         return "true" if self.trailing is None else _between(column, self.trailing[0], self.last)
+
+
+# Microseconds since 1970, SQL: null also for times so far away that they are surely none.
+TIME_US = f"""case when created_at >= TIMESTAMPTZ '{YEARS[0]}-01-01 00:00:00+00'
+    and created_at < TIMESTAMPTZ '{YEARS[1]}-01-01 00:00:00+00' then epoch_us(created_at) end"""
 
 
 def _between(column: str, first: date, last: date | None) -> str:
