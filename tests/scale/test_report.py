@@ -1,5 +1,6 @@
 """Figures of reports: time and memory of a million documents, a million entities, the size and speed of the page. Slow."""
 
+import gzip
 import json
 import os
 import resource
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from datetime import date
+from itertools import groupby, islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -26,27 +28,42 @@ DAY = date(2026, 11, 22)
 DOCUMENTS = int(os.environ.get("TEXTMILL_REPORT_DOCUMENTS", 1_000_000))
 
 
-def really_tagged(tmp):
-    """Real documents where there are some, the example corpus otherwise, tagged with their texts."""
+EACH = 1_500
+
+
+def real_texts():
+    """Some thousand real documents with their sources where there are some, the example corpus otherwise."""
     data = os.environ.get("TEXTMILL_DATA")
-    sources = [ROOT / "examples" / "documents" / "posts.jsonl"]
-    if data:
-        sources = [
-            next(iter(sorted((Path(data) / "corpora" / name).rglob("*.*")))) for name in ("reddit", "reuters", "weibo_hot")
-        ]
+    if not data:
+        lines = (ROOT / "examples" / "documents" / "posts.jsonl").read_text(encoding="utf-8").splitlines()
+        return [(line, "posts") for line in lines]
+    found = []
+    for name in ("reddit", "weibo_hot"):
+        with gzip.open(min((Path(data) / "corpora" / name).rglob("*.gz")), "rt", encoding="utf-8") as stream:
+            found += [(line, name) for line in islice(stream, EACH)]
+    table = pq.read_table(min((Path(data) / "corpora" / "reuters").glob("*.parquet")), columns=["id", "text"])
+    return found + [(json.dumps(row), "reuters") for row in table.slice(0, EACH).to_pylist()]
+
+
+def really_tagged(tmp):
+    """Those texts as the models tag them, the text kept."""
     tables = []
-    for n, source in enumerate(sources):
-        given = {"sources": [str(source)], "output": tmp / f"real{n}", "id_column": "id", "model": "auto", "keep_text": True}
-        tag_documents(load_config(None, (), given))
-        found = [pq.read_table(path) for path in sorted((tmp / f"real{n}" / "tags").iterdir())]
-        tables += [table.select(tags_schema((), True).names).cast(tags_schema((), True)) for table in found]
+    by_source = sorted(real_texts(), key=lambda pair: pair[1])
+    for source, pairs in groupby(by_source, key=lambda pair: pair[1]):
+        (tmp / source).mkdir()
+        (tmp / source / "a.jsonl").write_text("\n".join(line.strip() for line, _ in pairs), encoding="utf-8")
+    given = {"sources": [str(tmp)], "output": tmp.parent / "real", "id_column": "id", "model": "auto", "keep_text": True}
+    tag_documents(load_config(None, (), given))
+    for path in sorted((tmp.parent / "real" / "tags").iterdir()):
+        tables.append(pq.read_table(path).select(tags_schema((), True).names).cast(tags_schema((), True)))
     return tables
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     tmp = tmp_path_factory.mktemp("many")
-    return write_output(tmp / "out", replicate(really_tagged(tmp), DOCUMENTS), parts=-(-DOCUMENTS // 50_000))
+    (tmp / "texts").mkdir()
+    return write_output(tmp / "out", replicate(really_tagged(tmp / "texts"), DOCUMENTS), parts=-(-DOCUMENTS // 50_000))
 
 
 MEASURED = """import resource, sys
