@@ -8,6 +8,7 @@ PipelineError                exit 4  (not to be tried again)
 |-- InputChangedError        exit 4  a planned file is not what it was
 |-- TooManyDeadLettersError  exit 4  the input is obviously not what the run was told
 |-- TaggerBrokenError        exit 4  the model fails on any text
+|-- ReportError              exit 4  a report cannot be made, or its own numbers do not agree
 `-- StoreError               exit 4  a file could not be read or written
     |-- MissingError                 there is no such file
     |-- TakenError                   the name is taken
@@ -67,6 +68,10 @@ class TooManyDeadLettersError(PipelineError):
 
 class TaggerBrokenError(PipelineError):
     """The model fails on a text that it must be able to read: a bug, not bad input."""
+
+
+class ReportError(PipelineError):
+    """A report cannot be made in the memory it has, or its page and its tables do not agree: a bug, and nothing is published."""
 
 
 class StoreError(PipelineError):

@@ -15,7 +15,7 @@ from pipeline.errors import StoreError, TakenError
 from pipeline.store.opening import is_local, open_store
 from pipeline.store.settings import StoreConfig
 
-NEEDED = ("numpy", "openvino", "pyarrow", "pydantic", "rich", "safetensors", "tokenizers", "typer")
+NEEDED = ("duckdb", "jinja2", "numpy", "openvino", "pyarrow", "pydantic", "rich", "safetensors", "tokenizers", "typer")
 EXTRAS = {"ray": "ray", "torch": "torch", "spacy": "spacy"}
 LOW_BYTES = 1 << 30
 

@@ -30,7 +30,7 @@ def write_manifest(
     about: dict[str, Any],
     parts: list[Done],
     metrics: dict[str, Any],
-    more: Mapping[str, dict[str, float]],
+    more: Mapping[str, dict[str, float]] | None = None,
 ) -> str:
     """Write the manifest, and the metrics beside it; gives its path. `about` says what the run was and what came of it, `more`
     what else is said of a part by its name: its priority, and the seconds from when it was known to when it was there.
@@ -40,7 +40,7 @@ def write_manifest(
     listed = []
     for part in parts:
         about_part = {key: value for key, value in asdict(part).items() if key not in ("seconds", "cache")}
-        listed.append(about_part | more.get(part.name, {}))
+        listed.append(about_part | (more or {}).get(part.name, {}))
     body = {"run": run, **about, "parts": sorted(listed, key=lambda part: part["name"])}
     write_whole(store, path, json.dumps(body, indent=1).encode() + b"\n", "manifest")
     return path

@@ -1,0 +1,124 @@
+"""Partial aggregates of a block of parts, first round: all that is counted by hour, name and term.
+
+Every figure is a sum of integers (sentiment in millionths), so partial aggregates of any division of the parts, merged in any
+order, come to the same tables: a fleet may make one for each part, `pipeline.report.sums` adds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.report.folding import fold
+from pipeline.report.parts import Part, relation, release
+from pipeline.report.stop_words import stop_words
+from pipeline.report.window import TIME_US, Window
+from pipeline.report.words import COUNTS, Terms
+from pipeline.store.base import Store
+
+MICRO = 1_000_000
+BATCH_ROWS = 4_096
+_HOUR_US = 3_600_000_000
+_SCORE = f"cast(round((sentiment_scores.positive::DOUBLE - sentiment_scores.negative::DOUBLE) * {MICRO}) as BIGINT)"
+_HOUR = f"cast(floor(({TIME_US}) / {_HOUR_US}::DOUBLE) as BIGINT)"
+_MOODS = """count(*) as documents, count(*) filter (sentiment = 'negative') as negative,
+    count(*) filter (sentiment = 'neutral') as neutral, count(*) filter (sentiment = 'positive') as positive,
+    sum(score)::BIGINT as score"""
+
+Partial = dict[str, pa.Table]
+_NUMBERS = [(name, pa.int64()) for name in ("documents", "negative", "neutral", "positive", "score")]
+# hour and day are counted from 1970; score is a sum of millionths; current: of the report's days, not of the trailing ones.
+SCHEMAS = {
+    "read": pa.schema([("part", pa.string()), *((name, pa.int64()) for name in ("rows", "current", "undated"))]),
+    "hours": pa.schema(
+        [("hour", pa.int64()), ("current", pa.bool_()), ("source", pa.string()), ("lang", pa.string()), *_NUMBERS]
+    ),
+    "names": pa.schema(
+        [("day", pa.int64()), ("current", pa.bool_()), ("name", pa.string()), ("mentions", pa.int64()), *_NUMBERS]
+    ),
+    "surfaces": pa.schema([("name", pa.string()), ("surface", pa.string()), ("label", pa.string()), ("mentions", pa.int64())]),
+    "terms": COUNTS,
+}
+EMPTY: Partial = {name: schema.empty_table() for name, schema in SCHEMAS.items()}
+
+
+def aggregate(store: Store, con: Any, block: Sequence[Part], window: Window, terms: Terms | None) -> Partial:
+    """Tables `read`, `hours`, `names`, `surfaces` and `terms` of a block of parts.
+
+    `read` counts every row, by part; the others only the report's days and the trailing ones. `terms` None: no terms.
+    """
+    found = {"read": _read(store, con, block, window)}
+    docs = relation(store, con, block, ["created_at", "source", "lang", "sentiment", "sentiment_scores"])
+    found["hours"] = con.sql(f"""select hour, current, source, lang, {_MOODS} from (
+        select {_HOUR} as hour, {window.current()} as current, source, lang, sentiment, {_SCORE} as score
+        from {docs} where {window.seen()}) group by all""").to_arrow_table()
+    found["names"], found["surfaces"] = _names(store, con, block, window)
+    found["terms"] = COUNTS.empty_table() if terms is None else _terms(store, con, block, window, terms)
+    release(con, block)
+    return {name: table.cast(SCHEMAS[name]) for name, table in found.items()}
+
+
+def _read(store: Store, con: Any, block: Sequence[Part], window: Window) -> pa.Table:
+    """By part: rows, those of the report's days, and those with no time."""
+    docs = relation(store, con, block, ["created_at"])
+    rows = con.execute(f"""select doc >> 40, count(*), count(*) filter ({window.current()}),
+        count(*) filter (created_at is null) from {docs} group by 1""").fetchall()
+    counted = {row[0]: row[1:] for row in rows}
+    every = [counted.get(number, (0, 0, 0)) for number in range(len(block))]
+    columns = [[part.name for part in block], *([row[n] for row in every] for n in range(3))]
+    return pa.table(columns, names=["part", "rows", "current", "undated"])
+
+
+def mentions(store: Store, con: Any, block: Sequence[Part], window: Window, more: str = "") -> None:
+    """Make the table `mention`: a row for each entity of a document, with `name`, the number of its folded name in `folded`."""
+    columns = ["created_at", "sentiment", "sentiment_scores", "entities", *(["id", "source"] if more else [])]
+    docs = relation(store, con, block, columns)
+    con.execute(f"""create or replace temp table raw as select doc, cast(floor(hour / 24.0) as BIGINT) as day, current, sentiment,
+        score, entity.text as surface, entity.label as label {more} from (
+            select doc, {_HOUR} as hour, {window.current()} as current, sentiment, {_SCORE} as score,
+            unnest(entities) as entity {more} from {docs} where {window.seen()})""")
+    surfaces = con.sql("select distinct surface from raw").to_arrow_table()["surface"].combine_chunks()
+    folded = fold(surfaces)
+    named = pc.match_substring_regex(folded, r"[\p{L}\p{N}]")  # signs alone are no name
+    surfaces, names = surfaces.filter(named), folded.filter(named).dictionary_encode()
+    con.register("folds", pa.table({"surface": surfaces, "name": names.indices}))
+    con.register("folded_now", pa.table({"name": pa.array(range(len(names.dictionary)), pa.int32()), "text": names.dictionary}))
+    con.execute("create or replace temp table folded as from folded_now")
+    con.execute("create or replace temp table mention as select raw.*, name from raw join folds using (surface)")
+    con.execute("drop table raw")
+    con.unregister("folds")
+    con.unregister("folded_now")
+
+
+def _names(store: Store, con: Any, block: Sequence[Part], window: Window) -> tuple[pa.Table, pa.Table]:
+    mentions(store, con, block, window)
+    names = con.sql(f"""select day, current, text as name, mentions, documents, negative, neutral, positive, score from (
+        select day, current, name, sum(times)::BIGINT as mentions, {_MOODS} from (
+            select doc, name, any_value(day) as day, any_value(current) as current, any_value(sentiment) as sentiment,
+            any_value(score) as score, count(*) as times from mention group by doc, name)
+        group by day, current, name) join folded using (name)""").to_arrow_table()
+    surfaces = con.sql("""select text as name, surface, label, times as mentions from (
+        select name, surface, label, count(*) as times from mention where current group by all)
+        join folded using (name)""").to_arrow_table()
+    con.execute("drop table mention; drop table folded")
+    return names, surfaces
+
+
+def _terms(store: Store, con: Any, block: Sequence[Part], window: Window, terms: Terms) -> pa.Table:
+    if not all(part.has_text for part in block) or stop_words("en") is None:
+        return COUNTS.empty_table()
+    docs = relation(store, con, block, ["created_at", "lang", "text", "words"])
+    batches = con.sql(
+        f"select {window.current()} as current, lang, text, words from {docs} where {window.seen()}"
+    ).to_arrow_reader(BATCH_ROWS)
+    counted = [terms.count(batch) for batch in batches]
+    if not counted:
+        return COUNTS.empty_table()
+    con.register("counted", pa.concat_tables(counted))
+    summed = con.sql("""select current, lang, pos, term, sum(mentions)::BIGINT as mentions,
+        sum(documents)::BIGINT as documents from counted group by all""").to_arrow_table()
+    con.unregister("counted")
+    return summed.cast(COUNTS)

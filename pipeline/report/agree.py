@@ -1,0 +1,37 @@
+"""Whether a report says the same everywhere: what was read, the files that were written, the page."""
+
+from __future__ import annotations
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.errors import ReportError
+from pipeline.report.page import numbers_of
+from pipeline.store.base import Store
+
+
+def agree(store: Store, folder: str, page: str, read: dict[str, tuple[int, int, int]]) -> None:
+    """Compare the page with the files that were written, and both with what was read. Raises ReportError."""
+    written = {}
+    for name, column, only in (
+        ("sentiment", "documents", None),
+        ("entities", "mentions", None),
+        ("outcomes", "documents", "dead_letter"),
+        ("outcomes", "documents", "filtered"),
+    ):
+        with store.open_read(f"{folder}/{name}.parquet") as stream:
+            table = pq.read_table(stream, columns=[column, *(["outcome"] if only else [])])
+        if only:
+            table = table.filter(pc.equal(table["outcome"], only))
+        written[only or name] = int(pc.sum(table[column]).as_py() or 0)
+    counted = sum(current for _, current, _ in read.values())
+    said = numbers_of(page)
+    pairs = {
+        "documents read and in the table sentiment": (counted, written["sentiment"]),
+        "documents in the table sentiment and on the page": (written["sentiment"], said["documents"]),
+        "mentions in the table entities and on the page": (written["entities"], said["mentions"]),
+        "dead letters in the table outcomes and on the page": (written["dead_letter"], said["dead_letters"]),
+        "filtered in the table outcomes and on the page": (written["filtered"], said["filtered"]),
+    }
+    if wrong := [f"{name}: {a} and {b}" for name, (a, b) in pairs.items() if a != b]:
+        raise ReportError("the report does not agree with itself, and is not published: " + "; ".join(wrong))

@@ -1,0 +1,49 @@
+"""Geometry of the page's charts: SVG in units of its own, stretched to whatever width there is; words stand beside it as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.report.facts import Mood
+
+WIDTH, HEIGHT = 1000.0, 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Bars above and below a line: of each x, width, y, height, class; `zero` is the line's y, `top` and `bottom` the counts."""
+
+    bars: tuple[tuple[float, float, float, float, str], ...]
+    zero: float
+    top: int
+    bottom: int
+
+
+def bars(moods: Sequence[Mood]) -> Bars:
+    """Positive documents above the line, negative ones below, on one scale."""
+    top = max((mood.positive for mood in moods), default=0)
+    bottom = max((mood.negative for mood in moods), default=0)
+    scale = HEIGHT / max(1, top + bottom)
+    zero = top * scale if top + bottom else HEIGHT / 2
+    step = WIDTH / max(1, len(moods))
+    gap = step * (0.18 if len(moods) > 40 else 0.26)
+    made = []
+    for number, mood in enumerate(moods):
+        x = number * step + gap / 2
+        if mood.positive:
+            made.append((x, step - gap, zero - mood.positive * scale, mood.positive * scale, "positive"))
+        if mood.negative:
+            made.append((x, step - gap, zero, mood.negative * scale, "negative"))
+    return Bars(
+        tuple((round(x, 2), round(w, 2), round(y, 2), round(h, 2), c) for x, w, y, h, c in made), round(zero, 2), top, bottom
+    )
+
+
+def spark(values: Sequence[float]) -> tuple[tuple[float, float, float, float], ...]:
+    """Columns of a small chart, 100 by 24, one a value from 0 up: x, width, y, height; the highest fills it."""
+    most, step = max([*values, 0]) or 1, 100 / max(1, len(values))
+    heights = [max(1.0, 24 * value / most) if value else 0.6 for value in values]
+    return tuple(
+        (round(n * step + step * 0.15, 2), round(step * 0.7, 2), round(24 - h, 2), round(h, 2)) for n, h in enumerate(heights)
+    )

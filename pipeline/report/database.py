@@ -1,0 +1,49 @@
+"""DuckDB as a report uses it: in memory, with a limit, beyond which it writes to a folder that goes with it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ConfigError, ReportError, UnavailableError
+
+# What Python, Arrow and the page need beside DuckDB.
+OTHERS_MB = 500
+LEAST_MB = 600
+
+
+@contextmanager
+def database(memory_mb: int) -> Iterator[Any]:
+    """A connection whose process stays near `memory_mb`. DuckDB's errors leave as ours.
+
+    Raises ReportError where the limit does not do or what is read is broken, UnavailableError where a file went away meanwhile.
+    """
+    import duckdb
+
+    if memory_mb < LEAST_MB:
+        raise ConfigError(f"--memory-mb {memory_mb}: a report needs {LEAST_MB} or more")
+    with tempfile.TemporaryDirectory(prefix="textmill-report-") as folder:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{memory_mb - OTHERS_MB}MB",
+            "temp_directory": str(Path(folder)),
+            "threads": len(os.sched_getaffinity(0)),
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        con = duckdb.connect(":memory:", config=settings)
+        con.execute("set enable_progress_bar = false")  # it would be written to stdout, into the result
+        try:
+            yield con
+        except duckdb.OutOfMemoryException as error:
+            raise ReportError(f"{memory_mb} MB do not do for these documents; give more with --memory-mb") from error
+        except duckdb.IOException as error:
+            raise UnavailableError("tags", f"{error}; did they change meanwhile, is the disk full? Try again") from error
+        except duckdb.Error as error:
+            raise ReportError(f"the tags cannot be counted ({type(error).__name__}: {error})") from error
+        finally:
+            con.close()

@@ -1,0 +1,241 @@
+"""What the page shows, out of the sums and the tables: plain numbers and names, not yet in any language or form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from pipeline.report.aggregate import MICRO
+from pipeline.report.health import Health
+from pipeline.report.sums import count_of
+from pipeline.report.window import EPOCH, Window, at
+from pipeline.report.words import CLASSES
+
+SOURCES = 8
+TOP, PAIRS, TERMS = 15, 15, 12
+# Up to so many days the chart goes by hour, by day, by month; beyond by year.
+HOURLY_DAYS, DAILY_DAYS, MONTHLY_DAYS = 2, 100, 3_700
+
+
+@dataclass(frozen=True, slots=True)
+class Mood:
+    """Documents by sentiment, and the sum of their scores in millionths."""
+
+    negative: int = 0
+    neutral: int = 0
+    positive: int = 0
+    score: int = 0
+
+    @property
+    def documents(self) -> int:
+        return self.negative + self.neutral + self.positive
+
+    @property
+    def mean(self) -> float:
+        """From -1 to 1; 0 without documents."""
+        return self.score / MICRO / self.documents if self.documents else 0.0
+
+    @property
+    def negative_share(self) -> float:
+        return self.negative / self.documents if self.documents else 0.0
+
+    def __add__(self, other: Mood) -> Mood:
+        return Mood(
+            self.negative + other.negative, self.neutral + other.neutral, self.positive + other.positive, self.score + other.score
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An entity of the page; `days` are its documents by day, trailing days first; ratio and expected are None if not risen."""
+
+    name: str
+    shown: str
+    label: str
+    mentions: int
+    mood: Mood
+    examples: tuple[tuple[str, str | None, datetime | None, str], ...] = ()
+    before: int = 0
+    expected: float | None = None
+    ratio: float | None = None
+    g2: float | None = None
+    days: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Facts:
+    """All that the page says."""
+
+    window: Window
+    title: str
+    span: tuple[date, date] | None
+    total: Mood
+    before: Mood
+    undated: int
+    names: int
+    mentions: int
+    bucket: str = "hour"
+    buckets: list[datetime] = field(default_factory=list)
+    sources: list[tuple[str | None, Mood, Mood]] = field(default_factory=list)
+    sources_more: int = 0
+    series: dict[str | None, list[Mood]] = field(default_factory=dict)
+    whole: list[Mood] = field(default_factory=list)
+    days: list[tuple[date, Mood]] = field(default_factory=list)
+    empty_days: list[date] = field(default_factory=list)
+    langs: list[tuple[str, int]] = field(default_factory=list)
+    entities: list[Named] = field(default_factory=list)
+    rising: list[Named] = field(default_factory=list)
+    rising_terms: list[dict[str, Any]] = field(default_factory=list)
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+    terms: dict[str, dict[str, list[tuple[str, int]]]] = field(default_factory=dict)
+    terms_absent: str | None = None
+    health: Health = field(default_factory=Health)
+    reasons: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+
+
+_MOOD = "sum(negative)::BIGINT, sum(neutral)::BIGINT, sum(positive)::BIGINT, sum(score)::BIGINT"
+_DAY_OF = "cast(floor(hour / 24.0) as BIGINT)"
+
+
+def facts_of(con: Any, window: Window, title: str, tables: Mapping[str, Any], health: Health, absent: str | None) -> Facts:
+    """Gather the facts. `tables`: the Arrow tables rising_entities, rising_terms, pairs and examples."""
+    found = _head(con, window, title)
+    found.health, found.terms_absent = health, absent
+    _times(con, found)
+    _sources(con, found)
+    _entities(con, found, tables)
+    found.rising_terms = tables["rising_terms"].slice(0, TOP).to_pylist()
+    together = tables["pairs"].filter(tables["pairs"]["npmi"].to_numpy() > 0) if tables["pairs"].num_rows else tables["pairs"]
+    found.pairs = together.slice(0, PAIRS).to_pylist()
+    for lang, _ in found.langs:
+        of = {name: _terms(con, lang, name) for name in CLASSES}
+        if any(of.values()):
+            found.terms[lang] = of
+    reasons: dict[str, dict[str, int]] = {}
+    for _, _, outcome, reason, rows in health.outcomes:
+        if reason is not None:
+            of_outcome = reasons.setdefault(outcome, {})
+            of_outcome[reason] = of_outcome.get(reason, 0) + rows
+    found.reasons = {
+        outcome: sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) for outcome, counts in sorted(reasons.items())
+    }
+    return found
+
+
+def _head(con: Any, window: Window, title: str) -> Facts:
+    now, before = (_mood(con.execute(f"select {_MOOD} from hours where current = {c}").fetchall()[0]) for c in (True, False))
+    low, high = con.execute("select min(hour), max(hour) from hours where current").fetchall()[0]
+    span = None if low is None else (_date(low // 24), _date(high // 24))
+    if window.first is not None and window.last is not None:
+        span = (window.first, window.last)
+    undated = count_of(con, "select sum(documents) from hours where current and hour is null")
+    names = count_of(con, "select count(*) from total")
+    mentions = count_of(con, "select sum(mentions) from total")
+    return Facts(window, title, span, now, before, undated, names, mentions)
+
+
+def _times(con: Any, found: Facts) -> None:
+    """The buckets of the chart and of each day; days without documents have their place too."""
+    if found.span is None:
+        return
+    first, last = found.span
+    count = (last - first).days + 1
+    limits = [(HOURLY_DAYS, "hour"), (DAILY_DAYS, "day"), (MONTHLY_DAYS, "month")]
+    found.bucket = next((name for most, name in limits if count <= most), "year")
+    if found.bucket == "hour":
+        start = (first - EPOCH).days * 24
+        found.buckets = [moment for n in range(count * 24) if (moment := at(start + n))]
+    elif found.bucket == "day":
+        found.buckets = [moment for n in range(count) if (moment := at(((first - EPOCH).days + n) * 24))]
+    elif found.bucket == "month":
+        months = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
+        found.buckets = [datetime(m // 12, m % 12 + 1, 1, tzinfo=UTC) for m in months]
+    else:
+        found.buckets = [datetime(year, 1, 1, tzinfo=UTC) for year in range(first.year, last.year + 1)]
+    begin = found.window.trailing[0] if found.window.trailing else first
+    if (last - begin).days < DAILY_DAYS * 2:
+        rows = con.execute(f"select {_DAY_OF}, {_MOOD} from hours where hour is not null group by 1").fetchall()
+        by_day = {_date(row[0]): _mood(row[1:]) for row in rows}
+        every = [begin + timedelta(n) for n in range((last - begin).days + 1)]
+        found.days = [(day, by_day.get(day, Mood())) for day in every]
+        found.empty_days = [day for day, mood in found.days if not mood.documents and day < first]
+
+
+def _sources(con: Any, found: Facts) -> None:
+    rows = con.execute(f"""select source, {_MOOD} from hours where current group by source
+        order by sum(documents) desc, source nulls last""").fetchall()
+    earlier = dict(
+        (row[0], _mood(row[1:]))
+        for row in con.execute(f"select source, {_MOOD} from hours where not current group by source").fetchall()
+    )
+    every = [(row[0], _mood(row[1:]), earlier.get(row[0], Mood())) for row in rows]
+    found.sources, found.sources_more = every[: SOURCES * 3], max(0, len(every) - SOURCES * 3)
+    found.langs = con.execute(
+        "select lang, sum(documents)::BIGINT from hours where current group by 1 order by 2 desc, 1"
+    ).fetchall()
+    unit = "hour" if found.bucket == "hour" else f"{_DAY_OF} * 24"
+    index = {_key(moment): number for number, moment in enumerate(found.buckets)}
+    found.whole = [Mood()] * len(index)
+    shown = [source for source, _, _ in every[:SOURCES]]
+    found.series = {source: [Mood()] * len(index) for source in shown}
+    sql = f"select {unit}, source, {_MOOD} from hours where current and hour is not null group by 1, 2"
+    for hour, source, *mood in con.execute(sql).fetchall():
+        moment = at(hour)
+        if moment is None:
+            continue
+        starts = {"month": {"day": 1}, "year": {"month": 1, "day": 1}}.get(found.bucket, {})
+        number = index[_key(moment.replace(**starts))]  # type: ignore[arg-type]
+        found.whole[number] = found.whole[number] + _mood(mood)
+        if source in found.series:
+            found.series[source][number] = found.series[source][number] + _mood(mood)
+
+
+def _entities(con: Any, found: Facts, tables: Mapping[str, Any]) -> None:
+    examples: dict[str, list[tuple[str, str | None, datetime | None, str]]] = {}
+    for row in tables["examples"].to_pylist():
+        examples.setdefault(row["name"], []).append((row["id"], row["source"], row["created_at"], row["sentiment"]))
+    risen = {row["name"]: row for row in tables["rising_entities"].to_pylist()}
+    rows = con.execute("""select name, spelling.shown, label, mentions, negative, neutral, positive, score from total
+        join spelling using (name) join chosen c using (name) where c.shown order by documents desc, name""").fetchall()
+    series = _by_day(con, found, [row[0] for row in rows])
+    for name, shown, label, mentions, *mood in rows:
+        one = risen.get(name, {})
+        facts = {key: one.get(key) for key in ("expected", "ratio", "g2")}
+        some, before, days = tuple(examples.get(name, ())), one.get("before", 0), series.get(name, ())
+        found.entities.append(Named(name, shown, label, mentions, _mood(mood), some, before, days=days, **facts))
+    by_name = {one.name: one for one in found.entities}
+    found.rising = [by_name[name] for name in list(risen)[:TOP]]
+
+
+def _by_day(con: Any, found: Facts, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    if not found.days:
+        return {}
+    sql = """select name, day, sum(documents)::BIGINT from names join chosen c using (name)
+        where c.shown and day is not null group by 1, 2"""
+    start = found.days[0][0]
+    out = {name: [0] * len(found.days) for name in names}
+    for name, day, documents in con.execute(sql).fetchall():
+        out[name][(_date(day) - start).days] = documents
+    return {name: tuple(days) for name, days in out.items()}
+
+
+def _terms(con: Any, lang: str, pos: str) -> list[tuple[str, int]]:
+    sql = """select term, documents from terms where current and lang = ? and pos = ?
+        order by documents desc, mentions desc, term limit ?"""
+    rows: list[tuple[str, int]] = con.execute(sql, [lang, pos, TERMS]).fetchall()
+    return rows
+
+
+def _mood(row: Sequence[int | None]) -> Mood:
+    return Mood(*(value or 0 for value in row))
+
+
+def _date(day: int) -> date:
+    return EPOCH + timedelta(day)
+
+
+def _key(moment: datetime) -> tuple[int, int, int, int]:
+    return moment.year, moment.month, moment.day, moment.hour

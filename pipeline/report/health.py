@@ -1,0 +1,122 @@
+"""Whether the runs did their work: what each made and left out, and whether all counts agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pipeline.report.parts import Part, left_out, records
+from pipeline.report.window import Window
+from pipeline.store.base import Store
+
+_OUTCOMES = {"dead_letter": "dead_letters", "filtered": "filtered"}
+# Of disagreements of one kind, so many are named.
+NAMED = 5
+
+
+@dataclass(slots=True)
+class Health:
+    """Rows of the table `outcomes`, the runs behind a report, and what does not agree, in words."""
+
+    outcomes: list[tuple[str, str, str, str | None, int]] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    checked: int = 0
+    disagreements: list[str] = field(default_factory=list)
+
+    def check(self, agrees: bool, text: str) -> None:
+        """Note one comparison of two counts."""
+        self.checked += 1
+        if not agrees:
+            self.disagreements.append(text)
+
+
+def belongs(part: Part, current: int) -> bool:
+    """Whether a part is of a report: it holds a document of its days, or none with a time, so that nothing goes unseen."""
+    return current > 0 or part.dated is None
+
+
+def health_of(store: Store, parts: Sequence[Part], read: Mapping[str, tuple[int, int, int]], window: Window) -> Health:
+    """Compare what was read with footers, files of dead letters, manifests and records of plans.
+
+    `read`: rows, rows of the report's days and rows without a time of each part, as the first round has counted them.
+    """
+    found = Health()
+    mine = {part.name: part for part in parts if belongs(part, read[part.name][1])}
+    sides = Counter[tuple[str, str]]()
+    reasons = left_out(store, {part.name for part in parts})
+    for name, outcome, reason, rows in reasons:
+        sides[name, outcome] += rows
+        if name in mine:
+            found.outcomes.append((name, mine[name].footer["run"], outcome, reason, rows))
+    found.outcomes += [(name, part.footer["run"], "tagged", None, part.rows) for name, part in mine.items()]
+    found.outcomes.sort(key=lambda row: (row[0], row[2], row[3] or ""))
+    found.models = sorted({str(part.footer["model"]) for part in mine.values()})
+    for part in parts:
+        rows, _, undated = read[part.name]
+        found.check(rows == part.rows == part.footer["rows"], f"{part.name}: {rows} rows, footer {part.footer['rows']}")
+        found.check(undated == part.undated, f"{part.name}: {undated} rows without a time, statistics {part.undated}")
+        for outcome, key in _OUTCOMES.items():
+            there, said = sides[part.name, outcome], part.footer[key]
+            found.check(there == said, f"{part.name}: {there} rows in {key}/, footer {said}")
+    manifests, metrics, plans = records(store)
+    manifests = [one for one in manifests if {"run", "status", "parts", "rows_out", "started"} <= one.keys()]  # those of tag
+    _check_manifests(found, manifests, {part.name: part for part in parts})
+    _check_plans(found, plans, {part.name: part for part in parts})
+    found.runs = [_run(one, metrics.get(one["run"], {}), mine) for one in manifests if _is_behind(one, mine, window)]
+    return found
+
+
+def _check_manifests(found: Health, manifests: Sequence[dict[str, Any]], parts: Mapping[str, Part]) -> None:
+    for manifest in manifests:
+        listed = manifest["parts"]
+        for one in listed:
+            part = parts.get(one["name"])
+            if part is None or part.footer["attempt"] != one["attempt"]:
+                continue  # of an older generation
+            agrees = all(part.footer[key] == one[key] for key in ("rows", "dead_letters", "filtered"))
+            found.check(agrees, f"{one['name']}: the manifest of {manifest['run']} says {one['rows']} rows, footer {part.rows}")
+        summed = sum(one["rows"] for one in listed)
+        found.check(
+            summed == manifest["rows_out"], f"manifest of {manifest['run']}: rows_out {manifest['rows_out']}, its parts {summed}"
+        )
+
+
+def _check_plans(found: Health, plans: Sequence[dict[str, Any]], parts: Mapping[str, Part]) -> None:
+    for plan in plans:
+        names = [one["name"] for one in plan["made"]]
+        there = [name for name in names if name in parts]
+        if not there and names:
+            continue  # of an older generation
+        missing = sorted(set(names) - set(there))
+        found.check(not missing, f"plan {plan['plan']} is finished, but {', '.join(missing[:NAMED])} are not there")
+        if not missing:
+            summed = sum(parts[name].rows for name in names)
+            found.check(
+                summed == plan["rows"], f"plan {plan['plan']}: its record says {plan['rows']} rows, its parts hold {summed}"
+            )
+
+
+def _is_behind(manifest: Mapping[str, Any], mine: Mapping[str, Part], window: Window) -> bool:
+    """Whether a run made a part of the report, or failed on one of its days or the day after."""
+    if window.first is None or any(part.footer["run"] == manifest["run"] for part in mine.values()):
+        return True
+    last = (window.last or window.first) + timedelta(1)
+    return manifest["status"] != "finished" and f"{window.first}" <= str(manifest["started"])[:10] <= f"{last}"
+
+
+def _run(manifest: Mapping[str, Any], metrics: Mapping[str, Any], mine: Mapping[str, Part]) -> dict[str, Any]:
+    """What the page says of a run; counts of parts that are of the report are in `rows_here`."""
+    keys = ("run", "status", "started", "ended", "model", "rows_in", "rows_out", "dead_letters", "filtered", "seconds")
+    verdict = metrics.get("verdict") or {}
+    return {
+        **{key: manifest.get(key) for key in keys},
+        "failures": dict(manifest.get("failures") or {}),
+        "rows_here": sum(part.rows for part in mine.values() if part.footer["run"] == manifest["run"]),
+        "limits": verdict.get("limits"),
+        "verdict": verdict.get("text"),
+        "documents_s": metrics.get("documents_s"),
+    }

@@ -1,0 +1,170 @@
+"""One report: read the parts, make the tables and the page, compare their numbers, publish them in one step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.errors import ConfigError
+from pipeline.report import tables
+from pipeline.report.agree import agree
+from pipeline.report.database import database
+from pipeline.report.facts import Facts, facts_of
+from pipeline.report.health import health_of
+from pipeline.report.page import render
+from pipeline.report.parts import Part, parts_of
+from pipeline.report.publish import ABOUT, about, publish, tidy
+from pipeline.report.rounds import absent, first_round, second_round
+from pipeline.report.schema import TABLES
+from pipeline.report.texts import LANGUAGES
+from pipeline.report.window import Window
+from pipeline.report.write import Written, write_bytes, write_table
+from pipeline.sink.files import drop
+from pipeline.store.base import Store
+from pipeline.store.opening import open_store
+
+PAGE = "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that is in place. `tables`: path of each Parquet file by the table's name; `rows`: how many rows it has.
+
+    `changed` False: nothing is new, the revision that was there has stayed, no byte was written. `disagreements`: counts of the
+    output that do not agree with each other, in words; the page shows them.
+    """
+
+    folder: str
+    page: str
+    tables: dict[str, str]
+    rows: dict[str, int]
+    documents: int
+    dead_letters: int
+    filtered: int
+    revision: int
+    changed: bool
+    disagreements: tuple[str, ...]
+
+
+def make_report(
+    output: str, first: date | None, last: date | None, into: str | None = None, lang: str = "en", memory_mb: int = 1500
+) -> Report:
+    """Make the report of the days `first` to `last` (UTC, both included; both None: everything) of an output of `textmill tag`.
+
+    It goes to OUTPUT/reports/DATE, FROM_TO or all, or becomes the folder `into`; a report that is there already is replaced in
+    one step and kept as FOLDER.rN, or stays if nothing would change. `lang`: en or zh, of the page. `memory_mb`: what the process
+    should stay below. Raises ConfigError, OutputError for what is no output or no report, ClaimedError if another process makes
+    the same report, UnavailableError (try again) if the tags change meanwhile, ReportError if memory does not do.
+    """
+    if lang not in LANGUAGES:
+        raise ConfigError(f"--lang {lang}: there is {', '.join(LANGUAGES)}")
+    window = Window(first, last)
+    store = open_store(output)
+    target, folder = _place(store, window, into)
+    with database(memory_mb) as con:
+        parts = parts_of(store)
+        with target.claim(f"{folder}.claim"):
+            tidy(target, folder)
+            before = about(target, folder)
+            revision = (before["revision"] if before else 0) + 1
+            staged = f"{folder}.new"
+            try:
+                files, facts = _write(store, con, parts, window, target, staged, lang)
+                digests = {name: written.sha256 for name, written in sorted(files.items())}
+                changed = before is None or before["files"] != digests
+                body = _about(window, lang, revision, digests, facts, parts)
+                write_bytes(target, staged, ABOUT, json.dumps(body, indent=1).encode() + b"\n")
+            except BaseException:
+                drop(target, staged)
+                raise
+            if changed:
+                publish(target, folder, revision)
+            else:
+                drop(target, staged)
+    return _report(target, folder, facts, revision if changed else revision - 1, changed)
+
+
+def _place(store: Store, window: Window, into: str | None) -> tuple[Store, str]:
+    if into is None:
+        return store, f"reports/{window.name}"
+    parent, _, name = into.rstrip("/").rpartition("/")
+    if name in ("", ".", ".."):
+        raise ConfigError(f"--into {into}: name a folder")
+    return open_store(parent or ("/" if into.startswith("/") else ".")), name
+
+
+def _write(
+    store: Store, con: Any, parts: Sequence[Part], window: Window, target: Store, folder: str, lang: str
+) -> tuple[dict[str, Written], Facts]:
+    """Write all files but the last; gives their digests, and what the page says."""
+    read = first_round(store, con, parts, window)
+    tables.prepare(con)
+    risen = tables.rising_entities(con)
+    chosen = tables.choose(con, risen)
+    examples = second_round(store, con, [part for part in parts if read[part.name][1]], window, chosen)
+    health = health_of(store, parts, read, window)
+    outcomes = pa.Table.from_arrays(
+        [pa.array([row[n] for row in health.outcomes], field.type) for n, field in enumerate(TABLES["outcomes"])],
+        schema=TABLES["outcomes"],
+    )
+    made = {
+        "rising_entities": risen,
+        "rising_terms": tables.rising_terms(con),
+        "pairs": tables.pairs(con),
+        "examples": tables.examples(con, examples),
+        "outcomes": outcomes,
+    }
+    files: dict[str, Written] = {}
+    for name, pieces in _all(con, made):
+        files |= write_table(target, folder, name, TABLES[name], pieces)
+    facts = facts_of(con, window, store.url.rstrip("/").rsplit("/", 1)[-1], made, health, absent(parts))
+    facts.rows = {name: files[f"{name}.parquet"].rows for name in TABLES}
+    page = render(facts, lang)
+    agree(target, folder, page, read)
+    return files | write_bytes(target, folder, PAGE, page.encode()), facts
+
+
+def _all(con: Any, made: dict[str, pa.Table]) -> Iterator[tuple[str, Any]]:
+    yield from tables.plain(con)
+    for name, table in made.items():
+        yield name, [table]
+
+
+def _about(
+    window: Window, lang: str, revision: int, files: dict[str, str], facts: Facts, parts: Sequence[Part]
+) -> dict[str, Any]:
+    total = sum(part.rows for part in parts)
+    return {
+        "first": None if window.first is None else window.first.isoformat(),
+        "last": None if window.last is None else window.last.isoformat(),
+        "lang": lang,
+        "revision": revision,
+        "counts": {"documents": facts.total.documents, "output": total, "elsewhere": total - facts.total.documents},
+        "rows": facts.rows,
+        "checked": facts.health.checked,
+        "disagreements": facts.health.disagreements,
+        "parts": {part.name: part.footer["attempt"] for part in parts},
+        "files": files,
+    }
+
+
+def _report(store: Store, folder: str, facts: Facts, revision: int, changed: bool) -> Report:
+    place = f"{store.url.rstrip('/')}/{folder}"
+    left = {outcome: sum(rows for _, rows in reasons) for outcome, reasons in facts.reasons.items()}
+    return Report(
+        folder=place,
+        page=f"{place}/{PAGE}",
+        tables={name: f"{place}/{name}.parquet" for name in TABLES},
+        rows=facts.rows,
+        documents=facts.total.documents,
+        dead_letters=left.get("dead_letter", 0),
+        filtered=left.get("filtered", 0),
+        revision=revision,
+        changed=changed,
+        disagreements=tuple(facts.health.disagreements),
+    )

@@ -1,0 +1,158 @@
+"""The parts of an output as they are at one moment, what their footers and the records beside them say, and how they are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import OutputError
+from pipeline.sink.attempt import FOOTER
+from pipeline.sink.files import OUTCOMES, RUNS, TAGS
+from pipeline.sink.manifest import METRICS
+from pipeline.sink.plan_log import PLANS
+from pipeline.store.base import Store
+from pipeline.store.local import LocalStore
+
+# Rows that are aggregated together, at most, unless a part alone has more.
+BLOCK_ROWS = 200_000
+COLUMNS = ("id", "source", "created_at", "lang", "entities", "sentiment", "sentiment_scores", "words")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part and its footer; `dated` is the span of its documents' times in microseconds since 1970, None if none has one."""
+
+    name: str
+    path: str
+    rows: int
+    footer: dict[str, Any]
+    has_text: bool
+    dated: tuple[int, int] | None
+    undated: int
+
+
+def parts_of(store: Store) -> list[Part]:
+    """The parts that are there, by name. Raises OutputError for what is no part, or no output of textmill tag at all."""
+    if next(iter(store.list(TAGS)), None) is None and next(iter(store.list(PLANS)), None) is None:
+        raise OutputError(f"{store.url}: no {TAGS}/ in it; is it the output folder of `textmill tag`?")
+    return [_part(store, entry.path) for entry in store.list(TAGS) if entry.path.endswith(".parquet")]
+
+
+def _part(store: Store, path: str) -> Part:
+    try:
+        with store.open_read(path) as stream:
+            about = pq.read_metadata(stream)
+            footer = json.loads(about.metadata[FOOTER])
+        names = about.schema.to_arrow_schema().names
+        if missing := [name for name in COLUMNS if name not in names]:
+            raise KeyError(missing[0])
+        dated, undated = _dates(about, names.index("created_at"))
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise OutputError(f"{store.url}/{path} is no part of a run ({what}); no report can be made of it") from error
+    name = path.rsplit("/", 1)[-1].removesuffix(".parquet")
+    return Part(name, path, about.num_rows, footer, "text" in names, dated, undated)
+
+
+def _dates(about: pq.FileMetaData, column: int) -> tuple[tuple[int, int] | None, int]:
+    """The span of the times, and how many rows have none, out of the row groups' statistics."""
+    low: list[int] = []
+    high: list[int] = []
+    undated = 0
+    for number in range(about.num_row_groups):
+        group = about.row_group(number)
+        found = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == "created_at").statistics
+        if not group.num_rows:
+            continue
+        if found is None or found.null_count is None:
+            raise ValueError("row groups without statistics")
+        undated += found.null_count
+        if found.has_min_max:
+            low.append(found.min_raw)
+            high.append(found.max_raw)
+    return ((min(low), max(high)) if low else None), undated
+
+
+def blocks(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """The parts in groups of about `BLOCK_ROWS` rows."""
+    block: list[Part] = []
+    for part in parts:
+        if block and sum(one.rows for one in block) + part.rows > BLOCK_ROWS:
+            yield block
+            block = []
+        block.append(part)
+    if block:
+        yield block
+
+
+def relation(store: Store, con: Any, block: Sequence[Part], columns: Sequence[str]) -> str:
+    """SQL of a relation with these columns of the block's documents, and `doc`, a number that no other of them has.
+
+    DuckDB reads files of this machine itself and skips row groups; from any other store they come through the port.
+    """
+    chosen = ", ".join(columns)
+    if isinstance(store, LocalStore):
+        paths = ", ".join("'" + str(Path(store.root) / part.path).replace("'", "''") + "'" for part in block)
+        return f"(select {chosen}, (file_index::BIGINT << 40) | file_row_number as doc from read_parquet([{paths}]))"
+    for number, part in enumerate(block):
+        with store.open_read(part.path) as stream:
+            con.register(f"part_{number}", pq.read_table(stream, columns=list(columns)))
+    each = (
+        f"select {chosen}, ({number}::BIGINT << 40) | (row_number() over () - 1) as doc from part_{number}"
+        for number in range(len(block))
+    )
+    return "(" + " union all ".join(each) + ")"
+
+
+def release(con: Any, block: Sequence[Part]) -> None:
+    """Forget what `relation` has read."""
+    for number in range(len(block)):
+        con.unregister(f"part_{number}")
+
+
+def left_out(store: Store, names: set[str]) -> list[tuple[str, str, str, int]]:
+    """What the files of dead letters and filtered documents of these parts hold: part, outcome, reason, rows."""
+    found: list[tuple[str, str, str, int]] = []
+    for outcome, folder in OUTCOMES.items():
+        for entry in store.list(folder):
+            name = entry.path.rsplit("/", 1)[-1].removesuffix(".parquet")
+            if name not in names:
+                continue
+            try:
+                with store.open_read(entry.path) as stream:
+                    reasons = pq.read_table(stream, columns=["reason"])["reason"].value_counts().to_pylist()
+            except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+                raise OutputError(f"{store.url}/{entry.path} cannot be read ({type(error).__name__}: {error})") from error
+            found += [(name, outcome, one["values"], one["counts"]) for one in reasons]
+    return sorted(found)
+
+
+def records(store: Store) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """The manifests in order of time, the metrics by run, and the records of finished plans. Raises OutputError."""
+    manifests, metrics, plans = [], {}, []
+    for entry in store.list(RUNS):
+        if entry.path.endswith(METRICS):
+            metrics[entry.path.rsplit("/", 1)[-1].removesuffix(METRICS)] = _json(store, entry.path)
+        elif entry.path.endswith(".json"):
+            manifests.append(_json(store, entry.path))
+    for entry in store.list(PLANS):
+        if entry.path.endswith(".done.json"):
+            plans.append(_json(store, entry.path))
+    return manifests, metrics, plans
+
+
+def _json(store: Store, path: str) -> dict[str, Any]:
+    try:
+        with store.open_read(path) as stream:
+            found = json.load(stream)
+    except ValueError as error:
+        raise OutputError(f"{store.url}/{path} is no JSON ({error}); no report can be made of it") from error
+    if not isinstance(found, dict):
+        raise OutputError(f"{store.url}/{path} is no JSON object; no report can be made of it")
+    return found

@@ -1,0 +1,58 @@
+"""The two rounds over the parts: what is counted by hour, name and term; then, of the names chosen, what stands together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.report.aggregate import EMPTY, aggregate
+from pipeline.report.parts import Part, blocks
+from pipeline.report.stop_words import stop_words
+from pipeline.report.sums import PAIR_SUMS, SUMS, Sums
+from pipeline.report.together import NO_EXAMPLES, NO_PAIRS, latest, together
+from pipeline.report.window import Window
+from pipeline.report.words import Terms
+from pipeline.store.base import Store
+
+
+def first_round(store: Store, con: Any, parts: Sequence[Part], window: Window) -> dict[str, tuple[int, int, int]]:
+    """Make the sums in DuckDB; gives rows, rows of the report's days and rows without a time by part.
+
+    Parts whose statistics say that no row is of these days are not opened again.
+    """
+    sums, terms = Sums(con, SUMS), Terms() if terms_are_there(parts) else None
+    sums.add(EMPTY)
+    for block in blocks([part for part in parts if window.touches(part.dated, part.undated)]):
+        sums.add(aggregate(store, con, block, window, terms))
+    sums.close()
+    seen = {row[0]: row[1:] for row in con.execute('select part, "rows", current, undated from read').fetchall()}
+    return {part.name: seen.get(part.name, (part.rows, 0, part.undated)) for part in parts}
+
+
+def second_round(store: Store, con: Any, parts: Sequence[Part], window: Window, chosen: pa.Table) -> pa.Table:
+    """Make the sums of pairs in DuckDB, and the table `chosen`; gives the examples."""
+    sums, examples = Sums(con, PAIR_SUMS), NO_EXAMPLES.empty_table()
+    sums.add({"pairs": NO_PAIRS.empty_table()})
+    for block in blocks(parts):
+        partial = together(store, con, block, window, chosen)
+        sums.add(partial)
+        examples = latest(con, [examples, partial["examples"]])
+    sums.close()
+    con.register("chosen_now", chosen)
+    con.execute("create or replace temp table chosen as from chosen_now")
+    con.unregister("chosen_now")
+    return examples
+
+
+def terms_are_there(parts: Sequence[Part]) -> bool:
+    """Whether terms can be counted: every part holds its texts, and there are stop words."""
+    return all(part.has_text for part in parts) and stop_words("en") is not None
+
+
+def absent(parts: Sequence[Part]) -> str | None:
+    """Why there are no terms, as the key of the page's text; None if there are some."""
+    if not all(part.has_text for part in parts):
+        return "no_text"
+    return "no_spacy" if stop_words("en") is None else None

@@ -1,0 +1,77 @@
+"""The statistics of a report, each over N items at once.
+
+G2: T. Dunning, Accurate methods for the statistics of surprise and coincidence, Computational Linguistics 19(1), 1993; the
+threshold for it: P. Rayson, D. Berridge, B. Francis, Extending the Cochran rule for the comparison of word frequencies between
+corpora, JADT 2004. NPMI: G. Bouma, Normalized (pointwise) mutual information in collocation extraction, GSCL 2009.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Reals = npt.NDArray[np.float64]
+# p < 0.0001 at one degree of freedom: at this level G2 holds with expected counts down to 1 (Rayson et al.).
+G2_MIN = 15.13
+DOCUMENTS_MIN = 3
+
+
+def g2(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> Reals:
+    """Log-likelihood ratio of [[now, rest of now], [before, rest of before]]; 0 where either side has no documents.
+
+    `now` and `before`: documents, of so many, that hold an item. Chi-square with one degree of freedom if shares are equal.
+    """
+    a, b = np.asarray(now, np.float64), np.asarray(before, np.float64)
+    total = float(documents_now + documents_before)
+    if not documents_now or not documents_before:
+        return np.zeros_like(a)
+    held = a + b
+    cells = [
+        (a, held * documents_now),
+        (documents_now - a, (total - held) * documents_now),
+        (b, held * documents_before),
+        (documents_before - b, (total - held) * documents_before),
+    ]
+    return np.maximum(0.0, 2 * sum((_term(seen, product / total) for seen, product in cells), np.zeros_like(a)))
+
+
+def _term(seen: Reals, expected: Reals) -> Reals:
+    out = np.zeros_like(seen)
+    there = seen > 0
+    out[there] = seen[there] * np.log(seen[there] / expected[there])
+    return out
+
+
+def ratio(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> Reals:
+    """The share of now over the share of before, with half a document added to each count: finite also where one is 0."""
+    a, b = np.asarray(now, np.float64), np.asarray(before, np.float64)
+    return np.asarray((a + 0.5) / (documents_now + 1) / ((b + 0.5) / (documents_before + 1)))
+
+
+def expected(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> Reals:
+    """Documents of now that would hold an item if its share were that of all documents together."""
+    total = max(1, documents_now + documents_before)
+    return np.asarray((np.asarray(now, np.float64) + np.asarray(before, np.float64)) * documents_now / total)
+
+
+def rises(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> npt.NDArray[Any]:
+    """Whether an item rises: in 3 documents or more, a larger share than before, G2 of 15.13 or more."""
+    a = np.asarray(now, np.float64)
+    more = ratio(now, documents_now, before, documents_before) > 1
+    return (a >= DOCUMENTS_MIN) & more & (g2(now, documents_now, before, documents_before) >= G2_MIN)
+
+
+def lift(both: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayLike, documents: int) -> Reals:
+    """P(a, b) / (P(a) P(b)), from counts of documents."""
+    ab, a, b = (np.asarray(x, np.float64) for x in (both, one, other))
+    return np.asarray(ab * documents / (a * b))
+
+
+def npmi(both: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayLike, documents: int) -> Reals:
+    """ln(lift) / -ln P(a, b): -1 never together, 0 by chance, 1 only together (and 1 where all documents hold both)."""
+    ab = np.asarray(both, np.float64)
+    always = ab >= documents
+    surprise = -np.log(np.where(always, 0.5, ab / max(1, documents)))
+    return np.where(always, 1.0, np.log(lift(both, one, other, documents)) / surprise)

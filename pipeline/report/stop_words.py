@@ -1,0 +1,31 @@
+"""Stop words: spaCy's lists for English and Chinese, read from their modules without loading spaCy itself."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+
+LANGUAGES = ("en", "zh")
+ABSENT = "spacy is not installed, and its stop words with it: pip install 'textmill[spacy]' to get terms"
+
+
+@cache
+def stop_words(language: str) -> frozenset[str] | None:
+    """Words of a language that say nothing of a text, in lower case; None if spaCy is not installed.
+
+    `und`, a language that is not known, has the words of all.
+    """
+    if language not in LANGUAGES:
+        lists = [stop_words(one) for one in LANGUAGES]
+        return None if None in lists else frozenset().union(*(one for one in lists if one))
+    spacy = find_spec("spacy")
+    if spacy is None or spacy.origin is None:
+        return None
+    path = Path(spacy.origin).parent / "lang" / language / "stop_words.py"
+    spec = spec_from_file_location(f"_textmill_stop_words_{language}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        return None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return frozenset(word.lower() for word in module.STOP_WORDS)

@@ -1,0 +1,125 @@
+"""Outputs for the tests of reports: parts written by the same code as a run's, of documents that are said or replicated."""
+
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+
+from pipeline.contract import Done, Fragment, LeftOut, Split, tags_schema
+from pipeline.sink import ledger
+from pipeline.sink.attempt import Attempt
+from pipeline.sink.manifest import write_manifest
+from pipeline.sink.plan_log import Plan, write_finished, write_plan
+from pipeline.store.local import LocalStore
+
+SCORES = {"negative": (0.8, 0.1, 0.1), "neutral": (0.2, 0.6, 0.2), "positive": (0.1, 0.1, 0.8)}
+
+
+def document(id, when, names=(), sentiment="neutral", source="news", lang="en", text=None, words=()):
+    """A row of a part. `names`: (surface, label); `words`: (word, pos) in their order in `text`."""
+    text = text if text is not None else " ".join([word for word, _ in words] or [name for name, _ in names] or ["-"])
+    at, extents = 0, []
+    for word, pos in words:
+        at = text.index(word, at)
+        extents.append({"start": at, "end": at + len(word), "pos": pos})
+        at += len(word)
+    negative, neutral, positive = SCORES[sentiment]
+    return {
+        "id": id,
+        "source": source,
+        "created_at": datetime.fromisoformat(when).replace(tzinfo=UTC) if isinstance(when, str) else when,
+        "text": text,
+        "lang": lang,
+        "entities": [{"text": n, "label": label, "start": 0, "end": len(n), "score": 0.9} for n, label in names],
+        "sentiment": sentiment,
+        "sentiment_scores": {"negative": negative, "neutral": neutral, "positive": positive},
+        "words": extents,
+    }
+
+
+def letter(outcome, reason, position=0):
+    return LeftOut("a.jsonl", position, None, reason, "what is wrong", b"{", outcome)
+
+
+def write_output(folder, rows_of, left_out=(), keep_text=True, status="finished", failures=None, parts=None):
+    """An output as one run leaves it: `rows_of` are lists of documents or tables (if not a list, `parts` says how many), a part
+    each; `left_out` lists of what each left out.
+    """
+    store, run = LocalStore(folder), "20261123T020000Z-0badcafe"
+    splits = [
+        Split(1, n, (Fragment(f"{n}.jsonl", "jsonl", 0, 1, 1, 1, 1),)) for n in range(len(rows_of) if parts is None else parts)
+    ]
+    plan = Plan(1, 1, "/data", {"model": "en", "columns": {}}, tuple(splits))
+    write_plan(store, plan)
+    schema = tags_schema((), keep_text)
+    done: list[Done] = []
+    for split, rows in zip(splits, rows_of, strict=True):
+        about = {"run": run, "model": "en", "model_digest": "0"}
+        attempt = Attempt(store, split, f"{run}-{split.number}", "", schema, about)
+        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows, schema=schema)
+        here = left_out[split.number] if split.number < len(left_out) else []
+        attempt.add(table, here, Counter())
+        done.append(attempt.commit(100, {"model": 1.0, "read": 0.1, "prepare": 0.1, "write": 0.1}))
+    write_finished(store, plan, ledger.counts_of(store, plan, ledger.parts(store)))
+    sums = {key: sum(getattr(part, key) for part in done) for key in ("rows", "dead_letters", "filtered")}
+    about = {
+        "status": status, "started": "2026-11-23T02:00:00+00:00", "ended": "2026-11-23T02:01:00+00:00", "model": "en",
+        "rows_in": sum(sums.values()), "rows_out": sums["rows"], "dead_letters": sums["dead_letters"],
+        "filtered": sums["filtered"], "seconds": 60.0, "failures": failures or {},
+    }  # fmt: skip
+    write_manifest(store, run, about, done, {"verdict": {"limits": "model", "text": "the model limits the run"}})
+    return folder
+
+
+def made_up(count, seed=1, first="2026-11-15", days=8, names=40):
+    """So many documents over some days, of made-up names and words; some without a time, some without a source."""
+    rng = random.Random(seed)
+    people = [(f"Person {chr(65 + n % 26)}{n}", "PER") for n in range(names)]
+    places = [(f"Town {n}", "LOC") for n in range(names)]
+    verbs = [
+        ("praise", "VERB"),
+        ("blame", "VERB"),
+        ("the", "DET"),
+        ("of", "ADP"),
+        ("budget", "NOUN"),
+        ("Budget", "NOUN"),
+        ("new", "ADJ"),
+    ]
+    begin = datetime.fromisoformat(first).replace(tzinfo=UTC)
+    out = []
+    for n in range(count):
+        when = begin + timedelta(days=rng.randrange(days), seconds=rng.randrange(86_400))
+        some = [one for one in rng.choices(people + places, k=rng.randrange(5))]
+        some = [
+            (name.upper() if rng.random() < 0.1 else f"{name}'s" if rng.random() < 0.1 else name, label) for name, label in some
+        ]
+        out.append(
+            document(
+                f"d{n}", None if rng.random() < 0.05 else when, some, rng.choice(list(SCORES)),
+                rng.choice(["news", "forum", "social", None]), rng.choice(["en", "en", "zh"]),
+                words=rng.choices(verbs, k=rng.randrange(6)),
+            )
+        )  # fmt: skip
+    return out
+
+
+def replicate(tables, count, days=8, first="2026-11-15", seed=1):
+    """Really tagged documents over and over until there are `count`, with new ids and times: tables of 50,000 rows."""
+    rng = random.Random(seed)
+    whole = pa.concat_tables(tables).combine_chunks()
+    begin = int(datetime.fromisoformat(first).replace(tzinfo=UTC).timestamp() * 1e6)
+    made = 0
+    while made < count:
+        rows = min(50_000, count - made)
+        picked = whole.take(pa.array([rng.randrange(whole.num_rows) for _ in range(rows)]))
+        ids = pa.array([f"r{made + n}" for n in range(rows)])
+        times = pa.array([begin + int(rng.random() * days * 86_400e6) for _ in range(rows)]).cast(pa.timestamp("us", "UTC"))
+        picked = picked.set_column(picked.schema.get_field_index("id"), pa.field("id", pa.string(), nullable=False), ids)
+        yield picked.set_column(picked.schema.get_field_index("created_at"), "created_at", times)
+        made += rows
+
+
+def state(folder):
+    """Every file below a folder, with its bytes."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
