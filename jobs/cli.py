@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from jobs import bench, compress, doctor, evaluate, list_models, show, status, tag, try_text
+from jobs import bench, compress, doctor, evaluate, list_models, nightly, show, status, tag, try_text
 from models.errors import GateFailedError, ModelError
 from pipeline.errors import PipelineError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("tag")(tag.tag)
+app.command("nightly")(nightly.nightly)
 app.command("show")(show.show)
 app.command("status")(status.status)
 app.command("try")(try_text.try_text)
