@@ -7,6 +7,7 @@ PipelineError                exit 4  (not to be tried again)
 |   `-- LostClaimError               a claim has expired, or somebody else has taken it over
 |-- StoppedError             exit 3  a signal has asked the job to stop
 |-- JobLostError             exit 3  a submitted job has ended, or is gone, without a manifest that says how
+|-- JobFailedError           exit 4  a submitted job's manifest says that it has failed
 |-- ReportError              exit 4  a report could not be made
 |-- WorkerLostError          exit 3  a worker died; the run may be tried again
 |-- InputChangedError        exit 4  a planned file is not what it was
@@ -64,6 +65,14 @@ class JobLostError(PipelineError):
     """A submitted job has ended, or is gone, without a manifest that says how."""
 
     exit_code = 3
+
+
+class JobFailedError(PipelineError):
+    """A submitted job's manifest says that it has failed; `exit_code` is what it says."""
+
+    def __init__(self, message: str, exit_code: int = 4) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class ReportError(PipelineError):
