@@ -24,11 +24,11 @@ def submit(
 ) -> None:
     """Run a night on a Ray cluster, through its job API, and follow its log.
 
-    The submission's id is JOB-DATE-aN. The working directory and the pinned requirements that the table `submit` names go along. It has
-    succeeded when the manifest in OUTPUT/_nightly/runs/DATE/ says so, whatever the cluster says: so OUTPUT must be visible
-    from here under the same name. A job that vanishes or ends without a manifest is submitted again under the next id, at most
-    `submit.attempts` times. The same command again follows a job that still runs, and submits nothing if one has succeeded.
-    Ctrl-C and SIGTERM end the following, not the job: exit code 3.
+    The submission's id is JOB-DATE-aN. The working directory and the pinned requirements that the table `submit` names go
+    along. It has succeeded when the manifest in OUTPUT/_nightly/runs/DATE/ says so, whatever the cluster says: so OUTPUT must
+    be visible from here under the same name. A job that vanishes or ends without a manifest is submitted again under the next
+    id, at most `submit.attempts` times. The same command again follows a job that still runs, and submits nothing if one has
+    succeeded. Ctrl-C and SIGTERM end the following, not the job: exit code 3.
 
     Exit codes: 0 the manifest says finished, 2 wrong settings, 3 try again later, 4 do not try again.
     """
@@ -37,7 +37,7 @@ def submit(
     from pipeline.errors import StoppedError
     from pipeline.nightly.config import load_night
     from pipeline.nightly.dates import parse_date
-    from pipeline.nightly.record import night_of_submission
+    from pipeline.nightly.record import nights_by_submission
     from pipeline.stopping import stoppable
     from pipeline.store.opening import open_store
     from pipeline.trigger.follow import Job, follow
@@ -52,7 +52,7 @@ def submit(
     job = Job(
         f"{given.job}-{day}",
         lambda id: f"{given.command} nightly {there} --date {day} --submission {id}",
-        lambda id: night_of_submission(store, day, id),
+        lambda: nights_by_submission(store, day),
         given.attempts,
         given.poll_s,
         given.lost_s,

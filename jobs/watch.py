@@ -32,10 +32,10 @@ def watch(
 ) -> None:
     """Tag new files as they come.
 
-    Looks into the sources of the table `tag` every poll_s seconds. A batch is a folder with files; it is whole when a _SUCCESS or a
-    manifest lies beside them that is no older than they are, or when nothing has changed for settle_s. Each revision of a
-    batch is run exactly once, by whichever watcher claims it first: OUTPUT/_watch/batches/*.json says what came of it. Reports
-    of dates that get documents so are made anew by the next textmill nightly.
+    Looks into the sources of the table `tag` every poll_s seconds. A batch is a folder with files; it is whole when a
+    _SUCCESS or a manifest lies beside them that is no older than they are, or when nothing has changed for settle_s. Each
+    revision of a batch is run exactly once, by whichever watcher claims it first: OUTPUT/_watch/batches/*.json says what came
+    of it. Reports of dates that get documents so are made anew by the next textmill nightly.
 
     Hints make it look at once and are not needed: POST a path to /hint of watch.http (with `Authorization: Bearer ...` if
     TEXTMILL_HINT_TOKEN is set), or XADD to the stream of watch.redis. One JSON line for each decision goes to standard error.

@@ -30,11 +30,12 @@ def zone_of(name: str) -> ZoneInfo:
 def parse_date(text: str) -> date:
     """A logical date as it is written, 2026-11-22. Raises ConfigError."""
     try:
-        if len(text) != len("2026-11-22"):
-            raise ValueError("another length")
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
+        if str(found) != text:
+            raise ValueError("written in another way")
     except ValueError as error:
         raise ConfigError(f"{text!r} is no date; write it as 2026-11-22") from error
+    return found
 
 
 def last_ended(now: datetime, zone: ZoneInfo) -> date:

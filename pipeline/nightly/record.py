@@ -72,6 +72,6 @@ def nights_of(store: Store, day: date) -> list[dict[str, Any]]:
     return [read_json(store, path) for path in listed(store, f"{RUNS}/{day}", ".json")]
 
 
-def night_of_submission(store: Store, day: date, submission: str) -> dict[str, Any] | None:
-    """The manifest of the run that was submitted under an id, or None if there is none (yet)."""
-    return next((night for night in reversed(nights_of(store, day)) if night.get("submission") == submission), None)
+def nights_by_submission(store: Store, day: date) -> dict[str, dict[str, Any]]:
+    """The manifests of a date's runs that were submitted, by the id of their submission."""
+    return {str(night["submission"]): night for night in nights_of(store, day) if night.get("submission")}

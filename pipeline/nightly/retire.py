@@ -9,16 +9,20 @@ from pipeline.nightly.revisions import REPORTS, published_folders
 from pipeline.sink.files import STAGING
 from pipeline.store.base import Store
 
+# What lasts no longer than a run, if that is not killed; a claim that is held is renewed all the time.
+PASSING = (STAGING, STAGED, *(f"_watch/{kind}" for kind in ("_staging", "claims", "attempts", "lists", "results")))
+
 
 def retire(store: Store, now_s: float, retire_h: float) -> list[str]:
-    """Remove staged files, and reports that were never published, that nobody has touched for so many hours; gives their
+    """Remove staged files, claims, and reports that were never published, that nobody has touched for so many hours; gives their
     folders. Raises StoreError.
     """
     old_ns = (now_s - retire_h * 3600) * 1e9
     newest: dict[str, int] = defaultdict(int)
-    for entry in (*store.list(STAGING), *store.list(STAGED)):
-        folder = "/".join(entry.path.split("/")[: 2 if entry.path.startswith(STAGING) else 3])
-        newest[folder] = max(newest[folder], entry.modified_ns)
+    for top in PASSING:
+        for entry in store.list(top):
+            folder = "/".join(entry.path.split("/")[: top.count("/") + 2])
+            newest[folder] = max(newest[folder], entry.modified_ns)
     manifests: dict[str, int] = defaultdict(int)
     reports: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for entry in store.list(REPORTS):

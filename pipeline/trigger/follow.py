@@ -37,12 +37,12 @@ class ConnectionLostError(Exception):
 class Job:
     """What is submitted: ids are `name`-aN, N from 1; `entrypoint` makes the command of an id.
 
-    `outcome` gives the manifest that the job of an id has left, with `exit_code` and `error`, or None.
+    `manifests` gives, by id, those that jobs of this name have left, with `status`, `exit_code` and `error`.
     """
 
     name: str
     entrypoint: Callable[[str], str]
-    outcome: Callable[[str], Mapping[str, Any] | None]
+    manifests: Callable[[], Mapping[str, Mapping[str, Any]]]
     attempts: int = 3
     poll_s: float = 2.0
     lost_s: float = 300.0
@@ -51,6 +51,11 @@ class Job:
     def id(self, attempt: int) -> str:
         """The submission id of an attempt."""
         return f"{self.name}-a{attempt}"
+
+    def attempt(self, id: str) -> int:
+        """The number of an id, 0 for one that is not of this job."""
+        name, _, number = id.rpartition("-a")
+        return int(number) if name == self.name and number.isdigit() else 0
 
 
 def follow(
@@ -68,29 +73,28 @@ def follow(
     a minute, raises ends the following, not the job. Raises JobFailedError with the manifest's exit code if that is not "try
     again", JobLostError if so many submissions as the job may have have left no manifest that says finished.
     """
-    error, attempt, tries = "", 0, 0
+    before = {job.attempt(id): manifest for id, manifest in job.manifests().items() if job.attempt(id)}
+    for number, manifest in before.items():
+        if manifest["exit_code"] == 0:
+            say(f"{job.id(number)} has finished before, says its manifest")
+            return manifest
+    error, attempt, tries = "", max(before, default=0), 0
     while tries < job.attempts:
         attempt += 1
         id = job.id(attempt)
-        manifest = job.outcome(id)
-        if manifest is not None:
-            if manifest["exit_code"] == 0:
-                say(f"{id} has finished before, says its manifest")
-                return manifest
-            continue  # of an earlier day
         state, ours = _run(cluster, job, id, say, echo, wait, monotonic)
         tries += ours
-        manifest = job.outcome(id)
-        if manifest is None:
+        left = job.manifests().get(id)
+        if left is None:
             error = f"{id} ended ({state}) without a manifest"
             say(error)
-        elif manifest["exit_code"] == 0:
+        elif left["exit_code"] == 0:
             say(f"{id} has finished, says its manifest ({state})")
-            return manifest
+            return left
         else:
-            error = f"{id}: its manifest says {manifest['status']}, exit code {manifest['exit_code']}: {manifest['error']}"
-            if manifest["exit_code"] != TRY_AGAIN:
-                raise JobFailedError(error, manifest["exit_code"])
+            error = f"{id}: its manifest says {left['status']}, exit code {left['exit_code']}: {left['error']}"
+            if left["exit_code"] != TRY_AGAIN:
+                raise JobFailedError(error, left["exit_code"])
             say(error)
     raise JobLostError(f"given up after {tries} submissions; the last one: {error}")
 

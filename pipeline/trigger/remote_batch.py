@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.errors import JobFailedError, JobLostError, MissingError, TakenError
+from pipeline.errors import JobFailedError, JobLostError, TakenError
 from pipeline.nightly.config import NightConfig
-from pipeline.nightly.index import read_json
+from pipeline.nightly.index import listed, read_json
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Entry, Store
 from pipeline.trigger.book import STAGED, WATCH, Ran
@@ -38,7 +38,7 @@ def run_there(
         write_list(store, batch)
         given = config.submit
         name = f"{given.job}-batch-{batch.revision}"
-        job = Job(name, lambda id: entrypoint(batch.revision, id), lambda id: result_of(store, id), 1, given.poll_s, given.lost_s)
+        job = Job(name, lambda id: entrypoint(batch.revision, id), lambda: results_of(store, name), 1, given.poll_s, given.lost_s)
         try:
             found = follow(cluster, job, say, echo, waited)
         except (JobLostError, JobFailedError) as error:
@@ -68,12 +68,10 @@ def run_listed(store: Store, revision: str, submission: str, runner: Runner) -> 
     return ran
 
 
-def result_of(store: Store, submission: str) -> Mapping[str, Any] | None:
-    """What the job of a submission has left, or None."""
-    try:
-        return read_json(store, _result(submission))
-    except MissingError:
-        return None
+def results_of(store: Store, name: str) -> Mapping[str, Mapping[str, Any]]:
+    """What the jobs of a name have left, by the id of their submission."""
+    ids = [path.rpartition("/")[2].removesuffix(".json") for path in listed(store, f"{WATCH}/results", ".json")]
+    return {id: read_json(store, _result(id)) for id in ids if id.startswith(name)}
 
 
 def _result(submission: str) -> str:
