@@ -27,7 +27,7 @@ def nightly(
 
     Tags every document that no plan of the output has named. Then makes a report of each date, up to the logical one, that has
     none yet (nights that were missed are caught up) or whose documents have changed since (late data: a new revision beside
-    the old one, which stays). OUTPUT/reports/DATE/rNNNN.json is a revision's manifest, the highest number is the current one.
+    the old one, which stays). OUTPUT/nights/DATE/rNNNN.json is a revision's manifest, the highest number is the current one.
     What killed runs have left is removed after a day. The same command again, after whatever happened, goes on.
 
     The manifest of the run, OUTPUT/_nightly/runs/DATE/*.json, says what was done and bears the exit code: 0 done, 2 wrong

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.nightly.reporting import Reporter
 
-MAKE_REPORT = "pipeline.report.make:make_report"
-# Days before a date on which its report depends: what is rising is told against them.
-TRAILING_DAYS = 28
+MODULE, FUNCTION, WINDOW = "pipeline.report.make", "make_report", "pipeline.report.window"
 
 
 def reporter() -> Reporter:
     """What `textmill nightly` makes reports with."""
+    from importlib import import_module
+    from inspect import signature
+
     from pipeline.nightly.reporting import ChildReporter
 
-    return ChildReporter(MAKE_REPORT, TRAILING_DAYS)
+    name = f"{MODULE}:{FUNCTION}"
+    try:
+        takes_zone = "zone" in signature(getattr(import_module(MODULE), FUNCTION)).parameters
+        return ChildReporter(name, int(import_module(WINDOW).TRAILING_DAYS), takes_zone)
+    except ModuleNotFoundError:
+        return ChildReporter(name, 0)  # its own check says what is missing

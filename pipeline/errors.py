@@ -8,7 +8,7 @@ PipelineError                exit 4  (not to be tried again)
 |-- StoppedError             exit 3  a signal has asked the job to stop
 |-- JobLostError             exit 3  a submitted job has ended, or is gone, without a manifest that says how
 |-- JobFailedError           exit 4  a submitted job's manifest says that it has failed
-|-- ReportError              exit 4  a report could not be made
+|-- NoReportError            exit 4  the report of a night could not be made
 |-- WorkerLostError          exit 3  a worker died; the run may be tried again
 |-- InputChangedError        exit 4  a planned file is not what it was
 |-- TooManyDeadLettersError  exit 4  the input is obviously not what the run was told
@@ -75,8 +75,8 @@ class JobFailedError(PipelineError):
         self.exit_code = exit_code
 
 
-class ReportError(PipelineError):
-    """A report could not be made; `exit_code` is that of its cause, where the cause has one."""
+class NoReportError(PipelineError):
+    """The report of a night could not be made; `exit_code` is that of its cause, where the cause has one."""
 
     def __init__(self, message: str, exit_code: int = 4) -> None:
         super().__init__(message)

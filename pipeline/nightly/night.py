@@ -87,8 +87,9 @@ class _Night:
             }
             path = publish(store, one, folder, about)
         except BaseException:
-            with suppress(StoreError):
-                store.delete(folder)
+            for left in (folder, f"{folder}.new", f"{folder}.claim"):  # the last two are the report's own, if it was killed
+                with suppress(StoreError):
+                    store.delete(left)
             raise
         rows = index.rows(one.day)
         night.made.append({"date": day, "revision": one.number, "reason": one.reason, "rows": rows, "manifest": path})
@@ -106,7 +107,7 @@ def run_night(
     """Do the work of the night of a logical date, and that of nights before it that were missed or whose data have changed.
 
     The run's manifest is written last, with the exit code that the error raised has. Raises ConfigError before anything is
-    done, ClaimedError if another run is at work on this output, StoppedError after SIGTERM or Ctrl-C, ReportError, and what
+    done, ClaimedError if another run is at work on this output, StoppedError after SIGTERM or Ctrl-C, NoReportError, and what
     `tag_documents` raises.
     """
     reporter.check(config.zone)

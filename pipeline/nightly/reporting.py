@@ -17,7 +17,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from pipeline.errors import ConfigError, PipelineError, ReportError, WorkerLostError
+from pipeline.errors import ConfigError, NoReportError, PipelineError, WorkerLostError
 
 _POLL_S = 0.1
 
@@ -53,7 +53,7 @@ class Reporter(Protocol):
     def make(self, order: Order, check: Callable[[], object], deadline_s: float) -> None:
         """Make the files of a report. `check` is called several times a second; what it raises ends the report.
 
-        Raises ReportError, or WorkerLostError if the process dies.
+        Raises NoReportError, or WorkerLostError if the process dies.
         """
         ...
 
@@ -91,7 +91,7 @@ class ChildReporter:
                 while not select.select([process.stdout], [], [], _POLL_S)[0]:
                     check()
                     if time.monotonic() > until:
-                        raise ReportError(f"the report of {order.first} takes longer than {deadline_s:,.0f} s (report_s)")
+                        raise NoReportError(f"the report of {order.first} takes longer than {deadline_s:,.0f} s (report_s)")
                 answer = process.stdout.readline()
             except BrokenPipeError:
                 answer = ""
@@ -101,7 +101,7 @@ class ChildReporter:
             raise WorkerLostError(f"the process that made the report of {order.first} has died; is memory_mb too much for it?")
         told = json.loads(answer)
         if told["error"]:
-            raise ReportError(f"the report of {order.first}: {told['error']}", told["exit_code"])
+            raise NoReportError(f"the report of {order.first}: {told['error']}", told["exit_code"])
 
 
 def _serve() -> None:

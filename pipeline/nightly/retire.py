@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from pipeline.nightly.index import STAGED
-from pipeline.nightly.revisions import REPORTS, published_folders
+from pipeline.nightly.revisions import MANIFEST, NIGHTS, published_folders
 from pipeline.sink.files import STAGING
 from pipeline.store.base import Store
 
@@ -25,11 +25,11 @@ def retire(store: Store, now_s: float, retire_h: float) -> list[str]:
             newest[folder] = max(newest[folder], entry.modified_ns)
     manifests: dict[str, int] = defaultdict(int)
     reports: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for entry in store.list(REPORTS):
+    for entry in store.list(NIGHTS):
         parts = entry.path.split("/")
-        if len(parts) == 3:
+        if len(parts) == 3 and MANIFEST.match(parts[2]):
             manifests[parts[1]] += 1
-        elif len(parts) > 3:
+        else:
             folder = "/".join(parts[:3])
             reports[parts[1]][folder] = max(reports[parts[1]][folder], entry.modified_ns)
     for day, folders in reports.items():

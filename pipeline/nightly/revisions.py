@@ -1,6 +1,6 @@
 """Reports by date and revision: a revision is published when its manifest appears, and never changes after that.
 
-`reports/2026-11-22/r0001.json` is the manifest of the first revision, which names the folder of its files, with their sizes
+`nights/2026-11-22/r0001.json` is the manifest of the first revision, which names the folder of its files, with their sizes
 and digests. The manifest with the highest number is the current one; older ones stay as they are.
 """
 
@@ -15,14 +15,14 @@ from datetime import date
 from typing import Any
 from uuid import uuid4
 
-from pipeline.errors import ReportError, TakenError
+from pipeline.errors import NoReportError, TakenError
 from pipeline.nightly.dates import window
 from pipeline.nightly.index import STAGED, Index, listed, read_json
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Store
 
-REPORTS = "reports"
-_MANIFEST = re.compile(r"^r(\d{4,})\.json$")
+NIGHTS = "nights"
+MANIFEST = re.compile(r"^r(\d{4,})\.json$")
 FIRST, LATE, ANEW, SETTINGS = "first", "late data", "tagged anew", "settings"
 
 
@@ -76,9 +76,9 @@ def _differs(last: Revision, inputs: dict[str, list[list[Any]]], settings: Mappi
 def current_revisions(store: Store) -> dict[date, Revision]:
     """The newest revision of every date that has one. Raises OutputError for a manifest that cannot be read."""
     newest: dict[str, int] = {}
-    for entry in store.list(REPORTS):
+    for entry in store.list(NIGHTS):
         parts = entry.path.split("/")
-        if len(parts) == 3 and (match := _MANIFEST.match(parts[2])):
+        if len(parts) == 3 and (match := MANIFEST.match(parts[2])):
             newest[parts[1]] = max(newest.get(parts[1], 0), int(match[1]))
     found = {}
     for day, number in sorted(newest.items()):
@@ -89,29 +89,29 @@ def current_revisions(store: Store) -> dict[date, Revision]:
 
 def manifest_path(day: date, number: int) -> str:
     """Where the manifest of a revision is."""
-    return f"{REPORTS}/{day}/r{number:04d}.json"
+    return f"{NIGHTS}/{day}/r{number:04d}.json"
 
 
 def new_folder(due: Due) -> str:
     """A folder for the files of a revision that nobody else writes to."""
-    return f"{REPORTS}/{due.day}/r{due.number:04d}-{uuid4().hex[:12]}"
+    return f"{NIGHTS}/{due.day}/r{due.number:04d}-{uuid4().hex[:12]}"
 
 
 def publish(store: Store, due: Due, folder: str, about: Mapping[str, Any]) -> str:
     """Write the manifest of a revision whose files are in `folder`; gives its path.
 
-    Raises ReportError if there are no files, or if somebody else has published that revision.
+    Raises NoReportError if there are no files, or if somebody else has published that revision.
     """
     files = [_described(store, entry.path, folder) for entry in store.list(folder)]
     if not files:
-        raise ReportError(f"{store.url}/{folder}: the report of {due.day} has made no file")
+        raise NoReportError(f"{store.url}/{folder}: the report of {due.day} has made no file")
     path = manifest_path(due.day, due.number)
     body = {"date": str(due.day), "revision": due.number, "reason": due.reason, **about, "folder": folder, "files": files}
     try:
         write_whole(store, path, json.dumps(body, indent=1).encode() + b"\n", "revision", STAGED)
     except TakenError as error:
         store.delete(folder)
-        raise ReportError(f"{store.url}/{path} was published by somebody else just now; run again", 3) from error
+        raise NoReportError(f"{store.url}/{path} was published by somebody else just now; run again", 3) from error
     return path
 
 
@@ -124,4 +124,4 @@ def _described(store: Store, path: str, folder: str) -> dict[str, Any]:
 
 def published_folders(store: Store, day: str) -> set[str]:
     """Folders of a date's reports that a manifest names."""
-    return {str(read_json(store, path)["folder"]) for path in listed(store, f"{REPORTS}/{day}", ".json")}
+    return {str(read_json(store, path)["folder"]) for path in listed(store, f"{NIGHTS}/{day}", ".json")}

@@ -70,14 +70,14 @@ def nightly(conf, day, code=0, **env):
 
 def manifests(out, day):
     """All manifests of a date's revisions, in order."""
-    folder = out / "reports" / str(day)
+    folder = out / "nights" / str(day)
     return [json.loads(path.read_text()) for path in sorted(folder.glob("r*.json"))]
 
 
 def tables(out):
     """The rows of the current revision of every date."""
     found = {}
-    for folder in sorted((out / "reports").iterdir()):
+    for folder in sorted((out / "nights").iterdir()):
         newest = json.loads(sorted(folder.glob("r*.json"))[-1].read_text())
         assert str(newest["date"]) == folder.name
         path = out / newest["folder"] / "counts.parquet"
@@ -87,7 +87,7 @@ def tables(out):
 
 def check(out):
     """I3, I6, I8: what is published is whole, every count agrees, nothing is left."""
-    for path in (out / "reports").glob("*/r*.json"):
+    for path in (out / "nights").glob("*/r*.json"):
         body = json.loads(path.read_text())
         assert path == out / manifest_path(date.fromisoformat(body["date"]), body["revision"])
         for file in body["files"]:

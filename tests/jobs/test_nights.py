@@ -136,20 +136,20 @@ def check_left(out):
     retire(LocalStore(out), time.time() + 100_000, 24)
     check(out)
     named = {one["folder"] for day in DAYS[:2] for one in manifests(out, day)}
-    assert {path.relative_to(out).as_posix() for path in (out / "reports").glob("*/r*-*")} == named
+    assert {path.relative_to(out).as_posix() for path in (out / "nights").glob("*/r*-*")} == named
     assert not [path for path in (out / "_nightly" / "_staging").rglob("*") if path.is_file()]
 
 
 def test_what_is_young_is_not_removed(two_days, tmp_path):
     out = tmp_path / "out"
-    (out / "reports" / str(DAYS[1]) / "r0001-other").mkdir(parents=True)
-    young = out / "reports" / str(DAYS[1]) / "r0001-other" / "half.parquet"
+    (out / "nights" / str(DAYS[1]) / "r0001-other").mkdir(parents=True)
+    young = out / "nights" / str(DAYS[1]) / "r0001-other" / "half.parquet"
     young.write_text("half")
     config = config_of(tmp_path, two_days[0], out)
     assert night(config, DAYS[1]).retired == []
     assert young.exists()
     os.utime(young, (1, 1))
-    assert night(config, DAYS[1]).retired == [f"reports/{DAYS[1]}/r0001-other"]
+    assert night(config, DAYS[1]).retired == [f"nights/{DAYS[1]}/r0001-other"]
     assert tables(out) == {str(DAYS[1]): two_days[1][str(DAYS[1])]}
 
 
@@ -191,7 +191,7 @@ def test_sigterm_stops_within_grace_and_may_be_tried_again(held, two_days):
     assert time.monotonic() - began < 10
     (one,) = runs(out, DAYS[1])
     assert (one["status"], one["exit_code"]) == ("stopped", 3)
-    assert not list((out / "reports").glob("*/*"))
+    assert not list((out / "nights").glob("*/*"))
     check(out)
     hold.unlink()
     night(load_night(conf), DAYS[1])
@@ -251,7 +251,7 @@ def test_a_report_that_fails_fails_the_night_with_its_code(name, code, two_days,
     assert raised.value.exit_code == code
     (one,) = runs(out, DAYS[1])
     assert (one["status"], one["exit_code"], bool(one["error"])) == ("failed", code, True)
-    assert not list((out / "reports").glob("*/*"))
+    assert not list((out / "nights").glob("*/*"))
     assert night(config, DAYS[1]).status == "finished"
     assert tables(out) == {str(DAYS[1]): two_days[1][str(DAYS[1])]}
 
