@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections import defaultdict
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -230,6 +232,33 @@ def test_who_reads_the_log_may_go_away_and_the_gateway_may_be_down(two_days, tmp
     assert done.returncode == 0
     assert tables(out) == two_days[1]
     check(out)
+
+
+def test_a_gateway_that_is_up_is_told_of_each_night_also_of_one_that_failed(two_days, tmp_path):
+    told = []
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            told.append((self.path, self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            self.send_response(202)
+            self.end_headers()
+
+        def log_message(self, *args):
+            """Nobody reads it."""
+
+    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        config = config_of(tmp_path, two_days[0], tmp_path / "out", f'metrics_url = "http://127.0.0.1:{server.server_port}"')
+        with pytest.raises(Exception, match="report"):
+            run_night(config, DAYS[1], ChildReporter("tests.jobs.test_nights:broken", 0), quiet)
+        night(config, DAYS[1])
+        server.shutdown()
+        thread.join()
+    assert [path for path, _ in told] == ["/metrics/job/textmill"] * 2
+    assert "textmill_night_exit_code 2.0" in told[0][1]
+    assert "textmill_night_exit_code 0.0" in told[1][1]
+    assert "textmill_night_revisions 1.0" in told[1][1]
 
 
 def broken(**fields):
