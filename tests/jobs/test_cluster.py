@@ -1,5 +1,6 @@
 """What `cluster/` holds is what its schemas ask for, and agrees with the commands that it calls."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -43,11 +44,12 @@ def strict(schema):
     return [strict(one) for one in schema] if isinstance(schema, list) else schema
 
 
+@functools.cache
 def kuberay_schema(kind):
     path = SCHEMAS / "kuberay" / f"ray.io_{kind.lower()}s.yaml"
     if not path.exists():
         pytest.skip(f"no schemas of KubeRay in {SCHEMAS}; set TEXTMILL_SCHEMAS")
-    found = yaml.safe_load(path.read_text())
+    found = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     (version,) = [one for one in found["spec"]["versions"] if one["name"] == "v1"]
     schema = strict(version["schema"]["openAPIV3Schema"])
     schema["properties"]["metadata"] = {"type": "object"}

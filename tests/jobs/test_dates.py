@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jobs import nightly
@@ -20,6 +20,7 @@ def micros(instant):
     return (instant - EPOCH) // timedelta(microseconds=1)
 
 
+@settings(deadline=None)
 @given(zone=st.sampled_from(ZONES), times=st.lists(st.datetimes(datetime(1970, 1, 1), datetime(2037, 1, 1)), max_size=20))
 @example(zone="Pacific/Apia", times=[datetime(2011, 12, 30, 9, 59, 59), datetime(2011, 12, 30, 10)])  # a day was skipped
 @example(zone="Europe/Berlin", times=[datetime(2024, 10, 26, 21, 59), datetime(2024, 10, 26, 22), datetime(2024, 10, 27, 22, 59)])
@@ -32,6 +33,7 @@ def test_an_instant_belongs_to_the_day_that_its_zones_calendar_shows(zone, times
     assert [day for day, _ in found] == sorted({day for day, _ in found})
 
 
+@settings(deadline=None)
 @given(zone=st.sampled_from([*ZONES, "America/St_Johns", "America/Havana"]), day=st.dates(date(1970, 1, 2), date(2037, 1, 1)))
 @example(zone="America/St_Johns", day=date(2010, 11, 7))  # clocks went back over midnight
 def test_days_follow_each_other_without_gap_or_overlap(zone, day):

@@ -1,7 +1,7 @@
 """A submitted job has succeeded if and only if its manifest says so; what gets lost is submitted again, nothing runs twice."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, JobFailedError, JobLostError
@@ -78,6 +78,7 @@ FAULTS = st.lists(st.sampled_from(["none", "none", "lost request", "lost reply",
 ENDS = st.lists(st.sampled_from(["done", "again", "settings", "bug", "killed", "no manifest"]), max_size=5)
 
 
+@settings(deadline=None)
 @given(faults=FAULTS, ends=ENDS)
 def test_success_is_what_the_manifest_says_and_nothing_else(faults, ends):
     cluster, code = Cluster(faults, ends), 0
