@@ -71,10 +71,12 @@ def tag(
     later, 4 do not try again, 130 stopped. SIGUSR1 makes a run say which stage limits it.
     """
     given = dict(locals())
+    from jobs.streams import guarded
     from pipeline.config import load_config
     from pipeline.errors import ConfigError
     from pipeline.run import tag_documents
 
+    guarded()
     flags: dict[str, Any] = {
         key: value for key, value in given.items() if value is not None and key not in ("paths", "config", "sets")
     }

@@ -12,6 +12,7 @@ from typing import Literal
 from pipeline.errors import StoreError
 from pipeline.source.discover import Found, discover
 from pipeline.store.base import Entry, Store
+from pipeline.store.opening import open_store
 
 # Why a batch is whole, or what it lacks. "unmarked": only time will tell.
 Mark = Literal["marker", "manifest", "unmarked", "incomplete", "unreadable"]
@@ -49,6 +50,12 @@ def look(sources: Sequence[str], marker: str, manifest: str) -> list[Batch]:
     for entry in found.files:
         folders[entry.path.rpartition("/")[0]].append(entry)
     return [_batch(found, folder, files, marker, manifest) for folder, files in sorted(folders.items())]
+
+
+def is_as_seen(batch: Batch) -> bool:
+    """Whether the batch's files still are what they were at the look. Raises StoreError."""
+    store = open_store(batch.root)
+    return all(store.stat(entry.path) == entry for entry in batch.files)
 
 
 def _batch(found: Found, folder: str, files: list[Entry], marker: str, manifest: str) -> Batch:

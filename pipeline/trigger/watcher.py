@@ -13,7 +13,7 @@ from pipeline.nightly.config import NightConfig
 from pipeline.trigger.book import Book, Ran, claim_folder
 from pipeline.trigger.claim import Claim, Held
 from pipeline.trigger.decide import HAS_BEEN_RUN, NOT_YET, Decision, Seen, decide
-from pipeline.trigger.settle import Batch, look
+from pipeline.trigger.settle import Batch, is_as_seen, look
 
 TRY_AGAIN = 3
 
@@ -59,7 +59,7 @@ class Watcher:
         settle_s = self._config.watch.settle_s
         self._memory, decisions = decide(self._memory, self._monotonic(), batches, recorded, self._not_before_s, settle_s)
         for hint in hints:
-            if not any(hint.rstrip("/").startswith(batch.name) for batch in batches):
+            if not any(f"{hint}/".startswith(f"{batch.name}/") for batch in batches):
                 self._say(hint, "", "wait", "a hint names it, and it is not there (yet)")
         ended = 0
         for one in decisions:
@@ -93,7 +93,7 @@ class Watcher:
         book = self._book
         if book.is_recorded(batch.revision):
             return False  # somebody was faster
-        if batch.revision not in {now.revision for now in self._look()}:
+        if not is_as_seen(batch):
             self._tell(batch.name, batch.revision, "wait", "it has changed just now")
             return False
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -232,6 +233,15 @@ def test_who_reads_the_log_may_go_away_and_the_gateway_may_be_down(two_days, tmp
     assert done.returncode == 0
     assert tables(out) == two_days[1]
     check(out)
+
+
+def test_tagging_needs_no_reader_of_its_log_either(two_days, tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    line = [sys.executable, "-m", "jobs", "tag", str(two_days[0]), str(tmp_path / "out"), "--model", "en-fast"]
+    done = subprocess.run(line, env=environment(), stdout=subprocess.PIPE, stderr=write, check=False, cwd=ROOT)
+    os.close(write)
+    assert (done.returncode, json.loads(done.stdout)["rows_out"]) == (0, 12)
 
 
 def test_a_gateway_that_is_up_is_told_of_each_night_also_of_one_that_failed(two_days, tmp_path):

@@ -272,6 +272,28 @@ def test_an_input_that_is_away_is_told_and_looked_at_again(world):
     assert len(world.completed) == 1
 
 
+def test_a_batch_that_changes_between_look_and_run_waits_for_the_next_look(world):
+    world.write(FOLDERS[0], "a.jsonl")
+    world.write(FOLDERS[0], "_SUCCESS", "")
+    watcher = world.watchers[0]
+    claim = watcher._claimed
+
+    def late(*args):
+        world.now_s += 1
+        world.write(FOLDERS[0], "a.jsonl")
+        return claim(*args)
+
+    watcher._claimed = late
+    world.poll(0)
+    assert (world.completed, world.lines[-1][2:]) == ([], ("wait", "it has changed just now"))
+    watcher._claimed = claim
+    world.now_s += SETTLE_S
+    world.poll(0)
+    world.now_s += SETTLE_S
+    world.poll(0)
+    assert world.completed == [world.batches()[0].revision]
+
+
 def test_deciding_needs_nothing_but_what_it_is_given(world):
     world.write(FOLDERS[0], "a.jsonl")
     batches = world.batches()
