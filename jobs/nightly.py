@@ -35,10 +35,11 @@ def nightly(
     guessed inside: give it, and a night can be done at any time.
     """
     from jobs.reports import reporter
-    from jobs.streams import guarded, note
+    from jobs.streams import note
     from pipeline.nightly.config import load_night
     from pipeline.nightly.dates import parse_date
     from pipeline.nightly.night import run_night
+    from pipeline.observe.guard import guarded
 
     guarded()
     config = load_night(conf)

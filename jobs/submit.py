@@ -33,11 +33,12 @@ def submit(
     Exit codes: 0 the manifest says finished, 2 wrong settings, 3 try again later, 4 do not try again.
     """
     from jobs.nightly import default_date
-    from jobs.streams import guarded, note
+    from jobs.streams import note
     from pipeline.errors import StoppedError
     from pipeline.nightly.config import load_night
     from pipeline.nightly.dates import parse_date
     from pipeline.nightly.record import nights_by_submission
+    from pipeline.observe.guard import guarded
     from pipeline.stopping import stoppable
     from pipeline.store.opening import open_store
     from pipeline.trigger.follow import Job, follow

@@ -71,9 +71,9 @@ def tag(
     later, 4 do not try again, 130 stopped. SIGUSR1 makes a run say which stage limits it.
     """
     given = dict(locals())
-    from jobs.streams import guarded
     from pipeline.config import load_config
     from pipeline.errors import ConfigError
+    from pipeline.observe.guard import guarded
     from pipeline.run import tag_documents
 
     guarded()

@@ -41,8 +41,9 @@ def watch(
     TEXTMILL_HINT_TOKEN is set), or XADD to the stream of watch.redis. One JSON line for each decision goes to standard error.
     Runs until Ctrl-C or SIGTERM, which end it cleanly with exit code 0; the next watcher goes on.
     """
-    from jobs.streams import guarded, note
+    from jobs.streams import note
     from pipeline.nightly.config import load_night
+    from pipeline.observe.guard import guarded
     from pipeline.stopping import stoppable
     from pipeline.store.opening import open_store
     from pipeline.trigger.book import Book

@@ -108,6 +108,13 @@ def _serve() -> None:
     import os
     import threading
 
+    from pipeline.observe.guard import guarded
+
+    # Nothing that the report prints, in Python or not, may get into the answer.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    guarded()
+
     def leave() -> None:
         sys.stdin.read()
         os._exit(1)
@@ -129,7 +136,7 @@ def _serve() -> None:
 
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}", "exit_code": 4}
-    print(json.dumps(answer), flush=True)
+    print(json.dumps(answer), file=answers, flush=True)
 
 
 def _date(text: str) -> Any:

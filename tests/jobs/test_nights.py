@@ -17,10 +17,12 @@ import pytest
 
 from models.runtime import tagger
 from pipeline import faults
-from pipeline.errors import ConfigError, OutputError
+from pipeline.errors import ClaimedError, ConfigError, OutputError
 from pipeline.nightly.config import load_night
 from pipeline.nightly.night import run_night
 from pipeline.nightly.reporting import ChildReporter
+from pipeline.sink.files import CLAIM
+from pipeline.store.local import LocalStore
 from tests.jobs.nights import (
     DAYS,
     FIRST,
@@ -49,7 +51,10 @@ def night(config, day):
 
 
 def tags(out):
-    return sorted((row["id"], row["sentiment"], str(row["entities"])) for row in rows(out))
+    """Labels and places; scores may differ in the third digit, as other documents stand beside them in a batch."""
+    return sorted(
+        (row["id"], row["sentiment"], [(e["start"], e["end"], e["label"]) for e in row["entities"]]) for row in rows(out)
+    )
 
 
 def test_thirty_nights_with_two_missed_one_killed_and_a_late_file_equal_one_clean_run(tmp_path):
@@ -137,7 +142,6 @@ def test_killed_at_every_point_and_run_again(point, two_days, tmp_path):
 def check_left(out):
     """What a killed run has left is gone after a day: here, as if one had passed."""
     from pipeline.nightly.retire import retire
-    from pipeline.store.local import LocalStore
 
     retire(LocalStore(out), time.time() + 100_000, 24)
     check(out)
@@ -233,6 +237,20 @@ def test_who_reads_the_log_may_go_away_and_the_gateway_may_be_down(two_days, tmp
     assert done.returncode == 0
     assert tables(out) == two_days[1]
     check(out)
+
+
+def test_nobody_tags_while_reports_are_made(two_days, tmp_path):
+    out, tried = tmp_path / "out", []
+
+    class Trying(Here):
+        def make(self, order, check, deadline_s):
+            with pytest.raises(ClaimedError), LocalStore(out).claim(CLAIM):
+                pass
+            tried.append(order.first)
+            super().make(order, check, deadline_s)
+
+    run_night(config_of(tmp_path, two_days[0], out), DAYS[1], Trying(), quiet)
+    assert tried == [str(DAYS[1])]
 
 
 def test_tagging_needs_no_reader_of_its_log_either(two_days, tmp_path):

@@ -272,6 +272,22 @@ def test_an_input_that_is_away_is_told_and_looked_at_again(world):
     assert len(world.completed) == 1
 
 
+def test_who_has_decided_and_then_finds_the_record_runs_nothing(world):
+    world.write(FOLDERS[0], "a.jsonl")
+    world.write(FOLDERS[0], "_SUCCESS", "")
+    slow, fast = world.watchers
+    run = slow._run
+
+    def meanwhile(decision):
+        fast.poll()
+        return run(decision)
+
+    slow._run = meanwhile
+    slow.poll()
+    assert world.completed == [world.batches()[0].revision]
+    assert not list(LocalStore(world.top / "out").list("_watch/claims"))
+
+
 def test_a_batch_that_changes_between_look_and_run_waits_for_the_next_look(world):
     world.write(FOLDERS[0], "a.jsonl")
     world.write(FOLDERS[0], "_SUCCESS", "")
