@@ -37,10 +37,10 @@ def submit(
     from pipeline.errors import StoppedError
     from pipeline.nightly.config import load_night
     from pipeline.nightly.dates import parse_date
+    from pipeline.nightly.places import output_of
     from pipeline.nightly.record import nights_by_submission
     from pipeline.observe.guard import guarded
     from pipeline.stopping import stoppable
-    from pipeline.store.opening import open_store
     from pipeline.trigger.follow import Job, follow
     from pipeline.trigger.ray_jobs import RayJobs
 
@@ -48,7 +48,7 @@ def submit(
     config = load_night(conf)
     day = parse_date(date) if date else default_date(config.zone)
     given = config.submit
-    store = open_store(str(config.tag.output.resolve()))
+    store = output_of(config.tag)
     there = shlex.quote(path_there(conf, given))
     job = Job(
         f"{given.job}-{day}",

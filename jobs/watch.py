@@ -43,9 +43,9 @@ def watch(
     """
     from jobs.streams import note
     from pipeline.nightly.config import load_night
+    from pipeline.nightly.places import output_of
     from pipeline.observe.guard import guarded
     from pipeline.stopping import stoppable
-    from pipeline.store.opening import open_store
     from pipeline.trigger.book import Book
     from pipeline.trigger.hints import Hints, listening
     from pipeline.trigger.remote_batch import run_listed
@@ -53,7 +53,7 @@ def watch(
 
     guarded()
     config = load_night(conf)
-    store = open_store(str(config.tag.output.resolve()))
+    store = output_of(config.tag)
     with redirect_stdout(sys.stderr), stoppable() as stop:
         if batch is not None:
             ran = run_listed(store, batch, submission, run_here(config))

@@ -13,6 +13,7 @@ from pipeline.faults import point
 from pipeline.nightly.config import NightConfig
 from pipeline.nightly.dates import days
 from pipeline.nightly.index import NIGHTLY, Index, index_of
+from pipeline.nightly.places import output_of
 from pipeline.nightly.push import push
 from pipeline.nightly.record import Night, exit_code_of, new_night, write_night
 from pipeline.nightly.reporting import Order, Reporter
@@ -22,7 +23,6 @@ from pipeline.run import tag_documents
 from pipeline.sink.files import CLAIM
 from pipeline.stopping import Stop, stoppable
 from pipeline.store.base import Store
-from pipeline.store.opening import open_store
 from pipeline.trigger.claim import Claim, Held
 
 Say = Callable[[str], object]
@@ -111,7 +111,7 @@ def run_night(
     `tag_documents` raises.
     """
     reporter.check(config.zone)
-    store = open_store(str(config.tag.output.resolve()))
+    store = output_of(config.tag)
     claim = Claim(store, f"{NIGHTLY}/claim", config.claim_s, config.clock_skew_s, clock)
     night = new_night(day, config.zone, submission)
     error: BaseException | None = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.config import TagConfig
 from pipeline.errors import StoreError
-from pipeline.source.discover import Found, discover
+from pipeline.nightly.places import input_of, root_of
+from pipeline.source.discover import Found
 from pipeline.store.base import Entry, Store
-from pipeline.store.opening import open_store
 
 # Why a batch is whole, or what it lacks. "unmarked": only time will tell.
 Mark = Literal["marker", "manifest", "unmarked", "incomplete", "unreadable"]
@@ -43,18 +43,18 @@ class Batch:
         return f"{self.root}/{self.folder}".rstrip("/")
 
 
-def look(sources: Sequence[str], marker: str, manifest: str) -> list[Batch]:
+def look(tag: TagConfig, marker: str, manifest: str) -> list[Batch]:
     """The batches of the input, by folder. Raises ConfigError or StoreError."""
-    found = discover(sources)
+    found = input_of(tag)
     folders: dict[str, list[Entry]] = defaultdict(list)
     for entry in found.files:
         folders[entry.path.rpartition("/")[0]].append(entry)
     return [_batch(found, folder, files, marker, manifest) for folder, files in sorted(folders.items())]
 
 
-def is_as_seen(batch: Batch) -> bool:
+def is_as_seen(tag: TagConfig, batch: Batch) -> bool:
     """Whether the batch's files still are what they were at the look. Raises StoreError."""
-    store = open_store(batch.root)
+    store = root_of(tag, batch.root)
     return all(store.stat(entry.path) == entry for entry in batch.files)
 
 

@@ -71,7 +71,7 @@ class Watcher:
 
     def _look(self) -> list[Batch]:
         watch = self._config.watch
-        return look(self._config.tag.sources, watch.marker, watch.manifest)
+        return look(self._config.tag, watch.marker, watch.manifest)
 
     def _run(self, one: Decision) -> bool:
         batch, config = one.batch, self._config
@@ -93,7 +93,7 @@ class Watcher:
         book = self._book
         if book.is_recorded(batch.revision):
             return False  # somebody was faster
-        if not is_as_seen(batch):
+        if not is_as_seen(self._config.tag, batch):
             self._tell(batch.name, batch.revision, "wait", "it has changed just now")
             return False
 

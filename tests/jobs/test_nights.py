@@ -158,8 +158,14 @@ def test_what_is_young_is_not_removed(two_days, tmp_path):
     config = config_of(tmp_path, two_days[0], out)
     assert night(config, DAYS[1]).retired == []
     assert young.exists()
-    os.utime(young, (1, 1))
-    assert night(config, DAYS[1]).retired == [f"nights/{DAYS[1]}/r0001-other"]
+    staged = young.parent.parent / "r0001-killed.new" / "half.parquet"  # what a report that was killed leaves
+    staged.parent.mkdir()
+    claim = young.parent.parent / "r0001-killed.claim"
+    for path in (young, staged, claim):
+        path.write_text("half")
+        os.utime(path, (1, 1))
+    gone = [f"nights/{DAYS[1]}/r0001-{name}" for name in ("killed.claim", "killed.new", "other")]
+    assert night(config, DAYS[1]).retired == gone
     assert tables(out) == {str(DAYS[1]): two_days[1][str(DAYS[1])]}
 
 

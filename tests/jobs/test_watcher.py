@@ -97,7 +97,7 @@ class World:
             self.watchers[number] = self.watcher()
 
     def batches(self):
-        return look([str(self.landing)], "_SUCCESS", "_manifest.json")
+        return look(self.config.tag, "_SUCCESS", "_manifest.json")
 
 
 class Arrivals(RuleBasedStateMachine):
