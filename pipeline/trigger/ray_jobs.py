@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,13 +18,21 @@ _T = TypeVar("_T")
 class RayJobs:
     """Jobs at an address; each gets the working directory and the pinned requirements of the settings."""
 
-    def __init__(self, address: str, config: SubmitConfig) -> None:
-        """Raises ConfigError if Ray is not installed, if nothing answers there, or if a file of the settings is not there."""
+    def __init__(self, address: str, config: SubmitConfig, headers: Mapping[str, str] | None = None) -> None:
+        """`headers` go with every request; the token is Ray's own matter (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH).
+
+        Raises ConfigError if Ray is not installed, if nothing answers there, if it takes no job from us, or if a file of the
+        settings is not there.
+        """
         if find_spec("ray") is None:
             raise ConfigError("submit needs Ray: pip install 'textmill[ray]'")
+        from ray.exceptions import RayError
+
         self._environment = runtime_env(config)
         try:
-            self._client = _client(address)
+            self._client = _client(address, headers)
+        except RayError as error:
+            raise ConfigError(f"--address {address}: it does not let us in: {str(error).splitlines()[0]}") from error
         except (OSError, RuntimeError, ValueError) as error:
             raise ConfigError(f"--address {address}: no Ray dashboard answers there ({error})") from error
 
@@ -53,7 +61,7 @@ class RayJobs:
         return _asked(lambda: str(self._client.get_job_logs(id)))
 
 
-def _client(address: str) -> Any:
+def _client(address: str, headers: Mapping[str, str] | None) -> Any:
     from ray.job_submission import JobSubmissionClient
 
     class Client(JobSubmissionClient):  # type: ignore[misc]
@@ -62,7 +70,7 @@ def _client(address: str) -> Any:
         def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
             return super()._do_request(method, endpoint, **{"timeout": ANSWER_S, **more})
 
-    return Client(address)
+    return Client(address, headers=dict(headers or {}))
 
 
 def runtime_env(config: SubmitConfig) -> dict[str, Any]:
@@ -93,8 +101,9 @@ def pinned(path: Path) -> list[str]:
 def _asked(question: Callable[[], _T]) -> _T:
     """The answer. Raises ConnectionLostError for whatever the client or the network raises."""
     import requests
+    from ray.exceptions import RayError
 
     try:
         return question()
-    except (requests.RequestException, OSError, RuntimeError) as error:
+    except (requests.RequestException, RayError, OSError, RuntimeError) as error:
         raise ConnectionLostError(f"{type(error).__name__}: {str(error)[:300]}") from error

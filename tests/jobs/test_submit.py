@@ -25,12 +25,14 @@ from tests.test_run import rows
 
 # Ray asks for a token unless it is told not to; this one is of these tests alone.
 TOKEN = "of-these-tests-alone-0123456789abcdef"
+# For this process, where Ray may have looked for a token before.
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def asked(url):
-    return urlopen(Request(url, headers={"Authorization": f"Bearer {TOKEN}"}), timeout=10)
+    return urlopen(Request(url, headers=BEARER), timeout=10)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +188,7 @@ def test_a_reply_that_is_lost_and_a_job_that_vanishes(head, job, monkeypatch):
 
     conf, out = job
     given = load_night(conf).submit
-    cluster = RayJobs(head, given)
+    cluster = RayJobs(head, given, BEARER)
     ask, lost = cluster._client._do_request, []
 
     def losing(method, endpoint, **more):
@@ -212,7 +214,7 @@ def test_a_reply_that_is_lost_and_a_job_that_vanishes(head, job, monkeypatch):
     def wait(seconds):
         time.sleep(seconds)
         if any("no answer" in text for text in said) and seen() and jobs_at(head).get(f"{name}-a1") == "RUNNING":
-            client = JobSubmissionClient(head)
+            client = JobSubmissionClient(head, headers=BEARER)
             client.stop_job(f"{name}-a1")
             until = time.monotonic() + 60
             while jobs_at(head)[f"{name}-a1"] != "STOPPED":
@@ -238,7 +240,7 @@ def test_a_reply_that_is_lost_and_a_job_that_vanishes(head, job, monkeypatch):
 def test_an_id_that_is_known_starts_nothing(head, job):
     from pipeline.nightly.config import load_night
 
-    cluster = RayJobs(head, load_night(job[0]).submit)
+    cluster = RayJobs(head, load_night(job[0]).submit, BEARER)
     for _ in range(2):
         cluster.submit("twice-a1", "echo $((40 + 2))")
     assert [id for id in jobs_at(head) if id.startswith("twice")] == ["twice-a1"]
@@ -248,6 +250,13 @@ def test_an_id_that_is_known_starts_nothing(head, job):
         assert time.monotonic() < until
         time.sleep(0.2)
     assert cluster.log("twice-a1").count("42\n") == 1
+
+
+def test_who_has_no_token_is_told(head, job, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "another one")
+    done = submit(head, job[0], code=2)
+    assert "does not let us in" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_batches_run_as_jobs(head, job, tmp_path):
