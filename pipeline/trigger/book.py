@@ -12,7 +12,7 @@ from pipeline.errors import StoreError, TakenError
 from pipeline.nightly.index import read_json
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Store
-from pipeline.trigger.claim import Owner
+from pipeline.trigger.owner import Owner
 from pipeline.trigger.settle import Batch
 
 WATCH = "_watch"

@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pipeline.errors import ClaimedError, LostClaimError
 from pipeline.store.local import LocalStore
-from pipeline.trigger.claim import Claim, Held, Owner, is_dead, this_process
+from pipeline.trigger.claim import Claim, Held
+from pipeline.trigger.owner import Owner, is_dead, this_process
 
 CLAIM_S, SKEW_S = 120.0, 1200.0
 # Somebody on another machine, of whom nothing can be seen.
