@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from jobs import bench, compress, doctor, evaluate, list_models, report, show, status, tag, try_text
+from jobs import bench, compress, doctor, evaluate, list_models, nightly, report, show, status, submit, tag, try_text, watch
 from models.errors import GateFailedError, ModelError
 from pipeline.errors import PipelineError
 
@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 app.command("tag")(tag.tag)
 app.command("report")(report.report)
+app.command("nightly")(nightly.nightly)
+app.command("watch")(watch.watch)
+app.command("submit")(submit.submit)
 app.command("show")(show.show)
 app.command("status")(status.status)
 app.command("try")(try_text.try_text)

@@ -74,8 +74,10 @@ def tag(
     given = dict(locals())
     from pipeline.config import load_config
     from pipeline.errors import ConfigError
+    from pipeline.observe.guard import guarded
     from pipeline.run import tag_documents
 
+    guarded()
     flags: dict[str, Any] = {
         key: value for key, value in given.items() if value is not None and key not in ("paths", "config", "sets")
     }

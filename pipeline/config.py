@@ -58,6 +58,10 @@ class TagConfig(BaseModel):
     split_tokens: Annotated[int, Field(ge=1, description="predicted tokens of a part")] = SPLIT_TOKENS
     dead_letter_share: Annotated[float, Field(ge=0, le=1, description="a run stops when more than this share ...")] = 0.1
     dead_letter_count: Annotated[int, Field(ge=0, description="... and more than this many documents are dead letters")] = 100
+    only: Annotated[
+        tuple[tuple[str, int, int], ...] | None,
+        Field(description="path below the input, size and time (ns) of the files that this run may take on; None is all"),
+    ] = None
     retag: Annotated[bool, Field(description="tag everything anew; the old tags stay until then")] = False
     cache: Annotated[CacheConfig, Field(description="what is remembered of texts that were tagged")] = CacheConfig()
     store: StoreConfig = Field(default_factory=StoreConfig, description="how HDFS and other remote file systems are reached")

@@ -4,6 +4,11 @@ PipelineError                exit 4  (not to be tried again)
 |-- ConfigError              exit 2  an option, a path or a column is wrong
 |-- OutputError              exit 2  the output folder cannot take this run
 |-- ClaimedError             exit 3  another run works on the same output
+|   `-- LostClaimError               a claim has expired, or somebody else has taken it over
+|-- StoppedError             exit 3  a signal has asked the job to stop
+|-- JobLostError             exit 3  a submitted job has ended, or is gone, without a manifest that says how
+|-- JobFailedError           exit 4  a submitted job's manifest says that it has failed
+|-- NoReportError            exit 4  the report of a night could not be made
 |-- WorkerLostError          exit 3  a worker died; the run may be tried again
 |-- InputChangedError        exit 4  a planned file is not what it was
 |-- TooManyDeadLettersError  exit 4  the input is obviously not what the run was told
@@ -50,6 +55,38 @@ class ClaimedError(PipelineError):
     """Another run works on the same output."""
 
     exit_code = 3
+
+
+class LostClaimError(ClaimedError):
+    """A claim has expired, or somebody else has taken it over."""
+
+
+class StoppedError(PipelineError):
+    """A signal has asked the job to stop."""
+
+    exit_code = 3
+
+
+class JobLostError(PipelineError):
+    """A submitted job has ended, or is gone, without a manifest that says how."""
+
+    exit_code = 3
+
+
+class JobFailedError(PipelineError):
+    """A submitted job's manifest says that it has failed; `exit_code` is what it says."""
+
+    def __init__(self, message: str, exit_code: int = 4) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class NoReportError(PipelineError):
+    """The report of a night could not be made; `exit_code` is that of its cause, where the cause has one."""
+
+    def __init__(self, message: str, exit_code: int = 4) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class WorkerLostError(PipelineError):

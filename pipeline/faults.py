@@ -34,6 +34,24 @@ POINTS = (
     "manifest.write.after",
     "manifest.rename.after",
 )
+# Those of the night's job, in their order.
+NIGHT_POINTS = (
+    "night.begin",
+    "days.write.before",
+    "days.write.after",
+    "days.rename.after",
+    "report.before",
+    "report.after",
+    "revision.write.before",
+    "revision.write.after",
+    "revision.rename.after",
+    "retire.before",
+    "night.write.before",
+    "night.write.after",
+    "night.rename.after",
+)
+# Those of a batch that a trigger runs, in their order.
+BATCH_POINTS = ("batch.begin", "batch.ran", "batch.write.before", "batch.write.after", "batch.rename.after")
 
 # Every point of the publication of a report that takes the place of another one, in order.
 REPORT_POINTS = ("report.publish.before", "report.exchange.after", "report.publish.after")
@@ -44,7 +62,7 @@ def point(name: str) -> None:
     wanted = os.environ.get(ENV)
     if not wanted:
         return
-    assert name in POINTS + REPORT_POINTS, name
+    assert name in (*POINTS, *NIGHT_POINTS, *BATCH_POINTS, *REPORT_POINTS), name
     here, _, times = wanted.partition(":")
     if here == name:
         _passed[name] = _passed.get(name, 0) + 1

@@ -117,6 +117,9 @@ class Planner:
             if is_inside(self._store.url, source):
                 raise ConfigError(f"{self._store.url} lies inside the input {source}; the next run would read it")
         found = discover(self._options.sources, self._options.store)
+        if (only := self._options.only) is not None:
+            chosen = set(only)
+            found.files = [entry for entry in found.files if (entry.path, entry.size, entry.modified_ns) in chosen]
         self.skipped = found.skipped
         return found
 

@@ -25,7 +25,20 @@ def textmill(*args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
 
 def test_help_of_every_verb():
     text = textmill("--help").stdout
-    for verb in ("tag", "show", "report", "try", "models", "evaluate", "compress", "bench", "doctor"):
+    for verb in (
+        "tag",
+        "show",
+        "report",
+        "try",
+        "models",
+        "evaluate",
+        "compress",
+        "bench",
+        "doctor",
+        "nightly",
+        "watch",
+        "submit",
+    ):
         assert verb in text
         assert "Usage" in textmill(verb, "--help").stdout
 

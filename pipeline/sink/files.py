@@ -19,9 +19,12 @@ def folder_of(kind: str, generation: int, current: int) -> str:
     return kind if generation <= current else f"{NEXT}/{kind}"
 
 
-def write_whole(store: Store, path: str, data: bytes, name: str) -> None:
-    """Write a file that has its name only when it is whole; `name` is that of its fault points. Raises TakenError."""
-    staged = f"{STAGING}/{uuid4().hex}/{path.rsplit('/', 1)[-1]}"
+def write_whole(store: Store, path: str, data: bytes, name: str, staging: str = STAGING) -> None:
+    """Write a file that has its name only when it is whole; `name` is that of its fault points. Raises TakenError.
+
+    Who writes while another process may be at the end of its run, which removes all that is staged, names a place of its own.
+    """
+    staged = f"{staging}/{uuid4().hex}/{path.rsplit('/', 1)[-1]}"
     point(f"{name}.write.before")
     with store.create_exclusive(staged) as stream:
         stream.write(data)

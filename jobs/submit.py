@@ -1,0 +1,101 @@
+"""textmill submit CONF --address http://HEAD:8265"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.nightly.config import SubmitConfig
+    from pipeline.stopping import Stop
+
+
+def submit(
+    conf: Annotated[Path, typer.Argument(metavar="CONF", help="The job's TOML file; conf/nightly.toml describes every key.")],
+    address: Annotated[str, typer.Option(help="Ray's dashboard: http://HEAD:8265.")],
+    date: Annotated[str | None, typer.Option(help="The logical date; by default the last day that has ended.")] = None,
+) -> None:
+    """Run a night on a Ray cluster, through its job API, and follow its log.
+
+    The submission's id is JOB-DATE-aN. The working directory and the pinned requirements that the table `submit` names go
+    along. It has succeeded when the manifest in OUTPUT/_nightly/runs/DATE/ says so, whatever the cluster says: so OUTPUT must
+    be visible from here under the same name. A job that vanishes or ends without a manifest is submitted again under the next
+    id, at most `submit.attempts` times. The same command again follows a job that still runs, and submits nothing if one has
+    succeeded. Ctrl-C and SIGTERM end the following, not the job: exit code 3.
+
+    Exit codes: 0 the manifest says finished, 2 wrong settings, 3 try again later, 4 do not try again.
+    """
+    from jobs.nightly import default_date
+    from jobs.streams import note
+    from pipeline.errors import StoppedError
+    from pipeline.nightly.config import load_night
+    from pipeline.nightly.dates import parse_date
+    from pipeline.nightly.places import output_of
+    from pipeline.nightly.record import nights_by_submission
+    from pipeline.observe.guard import guarded
+    from pipeline.stopping import stoppable
+    from pipeline.trigger.follow import Job, follow
+    from pipeline.trigger.ray_jobs import RayJobs
+
+    guarded()
+    config = load_night(conf)
+    day = parse_date(date) if date else default_date(config.zone)
+    given = config.submit
+    store = output_of(config.tag)
+    there = shlex.quote(path_there(conf, given))
+    job = Job(
+        f"{given.job}-{day}",
+        lambda id: f"{given.command} nightly {there} --date {day} --submission {id}",
+        lambda: nights_by_submission(store, day),
+        given.attempts,
+        given.poll_s,
+        given.lost_s,
+    )
+    with redirect_stdout(sys.stderr), stoppable() as stop:
+        cluster = RayJobs(address, given)
+        try:
+            manifest = follow(cluster, job, note, echo, waiting(stop))
+        except KeyboardInterrupt:
+            raise StoppedError("no longer followed; the job goes on, the same command follows it again") from None
+    print(json.dumps(dict(manifest), indent=1))
+
+
+def path_there(conf: Path, given: SubmitConfig) -> str:
+    """The job file's path as the job sees it: below the working directory, if that is sent, else the same as here.
+
+    Raises ConfigError if it is not sent along.
+    """
+    from pipeline.errors import ConfigError
+
+    if given.working_dir is None:
+        return str(conf.resolve())
+    try:
+        return conf.resolve().relative_to(given.working_dir.resolve()).as_posix()
+    except ValueError as error:
+        raise ConfigError(f"{conf} must lie in submit.working_dir ({given.working_dir}), which is sent to the cluster") from error
+
+
+def echo(text: str) -> None:
+    """The job's own log, as it is."""
+    sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
+    sys.stderr.flush()
+
+
+def waiting(stop: Stop) -> Callable[[float], None]:
+    """A wait that ends with KeyboardInterrupt when somebody has asked to stop."""
+    import time
+
+    def wait(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            stop.check()
+            time.sleep(min(0.1, left))
+
+    return wait

@@ -1,0 +1,112 @@
+"""textmill watch CONF"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.nightly.config import NightConfig
+    from pipeline.stopping import Stop
+    from pipeline.store.base import Store
+    from pipeline.trigger.hints import HintSource
+    from pipeline.trigger.watcher import Runner
+
+TOKEN = "TEXTMILL_HINT_TOKEN"
+
+
+def watch(
+    conf: Annotated[Path, typer.Argument(metavar="CONF", help="The job's TOML file; conf/nightly.toml describes every key.")],
+    address: Annotated[
+        str | None, typer.Option(help="Run batches as jobs of the Ray cluster with this dashboard: http://HEAD:8265.")
+    ] = None,
+    batch: Annotated[str | None, typer.Option(help="Run this batch, which a watcher has listed, and end.", hidden=True)] = None,
+    submission: Annotated[str, typer.Option(help="The id under which the batch was submitted.", hidden=True)] = "",
+) -> None:
+    """Tag new files as they come.
+
+    Looks into the sources of the table `tag` every poll_s seconds. A batch is a folder with files; it is whole when a
+    _SUCCESS or a manifest lies beside them that is no older than they are, or when nothing has changed for settle_s. Each
+    revision of a batch is run exactly once, by whichever watcher claims it first: OUTPUT/_watch/batches/*.json says what came
+    of it. Reports of dates that get documents so are made anew by the next textmill nightly.
+
+    Hints make it look at once and are not needed: POST a path to /hint of watch.http (with `Authorization: Bearer ...` if
+    TEXTMILL_HINT_TOKEN is set), or XADD to the stream of watch.redis. One JSON line for each decision goes to standard error.
+    Runs until Ctrl-C or SIGTERM, which end it cleanly with exit code 0; the next watcher goes on.
+    """
+    from jobs.streams import note
+    from pipeline.nightly.config import load_night
+    from pipeline.nightly.places import output_of
+    from pipeline.observe.guard import guarded
+    from pipeline.stopping import stoppable
+    from pipeline.trigger.book import Book
+    from pipeline.trigger.hints import Hints, listening
+    from pipeline.trigger.remote_batch import run_listed
+    from pipeline.trigger.watcher import Watcher, run_here
+
+    guarded()
+    config = load_night(conf)
+    store = output_of(config.tag)
+    with redirect_stdout(sys.stderr), stoppable() as stop:
+        if batch is not None:
+            ran = run_listed(store, batch, submission, run_here(config))
+            raise SystemExit(ran.exit_code)
+        runner = run_here(config) if address is None else _there(conf, config, store, address, stop)
+        hints = Hints()
+        watcher = Watcher(config, Book(store), runner, decided, stop.check)
+        try:
+            with listening(_sources(config), hints, note):
+                note(f"watching {', '.join(config.tag.sources)}")
+                hinted: list[str] = []
+                while True:
+                    watcher.poll(hinted)
+                    hinted = hints.wait(config.watch.poll_s, stop.check)
+        except KeyboardInterrupt:
+            note("stopped; what has been begun is finished by the next watcher")
+
+
+def decided(batch: str, revision: str, action: str, why: str) -> None:
+    """One line for one decision."""
+    line = {"event": "decision", "batch": batch, "revision": revision, "decision": action, "why": why}
+    print(json.dumps(line), file=sys.stderr, flush=True)
+
+
+def _sources(config: NightConfig) -> list[HintSource]:
+    from jobs.streams import note
+    from pipeline.errors import ConfigError
+    from pipeline.trigger.hints import HttpHints
+    from pipeline.trigger.redis_hints import RedisHints
+
+    found: list[HintSource] = []
+    if config.watch.http is not None:
+        try:
+            hook = HttpHints(config.watch.http, os.environ.get(TOKEN))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"watch.http: {config.watch.http!r}: {error}") from error
+        note(f"hints are taken at port {hook.port}")
+        found.append(hook)
+    if config.watch.redis is not None:
+        found.append(RedisHints(config.watch.redis, config.watch.stream, note))
+    return found
+
+
+def _there(conf: Path, config: NightConfig, store: Store, address: str, stop: Stop) -> Runner:
+    from jobs.streams import note
+    from jobs.submit import echo, path_there, waiting
+    from pipeline.trigger.ray_jobs import RayJobs
+    from pipeline.trigger.remote_batch import run_there
+
+    given = config.submit
+    there = shlex.quote(path_there(conf, given))
+
+    def entrypoint(revision: str, id: str) -> str:
+        return f"{given.command} watch {there} --batch {revision} --submission {id}"
+
+    return run_there(config, store, RayJobs(address, given), entrypoint, note, echo, waiting(stop))

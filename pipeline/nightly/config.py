@@ -1,0 +1,103 @@
+"""What `textmill nightly`, `watch` and `submit` are told: one TOML file; unknown keys are refused with their path."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pipeline.config import TagConfig, load_config
+from pipeline.errors import ConfigError
+from pipeline.nightly.dates import zone_of
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WatchConfig(_Settings):
+    """Settings of `textmill watch`: the table [watch]."""
+
+    poll_s: Annotated[float, Field(gt=0, description="seconds between looks; a hint makes it look at once")] = 30.0
+    settle_s: Annotated[float, Field(gt=0, description="a batch without a marker has settled when unchanged for so long")] = 120.0
+    marker: Annotated[str, Field(min_length=1, description="name of the empty file that says that a batch is whole")] = "_SUCCESS"
+    manifest: Annotated[str, Field(min_length=1, description="name of the JSON file that lists a batch's files")] = (
+        "_manifest.json"
+    )
+    attempts: Annotated[int, Field(ge=1, description="of a run that ends with `try again`, before it counts as failed")] = 5
+    retry_s: Annotated[float, Field(ge=0, description="seconds before the second attempt; doubled for each further one")] = 60.0
+    http: Annotated[str | None, Field(description="HOST:PORT of the HTTP hook; none if not given")] = None
+    redis: Annotated[str | None, Field(description="redis://HOST:PORT/DB whose stream gives hints; none if not given")] = None
+    stream: Annotated[str, Field(min_length=1, description="name of the Redis stream")] = "textmill:hints"
+
+
+class SubmitConfig(_Settings):
+    """Settings of `textmill submit`: the table [submit]."""
+
+    job: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", description="first part of the submission ids")] = "textmill"
+    working_dir: Annotated[Path | None, Field(description="folder that is sent to the cluster; the job runs in it")] = None
+    requirements: Annotated[Path | None, Field(description="file of pinned requirements, installed for the job")] = None
+    env: Annotated[dict[str, str], Field(description="environment of the job")] = {}
+    command: Annotated[str, Field(min_length=1, description="how the cluster calls textmill")] = "textmill"
+    attempts: Annotated[int, Field(ge=1, description="submissions before the night counts as failed")] = 3
+    poll_s: Annotated[float, Field(gt=0, description="seconds between questions for the job's state")] = 2.0
+    lost_s: Annotated[float, Field(gt=0, description="a cluster that does not answer for so long has lost the job")] = 300.0
+
+
+class NightConfig(_Settings):
+    """Settings of `textmill nightly`; the table [tag] holds those of `textmill tag`."""
+
+    tag: TagConfig
+    zone: Annotated[str, Field(description="a logical date is a day of this zone: UTC or a name like Europe/Berlin")] = "UTC"
+    since: Annotated[date | None, Field(description="first date to be reported; by default the first that ever was")] = None
+    trailing_days: Annotated[
+        int | None, Field(ge=0, description="days before a date on which its report depends; what the report says if not given")
+    ] = None
+    lang: Annotated[Literal["en", "zh"], Field(description="language of the reports")] = "en"
+    memory_mb: Annotated[int, Field(ge=100, description="memory of a report's aggregation")] = 1500
+    report_s: Annotated[float, Field(gt=0, description="a report that takes longer is given up")] = 3600.0
+    retire_h: Annotated[float, Field(ge=0, description="what killed runs have left goes when it is so old, in hours")] = 24.0
+    claim_s: Annotated[float, Field(ge=3, description="a claim that is not renewed for so long has expired ...")] = 120.0
+    clock_skew_s: Annotated[float, Field(ge=0, description="... and may be taken over so much later: clocks differ")] = 1200.0
+    metrics_url: Annotated[str | None, Field(description="Prometheus Pushgateway that is told of each night; it may be down")] = (
+        None
+    )
+    watch: WatchConfig = WatchConfig()
+    submit: SubmitConfig = SubmitConfig()
+
+    @field_validator("zone")
+    @classmethod
+    def _known(cls, zone: str) -> str:
+        zone_of(zone)
+        return zone
+
+
+def load_night(path: Path) -> NightConfig:
+    """The settings of a file. Raises ConfigError that names the file, the key and what is wrong with it."""
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    table = values.get("tag")
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: tag: write a table [tag] with the settings of textmill tag, at least sources and output")
+    try:
+        tag = load_config(None, (), table)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: [tag] {error}") from error
+    if tag.retag:
+        raise ConfigError(
+            f"{path}: tag.retag: a job that runs every night cannot tag everything anew; run textmill tag --retag once"
+        )
+    try:
+        return NightConfig.model_validate({**values, "tag": tag})
+    except ValidationError as error:
+        lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("\n".join(lines) + "\nconf/nightly.toml describes every key") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error

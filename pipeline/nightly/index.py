@@ -1,0 +1,126 @@
+"""Which days the documents of a finished plan belong to: counted once a plan, kept beside the output."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import OutputError, TakenError
+from pipeline.nightly.dates import days_of, zone_of
+from pipeline.sink import ledger
+from pipeline.sink.files import TAGS, write_whole
+from pipeline.sink.plan_log import PLANS, Plan, finished, load_plans
+from pipeline.store.base import Store
+
+NIGHTLY = "_nightly"
+STAGED = f"{NIGHTLY}/_staging"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one plan has of one day: rows, and a digest of which attempts made them."""
+
+    plan: int
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What the output holds of every day, by plan; `undated` rows have no time, or one without a date."""
+
+    days: dict[date, tuple[Holding, ...]]
+    undated: int
+
+    def rows(self, day: date) -> int:
+        """Documents of a day."""
+        return sum(holding.rows for holding in self.days.get(day, ()))
+
+
+def index_of(store: Store, zone: str) -> Index:
+    """The days of all finished plans of the current generation. Raises OutputError or StoreError."""
+    plans = load_plans(store)
+    done = finished(store, plans)
+    current = ledger.current_generation(plans, done)
+    found: dict[date, list[Holding]] = defaultdict(list)
+    undated = 0
+    for plan in plans:
+        if plan.generation != current or plan.number not in done:
+            continue
+        kept = _kept(store, plan, zone)
+        undated += kept["undated"]
+        for day, (rows, digest) in kept["days"].items():
+            found[date.fromisoformat(day)].append(Holding(plan.number, rows, digest))
+    return Index({day: tuple(holdings) for day, holdings in sorted(found.items())}, undated)
+
+
+def _kept(store: Store, plan: Plan, zone: str) -> dict[str, Any]:
+    """What was counted of a plan, counted now if it was not yet."""
+    path = f"{NIGHTLY}/days/{zone.replace('/', '-')}/{plan.name}.json"
+    if store.stat(path) is None:
+        body = {"plan": plan.number, "zone": zone, **_count(store, plan, zone)}
+        try:
+            write_whole(store, path, json.dumps(body, indent=1).encode() + b"\n", "days", STAGED)
+        except TakenError:  # somebody else has counted the same
+            pass
+        else:
+            return body
+    return read_json(store, path)
+
+
+def _count(store: Store, plan: Plan, zone: str) -> dict[str, Any]:
+    record = read_json(store, f"{PLANS}/{plan.name}.done.json")
+    rows: dict[date, int] = defaultdict(int)
+    digests: dict[date, Any] = defaultdict(hashlib.sha256)
+    undated = 0
+    for part in sorted(record["made"], key=lambda part: str(part["name"])):
+        times = _times(store, f"{TAGS}/{part['name']}.parquet")
+        dated = 0
+        for day, places in days_of(times, zone_of(zone)):
+            rows[day] += len(places)
+            dated += len(places)
+            digests[day].update(f"{part['name']} {part['attempt']} {len(places)}\n".encode())
+        undated += int(part["rows"]) - dated
+    return {"undated": undated, "days": {str(day): [rows[day], digests[day].hexdigest()[:32]] for day in sorted(rows)}}
+
+
+def _times(store: Store, path: str) -> np.ndarray:
+    """Times of a part's documents in microseconds since 1970, int64[N], without those that have none."""
+    found = [np.empty(0, np.int64)]
+    try:
+        with store.open_read(path) as stream:
+            for batch in pq.ParquetFile(stream).iter_batches(columns=["created_at"]):
+                column = batch.column(0).drop_null()
+                found.append(column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(zero_copy_only=False))
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise OutputError(f"{store.url}/{path} cannot be read ({type(error).__name__}: {error})") from error
+    return np.concatenate(found)
+
+
+def read_json(store: Store, path: str) -> dict[str, Any]:
+    """A JSON object. Raises OutputError if the file holds something else, StoreError."""
+    try:
+        with store.open_read(path) as stream:
+            found = json.load(stream)
+        if not isinstance(found, dict):
+            raise ValueError("no object")
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{store.url}/{path} is no JSON object ({type(error).__name__}); was it changed by hand?") from error
+    return found
+
+
+def listed(store: Store, folder: str, suffix: str) -> Iterator[str]:
+    """Paths of the files directly in a folder that end so, in order."""
+    for entry in store.list(folder):
+        inside = entry.path.removeprefix(f"{folder}/")
+        if "/" not in inside and inside.endswith(suffix):
+            yield entry.path

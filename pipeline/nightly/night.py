@@ -1,0 +1,136 @@
+"""A night: tag what no plan has named, report what is due, publish, remove what is old, and say what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+
+from pipeline.errors import PipelineError, StoppedError, StoreError
+from pipeline.faults import point
+from pipeline.nightly.config import NightConfig
+from pipeline.nightly.dates import days
+from pipeline.nightly.index import NIGHTLY, Index, index_of
+from pipeline.nightly.places import output_of
+from pipeline.nightly.push import push
+from pipeline.nightly.record import Night, exit_code_of, new_night, write_night
+from pipeline.nightly.reporting import Order, Reporter
+from pipeline.nightly.retire import retire
+from pipeline.nightly.revisions import Due, current_revisions, due, inputs_of, new_folder, publish
+from pipeline.run import tag_documents
+from pipeline.sink.files import CLAIM
+from pipeline.stopping import Stop, stoppable
+from pipeline.store.base import Store
+from pipeline.trigger.claim import Claim, Held
+
+Say = Callable[[str], object]
+
+
+class _Night:
+    def __init__(self, config: NightConfig, day: date, reporter: Reporter, say: Say, stop: Stop, held: Held) -> None:
+        self._config, self._day, self._reporter, self._say, self._stop, self._held = config, day, reporter, say, stop, held
+        own = config.trailing_days
+        self._trailing_days = reporter.trailing_days if own is None else own
+        self._settings = {"lang": config.lang, "zone": config.zone, "trailing_days": self._trailing_days}
+
+    def go(self, store: Store, night: Night) -> None:
+        point("night.begin")
+        result = tag_documents(self._config.tag)
+        night.tag = {key: value for key, value in asdict(result).items() if key not in ("documents_s", "tokens_s")}
+        with store.claim(CLAIM):  # nobody tags while the reports are made: they agree with what is counted here
+            self._check()
+            index = index_of(store, self._config.zone)
+            current = current_revisions(store)
+            first = min([self._day, *([self._config.since] if self._config.since else current)])
+            night.undated = index.undated
+            night.older = sum(index.rows(day) for day in index.days if day < first)
+            found = due(days(first, self._day), index, self._trailing_days, self._settings, current)
+            self._tell(found, night)
+            for one in found:
+                self._report(store, index, one, night)
+            point("retire.before")
+            night.retired = retire(store, time.time(), self._config.retire_h)
+
+    def _check(self) -> None:
+        self._stop.check()
+        self._held.check()
+
+    def _tell(self, found: list[Due], night: Night) -> None:
+        missed = [one for one in found if one.reason == "first" and one.day != self._day]
+        again = [one for one in found if one.reason != "first"]
+        self._say(
+            f"{self._day}: {len(found)} reports are due, {len(missed)} of dates that were missed, {len(again)} of dates that "
+            f"have changed"
+        )
+        if night.undated or night.older:
+            self._say(f"in no report: {night.undated:,} documents without a date, {night.older:,} of dates before the first")
+
+    def _report(self, store: Store, index: Index, one: Due, night: Night) -> None:
+        config = self._config
+        folder = new_folder(one)
+        day = str(one.day)
+        point("report.before")
+        try:
+            order = Order(store.url, day, day, f"{store.url}/{folder}", config.lang, config.memory_mb, config.zone)
+            self._reporter.make(order, self._check, config.report_s)
+            point("report.after")
+            self._check()
+            about = {
+                "night": str(self._day),
+                "run": night.run,
+                "rows": index.rows(one.day),
+                "made": datetime.now(UTC).isoformat(),
+                "settings": self._settings,
+                "inputs": inputs_of(index, one.day, self._trailing_days),
+            }
+            path = publish(store, one, folder, about)
+        except BaseException:
+            for left in (folder, f"{folder}.new", f"{folder}.claim"):  # the last two are the report's own, if it was killed
+                with suppress(StoreError):
+                    store.delete(left)
+            raise
+        rows = index.rows(one.day)
+        night.made.append({"date": day, "revision": one.number, "reason": one.reason, "rows": rows, "manifest": path})
+        self._say(f"{day}: revision {one.number} ({one.reason}), {rows:,} documents, {path}")
+
+
+def run_night(
+    config: NightConfig,
+    day: date,
+    reporter: Reporter,
+    say: Say,
+    submission: str | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Night:
+    """Do the work of the night of a logical date, and that of nights before it that were missed or whose data have changed.
+
+    The run's manifest is written last, with the exit code that the error raised has. Raises ConfigError before anything is
+    done, ClaimedError if another run is at work on this output, StoppedError after SIGTERM or Ctrl-C, NoReportError, and what
+    `tag_documents` raises.
+    """
+    reporter.check(config.zone)
+    store = output_of(config.tag)
+    claim = Claim(store, f"{NIGHTLY}/claim", config.claim_s, config.clock_skew_s, clock)
+    night = new_night(day, config.zone, submission)
+    error: BaseException | None = None
+    with stoppable() as stop:
+        try:
+            with Held(claim, config.claim_s / 3) as held:
+                _Night(config, day, reporter, say, stop, held).go(store, night)
+        except KeyboardInterrupt:
+            error = StoppedError(f"the night of {day} was stopped; what is whole stays, the same command goes on")
+        except Exception as raised:  # noqa: BLE001 - whatever it is, the manifest tells of it, and it is raised again
+            error = raised
+        night.status = "finished" if error is None else "stopped" if isinstance(error, StoppedError) else "failed"
+        night.exit_code = 0 if error is None else exit_code_of(error)
+        night.error = "" if error is None else str(error) if isinstance(error, PipelineError) else type(error).__name__
+        night.ended = datetime.now(UTC).isoformat()
+        path = write_night(store, night)
+    say(f"{day}: {night.status}, exit code {night.exit_code}, {store.url}/{path}")
+    if config.metrics_url:
+        push(config.metrics_url, config.submit.job, night, say)
+    if error is not None:
+        raise error
+    return night

@@ -1,0 +1,77 @@
+"""The manifest of a night's run: what it did, and the exit code that it ended with."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import uuid4
+
+from models.errors import ModelError
+from pipeline.errors import PipelineError
+from pipeline.nightly.index import NIGHTLY, STAGED, listed, read_json
+from pipeline.sink.files import write_whole
+from pipeline.store.base import Store
+
+RUNS = f"{NIGHTLY}/runs"
+_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+
+
+@dataclass(slots=True)
+class Night:
+    """What a night's run came to. `status` is finished, failed or stopped; `exit_code` that of the process.
+
+    `made` lists the published revisions: date, revision, reason, rows, manifest. `undated` documents have no date, `older` ones
+    are of dates before the first that is reported: no report has them.
+    """
+
+    date: str
+    zone: str
+    submission: str | None
+    run: str
+    started: str
+    ended: str = ""
+    status: str = "failed"
+    exit_code: int = 1
+    error: str = ""
+    tag: dict[str, Any] = field(default_factory=dict)
+    made: list[dict[str, Any]] = field(default_factory=list)
+    undated: int = 0
+    older: int = 0
+    retired: list[str] = field(default_factory=list)
+
+
+def new_night(day: date, zone: str, submission: str | None) -> Night:
+    """A night that begins now."""
+    now = datetime.now(UTC)
+    return Night(str(day), zone, submission, f"{now:%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}", now.isoformat())
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code that the command line gives an error: 2 settings, 3 try again, 4 do not try again, 1 a bug."""
+    if isinstance(error, PipelineError):
+        return error.exit_code
+    if isinstance(error, (ModelError, ModuleNotFoundError)):
+        return 2
+    if isinstance(error, OSError):
+        return 3 if error.errno in _MAY_PASS else 4
+    return 1
+
+
+def write_night(store: Store, night: Night) -> str:
+    """Write the manifest; gives its path."""
+    path = f"{RUNS}/{night.date}/{night.run}.json"
+    write_whole(store, path, json.dumps(asdict(night), indent=1).encode() + b"\n", "night", STAGED)
+    return path
+
+
+def nights_of(store: Store, day: date) -> list[dict[str, Any]]:
+    """The manifests of a date's runs, the latest last."""
+    return [read_json(store, path) for path in listed(store, f"{RUNS}/{day}", ".json")]
+
+
+def nights_by_submission(store: Store, day: date) -> dict[str, dict[str, Any]]:
+    """The manifests of a date's runs that were submitted, by the id of their submission."""
+    return {str(night["submission"]): night for night in nights_of(store, day) if night.get("submission")}

@@ -1,0 +1,149 @@
+"""The seam to the reports: one function, named, called in a process of its own.
+
+So a report that runs out of memory or is asked to stop leaves the job in order, and what it took is given back.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from pipeline.errors import ConfigError, NoReportError, PipelineError, WorkerLostError
+
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One report: of the tags in `output`, of the dates `first` to `last` (ISO), into the folder `into`, which is not there yet.
+
+    `zone` is given to a function that takes it; others know days of UTC.
+    """
+
+    output: str
+    first: str
+    last: str
+    into: str
+    lang: str
+    memory_mb: int
+    zone: str
+
+
+class Reporter(Protocol):
+    """Makes reports."""
+
+    @property
+    def trailing_days(self) -> int:
+        """Days before a date on which its report depends."""
+        ...
+
+    def check(self, zone: str) -> None:
+        """Raise ConfigError if reports cannot be made here, or not of days of that zone."""
+        ...
+
+    def make(self, order: Order, check: Callable[[], object], deadline_s: float) -> None:
+        """Make the files of a report. `check` is called several times a second; what it raises ends the report.
+
+        Raises NoReportError, or WorkerLostError if the process dies.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChildReporter:
+    """Calls the function `name` ("package.module:function") in a process of its own, with the fields of the order."""
+
+    name: str
+    trailing_days: int
+    takes_zone: bool = False
+
+    def check(self, zone: str) -> None:
+        module = self.name.partition(":")[0]
+        try:
+            there = find_spec(module) is not None
+        except ModuleNotFoundError:
+            there = False
+        if not there:
+            raise ConfigError(f"reports are made by {module}, which is not installed: install textmill anew")
+        if zone != "UTC" and not self.takes_zone:
+            raise ConfigError(f'zone {zone}: the reports know days of UTC only; write zone = "UTC"')
+
+    def make(self, order: Order, check: Callable[[], object], deadline_s: float) -> None:
+        fields = {key: getattr(order, key) for key in Order.__slots__ if key != "zone" or self.takes_zone}
+        command = [sys.executable, "-m", "pipeline.nightly.reporting"]
+        # The child ends when its standard input does: so it does not outlive this process, however that ends.
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                process.stdin.write(json.dumps({"function": self.name, "fields": fields}) + "\n")
+                process.stdin.flush()
+                until = time.monotonic() + deadline_s
+                while not select.select([process.stdout], [], [], _POLL_S)[0]:
+                    check()
+                    if time.monotonic() > until:
+                        raise NoReportError(f"the report of {order.first} takes longer than {deadline_s:,.0f} s (report_s)")
+                answer = process.stdout.readline()
+            except BrokenPipeError:
+                answer = ""
+            finally:
+                process.kill()
+        if not answer:
+            raise WorkerLostError(f"the process that made the report of {order.first} has died; is memory_mb too much for it?")
+        told = json.loads(answer)
+        if told["error"]:
+            raise NoReportError(f"the report of {order.first}: {told['error']}", told["exit_code"])
+
+
+def _serve() -> None:
+    import os
+    import threading
+
+    from pipeline.observe.guard import guarded
+
+    # Nothing that the report prints, in Python or not, may get into the answer.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    guarded()
+
+    def leave() -> None:
+        sys.stdin.read()
+        os._exit(1)
+
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=leave, daemon=True).start()
+    answer: dict[str, Any] = {"error": "", "exit_code": 0}
+    with redirect_stdout(sys.stderr):
+        module, _, function = request["function"].partition(":")
+        fields = dict(request["fields"])
+        for key in ("first", "last"):
+            fields[key] = _date(fields[key])
+        try:
+            getattr(import_module(module), function)(**fields)
+        except PipelineError as error:
+            answer = {"error": str(error), "exit_code": error.exit_code}
+        except Exception as error:  # noqa: BLE001 - a bug of the report is told with its traceback, and is the night's failure
+            import traceback
+
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}", "exit_code": 4}
+    print(json.dumps(answer), file=answers, flush=True)
+
+
+def _date(text: str) -> Any:
+    from datetime import date
+
+    return date.fromisoformat(text)
+
+
+if __name__ == "__main__":
+    _serve()

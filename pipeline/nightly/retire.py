@@ -1,0 +1,42 @@
+"""What killed runs have left behind is removed when it is old enough that nobody can still be at work on it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from pipeline.nightly.index import STAGED
+from pipeline.nightly.revisions import MANIFEST, NIGHTS, published_folders
+from pipeline.sink.files import STAGING
+from pipeline.store.base import Store
+
+# What lasts no longer than a run, if that is not killed; a claim that is held is renewed all the time.
+PASSING = (STAGING, STAGED, *(f"_watch/{kind}" for kind in ("_staging", "claims", "attempts", "lists", "results")))
+
+
+def retire(store: Store, now_s: float, retire_h: float) -> list[str]:
+    """Remove staged files, claims, and reports that were never published, that nobody has touched for so many hours; gives their
+    folders. Raises StoreError.
+    """
+    old_ns = (now_s - retire_h * 3600) * 1e9
+    newest: dict[str, int] = defaultdict(int)
+    for top in PASSING:
+        for entry in store.list(top):
+            folder = "/".join(entry.path.split("/")[: top.count("/") + 2])
+            newest[folder] = max(newest[folder], entry.modified_ns)
+    manifests: dict[str, int] = defaultdict(int)
+    reports: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for entry in store.list(NIGHTS):
+        parts = entry.path.split("/")
+        if len(parts) == 3 and MANIFEST.match(parts[2]):
+            manifests[parts[1]] += 1
+        else:
+            folder = "/".join(parts[:3])
+            reports[parts[1]][folder] = max(reports[parts[1]][folder], entry.modified_ns)
+    for day, folders in reports.items():
+        if len(folders) > manifests[day]:  # else each has its manifest, which need not be read
+            named = published_folders(store, day)
+            newest.update({folder: modified_ns for folder, modified_ns in folders.items() if folder not in named})
+    gone = sorted(folder for folder, modified_ns in newest.items() if modified_ns < old_ns)
+    for folder in gone:
+        store.delete(folder)
+    return gone

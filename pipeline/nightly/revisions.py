@@ -1,0 +1,127 @@
+"""Reports by date and revision: a revision is published when its manifest appears, and never changes after that.
+
+`nights/2026-11-22/r0001.json` is the manifest of the first revision, which names the folder of its files, with their sizes
+and digests. The manifest with the highest number is the current one; older ones stay as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+from pipeline.errors import NoReportError, TakenError
+from pipeline.nightly.dates import window
+from pipeline.nightly.index import STAGED, Index, listed, read_json
+from pipeline.sink.files import write_whole
+from pipeline.store.base import Store
+
+NIGHTS = "nights"
+MANIFEST = re.compile(r"^r(\d{4,})\.json$")
+FIRST, LATE, ANEW, SETTINGS = "first", "late data", "tagged anew", "settings"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The current revision of a date: its number, and what it was made of."""
+
+    number: int
+    inputs: dict[str, list[list[Any]]]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A date that needs a new revision, its number, and why."""
+
+    day: date
+    number: int
+    reason: str
+
+
+def inputs_of(index: Index, day: date, trailing_days: int) -> dict[str, list[list[Any]]]:
+    """All that the report of a day depends on beside its settings, as JSON: by date the plans' holdings."""
+    return {str(one): [list(asdict(h).values()) for h in index.days.get(one, ())] for one in window(day, trailing_days)}
+
+
+def due(
+    nights: Iterable[date], index: Index, trailing_days: int, settings: Mapping[str, Any], current: Mapping[date, Revision]
+) -> list[Due]:
+    """The dates, in order, that have no revision or whose newest one was made of something else."""
+    found = []
+    for day in nights:
+        last = current.get(day)
+        if last is None:
+            found.append(Due(day, 1, FIRST))
+        elif reason := _differs(last, inputs_of(index, day, trailing_days), settings):
+            found.append(Due(day, last.number + 1, reason))
+    return found
+
+
+def _differs(last: Revision, inputs: dict[str, list[list[Any]]], settings: Mapping[str, Any]) -> str | None:
+    if last.settings != dict(settings):
+        return SETTINGS
+    if last.inputs == inputs:
+        return None
+    before = {tuple(holding) for holdings in last.inputs.values() for holding in holdings}
+    now = {tuple(holding) for holdings in inputs.values() for holding in holdings}
+    return LATE if before <= now else ANEW
+
+
+def current_revisions(store: Store) -> dict[date, Revision]:
+    """The newest revision of every date that has one. Raises OutputError for a manifest that cannot be read."""
+    newest: dict[str, int] = {}
+    for entry in store.list(NIGHTS):
+        parts = entry.path.split("/")
+        if len(parts) == 3 and (match := MANIFEST.match(parts[2])):
+            newest[parts[1]] = max(newest.get(parts[1], 0), int(match[1]))
+    found = {}
+    for day, number in sorted(newest.items()):
+        manifest = read_json(store, manifest_path(date.fromisoformat(day), number))
+        found[date.fromisoformat(day)] = Revision(number, manifest["inputs"], manifest["settings"])
+    return found
+
+
+def manifest_path(day: date, number: int) -> str:
+    """Where the manifest of a revision is."""
+    return f"{NIGHTS}/{day}/r{number:04d}.json"
+
+
+def new_folder(due: Due) -> str:
+    """A folder for the files of a revision that nobody else writes to."""
+    return f"{NIGHTS}/{due.day}/r{due.number:04d}-{uuid4().hex[:12]}"
+
+
+def publish(store: Store, due: Due, folder: str, about: Mapping[str, Any]) -> str:
+    """Write the manifest of a revision whose files are in `folder`; gives its path.
+
+    Raises NoReportError if there are no files, or if somebody else has published that revision.
+    """
+    files = [_described(store, entry.path, folder) for entry in store.list(folder)]
+    if not files:
+        raise NoReportError(f"{store.url}/{folder}: the report of {due.day} has made no file")
+    path = manifest_path(due.day, due.number)
+    body = {"date": str(due.day), "revision": due.number, "reason": due.reason, **about, "folder": folder, "files": files}
+    try:
+        write_whole(store, path, json.dumps(body, indent=1).encode() + b"\n", "revision", STAGED)
+    except TakenError as error:
+        store.delete(folder)
+        raise NoReportError(f"{store.url}/{path} was published by somebody else just now; run again", 3) from error
+    return path
+
+
+def _described(store: Store, path: str, folder: str) -> dict[str, Any]:
+    with store.open_read(path) as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+        size = stream.tell()
+    return {"path": path.removeprefix(f"{folder}/"), "size_bytes": size, "sha256": digest}
+
+
+def published_folders(store: Store, day: str) -> set[str]:
+    """Folders of a date's reports that a manifest names."""
+    return {str(read_json(store, path)["folder"]) for path in listed(store, f"{NIGHTS}/{day}", ".json")}

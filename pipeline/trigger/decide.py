@@ -1,0 +1,72 @@
+"""Which batches are to be run now: a pure function of what was seen, when, and what has been run. No clock, no I/O.
+
+Events (hints) do not occur here: they only make somebody look earlier. So losing, doubling or mixing them up changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.trigger.settle import Batch
+
+HAS_BEEN_RUN = "this revision has been run"
+NOT_YET = "it is not yet time for another attempt"
+Action = Literal["run", "wait", "done"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Since when a folder is as it is, by the watcher's own clock in seconds."""
+
+    revision: str
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done with a batch, and why."""
+
+    batch: Batch
+    action: Action
+    why: str
+
+
+def decide(
+    memory: Mapping[str, Seen],
+    now_s: float,
+    batches: Iterable[Batch],
+    recorded: Collection[str],
+    not_before_s: Mapping[str, float],
+    settle_s: float,
+) -> tuple[dict[str, Seen], list[Decision]]:
+    """The memory for the next look, and one decision for each batch.
+
+    `recorded` are revisions whose run has ended for good; `not_before_s` says when one may be tried again. A watcher that has
+    just been started has no memory: it waits `settle_s` again for what has no marker, and runs nothing twice.
+    """
+    after: dict[str, Seen] = {}
+    decisions = []
+    for batch in batches:
+        revision = batch.revision
+        before = memory.get(batch.folder)
+        seen = before if before is not None and before.revision == revision else Seen(revision, now_s)
+        after[batch.folder] = seen
+        action, why = _of(batch, now_s - seen.since_s, settle_s)
+        if revision in recorded:
+            action, why = "done", HAS_BEEN_RUN
+        elif action == "run" and now_s < not_before_s.get(revision, now_s):
+            action, why = "wait", NOT_YET
+        decisions.append(Decision(batch, action, why))
+    return after, decisions
+
+
+def _of(batch: Batch, unchanged_s: float, settle_s: float) -> tuple[Action, str]:
+    if batch.mark in ("marker", "manifest"):
+        return "run", batch.text
+    if batch.mark in ("incomplete", "unreadable"):
+        return "wait", batch.text
+    if unchanged_s >= settle_s:
+        return "run", f"unchanged for {settle_s:g} s"
+    return "wait", f"not unchanged for {settle_s:g} s yet"

@@ -1,0 +1,109 @@
+"""Ray's job API (`http://HEAD:8265`) as a cluster that can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.errors import ConfigError
+from pipeline.nightly.config import SubmitConfig
+from pipeline.trigger.follow import ConnectionLostError
+
+ANSWER_S = 30.0
+_T = TypeVar("_T")
+
+
+class RayJobs:
+    """Jobs at an address; each gets the working directory and the pinned requirements of the settings."""
+
+    def __init__(self, address: str, config: SubmitConfig, headers: Mapping[str, str] | None = None) -> None:
+        """`headers` go with every request; the token is Ray's own matter (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH).
+
+        Raises ConfigError if Ray is not installed, if nothing answers there, if it takes no job from us, or if a file of the
+        settings is not there.
+        """
+        if find_spec("ray") is None:
+            raise ConfigError("submit needs Ray: pip install 'textmill[ray]'")
+        from ray.exceptions import RayError
+
+        self._environment = runtime_env(config)
+        try:
+            self._client = _client(address, headers)
+        except RayError as error:
+            raise ConfigError(f"--address {address}: it does not let us in: {str(error).splitlines()[0]}") from error
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"--address {address}: no Ray dashboard answers there ({error})") from error
+
+    def submit(self, id: str, entrypoint: str) -> None:
+        def submitted() -> None:
+            try:
+                self._client.submit_job(entrypoint=entrypoint, submission_id=id, runtime_env=self._environment)
+            except RuntimeError:
+                if self.status(id) is None:
+                    raise
+
+        _asked(submitted)
+
+    def status(self, id: str) -> str | None:
+        def found() -> str | None:
+            try:
+                return str(self._client.get_job_status(id).value)
+            except RuntimeError as error:
+                if "404" in str(error) or "does not exist" in str(error):
+                    return None
+                raise
+
+        return _asked(found)
+
+    def log(self, id: str) -> str:
+        return _asked(lambda: str(self._client.get_job_logs(id)))
+
+
+def _client(address: str, headers: Mapping[str, str] | None) -> Any:
+    from ray.job_submission import JobSubmissionClient
+
+    class Client(JobSubmissionClient):  # type: ignore[misc]
+        """Ray's own waits for ever for a head that is mute."""
+
+        def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
+            return super()._do_request(method, endpoint, **{"timeout": ANSWER_S, **more})
+
+    return Client(address, headers=dict(headers or {}))
+
+
+def runtime_env(config: SubmitConfig) -> dict[str, Any]:
+    """What Ray is to make for the job on the cluster. Raises ConfigError."""
+    made: dict[str, Any] = {"env_vars": dict(config.env)}
+    if config.working_dir is not None:
+        if not config.working_dir.is_dir():
+            raise ConfigError(f"submit.working_dir: {config.working_dir} is no folder")
+        made["working_dir"] = str(config.working_dir.resolve())
+    if config.requirements is not None:
+        made["pip"] = {"packages": pinned(config.requirements), "pip_check": False}
+    return made
+
+
+def pinned(path: Path) -> list[str]:
+    """The lines of a file of requirements. Raises ConfigError for one that names no exact version."""
+    try:
+        lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"submit.requirements: {path} cannot be read ({error})") from error
+    wanted = [line for line in lines if line]
+    for number, line in enumerate(lines, 1):
+        if line and "==" not in line and " @ " not in line:
+            raise ConfigError(f"{path}, line {number}: {line!r} is not pinned; write NAME==VERSION")
+    return wanted
+
+
+def _asked(question: Callable[[], _T]) -> _T:
+    """The answer. Raises ConnectionLostError for whatever the client or the network raises."""
+    import requests
+    from ray.exceptions import RayError
+
+    try:
+        return question()
+    except (requests.RequestException, RayError, OSError, RuntimeError) as error:
+        raise ConnectionLostError(f"{type(error).__name__}: {str(error)[:300]}") from error

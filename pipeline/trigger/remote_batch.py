@@ -1,0 +1,78 @@
+"""A batch run as a job on a cluster: its list of files goes there through the output, and what came of it comes back so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.errors import JobFailedError, JobLostError, TakenError
+from pipeline.nightly.config import NightConfig
+from pipeline.nightly.index import listed, read_json
+from pipeline.sink.files import write_whole
+from pipeline.store.base import Entry, Store
+from pipeline.trigger.book import STAGED, WATCH, Ran
+from pipeline.trigger.follow import Cluster, Job, follow
+from pipeline.trigger.settle import Batch
+from pipeline.trigger.watcher import Runner
+
+
+def run_there(
+    config: NightConfig,
+    store: Store,
+    cluster: Cluster,
+    entrypoint: Callable[[str, str], str],
+    say: Callable[[str], object],
+    echo: Callable[[str], object],
+    wait: Callable[[float], object],
+) -> Runner:
+    """Submits each batch; `entrypoint` makes the command of a revision and a submission id."""
+
+    def run(batch: Batch, attempt: int, check: Callable[[], object]) -> Ran:
+        def waited(seconds: float) -> None:
+            wait(seconds)
+            check()
+
+        write_list(store, batch)
+        given = config.submit
+        name = f"{given.job}-batch-{batch.revision}"
+        job = Job(name, lambda id: entrypoint(batch.revision, id), lambda: results_of(store, name), 1, given.poll_s, given.lost_s)
+        try:
+            found = follow(cluster, job, say, echo, waited)
+        except (JobLostError, JobFailedError) as error:
+            return Ran(error.exit_code, error=str(error))
+        return Ran(0, str(found["run"]), str(found["manifest"]))
+
+    return run
+
+
+def write_list(store: Store, batch: Batch) -> None:
+    """Let the cluster know of a batch."""
+    body = {"root": batch.root, "folder": batch.folder, "files": [[e.path, e.size, e.modified_ns] for e in batch.files]}
+    with suppress(TakenError):
+        write_whole(store, f"{WATCH}/lists/{batch.revision}.json", json.dumps(body).encode(), "batch", STAGED)
+
+
+def run_listed(store: Store, revision: str, submission: str, runner: Runner) -> Ran:
+    """Run a batch that is listed, here, and leave the result under the submission's id.
+
+    Raises ClaimedError if the output is busy, MissingError if there is no such list.
+    """
+    body = read_json(store, f"{WATCH}/lists/{revision}.json")
+    batch = Batch(body["root"], body["folder"], tuple(Entry(*file) for file in body["files"]))
+    ran = runner(batch, 1, lambda: None)
+    result = {**asdict(ran), "status": "failed" if ran.exit_code else "finished"}
+    write_whole(store, _result(submission), json.dumps(result, indent=1).encode() + b"\n", "batch", STAGED)
+    return ran
+
+
+def results_of(store: Store, name: str) -> Mapping[str, Mapping[str, Any]]:
+    """What the jobs of a name have left, by the id of their submission."""
+    ids = [path.rpartition("/")[2].removesuffix(".json") for path in listed(store, f"{WATCH}/results", ".json")]
+    return {id: read_json(store, _result(id)) for id in ids if id.startswith(name)}
+
+
+def _result(submission: str) -> str:
+    return f"{WATCH}/results/{submission}.json"

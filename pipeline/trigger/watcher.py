@@ -1,0 +1,164 @@
+"""The watcher: looks, decides, claims, runs, records; one line in the log for each decision that is new."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from pipeline.errors import ClaimedError, LostClaimError, PipelineError, StoreError
+from pipeline.faults import point
+from pipeline.nightly.config import NightConfig
+from pipeline.trigger.book import Book, Ran, claim_folder
+from pipeline.trigger.claim import Claim, Held
+from pipeline.trigger.decide import HAS_BEEN_RUN, NOT_YET, Decision, Seen, decide
+from pipeline.trigger.settle import Batch, is_as_seen, look
+
+TRY_AGAIN = 3
+
+
+class Runner(Protocol):
+    """Runs a batch to its end. Raises ClaimedError if the output is busy: then it was no attempt."""
+
+    def __call__(self, batch: Batch, attempt: int, check: Callable[[], object]) -> Ran: ...
+
+
+class Watcher:
+    """`poll` is one look and all that follows of it. Any number of watchers may look at one input and output."""
+
+    def __init__(
+        self,
+        config: NightConfig,
+        book: Book,
+        runner: Runner,
+        say: Callable[[str, str, str, str], object],
+        check: Callable[[], object] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`say` is given batch, revision, decision and why; what `check` raises ends a poll."""
+        self._config, self._book, self._runner, self._say, self._check = config, book, runner, say, check
+        self._monotonic, self._clock = monotonic, clock
+        self._memory: dict[str, Seen] = {}
+        self._not_before_s: dict[str, float] = {}
+        self._told: dict[str, tuple[str, str, str]] = {}
+
+    def poll(self, hints: Collection[str] = ()) -> int:
+        """Look once and run what is to be run; gives how many runs have ended for good. `hints` are only told of.
+
+        What is wrong with the input, or with the store, is told and looked at again by the next poll.
+        """
+        try:
+            batches = self._look()
+            recorded = {batch.revision for batch in batches if self._book.is_recorded(batch.revision)}
+        except PipelineError as error:
+            self._tell("", "", "wait", f"the input cannot be looked at: {error}")
+            return 0
+        self._told.pop("", None)
+        settle_s = self._config.watch.settle_s
+        self._memory, decisions = decide(self._memory, self._monotonic(), batches, recorded, self._not_before_s, settle_s)
+        for hint in hints:
+            if not any(f"{hint}/".startswith(f"{batch.name}/") for batch in batches):
+                self._say(hint, "", "wait", "a hint names it, and it is not there (yet)")
+        ended = 0
+        for one in decisions:
+            self._check()
+            self._tell(one.batch.name, one.batch.revision, one.action, one.why)
+            if one.action == "run":
+                ended += self._run(one)
+        return ended
+
+    def _look(self) -> list[Batch]:
+        watch = self._config.watch
+        return look(self._config.tag, watch.marker, watch.manifest)
+
+    def _run(self, one: Decision) -> bool:
+        batch, config = one.batch, self._config
+        claim = Claim(self._book.store, claim_folder(batch.revision), config.claim_s, config.clock_skew_s, self._clock)
+        try:
+            with Held(claim, config.claim_s / 3) as held:
+                return self._claimed(batch, held, claim)
+        except ClaimedError as error:
+            self._tell(batch.name, batch.revision, "wait", str(error))
+        except StoreError as error:
+            self._again(batch, f"the output cannot be written: {error}", 1)
+        finally:
+            with suppress(StoreError):
+                if self._book.is_recorded(batch.revision):  # nobody needs the claim any more: who takes it finds the record
+                    self._book.store.delete(claim_folder(batch.revision))
+        return False
+
+    def _claimed(self, batch: Batch, held: Held, claim: Claim) -> bool:
+        book = self._book
+        if book.is_recorded(batch.revision):
+            return False  # somebody was faster
+        if not is_as_seen(self._config.tag, batch):
+            self._tell(batch.name, batch.revision, "wait", "it has changed just now")
+            return False
+
+        def check() -> None:
+            self._check()
+            held.check()
+
+        number = book.begin(batch.revision, claim.owner)
+        point("batch.begin")
+        if number > self._config.watch.attempts:
+            ran = Ran(TRY_AGAIN, error=f"given up after {number - 1} attempts that ended with `try again`, or not at all")
+            number -= 1
+        else:
+            try:
+                ran = self._runner(batch, number, check)
+            except LostClaimError:
+                raise
+            except ClaimedError as error:
+                book.take_back(batch.revision, number)
+                self._tell(batch.name, batch.revision, "wait", str(error))
+                return False
+            except KeyboardInterrupt:
+                book.take_back(batch.revision, number)
+                raise
+            point("batch.ran")
+            if ran.exit_code == TRY_AGAIN and number < self._config.watch.attempts:
+                self._again(batch, ran.error, number)
+                return False
+        held.check()
+        first = book.record(batch, ran, number)
+        self._tell(batch.name, batch.revision, "done", f"exit code {ran.exit_code} {ran.manifest or ran.error}".strip())
+        return first
+
+    def _again(self, batch: Batch, error: str, attempt: int) -> None:
+        wait_s = self._config.watch.retry_s * 2 ** (attempt - 1)
+        self._not_before_s[batch.revision] = self._monotonic() + wait_s
+        self._tell(batch.name, batch.revision, "wait", f"attempt {attempt}: {error}; again in {wait_s:g} s")
+
+    def _tell(self, name: str, revision: str, action: str, why: str) -> None:
+        """Say a decision, unless it is what was said last; that a revision was run is said when it is."""
+        if self._told.get(name) == (revision, action, why) or why in (HAS_BEEN_RUN, NOT_YET):
+            return
+        self._told[name] = (revision, action, why)
+        self._say(name, revision, action, why)
+
+
+def run_here(config: NightConfig) -> Runner:
+    """Tags a batch in this process, or with the workers that the settings name."""
+    from pipeline.nightly.record import exit_code_of
+    from pipeline.run import tag_documents
+
+    def run(batch: Batch, attempt: int, check: Callable[[], object]) -> Ran:
+        check()
+        try:
+            result = tag_documents(config.tag.model_copy(update={"only": only_of(batch), "look_s": 0.0}))
+        except ClaimedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the record tells of whatever it is
+            text = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+            return Ran(exit_code_of(error), error=text)
+        return Ran(0, result.run, result.manifest)
+
+    return run
+
+
+def only_of(batch: Batch) -> Sequence[tuple[str, int, int]]:
+    """The batch's files for `TagConfig.only`: path, size and time, so that a file that changes now is not taken."""
+    return tuple((entry.path, entry.size, entry.modified_ns) for entry in batch.files)
