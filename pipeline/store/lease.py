@@ -21,6 +21,8 @@ from pipeline.store.base import Entry, Store
 
 # So often a lease is renewed while it lasts once.
 RENEWALS = 4
+# Those that this process holds.
+_held: set[str] = set()
 
 
 class LeasingStore(Store, Protocol):
@@ -40,10 +42,11 @@ def _machine() -> str:
 
 
 class _Lease:
-    def __init__(self, store: LeasingStore, folder: str, number: int, lease_s: float) -> None:
+    def __init__(self, store: LeasingStore, folder: str, number: int, lease_s: float, mine: bytes) -> None:
         self._store, self._folder, self._number, self._lease_s = store, folder, number, lease_s
         self.path = f"{folder}/{number:08d}"
         self._until = time.monotonic() + lease_s
+        self._mine = mine
         self._lost: str | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="textmill-lease", daemon=True)
@@ -56,7 +59,7 @@ class _Lease:
                 if (other := _newest(self._store, self._folder)) is not None and other[0] > self._number:
                     self._lost = f"{self._store.url} was taken over by {_owner(self._store, other[1]).get('who', 'another run')}"
                     return
-                self._store.write_over(self.path, _mine(self._lease_s))
+                self._store.write_over(self.path, self._mine)
             except StoreError:
                 continue  # there is time for more tries
             self._until = began + self._lease_s
@@ -80,14 +83,20 @@ class _Lease:
 @contextmanager
 def lease(store: LeasingStore, path: str, lease_s: float) -> Iterator[Callable[[], None]]:
     """Hold a name. The body is given a function that raises ClaimedError once the name is not held any more."""
-    held = _Lease(store, path, _take(store, path, lease_s), lease_s)
+    name = uuid4().hex
+    mine = _mine(name, lease_s)
+    _held.add(name)
     try:
-        yield held.check
+        held = _Lease(store, path, _take(store, path, lease_s, mine), lease_s, mine)
+        try:
+            yield held.check
+        finally:
+            held.end()
     finally:
-        held.end()
+        _held.discard(name)
 
 
-def _take(store: LeasingStore, folder: str, lease_s: float) -> int:
+def _take(store: LeasingStore, folder: str, lease_s: float, mine: bytes) -> int:
     newest = _newest(store, folder)
     if newest is not None:
         number, entry = newest
@@ -99,7 +108,7 @@ def _take(store: LeasingStore, folder: str, lease_s: float) -> int:
         number = 0
     try:
         with store.create_exclusive(f"{folder}/{number + 1:08d}") as stream:
-            stream.write(_mine(lease_s))
+            stream.write(mine)
     except TakenError:
         raise _claimed(store, {}, "ended") from None
     # One that was expired when it was looked at may have been renewed since: its owner sees our number and stops.
@@ -115,9 +124,10 @@ def _newest(store: Store, folder: str) -> tuple[int, Entry] | None:
     return max(found, default=None)
 
 
-def _mine(lease_s: float) -> bytes:
+def _mine(name: str, lease_s: float) -> bytes:
     who = f"process {os.getpid()} on {os.uname().nodename}"
-    return json.dumps({"who": who, "pid": os.getpid(), "machine": _machine(), "lease_s": lease_s}).encode() + b"\n"
+    said = {"who": who, "name": name, "pid": os.getpid(), "machine": _machine(), "lease_s": lease_s}
+    return json.dumps(said).encode() + b"\n"
 
 
 def _owner(store: Store, entry: Entry) -> dict[str, Any]:
@@ -131,6 +141,8 @@ def _owner(store: Store, entry: Entry) -> dict[str, Any]:
 def _dead(owner: dict[str, Any]) -> bool:
     if owner.get("machine") != _machine() or not isinstance(owner.get("pid"), int):
         return False
+    if owner["pid"] == os.getpid():
+        return owner.get("name") not in _held  # it has ended, and the store did not take that
     try:
         os.kill(owner["pid"], 0)
     except ProcessLookupError:
