@@ -21,20 +21,20 @@ from pipeline.store.base import Store
 
 MICRO = 1_000_000
 BATCH_ROWS = 4_096
-_HOUR_US = 3_600_000_000
 _SCORE = f"cast(round((sentiment_scores.positive::DOUBLE - sentiment_scores.negative::DOUBLE) * {MICRO}) as BIGINT)"
-_HOUR = f"cast(floor(({TIME_US}) / {_HOUR_US}::DOUBLE) as BIGINT)"
 _MOODS = """count(*) as documents, count(*) filter (sentiment = 'negative') as negative,
     count(*) filter (sentiment = 'neutral') as neutral, count(*) filter (sentiment = 'positive') as positive,
     sum(score)::BIGINT as score"""
 
 Partial = dict[str, pa.Table]
 _NUMBERS = [(name, pa.int64()) for name in ("documents", "negative", "neutral", "positive", "score")]
-# hour and day are counted from 1970; score is a sum of millionths; current: of the report's days, not of the trailing ones.
+# hour is the begin of an hour in microseconds since 1970, day counts from then on, both by the clocks of the report's zone; score
+# is a sum of millionths; current: of the report's days, not of the trailing ones.
 SCHEMAS = {
     "read": pa.schema([("part", pa.string()), *((name, pa.int64()) for name in ("rows", "current", "undated"))]),
     "hours": pa.schema(
-        [("hour", pa.int64()), ("current", pa.bool_()), ("source", pa.string()), ("lang", pa.string()), *_NUMBERS]
+        [(name, pa.int64()) for name in ("hour", "day")]
+        + [("current", pa.bool_()), ("source", pa.string()), ("lang", pa.string()), *_NUMBERS]
     ),
     "names": pa.schema(
         [("day", pa.int64()), ("current", pa.bool_()), ("name", pa.string()), ("mentions", pa.int64()), *_NUMBERS]
@@ -52,8 +52,9 @@ def aggregate(store: Store, con: Any, block: Sequence[Part], window: Window, ter
     """
     found = {"read": _read(store, con, block, window)}
     docs = relation(store, con, block, ["created_at", "source", "lang", "sentiment", "sentiment_scores"])
-    found["hours"] = con.sql(f"""select hour, current, source, lang, {_MOODS} from (
-        select {_HOUR} as hour, {window.current()} as current, source, lang, sentiment, {_SCORE} as score
+    clock = window.clock(part.dated for part in block)
+    found["hours"] = con.sql(f"""select {clock.hour("time")} as hour, {clock.day("time")} as day, current, source, lang, {_MOODS}
+        from (select {TIME_US} as time, {window.current()} as current, source, lang, sentiment, {_SCORE} as score
         from {docs} where {window.seen()}) group by all""").to_arrow_table()
     found["names"], found["surfaces"] = _names(store, con, block, window)
     found["terms"] = COUNTS.empty_table() if terms is None else _terms(store, con, block, window, terms)
@@ -76,9 +77,10 @@ def mentions(store: Store, con: Any, block: Sequence[Part], window: Window, more
     """Make the table `mention`: a row for each entity of a document, with `name`, the number of its folded name in `folded`."""
     columns = ["created_at", "sentiment", "sentiment_scores", "entities", *(["id", "source"] if more else [])]
     docs = relation(store, con, block, columns)
-    con.execute(f"""create or replace temp table raw as select doc, cast(floor(hour / 24.0) as BIGINT) as day, current, sentiment,
+    day = window.clock(part.dated for part in block).day("time")
+    con.execute(f"""create or replace temp table raw as select doc, {day} as day, current, sentiment,
         score, entity.text as surface, entity.label as label {more} from (
-            select doc, {_HOUR} as hour, {window.current()} as current, sentiment, {_SCORE} as score,
+            select doc, {TIME_US} as time, {window.current()} as current, sentiment, {_SCORE} as score,
             unnest(entities) as entity {more} from {docs} where {window.seen()})""")
     surfaces = con.sql("select distinct surface from raw").to_arrow_table()["surface"].combine_chunks()
     folded = fold(surfaces)
