@@ -52,7 +52,7 @@ def health_of(store: Store, parts: Sequence[Part], read: Mapping[str, tuple[int,
         sides[name, outcome] += rows
         if name in mine:
             found.outcomes.append((name, mine[name].footer["run"], outcome, reason, rows))
-    found.outcomes += [(name, part.footer["run"], "tagged", None, part.rows) for name, part in mine.items()]
+    found.outcomes += [(name, part.footer["run"], "tagged", None, read[name][1]) for name, part in mine.items()]
     found.outcomes.sort(key=lambda row: (row[0], row[2], row[3] or ""))
     found.models = sorted({str(part.footer["model"]) for part in mine.values()})
     for part in parts:

@@ -111,7 +111,7 @@ def tables_of(zone: str) -> dict[str, pa.Schema]:
                 _field("run", _TEXT, "the run that made it"),
                 _field("outcome", _TEXT, "tagged, dead_letter or filtered"),
                 _field("reason", _TEXT, "why: see pipeline.contract.REASONS; null where it was tagged", nullable=True),
-                _field("documents", _COUNT, "rows of the part, of whatever day"),
+                _field("documents", _COUNT, "tagged: documents of these days; else all of the part, since they have no day"),
             ]
         ),
     }  # fmt: skip
