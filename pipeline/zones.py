@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipeline.errors import ConfigError
@@ -11,6 +12,8 @@ from pipeline.errors import ConfigError
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 _US = timedelta(microseconds=1)
+# Changes of clocks are looked up, and remembered, for so much time at once.
+STRETCH_US = 64 * DAY_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,24 @@ def spans(zone: ZoneInfo, low_us: int, high_us: int) -> list[Span]:
         return [Span(low_us, 0, low_us // DAY_US)]
     offset = _offset_us(zone, low_us)
     found = [Span(low_us, offset, (low_us + offset) // DAY_US)]
-    at = low_us
-    while at < high_us:
-        after = min(at + DAY_US, high_us)
+    for stretch in range(low_us // STRETCH_US, high_us // STRETCH_US + 1):
+        for begin, offset in _changes(zone, stretch):
+            if low_us < begin <= high_us:
+                found.append(Span(begin, offset, found[-1].day_of(begin - 1)))
+    return found
+
+
+@cache
+def _changes(zone: ZoneInfo, stretch: int) -> list[tuple[int, int]]:
+    """When the clocks of a zone change within a stretch of time, and to what."""
+    found = []
+    at = stretch * STRETCH_US
+    before = _offset_us(zone, at)
+    for after in range(at + DAY_US, at + STRETCH_US + 1, DAY_US):
         offset = _offset_us(zone, after)
-        if offset != found[-1].offset_us:
-            begin = _change(zone, at, after, offset)
-            found.append(Span(begin, offset, found[-1].day_of(begin - 1)))
-        at = after
+        if offset != before:
+            found.append((_change(zone, after - DAY_US, after, offset), offset))
+        before = offset
     return found
 
 

@@ -20,7 +20,7 @@ from jobs.cli import main
 from pipeline.errors import ConfigError
 from pipeline.report.make import make_report
 from pipeline.report.window import Window
-from pipeline.zones import EPOCH, HOUR_US, begin_us, hours, instant, spans, zone_of
+from pipeline.zones import EPOCH, HOUR_US, STRETCH_US, begin_us, hours, instant, spans, zone_of
 from tests.report_data import document, letter, made_up, state, write_output
 
 US = timedelta(microseconds=1)
@@ -48,7 +48,7 @@ def page(report):
 
 def told(zone, times):
     """Hour and day of instants, as DuckDB computes them."""
-    clock = Window(None, None, zone.key).clock([None, (min(times), max(times))])
+    clock = Window(None, None, zone.key).clock({time // STRETCH_US for time in times})
     values = ", ".join(f"({n}, {time})" for n, time in enumerate([*times, "null"]))
     sql = f"select {clock.hour('time')}, {clock.day('time')} from (values {values}) v(n, time) order by n"
     *found, of_none = duckdb.sql(sql).fetchall()

@@ -12,12 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.report.clock import Clock
 from pipeline.report.folding import fold
 from pipeline.report.parts import Part, relation, release
 from pipeline.report.stop_words import stop_words
 from pipeline.report.window import TIME_US, Window
 from pipeline.report.words import COUNTS, Terms
 from pipeline.store.base import Store
+from pipeline.zones import STRETCH_US
 
 MICRO = 1_000_000
 BATCH_ROWS = 4_096
@@ -52,7 +54,7 @@ def aggregate(store: Store, con: Any, block: Sequence[Part], window: Window, ter
     """
     found = {"read": _read(store, con, block, window)}
     docs = relation(store, con, block, ["created_at", "source", "lang", "sentiment", "sentiment_scores"])
-    clock = window.clock(part.dated for part in block)
+    clock = _clock(con, docs, window)
     found["hours"] = con.sql(f"""select {clock.hour("time")} as hour, {clock.day("time")} as day, current, source, lang, {_MOODS}
         from (select {TIME_US} as time, {window.current()} as current, source, lang, sentiment, {_SCORE} as score
         from {docs} where {window.seen()}) group by all""").to_arrow_table()
@@ -73,11 +75,20 @@ def _read(store: Store, con: Any, block: Sequence[Part], window: Window) -> pa.T
     return pa.table(columns, names=["part", "rows", "current", "undated"])
 
 
+def _clock(con: Any, docs: str, window: Window) -> Clock:
+    """The clock of the times there are: those of a report of everything may be thousands of years apart."""
+    if window.first is not None or window.zone == "UTC":
+        return window.clock()
+    stretch = f"(time - (time % {STRETCH_US} + {STRETCH_US}) % {STRETCH_US}) // {STRETCH_US}"
+    rows = con.execute(f"select distinct {stretch} from (select {TIME_US} as time from {docs}) where time is not null").fetchall()
+    return window.clock(row[0] for row in rows)
+
+
 def mentions(store: Store, con: Any, block: Sequence[Part], window: Window, more: str = "") -> None:
     """Make the table `mention`: a row for each entity of a document, with `name`, the number of its folded name in `folded`."""
     columns = ["created_at", "sentiment", "sentiment_scores", "entities", *(["id", "source"] if more else [])]
     docs = relation(store, con, block, columns)
-    day = window.clock(part.dated for part in block).day("time")
+    day = _clock(con, docs, window).day("time")
     con.execute(f"""create or replace temp table raw as select doc, {day} as day, current, sentiment,
         score, entity.text as surface, entity.label as label {more} from (
             select doc, {TIME_US} as time, {window.current()} as current, sentiment, {_SCORE} as score,

@@ -8,11 +8,10 @@ from datetime import date, datetime, timedelta
 
 from pipeline.errors import ConfigError
 from pipeline.report.clock import Clock
-from pipeline.zones import DAY_US, EPOCH, begin_us, instant, spans, zone_of
+from pipeline.zones import DAY_US, STRETCH_US, begin_us, instant, spans, zone_of
 
 TRAILING_DAYS = 7
 YEARS = (1000, 9000)
-LOW_US, HIGH_US = ((date(year, 1, 1) - EPOCH.date()).days * DAY_US for year in YEARS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +73,18 @@ class Window:
             return written
         return written if self.zone == "UTC" or found.tzinfo is None else found.astimezone(zone_of(self.zone)).isoformat()
 
-    def clock(self, dated: Iterable[tuple[int, int] | None]) -> Clock:
-        """The zone's clock for the times that a report counts, among documents whose times span `dated`."""
+    def clock(self, stretches: Iterable[int] = ()) -> Clock:
+        """The zone's clock for what a report counts: its days and the trailing ones, or times in these stretches of `STRETCH_US`."""
+        zone = zone_of(self.zone)
         if self.trailing is not None and self.last is not None:
-            low, high = self.begin_us(self.trailing[0]), self.begin_us(self.last + timedelta(1))
+            runs = [(self.begin_us(self.trailing[0]), self.begin_us(self.last + timedelta(1)))]
         else:
-            there = [one for one in dated if one is not None]
-            low, high = min((one[0] for one in there), default=0), max((one[1] for one in there), default=0)
-        low, high = (min(max(one, LOW_US), HIGH_US) for one in (low, high))
+            runs = [] if self.zone != "UTC" else [(0, 0)]
+            for begin in (number * STRETCH_US for number in sorted(stretches)):
+                low = runs.pop()[0] if runs and runs[-1][1] == begin else begin
+                runs.append((low, begin + STRETCH_US))
         # What clocks showed just before may matter: an hour or a day may come twice.
-        return Clock(spans(zone_of(self.zone), low - 2 * DAY_US, high))
+        return Clock([span for low, high in runs or [(0, 0)] for span in spans(zone, low - 2 * DAY_US, high)])
 
     def touches(self, dated: tuple[int, int] | None, undated: int) -> bool:
         """Whether documents whose times span `dated` (microseconds since 1970) may be of these days or the trailing ones."""
