@@ -357,6 +357,21 @@ def test_the_same_report_again_changes_no_byte_and_late_data_makes_a_revision(tm
     assert made(out, date(2026, 11, 16), DAY).folder.endswith("reports/2026-11-16_2026-11-22")
 
 
+def test_a_store_that_cannot_rename_folders_gets_the_last_file_last_and_goes_on_when_killed(output, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_module, "open_store", lambda url: _Elsewhere(LocalStore(Path(url).resolve())))
+    first = made(output, into=str(tmp_path / "r"))
+    assert (first.revision, first.changed) == (1, True)
+    before = state(tmp_path / "r")
+    (tmp_path / "r.new").mkdir()
+    for name in ("report.json", "index.html"):  # as if killed before these two
+        (tmp_path / "r" / name).rename(tmp_path / "r.new" / name)
+    assert made(output, into=str(tmp_path / "r")).changed is False
+    assert state(tmp_path / "r") == before
+    second = made(output, into=str(tmp_path / "r"), lang="zh")
+    assert (second.revision, state(tmp_path / "r.r1")) == (2, before)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "r.r1"]
+
+
 @pytest.mark.parametrize("point", faults.REPORT_POINTS)
 def test_killed_while_it_is_published_a_report_is_whole_and_the_next_one_goes_on(tmp_path, point):
     out = write_output(tmp_path / "out", [[document("a", "2026-11-22T08:00:00", [("Oslo", "LOC")])]])
