@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -373,16 +374,21 @@ def test_a_store_that_cannot_rename_folders_gets_the_last_file_last_and_goes_on_
 
 
 @pytest.mark.parametrize("point", faults.REPORT_POINTS)
-def test_killed_while_it_is_published_a_report_is_whole_and_the_next_one_goes_on(tmp_path, point):
+def test_killed_while_it_is_published_a_report_is_whole_and_the_next_one_goes_on(tmp_path, point, monkeypatch):
     out = write_output(tmp_path / "out", [[document("a", "2026-11-22T08:00:00", [("Oslo", "LOC")])]])
     made(out)
     command = [sys.executable, "-m", "jobs", "report", str(out), "--date", "2026-11-22", "--lang", "zh"]
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     killed = subprocess.run(command, env={**os.environ, faults.ENV: point}, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
     about = json.loads((out / "reports/2026-11-22/report.json").read_text())
     assert about["lang"] == ("en" if point == "report.publish.before" else "zh")
     assert (out / "reports/2026-11-22/index.html").is_file()
+    assert len(list((tmp_path / "scratch").iterdir())) == 1
     report = made(out, lang="zh")
+    assert list((tmp_path / "scratch").iterdir()) == [], "what DuckDB wrote to disk is gone"
     assert (report.revision, report.changed) == (2, point == "report.publish.before")
     folders = sorted(p.name for p in (out / "reports").iterdir() if p.is_dir())
     assert folders == ["2026-11-22", "2026-11-22.r1"]
