@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pipeline.errors import OutputError, StoreError, TakenError
+from pipeline.errors import FolderError, OutputError, TakenError
 from pipeline.faults import point
 from pipeline.store.base import Store
+from pipeline.store.local import LocalStore
 
 ABOUT = "report.json"
 
@@ -33,9 +34,14 @@ def about(store: Store, folder: str) -> dict[str, Any] | None:
 
 def tidy(store: Store, folder: str) -> None:
     """Finish or remove what a killed process left; only while the report is claimed."""
-    left, now = about_or_none(store, f"{folder}.new"), about(store, folder)
+    left = about_or_none(store, f"{folder}.new")
+    begun = next(iter(store.list(folder)), None) is not None and store.stat(f"{folder}/{ABOUT}") is None
+    if left is not None and left["revision"] == 1 and begun:
+        _move(store, f"{folder}.new", folder)
+        return
+    now = about(store, folder)
     if left is not None and now is not None and left["revision"] < now["revision"]:
-        _keep(store, folder, left["revision"])
+        _move(store, f"{folder}.new", f"{folder}.r{left['revision']}")
     else:
         store.delete(f"{folder}.new")
 
@@ -52,31 +58,26 @@ def publish(store: Store, folder: str, revision: int) -> None:
     """Let `FOLDER.new` be the report; of an earlier one, number `revision` - 1, becomes `FOLDER.rN`."""
     point("report.publish.before")
     if revision == 1:
-        try:
-            store.rename_no_overwrite(f"{folder}.new", folder)
-        except TakenError as error:
-            raise OutputError(f"{store.url}/{folder} came while the report was made; name another folder") from error
-        except StoreError:
-            _one_by_one(store, folder)
+        _move(store, f"{folder}.new", folder)
     else:
         store.exchange(f"{folder}.new", folder)
         point("report.exchange.after")
-        _keep(store, folder, revision - 1)
+        _move(store, f"{folder}.new", f"{folder}.r{revision - 1}")
     point("report.publish.after")
 
 
-def _keep(store: Store, folder: str, revision: int) -> None:
+def _move(store: Store, source: str, target: str) -> None:
+    """Give a folder a name that nothing bears: in one step where folders can be renamed, else with the last file last.
+
+    Raises OutputError if there is something of that name.
+    """
     try:
-        store.rename_no_overwrite(f"{folder}.new", f"{folder}.r{revision}")
-    except StoreError:
-        if about_or_none(store, f"{folder}.r{revision}") is None:
-            raise
-        store.delete(f"{folder}.new")
-
-
-def _one_by_one(store: Store, folder: str) -> None:
-    """For a store that cannot rename folders: what says that the report is there comes last."""
-    files = [entry.path for entry in store.list(f"{folder}.new")]
-    for path in sorted(files, key=lambda path: path.endswith(f"/{ABOUT}")):
-        store.rename_no_overwrite(path, folder + path.removeprefix(f"{folder}.new"))
-    store.delete(f"{folder}.new")
+        if isinstance(store, LocalStore):
+            store.rename_no_overwrite(source, target)
+            return
+        files = [entry.path for entry in store.list(source)]
+        for path in sorted(files, key=lambda path: path.endswith(f"/{ABOUT}")):
+            store.rename_no_overwrite(path, target + path.removeprefix(source))
+    except (TakenError, FolderError) as error:
+        raise OutputError(f"{store.url}/{target} came while the report was made; name another folder, or remove it") from error
+    store.delete(source)
