@@ -69,6 +69,7 @@ def make_report(
     with database(memory_mb) as con:
         parts = parts_of(store)
         with target.claim(f"{folder}.claim"):
+            target.settle(f"{folder}.new", folder)
             tidy(target, folder)
             before = about(target, folder)
             revision = (before["revision"] if before else 0) + 1
