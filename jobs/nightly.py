@@ -51,6 +51,7 @@ def nightly(
 
 def default_date(zone: str) -> datetime.date:
     """The last day that has ended in a zone."""
-    from pipeline.nightly.dates import last_ended, zone_of
+    from pipeline.nightly.dates import last_ended
+    from pipeline.zones import zone_of
 
     return last_ended(datetime.datetime.now(datetime.UTC), zone_of(zone))

@@ -176,7 +176,7 @@ def test_how_parts_are_cut_blocked_and_read_changes_no_table(output, tmp_path, m
     reports = [made(output, into=str(tmp_path / "a")), made(one, into=str(tmp_path / "b"))]
     monkeypatch.setattr(parts_module, "BLOCK_ROWS", 1)
     reports.append(made(output, into=str(tmp_path / "c")))
-    monkeypatch.setattr(make_module, "open_store", lambda url: _Elsewhere(LocalStore(Path(url))))
+    monkeypatch.setattr(make_module, "open_store", lambda url, reach: _Elsewhere(LocalStore(Path(url))))
     reports.append(made(output, into=str(tmp_path / "d")))
     for name in set(TABLES) - {"outcomes"}:
         assert len({Path(report.tables[name]).read_bytes() for report in reports}) == 1, name

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from pipeline.errors import ConfigError
+from pipeline.zones import DAY_US, EPOCH, begin_us
 
 ONE = timedelta(days=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_US = timedelta(microseconds=1)
-_DAY_US = ONE // _US
 # What a time may be and still have a date: years 2 to 9998.
-_FIRST = _EPOCH.date()
+_FIRST = EPOCH.date()
 _LOW, _HIGH = (date(2, 1, 1) - _FIRST).days, (date(9998, 12, 31) - _FIRST).days
-
-
-def zone_of(name: str) -> ZoneInfo:
-    """The zone by its name in the IANA database. Raises ConfigError."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigError(f"zone {name!r}: no such time zone; write UTC or a name like Europe/Berlin") from error
 
 
 def parse_date(text: str) -> date:
@@ -48,25 +38,16 @@ def days(first: date, last: date) -> list[date]:
     return [first + i * ONE for i in range((last - first).days + 1)]
 
 
-def begin_of(day: date, zone: ZoneInfo) -> datetime:
-    """The instant, in UTC, at which a day begins: its first midnight, or where that does not exist, the end of the gap.
-
-    A day is all instants from its begin to the next day's; where clocks are set back over midnight (St John's until 2011), the
-    hour that comes twice belongs to the later day. A day that a zone has skipped (Apia, 2011-12-30) is empty.
-    """
-    return datetime.combine(day, time(), zone).astimezone(UTC)
-
-
 def days_of(times_us: np.ndarray, zone: ZoneInfo) -> list[tuple[date, np.ndarray]]:
     """Days in order, each with the places of its instants; `times_us`: int64[N], microseconds since 1970 in UTC.
 
     Instants outside of the years 2 to 9998 have no day.
     """
-    utc = {_FIRST + int(day) * ONE for day in np.unique(times_us // _DAY_US) if _LOW <= day <= _HIGH}
+    utc = {_FIRST + int(day) * ONE for day in np.unique(times_us // DAY_US) if _LOW <= day <= _HIGH}
     near = sorted({day + shift for day in utc for shift in (-ONE, ONE - ONE, ONE)})
-    edges = np.array([(begin_of(day, zone) - _EPOCH) // _US for day in near], dtype=np.int64)
+    edges = np.array([begin_us(day, zone) for day in near], dtype=np.int64)
     index = np.searchsorted(edges, times_us, side="right") - 1
-    index[(times_us < _LOW * _DAY_US) | (times_us >= (_HIGH + 1) * _DAY_US)] = -1
+    index[(times_us < _LOW * DAY_US) | (times_us >= (_HIGH + 1) * DAY_US)] = -1
     return [(near[i], np.flatnonzero(index == i)) for i in np.unique(index) if i >= 0]
 
 

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import OutputError, TakenError
-from pipeline.nightly.dates import days_of, zone_of
+from pipeline.nightly.dates import days_of
 from pipeline.sink import ledger
 from pipeline.sink.files import TAGS, write_whole
 from pipeline.sink.plan_log import PLANS, Plan, finished, load_plans
 from pipeline.store.base import Store
+from pipeline.zones import zone_of
 
 NIGHTLY = "_nightly"
 STAGED = f"{NIGHTLY}/_staging"

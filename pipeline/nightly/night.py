@@ -73,7 +73,8 @@ class _Night:
         day = str(one.day)
         point("report.before")
         try:
-            order = Order(store.url, day, day, f"{store.url}/{folder}", config.lang, config.memory_mb, config.zone)
+            into, reach = f"{store.url}/{folder}", config.tag.store.told()
+            order = Order(store.url, day, day, into, config.lang, config.memory_mb, config.zone, reach)
             self._reporter.make(order, self._check, config.report_s)
             point("report.after")
             self._check()
@@ -110,7 +111,6 @@ def run_night(
     done, ClaimedError if another run is at work on this output, StoppedError after SIGTERM or Ctrl-C, NoReportError, and what
     `tag_documents` raises.
     """
-    reporter.check(config.zone)
     store = output_of(config.tag)
     claim = Claim(store, f"{NIGHTLY}/claim", config.claim_s, config.clock_skew_s, clock)
     night = new_night(day, config.zone, submission)

@@ -12,21 +12,19 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Protocol
 
-from pipeline.errors import ConfigError, NoReportError, PipelineError, WorkerLostError
+from pipeline.errors import NoReportError, PipelineError, WorkerLostError
 
 _POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One report: of the tags in `output`, of the dates `first` to `last` (ISO), into the folder `into`, which is not there yet.
-
-    `zone` is given to a function that takes it; others know days of UTC.
+    """One report: of the tags in `output`, of the dates `first` to `last` (ISO) of a time zone, into the folder `into`, which is
+    not there yet. `reach`: how the store is reached, see `StoreConfig.told`.
     """
 
     output: str
@@ -36,6 +34,7 @@ class Order:
     lang: str
     memory_mb: int
     zone: str
+    reach: dict[str, Any]
 
 
 class Reporter(Protocol):
@@ -44,10 +43,6 @@ class Reporter(Protocol):
     @property
     def trailing_days(self) -> int:
         """Days before a date on which its report depends."""
-        ...
-
-    def check(self, zone: str) -> None:
-        """Raise ConfigError if reports cannot be made here, or not of days of that zone."""
         ...
 
     def make(self, order: Order, check: Callable[[], object], deadline_s: float) -> None:
@@ -64,28 +59,15 @@ class ChildReporter:
 
     name: str
     trailing_days: int
-    takes_zone: bool = False
-
-    def check(self, zone: str) -> None:
-        module = self.name.partition(":")[0]
-        try:
-            there = find_spec(module) is not None
-        except ModuleNotFoundError:
-            there = False
-        if not there:
-            raise ConfigError(f"reports are made by {module}, which is not installed: install textmill anew")
-        if zone != "UTC" and not self.takes_zone:
-            raise ConfigError(f'zone {zone}: the reports know days of UTC only; write zone = "UTC"')
 
     def make(self, order: Order, check: Callable[[], object], deadline_s: float) -> None:
-        fields = {key: getattr(order, key) for key in Order.__slots__ if key != "zone" or self.takes_zone}
         command = [sys.executable, "-m", "pipeline.nightly.reporting"]
         # The child ends when its standard input does: so it does not outlive this process, however that ends.
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                process.stdin.write(json.dumps({"function": self.name, "fields": fields}) + "\n")
+                process.stdin.write(json.dumps({"function": self.name, "fields": asdict(order)}) + "\n")
                 process.stdin.flush()
                 until = time.monotonic() + deadline_s
                 while not select.select([process.stdout], [], [], _POLL_S)[0]:
@@ -107,8 +89,10 @@ class ChildReporter:
 def _serve() -> None:
     import os
     import threading
+    from datetime import date
 
     from pipeline.observe.guard import guarded
+    from pipeline.store.settings import StoreConfig
 
     # Nothing that the report prints, in Python or not, may get into the answer.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -126,7 +110,8 @@ def _serve() -> None:
         module, _, function = request["function"].partition(":")
         fields = dict(request["fields"])
         for key in ("first", "last"):
-            fields[key] = _date(fields[key])
+            fields[key] = date.fromisoformat(fields[key])
+        fields["reach"] = StoreConfig(**fields["reach"])
         try:
             getattr(import_module(module), function)(**fields)
         except PipelineError as error:
@@ -137,12 +122,6 @@ def _serve() -> None:
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}", "exit_code": 4}
     print(json.dumps(answer), file=answers, flush=True)
-
-
-def _date(text: str) -> Any:
-    from datetime import date
-
-    return date.fromisoformat(text)
 
 
 if __name__ == "__main__":

@@ -12,29 +12,31 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.report.clock import Clock
 from pipeline.report.folding import fold
 from pipeline.report.parts import Part, relation, release
 from pipeline.report.stop_words import stop_words
 from pipeline.report.window import TIME_US, Window
 from pipeline.report.words import COUNTS, Terms
 from pipeline.store.base import Store
+from pipeline.zones import STRETCH_US
 
 MICRO = 1_000_000
 BATCH_ROWS = 4_096
-_HOUR_US = 3_600_000_000
 _SCORE = f"cast(round((sentiment_scores.positive::DOUBLE - sentiment_scores.negative::DOUBLE) * {MICRO}) as BIGINT)"
-_HOUR = f"cast(floor(({TIME_US}) / {_HOUR_US}::DOUBLE) as BIGINT)"
 _MOODS = """count(*) as documents, count(*) filter (sentiment = 'negative') as negative,
     count(*) filter (sentiment = 'neutral') as neutral, count(*) filter (sentiment = 'positive') as positive,
     sum(score)::BIGINT as score"""
 
 Partial = dict[str, pa.Table]
 _NUMBERS = [(name, pa.int64()) for name in ("documents", "negative", "neutral", "positive", "score")]
-# hour and day are counted from 1970; score is a sum of millionths; current: of the report's days, not of the trailing ones.
+# hour is the begin of an hour in microseconds since 1970, day counts from then on, both by the clocks of the report's zone; score
+# is a sum of millionths; current: of the report's days, not of the trailing ones.
 SCHEMAS = {
     "read": pa.schema([("part", pa.string()), *((name, pa.int64()) for name in ("rows", "current", "undated"))]),
     "hours": pa.schema(
-        [("hour", pa.int64()), ("current", pa.bool_()), ("source", pa.string()), ("lang", pa.string()), *_NUMBERS]
+        [(name, pa.int64()) for name in ("hour", "day")]
+        + [("current", pa.bool_()), ("source", pa.string()), ("lang", pa.string()), *_NUMBERS]
     ),
     "names": pa.schema(
         [("day", pa.int64()), ("current", pa.bool_()), ("name", pa.string()), ("mentions", pa.int64()), *_NUMBERS]
@@ -52,8 +54,9 @@ def aggregate(store: Store, con: Any, block: Sequence[Part], window: Window, ter
     """
     found = {"read": _read(store, con, block, window)}
     docs = relation(store, con, block, ["created_at", "source", "lang", "sentiment", "sentiment_scores"])
-    found["hours"] = con.sql(f"""select hour, current, source, lang, {_MOODS} from (
-        select {_HOUR} as hour, {window.current()} as current, source, lang, sentiment, {_SCORE} as score
+    clock = _clock(con, docs, window)
+    found["hours"] = con.sql(f"""select {clock.hour("time")} as hour, {clock.day("time")} as day, current, source, lang, {_MOODS}
+        from (select {TIME_US} as time, {window.current()} as current, source, lang, sentiment, {_SCORE} as score
         from {docs} where {window.seen()}) group by all""").to_arrow_table()
     found["names"], found["surfaces"] = _names(store, con, block, window)
     found["terms"] = COUNTS.empty_table() if terms is None else _terms(store, con, block, window, terms)
@@ -72,13 +75,23 @@ def _read(store: Store, con: Any, block: Sequence[Part], window: Window) -> pa.T
     return pa.table(columns, names=["part", "rows", "current", "undated"])
 
 
+def _clock(con: Any, docs: str, window: Window) -> Clock:
+    """The clock of the times there are: those of a report of everything may be thousands of years apart."""
+    if window.first is not None or window.zone == "UTC":
+        return window.clock()
+    stretch = f"(time - (time % {STRETCH_US} + {STRETCH_US}) % {STRETCH_US}) // {STRETCH_US}"
+    rows = con.execute(f"select distinct {stretch} from (select {TIME_US} as time from {docs}) where time is not null").fetchall()
+    return window.clock(row[0] for row in rows)
+
+
 def mentions(store: Store, con: Any, block: Sequence[Part], window: Window, more: str = "") -> None:
     """Make the table `mention`: a row for each entity of a document, with `name`, the number of its folded name in `folded`."""
     columns = ["created_at", "sentiment", "sentiment_scores", "entities", *(["id", "source"] if more else [])]
     docs = relation(store, con, block, columns)
-    con.execute(f"""create or replace temp table raw as select doc, cast(floor(hour / 24.0) as BIGINT) as day, current, sentiment,
+    day = _clock(con, docs, window).day("time")
+    con.execute(f"""create or replace temp table raw as select doc, {day} as day, current, sentiment,
         score, entity.text as surface, entity.label as label {more} from (
-            select doc, {_HOUR} as hour, {window.current()} as current, sentiment, {_SCORE} as score,
+            select doc, {TIME_US} as time, {window.current()} as current, sentiment, {_SCORE} as score,
             unnest(entities) as entity {more} from {docs} where {window.seen()})""")
     surfaces = con.sql("select distinct surface from raw").to_arrow_table()["surface"].combine_chunks()
     folded = fold(surfaces)

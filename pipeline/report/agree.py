@@ -16,6 +16,7 @@ def agree(store: Store, folder: str, page: str, read: dict[str, tuple[int, int, 
     for name, column, only in (
         ("sentiment", "documents", None),
         ("entities", "mentions", None),
+        ("outcomes", "documents", "tagged"),
         ("outcomes", "documents", "dead_letter"),
         ("outcomes", "documents", "filtered"),
     ):
@@ -28,6 +29,7 @@ def agree(store: Store, folder: str, page: str, read: dict[str, tuple[int, int, 
     said = numbers_of(page)
     pairs = {
         "documents read and in the table sentiment": (counted, written["sentiment"]),
+        "documents read and in the table outcomes": (counted, written["tagged"]),
         "documents in the table sentiment and on the page": (written["sentiment"], said["documents"]),
         "mentions in the table entities and on the page": (written["entities"], said["mentions"]),
         "dead letters in the table outcomes and on the page": (written["dead_letter"], said["dead_letters"]),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from pipeline.report.aggregate import MICRO
 from pipeline.report.health import Health
 from pipeline.report.sums import count_of
-from pipeline.report.window import EPOCH, Window, at
+from pipeline.report.window import Window
 from pipeline.report.words import CLASSES
+from pipeline.zones import EPOCH, hours, instant, zone_of
 
 SOURCES = 8
 TOP, PAIRS, TERMS = 15, 15, 12
@@ -66,7 +67,7 @@ class Named:
 
 @dataclass(slots=True)
 class Facts:
-    """All that the page says."""
+    """All that the page says. `buckets`: of the chart, by the begin of an hour in microseconds, or by a date."""
 
     window: Window
     title: str
@@ -77,7 +78,7 @@ class Facts:
     names: int
     mentions: int
     bucket: str = "hour"
-    buckets: list[datetime] = field(default_factory=list)
+    buckets: dict[int | date, datetime] = field(default_factory=dict)
     sources: list[tuple[str | None, Mood, Mood]] = field(default_factory=list)
     sources_more: int = 0
     series: dict[str | None, list[Mood]] = field(default_factory=dict)
@@ -97,7 +98,6 @@ class Facts:
 
 
 _MOOD = "sum(negative)::BIGINT, sum(neutral)::BIGINT, sum(positive)::BIGINT, sum(score)::BIGINT"
-_DAY_OF = "cast(floor(hour / 24.0) as BIGINT)"
 
 
 def facts_of(con: Any, window: Window, title: str, tables: Mapping[str, Any], health: Health, absent: str | None) -> Facts:
@@ -127,8 +127,8 @@ def facts_of(con: Any, window: Window, title: str, tables: Mapping[str, Any], he
 
 def _head(con: Any, window: Window, title: str) -> Facts:
     now, before = (_mood(con.execute(f"select {_MOOD} from hours where current = {c}").fetchall()[0]) for c in (True, False))
-    low, high = con.execute("select min(hour), max(hour) from hours where current").fetchall()[0]
-    span = None if low is None else (_date(low // 24), _date(high // 24))
+    low, high = con.execute("select min(day), max(day) from hours where current").fetchall()[0]
+    span = None if low is None else (_date(low), _date(high))
     if window.first is not None and window.last is not None:
         span = (window.first, window.last)
     undated = count_of(con, "select sum(documents) from hours where current and hour is null")
@@ -145,22 +145,22 @@ def _times(con: Any, found: Facts) -> None:
     count = (last - first).days + 1
     limits = [(HOURLY_DAYS, "hour"), (DAILY_DAYS, "day"), (MONTHLY_DAYS, "month")]
     found.bucket = next((name for most, name in limits if count <= most), "year")
+    window = found.window
     if found.bucket == "hour":
-        start = (first - EPOCH).days * 24
-        found.buckets = [moment for n in range(count * 24) if (moment := at(start + n))]
-    elif found.bucket == "day":
-        found.buckets = [moment for n in range(count) if (moment := at(((first - EPOCH).days + n) * 24))]
-    elif found.bucket == "month":
-        months = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
-        found.buckets = [datetime(m // 12, m % 12 + 1, 1, tzinfo=UTC) for m in months]
+        zone = zone_of(window.zone)
+        begins = hours(zone, window.begin_us(first), window.begin_us(last + timedelta(1)))
+        found.buckets = {begin: instant(begin).astimezone(zone) for begin in begins}
     else:
-        found.buckets = [datetime(year, 1, 1, tzinfo=UTC) for year in range(first.year, last.year + 1)]
-    begin = found.window.trailing[0] if found.window.trailing else first
+        days = window.between(first, last) if found.bucket == "day" else []
+        months = range(first.year * 12 + first.month - 1, last.year * 12 + last.month) if found.bucket == "month" else []
+        years = range(first.year, last.year + 1) if found.bucket == "year" else []
+        starts = [*days, *(date(m // 12, m % 12 + 1, 1) for m in months), *(date(year, 1, 1) for year in years)]
+        found.buckets = {start: datetime.combine(start, time(), UTC) for start in starts}
+    begin = window.trailing[0] if window.trailing else first
     if (last - begin).days < DAILY_DAYS * 2:
-        rows = con.execute(f"select {_DAY_OF}, {_MOOD} from hours where hour is not null group by 1").fetchall()
+        rows = con.execute(f"select day, {_MOOD} from hours where day is not null group by 1").fetchall()
         by_day = {_date(row[0]): _mood(row[1:]) for row in rows}
-        every = [begin + timedelta(n) for n in range((last - begin).days + 1)]
-        found.days = [(day, by_day.get(day, Mood())) for day in every]
+        found.days = [(day, by_day.get(day, Mood())) for day in window.between(begin, last)]
         found.empty_days = [day for day, mood in found.days if not mood.documents and day < first]
 
 
@@ -176,18 +176,14 @@ def _sources(con: Any, found: Facts) -> None:
     found.langs = con.execute(
         "select lang, sum(documents)::BIGINT from hours where current group by 1 order by 2 desc, 1"
     ).fetchall()
-    unit = "hour" if found.bucket == "hour" else f"{_DAY_OF} * 24"
-    index = {_key(moment): number for number, moment in enumerate(found.buckets)}
+    unit = "hour" if found.bucket == "hour" else "day"
+    index = {key: number for number, key in enumerate(found.buckets)}
     found.whole = [Mood()] * len(index)
     shown = [source for source, _, _ in every[:SOURCES]]
     found.series = {source: [Mood()] * len(index) for source in shown}
     sql = f"select {unit}, source, {_MOOD} from hours where current and hour is not null group by 1, 2"
-    for hour, source, *mood in con.execute(sql).fetchall():
-        moment = at(hour)
-        if moment is None:
-            continue
-        starts = {"month": {"day": 1}, "year": {"month": 1, "day": 1}}.get(found.bucket, {})
-        number = index[_key(moment.replace(**starts))]  # type: ignore[arg-type]
+    for value, source, *mood in con.execute(sql).fetchall():
+        number = index[value if found.bucket == "hour" else _start(_date(value), found.bucket)]
         found.whole[number] = found.whole[number] + _mood(mood)
         if source in found.series:
             found.series[source][number] = found.series[source][number] + _mood(mood)
@@ -196,7 +192,8 @@ def _sources(con: Any, found: Facts) -> None:
 def _entities(con: Any, found: Facts, tables: Mapping[str, Any]) -> None:
     examples: dict[str, list[tuple[str, str | None, datetime | None, str]]] = {}
     for row in tables["examples"].to_pylist():
-        examples.setdefault(row["name"], []).append((row["id"], row["source"], row["created_at"], row["sentiment"]))
+        when = row["created_at"] and row["created_at"].astimezone(zone_of(found.window.zone))
+        examples.setdefault(row["name"], []).append((row["id"], row["source"], when, row["sentiment"]))
     risen = {row["name"]: row for row in tables["rising_entities"].to_pylist()}
     rows = con.execute("""select name, spelling.shown, label, mentions, negative, neutral, positive, score from total
         join spelling using (name) join chosen c using (name) where c.shown order by documents desc, name""").fetchall()
@@ -215,10 +212,10 @@ def _by_day(con: Any, found: Facts, names: Sequence[str]) -> dict[str, tuple[int
         return {}
     sql = """select name, day, sum(documents)::BIGINT from names join chosen c using (name)
         where c.shown and day is not null group by 1, 2"""
-    start = found.days[0][0]
+    index = {day: number for number, (day, _) in enumerate(found.days)}
     out = {name: [0] * len(found.days) for name in names}
     for name, day, documents in con.execute(sql).fetchall():
-        out[name][(_date(day) - start).days] = documents
+        out[name][index[_date(day)]] = documents
     return {name: tuple(days) for name, days in out.items()}
 
 
@@ -234,8 +231,9 @@ def _mood(row: Sequence[int | None]) -> Mood:
 
 
 def _date(day: int) -> date:
-    return EPOCH + timedelta(day)
+    return EPOCH.date() + timedelta(day)
 
 
-def _key(moment: datetime) -> tuple[int, int, int, int]:
-    return moment.year, moment.month, moment.day, moment.hour
+def _start(day: date, bucket: str) -> date:
+    """The first day of the bucket that a day is in."""
+    return day.replace(month=1, day=1) if bucket == "year" else day.replace(day=1) if bucket == "month" else day

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -68,7 +69,16 @@ def tone(mean: float) -> str:
 
 def moment(value: datetime | None) -> str:
     """2026-11-22 14:05."""
-    return "" if value is None else f"{value:%Y-%m-%d %H:%M}"
+    return "" if value is None else f"{value:%Y-%m-%d %H:%M}{offset(value)}"
+
+
+def offset(value: datetime) -> str:
+    """How far clocks are ahead of UTC, as in " +01:00", where they show one time twice; else nothing."""
+    return (
+        f" {value.isoformat(timespec='minutes')[16:]}"
+        if value.utcoffset() != value.replace(fold=1 - value.fold).utcoffset()
+        else ""
+    )
 
 
 def bucket(value: datetime, kind: str, lang: str) -> str:
@@ -76,18 +86,20 @@ def bucket(value: datetime, kind: str, lang: str) -> str:
     if kind in ("month", "year"):
         return f"{value:%Y-%m}" if kind == "month" else f"{value:%Y}"
     day = day_short(date(value.year, value.month, value.day), lang)
-    return day if kind == "day" else f"{day}, {value:%H}:00" if lang == "en" else f"{day} {value:%H}:00"
+    return day if kind == "day" else f"{day}{',' if lang == 'en' else ''} {value:%H:%M}{offset(value)}"
 
 
-def ticks(buckets: list[datetime], kind: str, lang: str) -> list[tuple[float, str]]:
-    """At most 6 marks of the time axis: place in percent, and text."""
+def ticks(buckets: Sequence[datetime], kind: str, lang: str) -> list[tuple[float, str]]:
+    """At most 6 marks of the time axis, those of hours at full ones by the clock: place in percent, and text."""
     if not buckets:
         return []
     step = max(1, -(-len(buckets) // 6))
+    places = list(range(0, len(buckets), step))
     if kind == "hour":
         step = next(one for one in (4, 6, 8, 12, 24) if len(buckets) <= one * 6)
+        places = [number for number, value in enumerate(buckets) if not (value.hour % step or value.minute or value.fold)]
     marks = []
-    for number in range(0, len(buckets), step):
+    for number in places:
         value = buckets[number]
         text = f"{value:%H}:00" if kind == "hour" and value.hour else bucket(value, "day" if kind == "hour" else kind, lang)
         marks.append((round(100 * (number + (0 if kind == "hour" else 0.5)) / len(buckets), 2), text))

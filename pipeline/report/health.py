@@ -52,7 +52,7 @@ def health_of(store: Store, parts: Sequence[Part], read: Mapping[str, tuple[int,
         sides[name, outcome] += rows
         if name in mine:
             found.outcomes.append((name, mine[name].footer["run"], outcome, reason, rows))
-    found.outcomes += [(name, part.footer["run"], "tagged", None, part.rows) for name, part in mine.items()]
+    found.outcomes += [(name, part.footer["run"], "tagged", None, read[name][1]) for name, part in mine.items()]
     found.outcomes.sort(key=lambda row: (row[0], row[2], row[3] or ""))
     found.models = sorted({str(part.footer["model"]) for part in mine.values()})
     for part in parts:
@@ -66,7 +66,7 @@ def health_of(store: Store, parts: Sequence[Part], read: Mapping[str, tuple[int,
     manifests = [one for one in manifests if {"run", "status", "parts", "rows_out", "started"} <= one.keys()]  # those of tag
     _check_manifests(found, manifests, {part.name: part for part in parts})
     _check_plans(found, plans, {part.name: part for part in parts})
-    found.runs = [_run(one, metrics.get(one["run"], {}), mine) for one in manifests if _is_behind(one, mine, window)]
+    found.runs = [_run(one, metrics.get(one["run"], {}), mine, window) for one in manifests if _is_behind(one, mine, window)]
     return found
 
 
@@ -105,15 +105,16 @@ def _is_behind(manifest: Mapping[str, Any], mine: Mapping[str, Part], window: Wi
     if window.first is None or any(part.footer["run"] == manifest["run"] for part in mine.values()):
         return True
     last = (window.last or window.first) + timedelta(1)
-    return manifest["status"] != "finished" and f"{window.first}" <= str(manifest["started"])[:10] <= f"{last}"
+    return manifest["status"] != "finished" and f"{window.first}" <= window.local(str(manifest["started"]))[:10] <= f"{last}"
 
 
-def _run(manifest: Mapping[str, Any], metrics: Mapping[str, Any], mine: Mapping[str, Part]) -> dict[str, Any]:
+def _run(manifest: Mapping[str, Any], metrics: Mapping[str, Any], mine: Mapping[str, Part], window: Window) -> dict[str, Any]:
     """What the page says of a run; counts of parts that are of the report are in `rows_here`."""
     keys = ("run", "status", "started", "ended", "model", "rows_in", "rows_out", "dead_letters", "filtered", "seconds")
     verdict = metrics.get("verdict") or {}
     return {
         **{key: manifest.get(key) for key in keys},
+        "started": window.local(str(manifest["started"] or "")),
         "failures": dict(manifest.get("failures") or {}),
         "rows_here": sum(part.rows for part in mine.values() if part.footer["run"] == manifest["run"]),
         "limits": verdict.get("limits"),

@@ -20,13 +20,14 @@ from pipeline.report.page import render
 from pipeline.report.parts import Part, parts_of
 from pipeline.report.publish import ABOUT, about, publish, tidy
 from pipeline.report.rounds import absent, first_round, second_round
-from pipeline.report.schema import TABLES
+from pipeline.report.schema import TABLES, tables_of
 from pipeline.report.texts import LANGUAGES
 from pipeline.report.window import Window
 from pipeline.report.write import Written, write_bytes, write_table
 from pipeline.sink.files import drop
 from pipeline.store.base import Store
 from pipeline.store.opening import open_store
+from pipeline.store.settings import StoreConfig
 
 PAGE = "index.html"
 
@@ -52,20 +53,28 @@ class Report:
 
 
 def make_report(
-    output: str, first: date | None, last: date | None, into: str | None = None, lang: str = "en", memory_mb: int = 1500
+    output: str,
+    first: date | None,
+    last: date | None,
+    into: str | None = None,
+    lang: str = "en",
+    memory_mb: int = 1500,
+    zone: str = "UTC",
+    reach: StoreConfig | None = None,
 ) -> Report:
-    """Make the report of the days `first` to `last` (UTC, both included; both None: everything) of an output of `textmill tag`.
+    """Make the report of the days `first` to `last` (both included; both None: everything) of an output of `textmill tag`.
 
     It goes to OUTPUT/reports/DATE, FROM_TO or all, or becomes the folder `into`; a report that is there already is replaced in
     one step and kept as FOLDER.rN, or stays if nothing would change. `lang`: en or zh, of the page. `memory_mb`: what the process
-    should stay below. Raises ConfigError, OutputError for what is no output or no report, ClaimedError if another process makes
+    should stay below. `zone`: whose days and hours these are, UTC or a name of the IANA database. `reach`: how the stores of both
+    are reached. Raises ConfigError, OutputError for what is no output or no report, ClaimedError if another process makes
     the same report, UnavailableError (try again) if the tags change meanwhile, ReportError if memory does not do.
     """
     if lang not in LANGUAGES:
         raise ConfigError(f"--lang {lang}: there is {', '.join(LANGUAGES)}")
-    window = Window(first, last)
-    store = open_store(output)
-    target, folder = _place(store, window, into)
+    window = Window(first, last, zone)
+    store = open_store(output, reach)
+    target, folder = _place(store, window, into, reach)
     with database(memory_mb) as con:
         parts = parts_of(store)
         with target.claim(f"{folder}.claim"):
@@ -90,13 +99,13 @@ def make_report(
     return _report(target, folder, facts, revision if changed else revision - 1, changed)
 
 
-def _place(store: Store, window: Window, into: str | None) -> tuple[Store, str]:
+def _place(store: Store, window: Window, into: str | None, reach: StoreConfig | None) -> tuple[Store, str]:
     if into is None:
         return store, f"reports/{window.name}"
     parent, _, name = into.rstrip("/").rpartition("/")
     if name in ("", ".", ".."):
         raise ConfigError(f"--into {into}: name a folder")
-    return open_store(parent or ("/" if into.startswith("/") else ".")), name
+    return open_store(parent or ("/" if into.startswith("/") else "."), reach), name
 
 
 def _write(
@@ -121,8 +130,9 @@ def _write(
         "outcomes": outcomes,
     }
     files: dict[str, Written] = {}
+    schemas = tables_of(window.zone)
     for name, pieces in _all(con, made):
-        files |= write_table(target, folder, name, TABLES[name], pieces)
+        files |= write_table(target, folder, name, schemas[name], pieces)
     facts = facts_of(con, window, store.url.rstrip("/").rsplit("/", 1)[-1], made, health, absent(parts))
     facts.rows = {name: files[f"{name}.parquet"].rows for name in TABLES}
     page = render(facts, lang)
@@ -144,6 +154,7 @@ def _about(
         "first": None if window.first is None else window.first.isoformat(),
         "last": None if window.last is None else window.last.isoformat(),
         "lang": lang,
+        **({} if window.zone == "UTC" else {"zone": window.zone}),
         "revision": revision,
         "counts": {"documents": facts.total.documents, "output": total, "elsewhere": total - facts.total.documents},
         "rows": facts.rows,

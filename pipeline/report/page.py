@@ -49,9 +49,8 @@ def _template() -> Any:
 
 def _context(facts: Facts, lang: str) -> dict[str, Any]:
     texts, words = TEXTS[lang], WORDS[lang]
-    days = len(facts.window.days)
-    trailing = facts.window.trailing
-    count_before = (trailing[1] - trailing[0]).days + 1 if trailing else 0
+    days, count_before = len(facts.window.days), len(facts.window.before)
+    buckets = list(facts.buckets.values())
     # A mean day: only days that hold documents count, so that a missing one does not look like a fall.
     filled = count_before - len(facts.empty_days)
     usual = facts.before.documents / filled * days if filled > 0 and facts.before.documents else 0.0
@@ -64,11 +63,12 @@ def _context(facts: Facts, lang: str) -> dict[str, Any]:
         heading = days_text(facts.window.first, facts.window.last, lang)
     span = days_text(*facts.span, lang) if facts.span and facts.window.first is None else None
     return {
+        "buckets": buckets, "zone": "UTC" if facts.window.zone == "UTC" else texts["of_zone"].format(zone=facts.window.zone),
         "t": texts, "w": words, "lang": lang, "facts": facts, "heading": heading, "span": span,
         "css": _file("page.css"), "js": _file("page.js"), "charts": charts, "form": form,
         "usual": usual, "trailing_days": count_before, "days": days, "dead_letters": left.get("dead_letter", 0),
         "filtered": left.get("filtered", 0), "well": well, "stands_out": _stands_out(facts, texts, usual, count_before, well),
-        "ticks": form.ticks(facts.buckets, facts.bucket, lang), "data": _data(facts, lang), "first_rows": FIRST_ROWS,
+        "ticks": form.ticks(buckets, facts.bucket, lang), "data": _data(facts, lang), "first_rows": FIRST_ROWS,
         "missing": ", ".join(day_short(day, lang) for day in facts.empty_days), "table_names": list(TABLES),
         "most": max((one.mood.documents for one in facts.entities), default=1),
     }  # fmt: skip

@@ -29,82 +29,92 @@ _RISING = [
     _field("g2", _REAL, "log-likelihood ratio of the 2x2 table (Dunning 1993); 15.13 is p < 0.0001 at one degree of freedom"),
 ]
 
-TABLES: dict[str, pa.Schema] = {
-    "sentiment": pa.schema(
-        [
-            _field("hour", _HOUR, "begin of the hour, UTC; null: the document has no time", nullable=True),
-            _field("source", _TEXT, "the document's source, or null", nullable=True),
-            _field("lang", _TEXT, "en, zh or und"),
-            _field("documents", _COUNT, "documents tagged; negative + neutral + positive"),
-            *_MOODS,
-        ]
-    ),
-    "entities": pa.schema(
-        [
-            _field("day", _DAY, "UTC; null: the document has no time", nullable=True),
-            _NAME, _SHOWN, _LABEL,
-            _field("mentions", _COUNT, "how often it is named"),
-            _field("documents", _COUNT, "documents that name it"),
-            *_MOODS,
-            _field("negative_share", _REAL, "negative / documents"),
-        ]
-    ),
-    "pairs": pa.schema(
-        [
-            _field("name_a", _TEXT, "the first name, folded; name_a < name_b in code point order"),
-            _field("name_b", _TEXT, "the second name, folded"),
-            _field("shown_a", _TEXT, "the first one's most frequent spelling"),
-            _field("shown_b", _TEXT, "the second one's most frequent spelling"),
-            _field("documents", _COUNT, "documents that name both; 2 or more"),
-            _field("documents_a", _COUNT, "documents that name the first"),
-            _field("documents_b", _COUNT, "documents that name the second"),
-            _field("lift", _REAL, "P(a, b) / (P(a) P(b)); 1: as often as by chance"),
-            _field("npmi", _REAL, "normalised pointwise mutual information, ln(lift) / -ln P(a, b), from -1 to 1 (Bouma 2009)"),
-        ]
-    ),
-    "rising_entities": pa.schema([_NAME, _SHOWN, _LABEL, *_RISING]),
-    "rising_terms": pa.schema(
-        [
-            _field("lang", _TEXT, "en, zh or und"),
-            _field("pos", _TEXT, "universal part of speech"),
-            _field("term", _TEXT, "the word, folded"),
-            *_RISING,
-        ]
-    ),
-    "terms": pa.schema(
-        [
-            _field("lang", _TEXT, "en, zh or und"),
-            _field("pos", _TEXT, "universal part of speech: NOUN, PROPN, VERB, ADJ, ADV"),
-            _field("term", _TEXT, "the word, folded; no stop words (spaCy's lists), nothing without a letter"),
-            _field("mentions", _COUNT, "how often it stands there"),
-            _field("documents", _COUNT, "documents that hold it"),
-        ]
-    ),
-    "examples": pa.schema(
-        [
-            _NAME,
-            _field("id", _TEXT, "a document that names it: of the names that the page shows, the latest three"),
-            _field("source", _TEXT, "the document's source, or null", nullable=True),
-            _field("created_at", _HOUR, "the document's time, or null", nullable=True),
-            _field("sentiment", _TEXT, "the document's sentiment"),
-        ]
-    ),
-    "volumes": pa.schema(
-        [
-            _field("day", _DAY, "UTC, trailing days included; null: the documents have no time", nullable=True),
-            _field("source", _TEXT, "the documents' source, or null", nullable=True),
-            _field("lang", _TEXT, "en, zh or und"),
-            _field("documents", _COUNT, "documents tagged"),
-            *_MOODS,
-        ]
-    ),
-    "outcomes": pa.schema(
-        [
-            _field("part", _TEXT, "part of the output: one that holds a document of these days, or none with a time at all"),
-            _field("run", _TEXT, "the run that made it"),
-            _field("outcome", _TEXT, "tagged, dead_letter or filtered"),
-            _field("reason", _TEXT, "why: see pipeline.contract.REASONS; null where it was tagged", nullable=True),
-            _field("documents", _COUNT, "rows of the part, of whatever day"),
-        ]
-    ),
-}  # fmt: skip
+
+_NPMI = "normalised pointwise mutual information, ln(lift) / -ln P(a, b), from -1 to 1 (Bouma 2009)"
+
+
+def tables_of(zone: str) -> dict[str, pa.Schema]:
+    """The schemas of the tables of a report whose days are those of a time zone."""
+    hours = "UTC" if zone == "UTC" else f"that of {zone}, as an instant in UTC"
+    return {
+        "sentiment": pa.schema(
+            [
+                _field("hour", _HOUR, f"begin of the hour, {hours}; null: the document has no time", nullable=True),
+                _field("source", _TEXT, "the document's source, or null", nullable=True),
+                _field("lang", _TEXT, "en, zh or und"),
+                _field("documents", _COUNT, "documents tagged; negative + neutral + positive"),
+                *_MOODS,
+            ]
+        ),
+        "entities": pa.schema(
+            [
+                _field("day", _DAY, f"{zone}; null: the document has no time", nullable=True),
+                _NAME, _SHOWN, _LABEL,
+                _field("mentions", _COUNT, "how often it is named"),
+                _field("documents", _COUNT, "documents that name it"),
+                *_MOODS,
+                _field("negative_share", _REAL, "negative / documents"),
+            ]
+        ),
+        "pairs": pa.schema(
+            [
+                _field("name_a", _TEXT, "the first name, folded; name_a < name_b in code point order"),
+                _field("name_b", _TEXT, "the second name, folded"),
+                _field("shown_a", _TEXT, "the first one's most frequent spelling"),
+                _field("shown_b", _TEXT, "the second one's most frequent spelling"),
+                _field("documents", _COUNT, "documents that name both; 2 or more"),
+                _field("documents_a", _COUNT, "documents that name the first"),
+                _field("documents_b", _COUNT, "documents that name the second"),
+                _field("lift", _REAL, "P(a, b) / (P(a) P(b)); 1: as often as by chance"),
+                _field("npmi", _REAL, _NPMI),
+            ]
+        ),
+        "rising_entities": pa.schema([_NAME, _SHOWN, _LABEL, *_RISING]),
+        "rising_terms": pa.schema(
+            [
+                _field("lang", _TEXT, "en, zh or und"),
+                _field("pos", _TEXT, "universal part of speech"),
+                _field("term", _TEXT, "the word, folded"),
+                *_RISING,
+            ]
+        ),
+        "terms": pa.schema(
+            [
+                _field("lang", _TEXT, "en, zh or und"),
+                _field("pos", _TEXT, "universal part of speech: NOUN, PROPN, VERB, ADJ, ADV"),
+                _field("term", _TEXT, "the word, folded; no stop words (spaCy's lists), nothing without a letter"),
+                _field("mentions", _COUNT, "how often it stands there"),
+                _field("documents", _COUNT, "documents that hold it"),
+            ]
+        ),
+        "examples": pa.schema(
+            [
+                _NAME,
+                _field("id", _TEXT, "a document that names it: of the names that the page shows, the latest three"),
+                _field("source", _TEXT, "the document's source, or null", nullable=True),
+                _field("created_at", _HOUR, "the document's time, or null", nullable=True),
+                _field("sentiment", _TEXT, "the document's sentiment"),
+            ]
+        ),
+        "volumes": pa.schema(
+            [
+                _field("day", _DAY, f"{zone}, trailing days included; null: the documents have no time", nullable=True),
+                _field("source", _TEXT, "the documents' source, or null", nullable=True),
+                _field("lang", _TEXT, "en, zh or und"),
+                _field("documents", _COUNT, "documents tagged"),
+                *_MOODS,
+            ]
+        ),
+        "outcomes": pa.schema(
+            [
+                _field("part", _TEXT, "part of the output: one that holds a document of these days, or none with a time at all"),
+                _field("run", _TEXT, "the run that made it"),
+                _field("outcome", _TEXT, "tagged, dead_letter or filtered"),
+                _field("reason", _TEXT, "why: see pipeline.contract.REASONS; null where it was tagged", nullable=True),
+                _field("documents", _COUNT, "tagged: documents of these days; else all of the part, since they have no day"),
+            ]
+        ),
+    }  # fmt: skip
+
+
+TABLES = tables_of("UTC")

@@ -11,7 +11,7 @@ _MOODS = ["documents", "negative", "neutral", "positive", "score"]
 # What a table is grouped by, and what is added.
 SUMS = {
     "read": (["part"], ["rows", "current", "undated"]),
-    "hours": (["hour", "current", "source", "lang"], _MOODS),
+    "hours": (["hour", "day", "current", "source", "lang"], _MOODS),
     "names": (["day", "current", "name"], ["mentions", *_MOODS]),
     "surfaces": (["name", "surface", "label"], ["mentions"]),
     "terms": (["current", "lang", "pos", "term"], ["mentions", "documents"]),

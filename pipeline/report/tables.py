@@ -123,10 +123,10 @@ def plain(con: Any) -> Iterator[tuple[str, Iterator[pa.Table]]]:
     moods = "documents, negative, neutral, positive"
     summed = ", ".join(f"sum({name})::BIGINT as {name}" for name in (*moods.split(", "), "score"))
     queries = {
-        "sentiment": f"""select make_timestamp(hour * 3600000000) as hour, source, lang, {moods}, {_MEAN} as mean_sentiment
+        "sentiment": f"""select make_timestamp(hour) as hour, source, lang, {moods}, {_MEAN} as mean_sentiment
             from hours where current order by hours.hour nulls last, source nulls last, lang""",
         "volumes": f"""select {_DAY.format("day")} as day, source, lang, {moods}, {_MEAN} as mean_sentiment from (
-            select cast(floor(hour / 24.0) as BIGINT) as day, source, lang, {summed} from hours group by all) v
+            select day, source, lang, {summed} from hours group by all) v
             order by v.day nulls last, source nulls last, lang""",
         "entities": f"""select {_DAY.format("day")} as day, name, shown, label, mentions, {moods}, {_MEAN} as mean_sentiment,
             negative / documents as negative_share from names n join spelling using (name) where current

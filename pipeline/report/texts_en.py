@@ -38,7 +38,8 @@ TEXTS: dict[str, Any] = {
     "no_documents": "There are no documents of these days.",
     "missing_days": "No documents on {days}; the comparison rests on the other days.",
     "time": "Sentiment over time",
-    "time_hint": "Documents by {bucket}: positive above the line, negative below it. Times are UTC.",
+    "time_hint": "Documents by {bucket}: positive above the line, negative below it. Times are {zone}.",
+    "of_zone": "those of {zone}",
     "bucket_hour": "hour",
     "bucket_day": "day",
     "bucket_month": "month",
@@ -108,7 +109,8 @@ TEXTS: dict[str, Any] = {
     "languages": "Languages",
     "method": "How this was counted",
     "method_text": [
-        "A document's sentiment is P(positive) − P(negative), from −1 to 1; the mean is over documents. Days and hours are UTC.",
+        "A document's sentiment is P(positive) − P(negative), from −1 to 1; the mean is over documents. "
+        "Days and hours are {zone}.",
         "Spellings of one name are joined: case, full-width letters, quotes and brackets at the ends, hyphens, dots of initials, "
         "possessives. The spelling shown is the most frequent one. A document counts once, however often it names one.",
         "Rising: the share of documents against the trailing days, by the log-likelihood ratio G² (Dunning 1993); shown from 3 "

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 from pipeline.errors import ConfigError
+from pipeline.report.clock import Clock
+from pipeline.zones import DAY_US, STRETCH_US, begin_us, instant, spans, zone_of
 
 TRAILING_DAYS = 7
 YEARS = (1000, 9000)
-EPOCH = date(1970, 1, 1)
-DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Days in UTC, both ends included; both None: everything, also what has no time."""
+    """Days of a time zone, both ends included; both None: everything, also what has no time."""
 
     first: date | None
     last: date | None
+    zone: str = "UTC"
 
     def __post_init__(self) -> None:
+        zone_of(self.zone)
         if (self.first is None) != (self.last is None) or (self.first and self.last and self.first > self.last):
             raise ConfigError(f"a report from {self.first} to {self.last}: give two days, the earlier one first")
         if self.first and self.last and not (YEARS[0] <= self.first.year and self.last.year < YEARS[1]):
@@ -44,24 +47,63 @@ class Window:
     @property
     def days(self) -> list[date]:
         """The report's days."""
-        if self.first is None or self.last is None:
-            return []
-        return [self.first + timedelta(n) for n in range((self.last - self.first).days + 1)]
+        return [] if self.first is None or self.last is None else self.between(self.first, self.last)
+
+    @property
+    def before(self) -> list[date]:
+        """The trailing days."""
+        return [] if self.trailing is None else self.between(*self.trailing)
+
+    def between(self, first: date, last: date) -> list[date]:
+        """The days from the first to the last one, without those that the zone has skipped."""
+        every = [first + timedelta(n) for n in range((last - first).days + 1)]
+        if self.zone == "UTC":
+            return every
+        return [day for day in every if self.begin_us(day) < self.begin_us(day + timedelta(1))]
+
+    def begin_us(self, day: date) -> int:
+        """When a day begins, in microseconds since 1970."""
+        return begin_us(day, zone_of(self.zone))
+
+    def local(self, written: str) -> str:
+        """An instant in ISO 8601, by the zone's clocks; what is none stays."""
+        try:
+            found = datetime.fromisoformat(written)
+        except ValueError:
+            return written
+        return written if self.zone == "UTC" or found.tzinfo is None else found.astimezone(zone_of(self.zone)).isoformat()
+
+    def clock(self, stretches: Iterable[int] = ()) -> Clock:
+        """The zone's clock for what a report counts: its days and the trailing ones, or times in these stretches of `STRETCH_US`."""
+        zone = zone_of(self.zone)
+        if self.trailing is not None and self.last is not None:
+            runs = [(self.begin_us(self.trailing[0]), self.begin_us(self.last + timedelta(1)))]
+        else:
+            runs = [] if self.zone != "UTC" else [(0, 0)]
+            for begin in (number * STRETCH_US for number in sorted(stretches)):
+                low = runs.pop()[0] if runs and runs[-1][1] == begin else begin
+                runs.append((low, begin + STRETCH_US))
+        # What clocks showed just before may matter: an hour or a day may come twice.
+        return Clock([span for low, high in runs or [(0, 0)] for span in spans(zone, low - 2 * DAY_US, high)])
 
     def touches(self, dated: tuple[int, int] | None, undated: int) -> bool:
         """Whether documents whose times span `dated` (microseconds since 1970) may be of these days or the trailing ones."""
         if self.trailing is None or self.last is None:
             return True
-        low, high = ((day - EPOCH).days * DAY_US for day in (self.trailing[0], self.last + timedelta(1)))
+        low, high = self.begin_us(self.trailing[0]), self.begin_us(self.last + timedelta(1))
         return dated is not None and dated[0] < high and dated[1] >= low
 
     def current(self, column: str = "created_at") -> str:
         """SQL: whether a time is of the report's days; never null."""
-        return "true" if self.first is None else _between(column, self.first, self.last)
+        return "true" if self.first is None else self._between(column, self.first, self.last)
 
     def seen(self, column: str = "created_at") -> str:
         """SQL: whether a time is of the report's days or the trailing ones; never null."""
-        return "true" if self.trailing is None else _between(column, self.trailing[0], self.last)
+        return "true" if self.trailing is None else self._between(column, self.trailing[0], self.last)
+
+    def _between(self, column: str, first: date, last: date | None) -> str:
+        begin, end = (self.begin_us(day) for day in (first, (last or first) + timedelta(1)))
+        return f"coalesce({column} >= TIMESTAMPTZ '{_sql(begin)}' and {column} < TIMESTAMPTZ '{_sql(end)}', false)"
 
 
 # Microseconds since 1970, SQL: null also for times so far away that they are surely none.
@@ -69,11 +111,5 @@ TIME_US = f"""case when created_at >= TIMESTAMPTZ '{YEARS[0]}-01-01 00:00:00+00'
     and created_at < TIMESTAMPTZ '{YEARS[1]}-01-01 00:00:00+00' then epoch_us(created_at) end"""
 
 
-def _between(column: str, first: date, last: date | None) -> str:
-    begin, end = (f"TIMESTAMPTZ '{day} 00:00:00+00'" for day in (first, (last or first) + timedelta(1)))
-    return f"coalesce({column} >= {begin} and {column} < {end}, false)"
-
-
-def at(hour: int | None) -> datetime | None:
-    """The begin of an hour that is counted from 1970."""
-    return None if hour is None else datetime.combine(EPOCH, time(), UTC) + timedelta(hours=hour)
+def _sql(time_us: int) -> str:
+    return instant(time_us).isoformat(" ", "microseconds")

@@ -6,6 +6,7 @@
 import os
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import duckdb
@@ -18,7 +19,7 @@ HOLD = "TEXTMILL_TEST_HOLD"
 TRAILING_DAYS = 2
 
 
-def make_counts(output, first, last, into, lang, memory_mb):
+def make_counts(output, first, last, into, lang, memory_mb, zone, reach):
     """Documents, entities and negative ones by date and source, of the dates and the two days before."""
     if hold := os.environ.get(HOLD):
         Path(f"{hold}.waiting").touch()
@@ -44,11 +45,8 @@ class Here:
 
     trailing_days = TRAILING_DAYS
 
-    def check(self, zone):
-        assert zone == "UTC"
-
     def make(self, order, check, deadline_s):
-        make_counts(order.output, order.first, order.last, order.into, order.lang, order.memory_mb)
+        make_counts(**asdict(order))
 
 
 def reporter():

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from jobs import nightly
 from pipeline.errors import ConfigError
-from pipeline.nightly.dates import begin_of, days, days_of, last_ended, parse_date, window, zone_of
+from pipeline.nightly.dates import days, days_of, last_ended, parse_date, window
+from pipeline.zones import begin_us, instant, zone_of
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Shanghai", "Asia/Kathmandu", "America/Sao_Paulo", "Pacific/Apia"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,7 +38,7 @@ def test_an_instant_belongs_to_the_day_that_its_zones_calendar_shows(zone, times
 @given(zone=st.sampled_from([*ZONES, "America/St_Johns", "America/Havana"]), day=st.dates(date(1970, 1, 2), date(2037, 1, 1)))
 @example(zone="America/St_Johns", day=date(2010, 11, 7))  # clocks went back over midnight
 def test_days_follow_each_other_without_gap_or_overlap(zone, day):
-    begin, end = begin_of(day, ZoneInfo(zone)), begin_of(day + timedelta(days=1), ZoneInfo(zone))
+    begin, end = (instant(begin_us(one, ZoneInfo(zone))) for one in (day, day + timedelta(days=1)))
     skipped = (zone, day) == ("Pacific/Apia", date(2011, 12, 30))
     assert timedelta(hours=0 if skipped else 22) <= end - begin <= timedelta(hours=26)
     edges = np.array([micros(begin), micros(end) - 1, micros(end)], dtype=np.int64)
@@ -51,7 +52,7 @@ def test_days_follow_each_other_without_gap_or_overlap(zone, day):
 def test_a_day_of_a_change_of_clocks_has_23_or_25_hours():
     berlin = ZoneInfo("Europe/Berlin")
     lengths = {
-        day: begin_of(day + timedelta(days=1), berlin) - begin_of(day, berlin)
+        day: instant(begin_us(day + timedelta(days=1), berlin)) - instant(begin_us(day, berlin))
         for day in days(date(2024, 1, 1), date(2024, 12, 31))
     }
     odd = {day: length for day, length in lengths.items() if length != timedelta(days=1)}

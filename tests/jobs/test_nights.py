@@ -51,10 +51,8 @@ def night(config, day):
 
 
 def tags(out):
-    """Labels and places; scores may differ in the third digit, as other documents stand beside them in a batch."""
-    return sorted(
-        (row["id"], row["sentiment"], [(e["start"], e["end"], e["label"]) for e in row["entities"]]) for row in rows(out)
-    )
+    """All that was tagged, scores to the last bit: documents that stand beside one in a batch do not matter."""
+    return sorted(rows(out), key=lambda row: row["id"])
 
 
 def test_thirty_nights_with_two_missed_one_killed_and_a_late_file_equal_one_clean_run(tmp_path):

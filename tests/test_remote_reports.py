@@ -1,0 +1,127 @@
+"""Reports and nights whose output lies on a real HDFS are those of local files."""
+
+import functools
+import json
+import subprocess
+import sys
+from datetime import date
+from uuid import uuid4
+
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.reports import reporter
+from models.runtime import tagger
+from pipeline.nightly.config import load_night
+from pipeline.nightly.night import run_night
+from pipeline.report.make import make_report
+from pipeline.report.schema import TABLES
+from pipeline.store.opening import open_store
+from tests.report_data import made_up, write_output
+from tests.test_remote import Place
+
+DAY = date(2026, 11, 22)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_model():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tagger, "load", functools.cache(tagger.load))
+        yield
+
+
+@pytest.fixture
+def place(hdfs):
+    return Place(f"{hdfs.url}/reports/{uuid4().hex[:8]}", hdfs.config())
+
+
+def table_of_store(place, name):
+    """The settings of the store as a table of TOML."""
+    given = place.config.model_dump(mode="json", exclude_none=True, exclude={"token"})
+    lines = [f"{key} = {json.dumps(value)}" for key, value in given.items()]
+    return "\n".join([f"[{name}]", *lines, ""])
+
+
+def upload(place, folder, source):
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        place.put(f"{folder}/{path.relative_to(source).as_posix()}", path.read_bytes())
+
+
+def read(place, path):
+    with place.store.open_read(path) as stream:
+        return pq.read_table(stream)
+
+
+def test_textmill_report_of_an_output_on_hdfs(place, tmp_path):
+    documents = made_up(300)
+    local = write_output(tmp_path / "out", [documents[:200], documents[200:]])
+    upload(place, "out", local)
+    (tmp_path / "store.toml").write_text(table_of_store(place, "store"))
+    command = [
+        sys.executable,
+        "-m",
+        "jobs",
+        "report",
+        f"{place.url}/out",
+        "--date",
+        str(DAY),
+        "--config",
+        tmp_path / "store.toml",
+    ]
+    done = subprocess.run([*command, "--zone", "Europe/Berlin"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first = json.loads(done.stdout)
+    wanted = make_report(str(local), DAY, DAY, zone="Europe/Berlin")
+    assert (first["folder"], first["documents"]) == (f"{place.url}/out/reports/{DAY}", wanted.documents)
+    for name in TABLES:
+        with open(wanted.tables[name], "rb") as stream:
+            assert read(place, f"out/reports/{DAY}/{name}.parquet").equals(pq.read_table(stream)), name
+    again = subprocess.run([*command, "--zone", "Europe/Berlin"], capture_output=True, text=True, check=True)
+    assert (json.loads(again.stdout)["changed"], json.loads(again.stdout)["revision"]) == (False, 1)
+    other = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert (other["changed"], other["revision"]) == (True, 2)
+    folders = {entry.path.split("/")[2] for entry in place.store.list("out/reports")}
+    assert folders == {str(DAY), f"{DAY}.r1"}, "the revision before is kept, nothing else is left"
+
+
+def write_day(put, name, times):
+    rows = [{"id": time, "text": "Ms Keller flew to Oslo. We loved it.", "created_at": time, "source": "a"} for time in times]
+    put(f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_textmill_nightly_from_and_to_hdfs(place, tmp_path):
+    def night(config, day):
+        return run_night(config, day, reporter(), lambda text: None)
+
+    def config(name, source, output, store):
+        path = tmp_path / f"{name}.toml"
+        tag = f'sources = ["{source}"]\noutput = "{output}"\nid_column = "id"\nmodel = "en-fast"\nthreads = 1\n'
+        path.write_text(f'zone = "Europe/Berlin"\nsince = 2026-11-21\n[tag]\n{tag}{store}')
+        return load_night(path)
+
+    remote = config("remote", f"{place.url}/in", f"{place.url}/out", table_of_store(place, "tag.store"))
+    local = config("local", tmp_path / "in", tmp_path / "out", "")
+    (tmp_path / "in").mkdir()
+    puts = (lambda name, data: place.put(f"in/{name}", data), lambda name, data: (tmp_path / "in" / name).write_bytes(data))
+    for put in puts:
+        write_day(put, "a", ["2026-11-21T08:00:00Z", "2026-11-21T23:30:00Z", "2026-11-22T08:00:00Z"])
+    assert [one["rows"] for one in night(remote, DAY).made] == [1, 2]
+    for put in puts:
+        write_day(put, "late", ["2026-11-21T09:00:00Z"])
+    late = night(remote, DAY)
+    assert [(one["date"], one["revision"], one["rows"]) for one in late.made] == [("2026-11-21", 2, 2), ("2026-11-22", 2, 2)]
+    assert night(remote, DAY).made == []
+    night(local, DAY)
+    mine = open_store(str(tmp_path / "out"))
+    for day in ("2026-11-21", "2026-11-22"):
+        folders = []
+        for store, number in ((open_store(f"{place.url}/out", place.config), 2), (mine, 1)):
+            with store.open_read(f"nights/{day}/r{number:04d}.json") as stream:
+                folders.append(json.load(stream)["folder"])
+        for name in TABLES.keys() - {"outcomes"}:  # of parts and runs, which are others
+            with mine.open_read(f"{folders[1]}/{name}.parquet") as stream:
+                assert read(place, f"out/{folders[0]}/{name}.parquet").equals(pq.read_table(stream)), (day, name)
+    left = [entry.path for entry in place.store.list("out") if "_staging" in entry.path or "/_claim" in entry.path]
+    assert left == []
