@@ -359,7 +359,7 @@ def test_the_same_report_again_changes_no_byte_and_late_data_makes_a_revision(tm
 
 
 def test_a_store_that_cannot_rename_folders_gets_the_last_file_last_and_goes_on_when_killed(output, tmp_path, monkeypatch):
-    monkeypatch.setattr(make_module, "open_store", lambda url: _Elsewhere(LocalStore(Path(url).resolve())))
+    monkeypatch.setattr(make_module, "open_store", lambda url, reach: _Elsewhere(LocalStore(Path(url).resolve())))
     first = made(output, into=str(tmp_path / "r"))
     assert (first.revision, first.changed) == (1, True)
     before = state(tmp_path / "r")

@@ -26,7 +26,6 @@ log = logging.getLogger("textmill")
 BEFORE = "_before"
 
 
-
 def _aside(folder: str) -> str:
     """Where the old folder is while two change names."""
     return f"{BEFORE}/{quote(folder, safe='')}"

@@ -27,7 +27,6 @@ LARGEST_PUT = 5 << 30
 BEFORE = "_before"
 
 
-
 def _list_of(folder: str) -> str:
     """Where it is written what an exchange has to do."""
     return f"{BEFORE}/{quote(folder, safe='')}.json"
