@@ -169,6 +169,7 @@ def test_the_chart_of_a_day_of_25_hours_names_the_hour_that_comes_twice(tmp_path
                  "25 Oct, 23:00</th><td>1", "2026-10-25 23:59</span>", "2026-10-25 02:30 +01:00</span>"):  # fmt: skip
         assert text in page(report), text
     assert page(report).count('<th scope="row">25 Oct, ') == 25
+    assert "<td>2026-11-23 03:00</td>" in page(report), "runs began by the zone's clocks too"
     half = make_report(str(out), date(2026, 10, 25), date(2026, 10, 25), zone="Asia/Kolkata", into=str(tmp_path / "k"))
     assert "25 Oct, 06:00</th><td>1" in page(half)
     assert rows(half, "sentiment")[0]["hour"] == utc("2026-10-24T21:30:00")

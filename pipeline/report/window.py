@@ -74,7 +74,7 @@ class Window:
         return written if self.zone == "UTC" or found.tzinfo is None else found.astimezone(zone_of(self.zone)).isoformat()
 
     def clock(self, stretches: Iterable[int] = ()) -> Clock:
-        """The zone's clock for what is counted: the days and the trailing ones, or times in these stretches of `STRETCH_US`."""
+        """The zone's clock for what a report counts: its days and the trailing ones, or times in stretches of `STRETCH_US`."""
         zone = zone_of(self.zone)
         if self.trailing is not None and self.last is not None:
             runs = [(self.begin_us(self.trailing[0]), self.begin_us(self.last + timedelta(1)))]
