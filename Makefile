@@ -17,6 +17,7 @@ export HF_HUB_OFFLINE = 1
 demo: .venv/installed
 	$(BIN)/textmill tag --config conf/tag.toml
 	$(BIN)/textmill show out/demo
+	$(BIN)/textmill report out/demo
 
 lint: .venv/installed-all
 	$(BIN)/ruff check .

@@ -26,6 +26,8 @@ def report(
     into: Annotated[
         str | None, typer.Option(help="Folder that becomes the report; OUTPUT/reports/DATE, FROM_TO or all, if not given.")
     ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Ray actors that count, each with --memory-mb; 0: this process.")] = 0,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster whose CPUs count: auto, or its address.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file whose [store] says how HDFS is reached.")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="One setting of it.")] = None,
 ) -> None:
@@ -44,7 +46,7 @@ def report(
         raise ConfigError("--from and --to go together")
     begin, end = (day, day) if day else (first, last)
     days = (begin.date() if begin else None, end.date() if end else None)
-    made = make_report(output, *days, into, lang, memory_mb, zone, load_store(config, sets or ()))
+    made = make_report(output, *days, into, lang, memory_mb, zone, load_store(config, sets or ()), workers, address)
     print(json.dumps(asdict(made), indent=1, ensure_ascii=False))
     for text in made.disagreements:
         typer.echo(f"textmill: counts do not agree: {text}", err=True)

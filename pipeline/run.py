@@ -234,7 +234,7 @@ def tag_documents(options: TagConfig) -> Result:
             run.watch.held = held
             status = "failed"
             try:
-                run.store.settle()
+                ledger.settle(run.store)
                 run.go()
                 status = "failed" if run.failures else "finished"
                 if status == "finished" and not progress.documents and progress.dead_letters:

@@ -46,7 +46,8 @@ class Hadoop:
         return StoreConfig(user=self.user, namenodes=tuple(self.nodes), hadoop_conf=self.conf, **more)
 
     def stop(self):
-        subprocess.run([sys.executable, SCRIPT, "stop", self.root, "--delete"], check=True, capture_output=True)
+        subprocess.run([sys.executable, SCRIPT, "stop", self.root], check=True, capture_output=True)
+        shutil.rmtree(self.root, ignore_errors=True)
 
 
 class Given:

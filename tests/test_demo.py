@@ -7,6 +7,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from pipeline.config import load_config
+from pipeline.report.make import make_report
 from pipeline.run import tag_documents
 
 ROOT = Path(__file__).parent.parent
@@ -23,3 +24,5 @@ def test_the_demo(tmp_path, monkeypatch):
     assert langs == [("en", 354), ("zh", 16)]
     assert duckdb.sql(f"select min(created_at) is not null from '{tmp_path}/out/tags/*.parquet'").fetchall() == [(True,)]
     assert pq.read_table(tmp_path / "out" / "dead_letters")["reason"].to_pylist().count("bad_csv") == 1
+    report = make_report(str(tmp_path / "out"), None, None)
+    assert (report.documents, report.dead_letters, report.filtered, report.disagreements) == (370, 5, 0, ())

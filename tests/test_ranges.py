@@ -72,14 +72,16 @@ def test_eight_requests_at_once_hide_the_time_of_one():
         time.sleep(0.02)
         return bytes(length)
 
-    size, times = 48 << 20, {}
-    for threads in (1, 8):
+    size, times = 128 << 20, {1: [], 8: []}
+    for threads in (1, 8) * 3:  # the best of three: the machine may have other things to do
         with ThreadPoolExecutor(threads) as made, buffered(read, size, (0, size), made, threads) as stream:
             began = time.perf_counter()
             while stream.read(1 << 20):
                 pass
-            times[threads] = time.perf_counter() - began
-    assert times[1] / times[8] >= 3, times
+            times[threads].append(time.perf_counter() - began)
+    ratio = min(times[1]) / min(times[8])
+    print(f"one thread {min(times[1]):.2f} s, eight {min(times[8]):.2f} s: {ratio:.1f}x")
+    assert ratio >= 3, times
 
 
 def test_an_error_of_a_range_is_raised_where_it_is_read(pool):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -357,17 +358,37 @@ def test_the_same_report_again_changes_no_byte_and_late_data_makes_a_revision(tm
     assert made(out, date(2026, 11, 16), DAY).folder.endswith("reports/2026-11-16_2026-11-22")
 
 
+def test_a_store_that_cannot_rename_folders_gets_the_last_file_last_and_goes_on_when_killed(output, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_module, "open_store", lambda url, reach: _Elsewhere(LocalStore(Path(url).resolve())))
+    first = made(output, into=str(tmp_path / "r"))
+    assert (first.revision, first.changed) == (1, True)
+    before = state(tmp_path / "r")
+    (tmp_path / "r.new").mkdir()
+    for name in ("report.json", "index.html"):  # as if killed before these two
+        (tmp_path / "r" / name).rename(tmp_path / "r.new" / name)
+    assert made(output, into=str(tmp_path / "r")).changed is False
+    assert state(tmp_path / "r") == before
+    second = made(output, into=str(tmp_path / "r"), lang="zh")
+    assert (second.revision, state(tmp_path / "r.r1")) == (2, before)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "r.r1"]
+
+
 @pytest.mark.parametrize("point", faults.REPORT_POINTS)
-def test_killed_while_it_is_published_a_report_is_whole_and_the_next_one_goes_on(tmp_path, point):
+def test_killed_while_it_is_published_a_report_is_whole_and_the_next_one_goes_on(tmp_path, point, monkeypatch):
     out = write_output(tmp_path / "out", [[document("a", "2026-11-22T08:00:00", [("Oslo", "LOC")])]])
     made(out)
     command = [sys.executable, "-m", "jobs", "report", str(out), "--date", "2026-11-22", "--lang", "zh"]
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     killed = subprocess.run(command, env={**os.environ, faults.ENV: point}, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
     about = json.loads((out / "reports/2026-11-22/report.json").read_text())
     assert about["lang"] == ("en" if point == "report.publish.before" else "zh")
     assert (out / "reports/2026-11-22/index.html").is_file()
+    assert len(list((tmp_path / "scratch").iterdir())) == 1
     report = made(out, lang="zh")
+    assert list((tmp_path / "scratch").iterdir()) == [], "what DuckDB wrote to disk is gone"
     assert (report.revision, report.changed) == (2, point == "report.publish.before")
     folders = sorted(p.name for p in (out / "reports").iterdir() if p.is_dir())
     assert folders == ["2026-11-22", "2026-11-22.r1"]

@@ -128,6 +128,11 @@ def test_folders_change_names(store):
     write(store, "new/b", b"new")
     store.exchange("new", "old")
     assert [entry.path for entry in store.list()] == ["new/a", "old/b"]
+    write(store, "reports/day/a", b"old")
+    write(store, "reports/day.new/b", b"new")
+    store.exchange("reports/day.new", "reports/day")
+    store.settle("reports/day.new", "reports/day")
+    assert [entry.path for entry in store.list("reports")] == ["reports/day.new/a", "reports/day/b"]
 
 
 def test_errors_are_told_apart(store):
@@ -207,10 +212,11 @@ def test_an_exchange_of_objects_that_was_killed_is_finished(request, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         store.exchange("new", "old")
     monkeypatch.undo()
-    store.settle()
+    store.settle("new", "old")
     found = {entry.path: read(store, entry.path) for entry in store.list()}
     assert found == {"new/a": b"old/a", "new/c": b"old/c", "old/a": b"new/a", "old/b": b"new/b"}
-    store.settle()
+    store.settle("new", "old")
+    assert {entry.path: read(store, entry.path) for entry in store.list()} == found
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,7 @@ def test_an_exchange_that_was_killed_is_taken_back_or_finished(server):
 
     files.rename = rename
     assert WebClient.name == "webhdfs"
-    for steps, left in ((1, ["_next/tags/new", "tags/old"]), (2, ["tags/new"])):
+    for steps, left in ((1, ["_next/tags/new", "tags/old"]), (2, ["_next/tags/old", "tags/new"])):
         for path in [*files.files, *files.folders]:
             files.delete(path)
         write(store, "_next/tags/new")
@@ -267,7 +267,7 @@ def test_an_exchange_that_was_killed_is_taken_back_or_finished(server):
         moves = [("tags", "_before/tags"), ("_next/tags", "tags")][:steps]
         for source, target in moves:
             store._move(store._at(source), store._at(target))
-        opened(server).settle()
+        opened(server).settle("_next/tags", "tags")
         assert names(server) == left
 
 

@@ -44,6 +44,22 @@ def knock(address: str) -> None:
             pass
 
 
+def join(address: str | None, cpus: int) -> None:
+    """Join the Ray cluster at an address, or start a Ray of this process's own. Raises ConfigError if none answers there."""
+    import ray
+
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    quiet = {"log_to_driver": False, "configure_logging": False}
+    if not address:
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+        return
+    try:
+        knock(address)
+        ray.init(address=address, **quiet)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"--address {address}: no Ray cluster answers there ({error})") from error
+
+
 class RayCrew:
     """Actors, one a worker, each with one split at a time and others behind it. A context: it starts a Ray of its own, or
     joins the one at `address`, and leaves nothing behind.
@@ -80,16 +96,7 @@ class RayCrew:
         check_ray()
         import ray
 
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        quiet = {"log_to_driver": False, "configure_logging": False}
-        if self._address:
-            try:
-                knock(self._address)
-                ray.init(address=self._address, **quiet)
-            except (OSError, ValueError, RuntimeError) as error:
-                raise ConfigError(f"--address {self._address}: no Ray cluster answers there ({error})") from error
-        else:
-            ray.init(address="local", num_cpus=self.size, include_dashboard=False, **quiet)
+        join(self._address, self.size)
         self._cpus = (self._work.threads or 1) if self._address else 1
         if self._all:
             self.size = max(1, int(ray.cluster_resources().get("CPU", 0)) // self._cpus)

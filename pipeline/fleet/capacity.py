@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from pipeline.fleet.speeds import Worker
+from pipeline.fleet.waiting import Sizes
 
 # A worker so much slower than the fastest is given only what it can finish in time; the others take the largest.
 FAST = 0.7
@@ -60,9 +61,9 @@ class Capacity:
             return now
         return max(now, (tokens + self._moment + self._idle_speed * now) / self.speed)
 
-    def most(self, worker: Worker, tokens: float, least: float, now: float) -> float | None:
-        """The largest split that the worker may take while so many tokens wait, of which the smallest split has `least`;
-        infinite for the fastest, None for that smallest one.
+    def most(self, worker: Worker, tokens: float, sizes: Sizes, now: float) -> float | None:
+        """The largest split of `sizes` that the worker may take while so many tokens wait; infinite for the fastest, None for
+        the smallest one.
         """
         speed = worker.counted
         if speed >= FAST * self.fastest:
@@ -70,7 +71,7 @@ class Capacity:
         start = now if worker.idle else worker.free_at
         until_end = speed * (self.end(tokens, now) - start)
         most = until_end * (SAFE if worker.measured else UNPROVEN)
-        return None if worker.idle and most < least <= until_end * LAST else most
+        return None if worker.idle and most < sizes.least <= until_end * LAST else most
 
     def again(self, workers: Iterable[Worker], now: float) -> None:
         """Add up anew: rounding grows with the number of changes, and the fastest may have gone."""

@@ -260,14 +260,13 @@ class Policy:
             if late is not None:
                 return self._copy(worker, late)
         for before, sizes in book.waiting.groups():
-            least = sizes.least
-            most = self.capacity.most(worker, before, least, now) if book.leases else math.inf
+            most = self.capacity.most(worker, before, sizes, now) if book.leases else math.inf
             if speed is None:
                 most = None
             elif uncertain and most is not None:
                 first = speed * (FIRST_S + GROWTH * (now - self._began))
                 # Rather the smallest than nothing.
-                most = min(most, first) if worker.held or first >= least else None
+                most = min(most, first) if worker.held or first >= sizes.least else None
             while (found := book.waiting.take(sizes, most)) is not None:
                 split, tokens = found
                 if not book.done(split):

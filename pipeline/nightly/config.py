@@ -57,7 +57,7 @@ class NightConfig(_Settings):
         int | None, Field(ge=0, description="days before a date on which its report depends; what the report says if not given")
     ] = None
     lang: Annotated[Literal["en", "zh"], Field(description="language of the reports")] = "en"
-    memory_mb: Annotated[int, Field(ge=100, description="memory of a report's aggregation")] = 1500
+    memory_mb: Annotated[int, Field(ge=600, description="memory of a report's aggregation")] = 1500
     report_s: Annotated[float, Field(gt=0, description="a report that takes longer is given up")] = 3600.0
     retire_h: Annotated[float, Field(ge=0, description="what killed runs have left goes when it is so old, in hours")] = 24.0
     claim_s: Annotated[float, Field(ge=3, description="a claim that is not renewed for so long has expired ...")] = 120.0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from pipeline.errors import ConfigError, ReportError, UnavailableError
 # What Python, Arrow and the page need beside DuckDB.
 OTHERS_MB = 500
 LEAST_MB = 600
+_PREFIX, _LOCK = "textmill-report-", "in-use"
 
 
 @contextmanager
@@ -26,10 +29,10 @@ def database(memory_mb: int) -> Iterator[Any]:
 
     if memory_mb < LEAST_MB:
         raise ConfigError(f"--memory-mb {memory_mb}: a report needs {LEAST_MB} or more")
-    with tempfile.TemporaryDirectory(prefix="textmill-report-") as folder:
+    with _scratch() as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_mb - OTHERS_MB}MB",
-            "temp_directory": str(Path(folder)),
+            "temp_directory": str(folder),
             "threads": len(os.sched_getaffinity(0)),
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,
@@ -47,3 +50,17 @@ def database(memory_mb: int) -> Iterator[Any]:
             raise ReportError(f"the tags cannot be counted ({type(error).__name__}: {error})") from error
         finally:
             con.close()
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder that goes with this process; those that killed ones have left go first, told by a lock that nobody holds."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
+        with suppress(OSError), left.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as made:
+        folder = Path(made)
+        with (folder / _LOCK).open("xb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield folder

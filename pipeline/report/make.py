@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 from pipeline.errors import ConfigError
 from pipeline.report import tables
 from pipeline.report.agree import agree
+from pipeline.report.crew import Crew, Here, OnRay
 from pipeline.report.database import database
 from pipeline.report.facts import Facts, facts_of
 from pipeline.report.health import health_of
@@ -61,14 +63,17 @@ def make_report(
     memory_mb: int = 1500,
     zone: str = "UTC",
     reach: StoreConfig | None = None,
+    workers: int = 0,
+    address: str | None = None,
 ) -> Report:
     """Make the report of the days `first` to `last` (both included; both None: everything) of an output of `textmill tag`.
 
     It goes to OUTPUT/reports/DATE, FROM_TO or all, or becomes the folder `into`; a report that is there already is replaced in
     one step and kept as FOLDER.rN, or stays if nothing would change. `lang`: en or zh, of the page. `memory_mb`: what the process
     should stay below. `zone`: whose days and hours these are, UTC or a name of the IANA database. `reach`: how the stores of both
-    are reached. Raises ConfigError, OutputError for what is no output or no report, ClaimedError if another process makes
-    the same report, UnavailableError (try again) if the tags change meanwhile, ReportError if memory does not do.
+    are reached. `workers` or `address`: actors of Ray count the blocks of parts, each with `memory_mb` of its own; the report is
+    the same. Raises ConfigError, OutputError for what is no output or no report, ClaimedError if another process makes the same
+    report, UnavailableError (try again) if the tags change meanwhile, ReportError if memory does not do.
     """
     if lang not in LANGUAGES:
         raise ConfigError(f"--lang {lang}: there is {', '.join(LANGUAGES)}")
@@ -78,12 +83,17 @@ def make_report(
     with database(memory_mb) as con:
         parts = parts_of(store)
         with target.claim(f"{folder}.claim"):
+            target.settle(f"{folder}.new", folder)
             tidy(target, folder)
             before = about(target, folder)
             revision = (before["revision"] if before else 0) + 1
             staged = f"{folder}.new"
             try:
-                files, facts = _write(store, con, parts, window, target, staged, lang)
+                with ExitStack() as stack:
+                    crew: Crew = Here(store, con)
+                    if workers or address:
+                        crew = stack.enter_context(OnRay(store.url, reach or StoreConfig(), memory_mb, workers, address))
+                    files, facts = _write(store, con, crew, parts, window, target, staged, lang)
                 digests = {name: written.sha256 for name, written in sorted(files.items())}
                 changed = before is None or before["files"] != digests
                 body = _about(window, lang, revision, digests, facts, parts)
@@ -108,14 +118,14 @@ def _place(store: Store, window: Window, into: str | None, reach: StoreConfig | 
 
 
 def _write(
-    store: Store, con: Any, parts: Sequence[Part], window: Window, target: Store, folder: str, lang: str
+    store: Store, con: Any, crew: Crew, parts: Sequence[Part], window: Window, target: Store, folder: str, lang: str
 ) -> tuple[dict[str, Written], Facts]:
     """Write all files but the last; gives their digests, and what the page says."""
-    read = first_round(store, con, parts, window)
+    read = first_round(crew, con, parts, window)
     tables.prepare(con)
     risen = tables.rising_entities(con)
     chosen = tables.choose(con, risen)
-    examples = second_round(store, con, [part for part in parts if read[part.name][1]], window, chosen)
+    examples = second_round(crew, con, [part for part in parts if read[part.name][1]], window, chosen)
     health = health_of(store, parts, read, window)
     outcomes = pa.Table.from_arrays(
         [pa.array([row[n] for row in health.outcomes], field.type) for n, field in enumerate(TABLES["outcomes"])],

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.report.aggregate import EMPTY, aggregate
+from pipeline.report.aggregate import EMPTY, Partial, aggregate
+from pipeline.report.crew import Crew
 from pipeline.report.parts import Part, blocks
 from pipeline.report.stop_words import stop_words
 from pipeline.report.sums import PAIR_SUMS, SUMS, Sums
@@ -17,26 +20,57 @@ from pipeline.report.words import Terms
 from pipeline.store.base import Store
 
 
-def first_round(store: Store, con: Any, parts: Sequence[Part], window: Window) -> dict[str, tuple[int, int, int]]:
+@dataclass(frozen=True, slots=True)
+class First:
+    """Counts by hour, name and term."""
+
+    window: Window
+    terms: bool
+
+    def count(self, store: Store, con: Any, block: Sequence[Part]) -> Partial:
+        """See pipeline.report.aggregate."""
+        return aggregate(store, con, block, self.window, _terms() if self.terms else None)
+
+
+@cache
+def _terms() -> Terms:
+    """Of this process: most words of a block have been seen in one before."""
+    return Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """Counts which of the chosen names stand together, and where they stand."""
+
+    window: Window
+    chosen: pa.Table
+
+    def count(self, store: Store, con: Any, block: Sequence[Part]) -> Partial:
+        """See pipeline.report.together."""
+        return together(store, con, block, self.window, self.chosen)
+
+
+def first_round(crew: Crew, con: Any, parts: Sequence[Part], window: Window) -> dict[str, tuple[int, int, int]]:
     """Make the sums in DuckDB; gives rows, rows of the report's days and rows without a time by part.
 
     Parts whose statistics say that no row is of these days are not opened again.
     """
-    sums, terms = Sums(con, SUMS), Terms() if terms_are_there(parts) else None
+    sums = Sums(con, SUMS)
     sums.add(EMPTY)
-    for block in blocks([part for part in parts if window.touches(part.dated, part.undated)]):
-        sums.add(aggregate(store, con, block, window, terms))
+    touched = [part for part in parts if window.touches(part.dated, part.undated)]
+    for partial in crew.each(First(window, terms_are_there(parts)), blocks(touched)):
+        sums.add(partial)
     sums.close()
+    _terms.cache_clear()
     seen = {row[0]: row[1:] for row in con.execute('select part, "rows", current, undated from read').fetchall()}
     return {part.name: seen.get(part.name, (part.rows, 0, part.undated)) for part in parts}
 
 
-def second_round(store: Store, con: Any, parts: Sequence[Part], window: Window, chosen: pa.Table) -> pa.Table:
+def second_round(crew: Crew, con: Any, parts: Sequence[Part], window: Window, chosen: pa.Table) -> pa.Table:
     """Make the sums of pairs in DuckDB, and the table `chosen`; gives the examples."""
     sums, examples = Sums(con, PAIR_SUMS), NO_EXAMPLES.empty_table()
     sums.add({"pairs": NO_PAIRS.empty_table()})
-    for block in blocks(parts):
-        partial = together(store, con, block, window, chosen)
+    for partial in crew.each(Second(window, chosen), blocks(parts)):
         sums.add(partial)
         examples = latest(con, [examples, partial["examples"]])
     sums.close()

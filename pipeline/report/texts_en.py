@@ -13,6 +13,8 @@ TEXTS: dict[str, Any] = {
     "mean": "Mean sentiment",
     "mean_hint": "from −1 to 1",
     "negative_share": "Negative documents",
+    "negative_head": "Negative",
+    "mean_head": "Sentiment",
     "names": "Entities named",
     "mentions": "mentions",
     "mentions_head": "Mentions",

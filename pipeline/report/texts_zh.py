@@ -13,6 +13,8 @@ TEXTS: dict[str, Any] = {
     "mean": "平均情感",
     "mean_hint": "取值 −1 到 1",
     "negative_share": "负面文档",
+    "negative_head": "负面",
+    "mean_head": "情感",
     "names": "提及的实体",
     "mentions": "次提及",
     "mentions_head": "提及次数",

@@ -71,6 +71,12 @@ def clean(store: Store) -> None:
     drop(store, STAGING)
 
 
+def settle(store: Store) -> None:
+    """Finish or take back a change of generations that was killed in the middle of one of its steps."""
+    for kind in (TAGS, DEAD_LETTERS, FILTERED):
+        store.settle(f"{NEXT}/{kind}", kind)
+
+
 def switch(store: Store, plan: Plan) -> None:
     """Let the parts of a new generation take the place of the old ones; each folder in one step, `tags` first."""
     mark = f"part-{plan.number:06d}-"

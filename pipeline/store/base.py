@@ -72,12 +72,12 @@ class Store(Protocol):
         """Let two folders change names, so that no name ever holds a mixture of both.
 
         Where this takes more than one step, `settle` finishes or takes back one that was killed; it is called, with the
-        claim held, before anything else is done.
+        claim on these folders held, before anything else is done with them.
         """
         ...
 
-    def settle(self) -> None:
-        """See `exchange`."""
+    def settle(self, one: str, other: str) -> None:
+        """Finish or take back an exchange of these folders that was killed; nothing happens where there was none."""
         ...
 
     def free_bytes(self) -> int | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import BinaryIO
+from urllib.parse import quote
 from uuid import uuid4
 
 from pipeline.errors import FolderError, MissingError, StoreError, TakenError, UnavailableError
@@ -23,6 +24,11 @@ from pipeline.store.spool import Spool
 log = logging.getLogger("textmill")
 # Where a folder waits while two of them change names.
 BEFORE = "_before"
+
+
+def _aside(folder: str) -> str:
+    """Where the old folder is while two change names."""
+    return f"{BEFORE}/{quote(folder, safe='')}"
 
 
 class HdfsStore:
@@ -221,7 +227,7 @@ class HdfsStore:
 
     def exchange(self, one: str, other: str) -> None:
         """Three renames of folders. After the first there is no `other` for a moment, and `settle` puts it back."""
-        before = self._at(f"{BEFORE}/{other}")
+        before = self._at(_aside(other))
         self._move(self._at(other), before)
         self._move(self._at(one), self._at(other))
         self._move(before, self._at(one))
@@ -231,13 +237,12 @@ class HdfsStore:
         with suppress(StoreError):
             self._call(at, lambda client: client.delete(at, recursive=False))
 
-    def settle(self) -> None:
-        for status in self._call(self._at(BEFORE), lambda client: client.children(self._at(BEFORE))):
-            name = status.path.rpartition("/")[2]
-            if self._status(self._at(name)) is None:
-                self._move(status.path, self._at(name))  # as if the exchange had not begun
-            else:
-                self.delete(f"{BEFORE}/{name}")
+    def settle(self, one: str, other: str) -> None:
+        before = self._at(_aside(other))
+        if self._status(before) is None:
+            return
+        # Taken back where it had not come further than one step, else finished.
+        self._move(before, self._at(other if self._status(self._at(other)) is None else one))
         self._remove_empty(self._at(BEFORE))
 
     def _move(self, source: str, target: str) -> None:

@@ -135,7 +135,7 @@ class LocalStore:
             _renameat2(self._at(one), self._at(other), _EXCHANGE)
             _sync(self._at(one).parent)
 
-    def settle(self) -> None:
+    def settle(self, one: str, other: str) -> None:
         """An exchange is one step here."""
 
     def free_bytes(self) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import BinaryIO, TypeVar
+from urllib.parse import quote
 
 from pipeline.errors import ConfigError, FolderError, MissingError, StoreError, TakenError, UnavailableError
 from pipeline.store.base import Entry
@@ -23,7 +24,12 @@ T = TypeVar("T")
 ATOMIC = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 # One PUT takes no more.
 LARGEST_PUT = 5 << 30
-SWITCH = "_before/exchange.json"
+BEFORE = "_before"
+
+
+def _list_of(folder: str) -> str:
+    """Where it is written what an exchange has to do."""
+    return f"{BEFORE}/{quote(folder, safe='')}.json"
 
 
 class ObjectStore:
@@ -155,19 +161,19 @@ class ObjectStore:
     def exchange(self, one: str, other: str) -> None:
         """Object by object. What is to be done is written down first, so that one that was killed is finished by `settle`;
         until then readers may see a part of a generation, never parts of two."""
-        names = {"one": one, "other": other, "new": self._names(one), "old": self._names(other)}
-        self.write_over(SWITCH, json.dumps(names).encode())
-        self.settle()
+        names = {"new": self._names(one), "old": self._names(other)}
+        self.write_over(_list_of(other), json.dumps(names).encode())
+        self.settle(one, other)
 
     def _names(self, folder: str) -> list[str]:  # type: ignore[valid-type]
         return [entry.path[len(folder) + 1 :] for entry in self.list(folder)]
 
-    def settle(self) -> None:
-        if self.stat(SWITCH) is None:
+    def settle(self, one: str, other: str) -> None:
+        switch, aside = _list_of(other), f"{BEFORE}/{quote(other, safe='')}"
+        if self.stat(switch) is None:
             return
-        with self.open_read(SWITCH) as stream:
+        with self.open_read(switch) as stream:
             todo = json.load(stream)
-        one, other, aside = todo["one"], todo["other"], f"_before/{todo['other']}"
         for stage, (source, target, names) in enumerate(
             [(other, aside, todo["old"]), (one, other, todo["new"]), (aside, one, todo["old"])]
         ):
@@ -175,8 +181,8 @@ class ObjectStore:
                 continue
             for name in names:
                 self._carry(f"{source}/{name}", f"{target}/{name}")
-            self.write_over(SWITCH, json.dumps({**todo, "stage": stage + 1}).encode())
-        self.delete(SWITCH)
+            self.write_over(switch, json.dumps({**todo, "stage": stage + 1}).encode())
+        self.delete(switch)
 
     def _carry(self, source: str, target: str) -> None:
         try:
