@@ -1,24 +1,27 @@
-"""Reports and nights whose output lies on a real HDFS are those of local files."""
+"""Reports and nights whose output lies on a real HDFS or on S3 are those of local files."""
 
 import functools
 import json
+import os
+import signal
 import subprocess
 import sys
 from datetime import date
-from uuid import uuid4
 
 import pyarrow.parquet as pq
 import pytest
 
 from jobs.reports import reporter
 from models.runtime import tagger
+from pipeline import faults
 from pipeline.nightly.config import load_night
 from pipeline.nightly.night import run_night
 from pipeline.report.make import make_report
 from pipeline.report.schema import TABLES
+from pipeline.store.objects import ObjectStore
 from pipeline.store.opening import open_store
 from tests.report_data import made_up, write_output
-from tests.test_remote import Place
+from tests.test_remote import made
 
 DAY = date(2026, 11, 22)
 
@@ -30,9 +33,9 @@ def one_model():
         yield
 
 
-@pytest.fixture
-def place(hdfs):
-    return Place(f"{hdfs.url}/reports/{uuid4().hex[:8]}", hdfs.config())
+@pytest.fixture(params=["hdfs-native", pytest.param("s3", marks=pytest.mark.slow)])
+def place(request):
+    return made(request)
 
 
 def table_of_store(place, name):
@@ -52,7 +55,7 @@ def read(place, path):
         return pq.read_table(stream)
 
 
-def test_textmill_report_of_an_output_on_hdfs(place, tmp_path):
+def test_textmill_report_of_an_output_elsewhere(place, tmp_path):
     documents = made_up(300)
     local = write_output(tmp_path / "out", [documents[:200], documents[200:]])
     upload(place, "out", local)
@@ -78,10 +81,42 @@ def test_textmill_report_of_an_output_on_hdfs(place, tmp_path):
             assert read(place, f"out/reports/{DAY}/{name}.parquet").equals(pq.read_table(stream)), name
     again = subprocess.run([*command, "--zone", "Europe/Berlin"], capture_output=True, text=True, check=True)
     assert (json.loads(again.stdout)["changed"], json.loads(again.stdout)["revision"]) == (False, 1)
+    kept = {entry.path.rsplit("/", 1)[-1]: entry.size for entry in place.store.list(f"out/reports/{DAY}")}
+    killed = subprocess.run(command, env={**os.environ, faults.ENV: "report.exchange.after"}, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
     other = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert (other["changed"], other["revision"]) == (True, 2)
+    assert (other["changed"], other["revision"]) == (False, 2), "the next one has finished what was killed"
     folders = {entry.path.split("/")[2] for entry in place.store.list("out/reports")}
     assert folders == {str(DAY), f"{DAY}.r1"}, "the revision before is kept, nothing else is left"
+    assert {entry.path.rsplit("/", 1)[-1]: entry.size for entry in place.store.list(f"out/reports/{DAY}.r1")} == kept
+
+
+@pytest.mark.parametrize("place", [pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.parametrize("moved", [1, 5, 19])
+def test_killed_between_two_objects_a_report_is_finished_by_the_next_one(place, tmp_path, moved, monkeypatch):
+    upload(place, "out", write_output(tmp_path / "out", [made_up(20)]))
+    report = functools.partial(make_report, f"{place.url}/out", DAY, DAY, reach=place.config)
+    for revision, zone in enumerate(("UTC", "Europe/Berlin"), 1):
+        count = iter(range(1000))
+        rename = ObjectStore.rename_no_overwrite
+
+        def stops(store, source, target, count=count, rename=rename):
+            if "/_" not in source and "reports/" in source and store.stat(source) and next(count) == moved:
+                with store.open_read(source) as stream, store.create_exclusive(target) as copy:
+                    copy.write(stream.read())
+                raise KeyboardInterrupt  # when the copy is there, and not yet removed
+            return rename(store, source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ObjectStore, "rename_no_overwrite", stops)
+            with pytest.raises(KeyboardInterrupt):
+                report(zone=zone)
+        again = report(zone=zone)
+        assert (again.revision, again.changed) == (revision, False)
+        found = {entry.path.removeprefix("out/reports/") for entry in place.store.list("out/reports")}
+        names = {"index.html", "report.json", *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "parquet"))}
+        folders = [f"{DAY}", *([f"{DAY}.r1"] if revision == 2 else [])]
+        assert found == {f"{folder}/{name}" for folder in folders for name in names}
 
 
 def write_day(put, name, times):
@@ -91,7 +126,7 @@ def write_day(put, name, times):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_textmill_nightly_from_and_to_hdfs(place, tmp_path):
+def test_textmill_nightly_from_and_to_elsewhere(place, tmp_path):
     def night(config, day):
         return run_night(config, day, reporter(), lambda text: None)
 

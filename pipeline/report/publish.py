@@ -77,7 +77,22 @@ def _move(store: Store, source: str, target: str) -> None:
             return
         files = [entry.path for entry in store.list(source)]
         for path in sorted(files, key=lambda path: path.endswith(f"/{ABOUT}")):
-            store.rename_no_overwrite(path, target + path.removeprefix(source))
+            _move_file(store, path, target + path.removeprefix(source))
     except (TakenError, FolderError) as error:
         raise OutputError(f"{store.url}/{target} came while the report was made; name another folder, or remove it") from error
     store.delete(source)
+
+
+def _move_file(store: Store, source: str, target: str) -> None:
+    try:
+        store.rename_no_overwrite(source, target)
+    except TakenError:
+        if _bytes(store, source) != _bytes(store, target):
+            raise
+        store.delete(source)  # who was killed has copied it and not yet removed it
+
+
+def _bytes(store: Store, path: str) -> bytes:
+    with store.open_read(path) as stream:
+        data: bytes = stream.read()
+        return data
