@@ -7,13 +7,13 @@ finish in time, it takes a copy of what will end last.
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from pipeline.fleet.book import Book
 from pipeline.fleet.capacity import FAST, Capacity
+from pipeline.fleet.due import Due
 from pipeline.fleet.events import (
     Arrived,
     Command,
@@ -53,7 +53,7 @@ class Policy:
         self.copies = 0
         self._latest = Latest(self.book.holders)
         self._hungry: dict[int, Worker] = {}
-        self._due: list[tuple[float, int]] = []
+        self._due = Due()
         self._looking = False  # whether a Tick for the hungry is due
         self._next = 0
         self._began = self._added_up = 0.0
@@ -66,7 +66,7 @@ class Policy:
     @property
     def wake(self) -> float | None:
         """When a Tick is due; None if nothing happens by itself."""
-        return self._due[0][0] if self._due else None
+        return self._due.next
 
     def hire(self) -> int:
         """The number of a worker more, which is to be started now."""
@@ -165,13 +165,12 @@ class Policy:
         self._feed(event.now, commands)
 
     def _tick(self, event: Tick, commands: list[Command]) -> None:
-        due, now = self._due, event.now
-        while due and due[0][0] <= now:
-            at, number = heapq.heappop(due)
+        now = event.now
+        for at, number in self._due.until(now):
             worker = self.staff.workers.get(number)
             if worker is not None and worker.watched == at:
                 worker.watched = None
-                if worker.due > now:  # since then it has begun another lease
+                if worker.due > now + SOON_S / 2:  # since then it has begun another lease
                     self._look_at(worker, worker.due)
                     continue
                 if worker.held:
@@ -250,7 +249,7 @@ class Policy:
             self._hungry[worker.number] = worker
             if self.book.leases and not self._looking:
                 self._looking = True
-                heapq.heappush(self._due, (now + HUNGRY_S, EVERYBODY))
+                self._due.add(now + HUNGRY_S, EVERYBODY)
 
     def _choose(self, worker: Worker, now: float) -> Held | None:
         book, speed = self.book, worker.speed
@@ -299,8 +298,7 @@ class Policy:
         worker.due = at
         # Half of what it has ahead is early enough; every Tick costs.
         if worker.watched is None or at < worker.watched - 0.5 * self._ahead_s:
-            worker.watched = at
-            heapq.heappush(self._due, (at, worker.number))
+            worker.watched = self._due.add(at, worker.number)
 
 
 _HANDLERS: dict[type, Callable[[Policy, Any, list[Command]], None]] = {
