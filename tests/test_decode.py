@@ -54,3 +54,26 @@ def test_scores_are_means():
     _, _, _, score = entity_spans(certain("B-PER", "I-PER"), np.zeros(2, dtype=bool))
     expected = certain("B-PER")[0]
     assert score[0] == pytest.approx(expected[1] + expected[2], rel=1e-5)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_scores_of_a_text_do_not_hang_on_the_texts_beside_it(seed):
+    """To the last bit: sums are those of the entity alone, and words of one unit are not computed anew."""
+    rng = np.random.default_rng(seed)
+    units = int(rng.integers(2, 40))
+    p = rng.dirichlet(np.ones(1 + 2 * len(ENTITY_TYPES)), units).astype(np.float32)
+    begins = rng.random(units) < rng.choice([0.6, 1.0])
+    cut = int(rng.integers(1, units))
+    begins[[0, cut]] = True
+
+    def found(part):
+        q = word_probabilities(p[part], begins[part])
+        docs = np.zeros(len(q), dtype=bool)
+        docs[0] = True
+        if part == slice(None):
+            docs[begins[:cut].sum()] = True
+        first, _, kind, score = entity_spans(q, docs)
+        return list(zip(first.tolist(), kind.tolist(), score.tolist(), strict=True))
+
+    here, there, words = found(slice(0, cut)), found(slice(cut, None)), int(begins[:cut].sum())
+    assert found(slice(None)) == here + [(first + words, kind, score) for first, kind, score in there]

@@ -61,8 +61,11 @@ def entity_spans(p: Float32, new_doc: Bool) -> tuple[Int64, Int64, Int64, Float3
     first_here = entity & ((place == 1) | new_doc | ~np.append(False, entity[:-1]))
     goes_on = np.append((entity & ~first_here)[1:], False)[: len(entity)]
     first, last = np.flatnonzero(first_here), np.flatnonzero(entity & ~goes_on)
-    sums = np.concatenate([np.zeros((1, begin.shape[1])), np.cumsum(begin + inside, axis=0, dtype=np.float64)])
-    means = (sums[last + 1] - sums[first]) / (last + 1 - first)[:, None]
+    # Summed entity by entity: differences of a running sum would hang, in their last bit, on what came before.
+    mass = np.concatenate([begin + inside, np.zeros((1, begin.shape[1]))])
+    bounds = np.stack([first, last + 1], axis=1).ravel()
+    sums = np.add.reduceat(mass, bounds, axis=0)[::2] if len(bounds) else np.zeros((0, begin.shape[1]))
+    means = sums / (last + 1 - first)[:, None]
     return first, last, means.argmax(axis=1), means.max(axis=1, initial=0.0).astype(np.float32)
 
 
@@ -73,16 +76,18 @@ def word_probabilities(p: Float32, begins: Bool) -> Float32:
     entity cuts a word.
     """
     at = np.flatnonzero(begins)
-    if len(at) == len(p):
-        return p
+    count = np.diff(np.append(at, len(p)))
+    out: Float32 = p[at]
+    # Words of one unit stay to the last bit what that is, whether or not others beside them have more.
+    more = np.flatnonzero(count > 1)
+    if not len(more):
+        return out
     begin, inside = p[:, 1::2], p[:, 2::2]
-    count = np.diff(np.append(at, len(p)))[:, None]
-    mass = np.add.reduceat(begin + inside, at, axis=0) / count
-    first_begin, first_inside = begin[at].sum(axis=1), inside[at].sum(axis=1)
+    mass = np.add.reduceat(begin + inside, at, axis=0)[more] / count[more, None]
+    first_begin, first_inside = begin[at[more]].sum(axis=1), inside[at[more]].sum(axis=1)
     share = (first_begin / np.maximum(first_begin + first_inside, 1e-9))[:, None]
-    out = np.empty((len(at), p.shape[1]), dtype=np.float32)
-    out[:, 0] = np.add.reduceat(p[:, 0], at) / count[:, 0]
-    out[:, 1::2], out[:, 2::2] = mass * share, mass * (1 - share)
+    out[more, 0] = np.add.reduceat(p[:, 0], at)[more] / count[more]
+    out[more, 1::2], out[more, 2::2] = mass * share, mass * (1 - share)
     return out
 
 

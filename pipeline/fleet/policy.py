@@ -200,7 +200,7 @@ class Policy:
         """A lease is over; its worker goes on with the next one that it has."""
         worker = lease.worker
         if worker.held[0] is lease:
-            worker.held.popleft()
+            del worker.held[0]
             worker.began = now
         else:
             worker.held.remove(lease)
