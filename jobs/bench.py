@@ -48,7 +48,7 @@ def fleet(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds, each in another order; medians are shown.")] = 3,
 ) -> None:
     """Ray workers beside plain processes, and beside Ray Data as it is and tuned by hand: the same texts, the same Tagger."""
-    from models.bench import cpu_name
+    from models.runtime.cpu import cpu_name
     from pipeline.fleet.bench import measure
 
     print(json.dumps({"cpu": cpu_name(), **measure(source, name, workers, split_tokens, rounds)}, indent=1))

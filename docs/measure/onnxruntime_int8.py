@@ -16,7 +16,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from models.bench import MINILM_L6, alternate, cpu_name
+from models.bench import MINILM_L6, alternate
+from models.runtime.cpu import cpu_name
 
 HIDDEN, HEADS, FFN, LAYERS, BATCH, LENGTH = 384, 12, 1536, 6, 32, 64
 

@@ -12,8 +12,8 @@ import platform
 import struct
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
+from models.runtime.cpu import cpu_flags
 from models.runtime.package import label_map
 from models.runtime.schema import TAGS
 
@@ -46,12 +46,8 @@ def _versions() -> list[str]:
 
 
 def _arithmetic() -> list[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
-    return [platform.machine(), *sorted(flag for flag in flags if flag.startswith(("avx", "amx", "fma", "asimd", "sve", "bf16")))]
+    kinds = ("avx", "amx", "fma", "asimd", "sve", "bf16")
+    return [platform.machine(), *sorted(flag for flag in cpu_flags() if flag.startswith(kinds))]
 
 
 class Envelope:

@@ -54,7 +54,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _cpu() -> Iterator[Check]:
-    from models.bench import cpu_name
+    from models.runtime.cpu import cpu_name
     from models.runtime.engines import default_threads
 
     name = cpu_name()

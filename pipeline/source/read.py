@@ -135,7 +135,7 @@ def _add_json(builder: BlockBuilder, position: int, raw: bytes, encoding: str) -
     try:
         record = json.loads(text)
     except json.JSONDecodeError as error:
-        return builder.kill(position, "not_json", f"{error.msg} at character {error.pos}", raw)
+        return builder.kill(position, "not_json", f"{error.msg.removesuffix(' at')} at character {error.pos}", raw)
     except (RecursionError, ValueError) as error:
         return builder.kill(position, "not_json", type(error).__name__, raw)
     if not isinstance(record, dict):

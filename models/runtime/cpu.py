@@ -1,0 +1,30 @@
+"""What this CPU is called, and what it can do."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+
+
+def _said() -> dict[str, str]:
+    """What the kernel says of the first CPU; nothing on other systems than Linux."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
+    except OSError:
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def cpu_flags() -> frozenset[str]:
+    """The CPU's features by the kernel's names; empty where they cannot be told."""
+    said = _said()
+    return frozenset((said.get("flags") or said.get("Features") or "").split())
+
+
+def cpu_name() -> str:
+    """The CPU's model name and the instruction sets that matter here."""
+    flags = cpu_flags()
+    name = _said().get("model name") or platform.processor() or platform.machine()
+    return f"{name} ({', '.join(one for one in _SETS if one in flags)})"
