@@ -119,6 +119,31 @@ def test_gold_alone_teaches_a_shipped_model_on(shop, data_dir, tmp_path):
     assert (zoo / "small" / "tokenizer.json").read_bytes() == (shop.zoo / "small" / "tokenizer.json").read_bytes()
 
 
+def test_a_shipped_model_is_the_teacher_of_a_smaller_one(shop, data_dir, tmp_path, monkeypatch):
+    """As conf/compress/zh-thin.toml makes it: no other teacher is trained, and texts are as long as the window allows."""
+    monkeypatch.setattr(making, "measure_costs", lambda config: Costs(1.0, 0.0, 0.01, 0.01))
+    zoo = Path(shutil.copytree(shop.zoo, tmp_path / "zoo"))
+    path = tmp_path / "thin.toml"
+    fit = "learning_rate = 1e-3\nbudget_tokens = 512\nhidden = 0.5\nepochs = { conll2003 = 0.5, sst2 = 0.5 }\n"
+    path.write_text(
+        'lang = "en"\n[teacher]\nlearning_rate = 1e-3\nepochs = {}\n[label]\nothers = "small"\n'
+        'gold = { conll2003 = 40, sst2 = 0 }\n[students.thin]\nstart = "zoo:small"\nwindow = 16\nquantize = { texts = 32 }\n'
+        f"[students.thin.distil]\n{fit}[students.thin.prune]\n{fit}shape = [1, 64]\nrounds = 1\n"
+    )
+    said = []
+    thin = Workshop(load_recipe(path), data_dir, tmp_path / "work", shop.cache, zoo, said.append)
+    assert names(thin.recipe) == ["label", "thin.distil", "thin.prune", "thin.quantize", "thin.export"]
+    run(thin)
+    assert thin.pool.examples.lengths.max() == 16
+    assert shop.pool.examples.lengths.max() > 16
+    answers = thin._ask(thin.shipped("small"), "k", thin.pool.examples, "small")
+    np.testing.assert_array_equal(thin.answers.tokens, answers.tokens)
+    np.testing.assert_array_equal(thin.answers.sentiment, answers.sentiment)
+    metrics = json.loads((zoo / "thin" / "metrics.json").read_text())
+    assert list(metrics["stages"]) == ["first teacher", "small before", "thin.distil", "thin.prune", "thin.quantize"]
+    assert models.load(zoo / "thin").window == 16
+
+
 def test_words_are_exchanged_for_near_ones():
     pieces = ["[CLS]", "good", "fine", "bad", "poor", "##ly", "Oslo"]
     vectors = np.array([[9.0, 9.0], [1.0, 0.1], [1.0, 0.0], [-1.0, 0.1], [-1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])

@@ -106,7 +106,8 @@ def _before(shop: Workshop, name: str) -> dict[str, Any]:
     if metrics is None:
         raise FactoryError(f"{shipped} has no metrics.json in {shop.zoo / shipped}; export it with its own recipe first")
     stages = metrics["stages"]
-    first = stages.get(FIRST_TEACHER) or stages["teacher"]
+    # Where no teacher was trained, the float model before it was made smaller is what others learn from.
+    first = stages.get(FIRST_TEACHER) or stages.get("teacher") or stages[f"{shipped}.distil"]
     last = next(stage for key, stage in reversed(stages.items()) if key.endswith(".quantize"))
     kept: dict[str, Any] = metrics | {"stages": {FIRST_TEACHER: first, f"{shipped} before": last}}
     return kept

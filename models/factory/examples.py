@@ -62,14 +62,14 @@ class Examples:
         return np.diff(self.offsets)
 
 
-def encode(records: Sequence[Record], tokenizer: PieceTokenizer, misc_known: bool = True) -> Examples:
-    """Tokenize records, cut them at MAX_PIECES pieces, and lay their labels on the units.
+def encode(records: Sequence[Record], tokenizer: PieceTokenizer, misc_known: bool = True, most: int = MAX_PIECES) -> Examples:
+    """Tokenize records, cut them at `most` pieces, and lay their labels on the units.
 
     A unit takes the labels of the word in which it begins: the entity tag (B- only on the word's first unit), the part
     of speech (on the first unit only), and whether it goes on a word.
     """
     pieces = tokenizer.encode([record.text for record in records])
-    kept = np.minimum(np.diff(pieces.offsets), MAX_PIECES)
+    kept = np.minimum(np.diff(pieces.offsets), most)
     offsets = np.concatenate(([0], np.cumsum(kept + 2)))
     total = int(offsets[-1])
     ids = np.zeros(total, dtype=np.int32)

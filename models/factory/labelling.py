@@ -17,7 +17,7 @@ from models.errors import RecipeError
 from models.factory.augment import Maker, Neighbours, exchanged
 from models.factory.columns import Record
 from models.factory.corpora import CORPORA, read
-from models.factory.examples import IGNORE, Examples, concatenate, encode, sweep
+from models.factory.examples import IGNORE, MAX_PIECES, Examples, concatenate, encode, sweep
 from models.factory.files import read_json, write_json
 from models.factory.languages import language
 from models.factory.mixture import sentiment_repeats
@@ -72,9 +72,13 @@ class Pool:
 
 
 def build_pool(
-    label: Label, lang: str, data_dir: Path, tokenizer: PieceTokenizer, seed: int, near: Callable[[], Neighbours]
-) -> Pool:
-    """Read, choose (by `seed`), make and tokenize the texts of a recipe; `near` is asked only where words are exchanged."""
+    label: Label, lang: str, data_dir: Path, tokenizer: PieceTokenizer, seed: int, near: Callable[[], Neighbours],
+    most: int = MAX_PIECES,
+) -> Pool:  # fmt: skip
+    """Read, choose (by `seed`), make and tokenize the texts of a recipe; `near` is asked only where words are exchanged.
+
+    Texts are cut at `most` pieces.
+    """
     tongue = language(lang)
     kinds: list[tuple[str, str, int, Maker]] = [
         *((name, name, wanted, _chosen) for name, wanted in label.gold.items()),
@@ -97,7 +101,7 @@ def build_pool(
             records = in_both_scripts(records, label.traditional, rng)
         if label.renamed and title in label.unlabelled and isinstance(tokenizer, SilverTokenizer):
             sources.append(tokenizer.names([record.text for record in records]))
-        parts.append(encode(records, tokenizer, CORPORA[name].misc_known))
+        parts.append(encode(records, tokenizer, CORPORA[name].misc_known, most))
         corpus.append(np.full(len(records), number))
     titles, names = tuple(kind[0] for kind in kinds), tuple(kind[1] for kind in kinds)
     shown = concatenate(parts)

@@ -76,7 +76,7 @@ class Label(_Strict):
     others: str | None = Field(
         None,
         description="a shipped model that answers in the teacher's place; the teacher, taught nothing but sentiment, then "
-        "only says the sentiment of the corpora that it was taught",
+        "only says the sentiment of the corpora that it was taught, and is not made where it is taught none",
     )
 
 
@@ -174,6 +174,17 @@ class Recipe(_Strict):
         """Whether any student learns from the teacher's answers."""
         runs = [run for student in self.students.values() for run in (student.distil, student.prune, student.quantize.qat)]
         return any(run is not None and run.asks_teacher for run in runs)
+
+    @property
+    def trains_teacher(self) -> bool:
+        """Whether a teacher is trained: not where a shipped model answers and the teacher would be taught nothing."""
+        answers = self.asks_teacher and (self.label.others is None or bool(self.teacher.epochs))
+        return answers or any(student.start == "teacher" for student in self.students.values())
+
+    @property
+    def most_pieces(self) -> int:
+        """At how many pieces the texts are cut that students learn from: what the largest window holds."""
+        return max(student.window for student in self.students.values()) - 2
 
     @model_validator(mode="after")
     def _starts_exist(self) -> Self:

@@ -14,7 +14,7 @@ from models.factory.workshop import Workshop, key_of
 def names(recipe: Recipe) -> list[str]:
     """All steps of the recipe, in order; exports come last, so that every card can show all students."""
     steps = ["read"] if recipe.read else []
-    if recipe.asks_teacher or any(student.start == "teacher" for student in recipe.students.values()):
+    if recipe.trains_teacher:
         steps += ["teacher"]
     if recipe.asks_teacher:
         steps += ["label"]

@@ -155,8 +155,8 @@ class Workshop:
     def pool(self) -> Pool:
         recipe = self.recipe
         return build_pool(
-            recipe.label, recipe.lang, self.data_dir, self.teacher_tokenizer, recipe.seed, self._neighbours
-        )  # fmt: skip
+            recipe.label, recipe.lang, self.data_dir, self.teacher_tokenizer, recipe.seed, self._neighbours, recipe.most_pieces
+        )
 
     def _neighbours(self) -> Neighbours:
         return Neighbours(self.pretrained("minilm").words.weight.detach().numpy(), self.tokenizer.pieces())
@@ -164,18 +164,23 @@ class Workshop:
     @cached_property
     def answers(self) -> Answers:
         """What the teacher says of the pool; with `others`, what that model says, and the teacher on sentiment alone."""
+        others = self.recipe.label.others
+        if others is None:
+            return self._ask(self.restore("teacher"), self._teacher_key(), self.pool.shown, "label")
+        base = self._ask(self.shipped(others), self.shipped_package(others).digest, self.pool.examples, "label/others")
+        if not self.recipe.trains_teacher:
+            return base
+        mine = self.pool.of(self.recipe.teacher.epochs)
+        sentiment = np.array(base.sentiment)
+        asked = self._ask(self.restore("teacher"), self._teacher_key(), self.pool.examples.take(mine), "label")
+        sentiment[mine] = asked.sentiment
+        return Answers(base.tokens, base.hidden, sentiment)
+
+    def _teacher_key(self) -> str:
         teacher = self.done("teacher")
         if teacher is None:
             raise FactoryError("the teacher is not trained; run the step 'teacher' first")
-        others = self.recipe.label.others
-        if others is None:
-            return self._ask(self.restore("teacher"), teacher["key"], self.pool.shown, "label")
-        base = self._ask(self.shipped(others), self.shipped_package(others).digest, self.pool.examples, "label/others")
-        mine = self.pool.of(self.recipe.teacher.epochs)
-        sentiment = np.array(base.sentiment)
-        asked = self._ask(self.restore("teacher"), teacher["key"], self.pool.examples.take(mine), "label")
-        sentiment[mine] = asked.sentiment
-        return Answers(base.tokens, base.hidden, sentiment)
+        return str(teacher["key"])
 
     def _ask(self, teacher: Encoder, key: str, examples: Examples, step: str) -> Answers:
         texts = hashlib.sha256(examples.ids.tobytes() + examples.offsets.tobytes()).hexdigest()

@@ -30,8 +30,7 @@ class Book:
         at = rank(event.priority, event.now)
         top = max((split for split, _ in event.splits), default=-1)
         self._done.extend(bytes(max(0, top + 1 - len(self._done))))
-        for split, tokens in event.splits:
-            self.waiting.push(split, max(1, tokens), at)
+        self.waiting.extend(event.splits, at)
         self.careful |= event.careful
         self.arrived += len(event.splits)
 
@@ -39,34 +38,43 @@ class Book:
         return bool(self._done[split])
 
     def begin(self, lease: Held) -> None:
-        self._waits_again.discard(lease.split)
+        split = lease.split
+        if self._waits_again:
+            self._waits_again.discard(split)
         self.leases[lease.number] = lease
-        self.holders.setdefault(lease.split, []).append(lease)
+        holders = self.holders.get(split)
+        if holders is None:
+            self.holders[split] = [lease]
+        else:
+            holders.append(lease)
 
     def let_go(self, lease: Held) -> None:
         """A lease is over, however it ended."""
         self.leases.pop(lease.number, None)
         holders = self.holders[lease.split]
-        holders.remove(lease)
-        if not holders:
+        if len(holders) == 1:
             del self.holders[lease.split]
+        else:
+            holders.remove(lease)
 
     def finish(self, lease: Held, commands: list[Command]) -> None:
         """The split of a lease is published; nobody else needs to do it."""
-        if self._done[lease.split]:
+        split = lease.split
+        if self._done[split]:
             self.wasted_tokens += lease.tokens
             return
-        self._done[lease.split] = 1
+        self._done[split] = 1
         self.finished += 1
-        self.given_up.discard(lease.split)
-        self._call_all_back(lease.split, commands)
+        self.given_up.discard(split)
+        if split in self.holders:
+            self._call_all_back(split, commands)
 
     def wait_again(self, lease: Held) -> None:
         """A lease will not do it: the split waits, unless another lease does it, or all is over with it."""
         split = lease.split
         if not (self._done[split] or split in self.given_up or split in self._waits_again or self._wanted(split)):
             self._waits_again.add(split)
-            self.waiting.push(split, lease.tokens, lease.rank, first=True)
+            self.waiting.push_first(split, lease.tokens, lease.rank)
 
     def try_again(self, lease: Held, again: bool, commands: list[Command]) -> None:
         """A lease has failed, or its worker has died over it; `again` says whether another try may help."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,11 @@ class Tick:
 Event = Arrived | Joined | Finished | Failed | Stopped | Leaving | Lost | Tick
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """Command: this worker does this split after those that it has. No two leases have one number.
 
-    `careful` if a worker has died over the split; `copy` if another worker has it too, and is late.
+    `careful` if a worker has died over the split; `copy` if another worker has it too, and is late. A tuple: it is made a
+    million times, in a third of what a frozen dataclass takes.
     """
 
     number: int

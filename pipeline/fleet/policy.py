@@ -240,7 +240,7 @@ class Policy:
             held.append(lease)
             worker.load += lease.tokens
             self.book.begin(lease)
-            self.capacity.count(worker, now)
+            self.capacity.give(worker, now)
             commands.append(Lease(lease.number, worker.number, lease.split, lease.careful, lease.copy))
         if held:
             self._hungry.pop(worker.number, None)
