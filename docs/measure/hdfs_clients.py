@@ -1,5 +1,6 @@
 """MB/s of both HDFS clients and of the store above them: HADOOP_USER_NAME=USER python docs/measure/hdfs_clients.py
-hdfs://HOST:PORT http://HOST:PORT [ROUNDS]. Rounds alternate; medians are printed as JSON. It works in /textmill-measure.
+hdfs://HOST:PORT http://HOST:PORT [ROUNDS [FILES]]. FILES (2000) are made to be listed. Rounds alternate; medians are printed as
+JSON. It works in /textmill-measure.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pipeline.store.settings import StoreConfig
 from pipeline.store.webhdfs import WebClient
 
 ROOT, BIG, MB = "/textmill-measure", 64 << 20, 1 << 20
-FILES, FOLDERS, SMALL = 2000, 10, 30
+FOLDERS, SMALL = 10, 30
 
 
 def ranged(client: Client, threads: int, length: int, size: int = BIG) -> None:
@@ -56,7 +57,7 @@ def listed(client: Client) -> None:
         client.children(f"{ROOT}/many/{i}")
 
 
-def measure(name: str, client: Client, clock: Clock, url: str, config: StoreConfig, data: bytes) -> None:
+def measure(name: str, client: Client, clock: Clock, url: str, config: StoreConfig, data: bytes, files: int) -> None:
     """Everything once with one client."""
     clock(f"{name} write", create, client, "new", data)
     clock(f"{name} read, 1 request", ranged, client, 1, BIG)
@@ -64,24 +65,26 @@ def measure(name: str, client: Client, clock: Clock, url: str, config: StoreConf
         clock(f"{name} read, {threads} threads", ranged, client, threads, 4 * MB)
     clock(f"{name} store, 8 threads", streamed, url, config.model_copy(update={"client": name}))
     clock(f"{name} sixteen ranges of 1 MiB", ranged, client, 1, MB, 16 * MB)
-    clock(f"{name} list {FILES} files", listed, client)
+    clock(f"{name} list {files} files", listed, client)
     for i in range(SMALL):
         clock(f"{name} small file", create, client, f"small/{i}", b"x" * 100)
 
 
 def main() -> None:
-    url, node, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    url, node = sys.argv[1:3]
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    files = int(sys.argv[4]) if len(sys.argv) > 4 else 2000
     config = StoreConfig(namenodes=(node,))
     clients: dict[str, Client] = {"native": NativeClient(url, config), "webhdfs": WebClient([node], config)}
     clients["native"].delete(ROOT)
     data = bytes(range(256)) * (BIG // 256)
     create(clients["native"], "big", data)
-    for i in range(FILES):
-        create(clients["native"], f"many/{i % FOLDERS}/{i}", b"")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: create(clients["native"], f"many/{i % FOLDERS}/{i}", b""), range(files)))
     clock = Clock()
     for turn in range(rounds):
         for name, client in list(clients.items())[:: 1 if turn % 2 else -1]:
-            measure(name, client, clock, url, config, data)
+            measure(name, client, clock, url, config, data, files)
     clients["native"].delete(ROOT)
     found = {name: statistics.median(times) for name, times in clock.seconds.items()}
     moved = {name: round(BIG / MB / took) for name, took in found.items() if name.split()[1] in ("read,", "write", "store,")}

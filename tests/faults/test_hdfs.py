@@ -8,6 +8,8 @@ from uuid import uuid4
 import pytest
 
 from pipeline.errors import DeniedError, InputChangedError, QuotaError, SafeModeError
+from pipeline.fleet.events import Finished
+from pipeline.fleet.policy import Policy
 from pipeline.sink.attempt import Attempt
 from pipeline.sink.files import CLAIM, STAGING
 from pipeline.store.client import noticed
@@ -116,6 +118,30 @@ def test_a_datanode_dies_or_is_mute(cluster, monkeypatch, client, when, what):
         trouble.end()
     finally:
         cluster("restart" if what == "kill" else "resume", "dn1")
+    check(place, result)
+
+
+@pytest.mark.parametrize(
+    ("verb", "node", "mend"), [("kill", "dn1", "restart"), ("pause", "dn1", "resume"), ("restart", "nn0", None)]
+)
+def test_ray_workers_while_a_machine_dies_or_is_mute(cluster, monkeypatch, verb, node, mend):
+    """It happens when the driver hears of the first part; both workers are at their next splits then."""
+    place, heard, before = filled(cluster, "auto"), [], Policy.on
+
+    def on(policy, event):
+        if isinstance(event, Finished):
+            heard.append(event)
+            if len(heard) == 1:
+                cluster(verb, node)
+        return before(policy, event)
+
+    monkeypatch.setattr(Policy, "on", on)
+    try:
+        result = tagged(place, workers=2)
+    finally:
+        if mend:
+            cluster(mend, node)
+    assert len(heard) >= FILES
     check(place, result)
 
 

@@ -1,4 +1,9 @@
-"""A run from HDFS to HDFS beside the same run on local files. Slow; TEXTMILL_SCALE_MB says how much text (1000)."""
+"""A run from HDFS to HDFS beside the same run on local files. Slow.
+
+TEXTMILL_SCALE_MB says how much text (1000), TEXTMILL_SCALE_CACHE_MB how much memory there is for texts that come again (0: 1 GB
+takes an hour a run; what is remembered is not computed, so reading and writing are the more of the whole), TEXTMILL_SCALE_ROUNDS
+how often each is run (3).
+"""
 
 import gzip
 import json
@@ -14,7 +19,8 @@ from pipeline.run import tag_documents
 from tests.test_remote import Place
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
-ROUNDS, FILE_BYTES = 3, 64 << 20
+ROUNDS, FILE_BYTES = int(os.environ.get("TEXTMILL_SCALE_ROUNDS", "3")), 64 << 20
+CACHE_MB = os.environ.get("TEXTMILL_SCALE_CACHE_MB", "0")
 
 
 def documents(target):
@@ -57,7 +63,7 @@ def test_hdfs_to_hdfs_beside_local_files(hdfs, tmp_path):
             flush()
     flush()
     speeds = {"local": [], "hdfs": []}
-    settings = ["model=en-fast", "id_column=id", f"split_tokens={min(1_000_000, target // 30)}"]
+    settings = ["model=en-fast", "id_column=id", f"split_tokens={min(1_000_000, target // 30)}", f"cache.local_mb={CACHE_MB}"]
     for turn in range(ROUNDS):
         for where in ("local", "hdfs") if turn % 2 else ("hdfs", "local"):
             if where == "local":
