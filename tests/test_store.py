@@ -1,6 +1,8 @@
 """The contract of a store; every backend passes it."""
 
 import errno
+import gc
+import io
 import os
 import signal
 import subprocess
@@ -23,6 +25,7 @@ from pipeline.errors import (
     UnavailableError,
 )
 from pipeline.store.local import LocalStore
+from pipeline.store.native import NativeClient
 from pipeline.store.opening import open_store
 
 NAMES = ["a b", "100%", "%20", "#x", "a+b", "what?", "one;two", "a&b", "it's", "北京.txt", "back\\slash", "x" * 200]
@@ -256,6 +259,24 @@ def test_a_claim_is_held_by_one_and_ends_with_its_process(local):
     with store.claim("_claim"):
         pass
     assert store.stat("_claim") is None
+
+
+def test_a_write_that_failed_is_not_ended_by_whoever_collects_it(hdfs, monkeypatch):
+    """hdfs-native's own writer closes itself when it is collected: in any thread, without a deadline, forever if all are dead."""
+    import hdfs_native
+
+    closed = []
+    monkeypatch.setattr(hdfs_native.FileWriter, "close", lambda writer: closed.append("closed"))
+
+    class Broken(io.BytesIO):
+        def read(self, size=-1):
+            raise OSError("the disk is gone")
+
+    client = NativeClient(hdfs.url, hdfs.config())
+    with pytest.raises(UnavailableError, match="the disk is gone"):
+        client.create(f"/contract/{uuid4().hex[:8]}", Broken(), True)
+    gc.collect()
+    assert closed == []
 
 
 @given(st.lists(st.tuples(st.sampled_from("cdr"), st.integers(0, 3), st.integers(0, 3)), max_size=30))

@@ -78,7 +78,9 @@ class NativeClient:
     def create(self, path: str, data: BinaryIO, overwrite: bool) -> None:
         try:
             with _told(path):
-                writer = self._inner.create(path, self._options(overwrite=overwrite, create_parent=True))
+                # Not the library's FileWriter: as an io object it closes itself when it is collected, in whatever thread that
+                # happens, and one whose machines are dead keeps that thread for good.
+                writer = self._inner.inner.create(path, self._options(overwrite=overwrite, create_parent=True))
                 while not self.given_up and (block := data.read(_WRITE_BYTES)):
                     writer.write(block)
                 writer.close()
