@@ -25,6 +25,7 @@ from pipeline.fleet.events import (
     Tick,
 )
 from pipeline.fleet.policy import Policy
+from pipeline.fleet.speeds import Held, Worker
 from pipeline.fleet.staff import MAX_REPLACED, START_BUDGET
 from pipeline.fleet.waiting import WAIT_S
 from tests.simulation import Faults, Simulation
@@ -91,6 +92,18 @@ def test_urgent_splits_overtake_and_waiting_counts():
     policy, _ = started([1000, 700], [10.0])
     policy.on(Arrived(WAIT_S + 20, ((2, 10),), priority=1.0))
     assert policy.on(Finished(WAIT_S + 21, 0, 100.0))[0].split == 1
+
+
+def test_what_is_late_takes_half_as_long_again_whenever_it_is_asked():
+    """Not only at the moment at which it was seen to be late: a split of ten minutes was copied when all else was done."""
+    worker = Worker(0)
+    worker.expect(100.0)
+    lease = Held(0, worker, 0, 1000, 0.0, False, False)
+    worker.held.append(lease)
+    assert worker.finish_of(lease, 5.0) == 10.0
+    assert worker.late(20.0)
+    for now in (20.0, 25.0, 29.0, 40.0):
+        assert worker.finish_of(lease, now) == pytest.approx(1.5 * now)
 
 
 def test_an_idle_worker_copies_what_is_late_and_the_first_to_end_wins():

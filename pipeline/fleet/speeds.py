@@ -78,8 +78,8 @@ class Worker:
             if held is lease:
                 break
         left = first / self.speed - spent
-        if left < 0:
-            left = STILL * spent
+        if self.slowed or left < 0:
+            left = max(left, STILL * spent)
         return now + left + (tokens - first) / self.speed
 
     def late(self, now: float) -> bool:
