@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from pipeline.fleet.sizes import Sizes
 from pipeline.fleet.speeds import Worker
-from pipeline.fleet.waiting import Sizes
 
 # A worker so much slower than the fastest is given only what it can finish in time; the others take the largest.
 FAST = 0.7
