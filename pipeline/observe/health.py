@@ -18,6 +18,8 @@ from pipeline.store.settings import StoreConfig
 NEEDED = ("duckdb", "jinja2", "numpy", "openvino", "pyarrow", "pydantic", "rich", "safetensors", "tokenizers", "typer")
 EXTRAS = {"ray": "ray", "torch": "torch", "spacy": "spacy"}
 LOW_BYTES = 1 << 30
+# By language: a sentence, and a place that its models must find in it.
+SENTENCES = {"en": ("Ms Keller flew to Oslo.", "Oslo"), "zh": ("王芳昨天从北京飞往上海。", "北京")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,10 @@ def _models() -> Iterator[Check]:
 
     for folder in sorted(path.parent for path in ZOO.glob("*/model.json")):
         try:
-            tags = load(folder, engine="openvino").tag(["Ms Keller flew to Oslo."])
-            found = [entity["text"] for entity in tags["entities"][0].as_py()]
-            yield Check(f"model {folder.name}", "Oslo" in found, f"finds {', '.join(found) or 'nothing'} in a test sentence")
+            tagger = load(folder, engine="openvino")
+            text, place = SENTENCES[tagger.languages[0]]
+            found = [entity["text"] for entity in tagger.tag([text])["entities"][0].as_py()]
+            yield Check(f"model {folder.name}", place in found, f"finds {', '.join(found) or 'nothing'} in {text}")
         except (ModelError, RuntimeError, OSError) as error:
             yield Check(f"model {folder.name}", False, f"{error}; install the package again")
 
