@@ -17,7 +17,7 @@ from models.errors import RecipeError
 from models.factory.augment import Maker, Neighbours, exchanged
 from models.factory.columns import Record
 from models.factory.corpora import CORPORA, read
-from models.factory.examples import IGNORE, MAX_PIECES, Examples, concatenate, encode, sweep
+from models.factory.examples import IGNORE, Examples, concatenate, encode, sweep
 from models.factory.files import read_json, write_json
 from models.factory.languages import language
 from models.factory.mixture import sentiment_repeats
@@ -73,7 +73,7 @@ class Pool:
 
 def build_pool(
     label: Label, lang: str, data_dir: Path, tokenizer: PieceTokenizer, seed: int, near: Callable[[], Neighbours],
-    most: int = MAX_PIECES,
+    most: int,
 ) -> Pool:  # fmt: skip
     """Read, choose (by `seed`), make and tokenize the texts of a recipe; `near` is asked only where words are exchanged.
 
