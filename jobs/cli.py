@@ -11,6 +11,7 @@ import typer
 from jobs import bench, compress, doctor, evaluate, list_models, nightly, report, show, status, submit, tag, try_text, watch
 from models.errors import GateFailedError, ModelError
 from pipeline.errors import PipelineError
+from pipeline.store.deadline import leave
 
 app = typer.Typer(
     name="textmill",
@@ -71,3 +72,12 @@ def main(argv: list[str] | None = None) -> Any:
         code, message = STOPPED, "stopped; what is whole stays, nothing half-written bears a final name"
     print(f"textmill: {message}", file=sys.stderr)
     raise SystemExit(code)
+
+
+def command() -> None:
+    """The command as a process."""
+    try:
+        main()
+    except SystemExit as done:
+        leave(done.code if isinstance(done.code, int) else int(done.code is not None))
+        raise

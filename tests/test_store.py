@@ -279,6 +279,48 @@ def test_a_write_that_failed_is_not_ended_by_whoever_collects_it(hdfs, monkeypat
     assert closed == []
 
 
+def test_a_call_that_comes_back_when_the_process_ends_does_not_abort_it(cluster):
+    """The NameNode is mute, the call is given up, and the answer comes while the interpreter is being taken down."""
+    code = f"""
+import sys, time
+import jobs.cli
+from pipeline.store.deadline import LateError, within
+from pipeline.store.native import NativeClient
+from pipeline.store.settings import StoreConfig
+
+client = NativeClient({cluster.url!r}, StoreConfig.model_validate_json({cluster.config().model_dump_json()!r}))
+client.status("/")
+print("well", flush=True)
+sys.stdin.readline()
+
+def main():
+    try:
+        within(0.5, lambda: client.status("/"))
+    except LateError:
+        raise SystemExit(3)
+
+class Last:
+    def __del__(self, write=sys.stdout.write, flush=sys.stdout.flush, sleep=time.sleep):
+        write("ending\\n"), flush(), sleep(3)
+
+sys.modules["last"] = Last()
+jobs.cli.main = main
+jobs.cli.command()
+"""
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "well\n"
+    cluster("pause", "nn0")
+    try:
+        child.stdin.write("go\n")
+        child.stdin.flush()
+        child.stdout.readline()
+    finally:
+        cluster("resume", "nn0")
+    assert child.wait(30) == 3
+    child.stdin.close()
+    child.stdout.close()
+
+
 @given(st.lists(st.tuples(st.sampled_from("cdr"), st.integers(0, 3), st.integers(0, 3)), max_size=30))
 def test_any_order_of_calls_agrees_with_a_dict(tmp_path_factory, calls):
     store = LocalStore(tmp_path_factory.mktemp("store"))

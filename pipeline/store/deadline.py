@@ -1,14 +1,25 @@
-"""Calls with a deadline, for libraries that have none: a helper thread makes the call, and is given up if that takes too long."""
+"""Calls with a deadline, for libraries that have none: a helper thread makes the call, and is given up if that takes too long.
+
+A call that was given up may still come back while the interpreter ends. Before Python 3.14 its thread is then unwound through
+the library, and one in Rust ends the process with SIGABRT (cpython#87135): a run that is done must not end like that.
+"""
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+# So long a process that ends waits for calls that were given up.
+SETTLE_S = 5.0
 
 
 class LateError(Exception):
@@ -40,6 +51,7 @@ class _Helper(threading.Thread):
                 one.error = error
             one.over.set()
             with _lock:
+                _stuck.discard(self)
                 if one.given_up:
                     return
                 _idle.append(self)
@@ -47,8 +59,27 @@ class _Helper(threading.Thread):
 
 
 _idle: list[_Helper] = []
+_stuck: set[_Helper] = set()  # those whose call was given up and goes on
 _lock = threading.Lock()
 os.register_at_fork(after_in_child=_idle.clear)
+os.register_at_fork(after_in_child=_stuck.clear)
+
+
+@atexit.register
+def _settle() -> None:
+    """Wait for calls that were given up; whoever can, calls `leave` and waits for nothing."""
+    until = time.monotonic() + SETTLE_S
+    while _stuck and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def leave(code: int) -> None:
+    """End the process at once, with that code, if a call is stuck; else nothing happens."""
+    if _stuck:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
@@ -61,6 +92,8 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     if not one.over.wait(seconds):
         with _lock:
             one.given_up = not one.over.is_set()
+            if one.given_up:
+                _stuck.add(helper)
         if one.given_up:
             raise LateError
     if one.error is not None:
