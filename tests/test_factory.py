@@ -108,7 +108,7 @@ def test_gold_alone_teaches_a_shipped_model_on(shop, data_dir, tmp_path):
     path.write_text(
         'lang = "en"\n[teacher]\nlearning_rate = 1e-3\nepochs = {}\n[label]\ngold = { conll2003 = 40, sst2 = 0 }\n'
         '[students.small]\nstart = "zoo:small"\nquantize = { texts = 32 }\n[students.small.distil]\nlearning_rate = 1e-3\n'
-        "alpha = 0.0\nhidden = 0.0\nbudget_tokens = 512\nepochs = { conll2003 = 1.0, sst2 = 1.0 }\n"
+        "alpha = 0.0\nhidden = 0.0\nbudget_tokens = 512\npath = 1.0\nepochs = { conll2003 = 1.0, sst2 = 1.0 }\n"
     )
     again = Workshop(load_recipe(path), data_dir, tmp_path / "work", shop.cache, zoo, [].append)
     assert names(again.recipe) == ["small.distil", "small.quantize", "small.export"]
@@ -117,6 +117,12 @@ def test_gold_alone_teaches_a_shipped_model_on(shop, data_dir, tmp_path):
     assert after["digest"] != before["digest"]
     assert list(after["stages"]) == ["first teacher", "small before", "small.distil", "small.quantize"]
     assert (zoo / "small" / "tokenizer.json").read_bytes() == (shop.zoo / "small" / "tokenizer.json").read_bytes()
+    # The model has learned which tags follow each other, and entities are read off by that.
+    steps = models.load(zoo / "small").transitions
+    assert (steps.dtype, steps.shape) == (np.float32, (10, 9))
+    assert np.abs(steps).max() > 0
+    assert models.load(shop.zoo / "small").transitions is None
+    assert evaluate(models.load(zoo / "small"), data_dir) == after["figures"]
 
 
 def test_a_shipped_model_is_the_teacher_of_a_smaller_one(shop, data_dir, tmp_path, monkeypatch):

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from models.factory.examples import Batch
 from models.factory.labelling import Answers
-from models.factory.losses import TaskWeights, gold_loss, known_loss, soft
+from models.factory.losses import TaskWeights, gold_loss, known_loss, path_loss, soft
 from models.factory.recipe import Distil
 from models.factory.silver import NUM_SILVER, Codes
-from models.runtime.encoder import TokenModel
+from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, UPOS_SLICE
 
 
@@ -41,18 +41,32 @@ def task_weights(settings: Distil) -> TaskWeights:
     return TaskWeights(sentiment=settings.sentiment, joins=settings.joins)
 
 
+def _paths(settings: Distil) -> Callable[[Learner, Tensor, Batch], Tensor | float]:
+    """The loss over whole paths, of token logits [B, S, K]; 0 where the recipe wants none."""
+
+    def loss(learner: Learner, tokens: Tensor, batch: Batch) -> Tensor | float:
+        if not settings.path:
+            return 0.0
+        assert isinstance(learner.student, Encoder)
+        entities = tokens[..., ENTITY_SLICE]
+        return settings.path * path_loss(entities, batch.tags, batch.units, learner.student.transitions)
+
+    return loss
+
+
 def gold_loss_of(settings: Distil, silver: Codes | None, unseen: int) -> Callable[[nn.Module, Batch], Tensor]:
     """The loss of a learner that has no teacher: gold labels, and LAC's, `silver` int8 [N] beside the pool's ids.
 
     `unseen` is the id that stands for hidden pieces.
     """
-    weights = task_weights(settings)
+    weights, paths = task_weights(settings), _paths(settings)
 
     def loss(learner: nn.Module, batch: Batch) -> Tensor:
         assert isinstance(learner, Learner)
         shown = hide_pieces(batch.ids, batch.mask, settings.hidden_pieces, unseen)
         last = learner.student.encode(shown, batch.cases, batch.mask)[-1]
-        total = gold_loss(*learner.student.heads(last, batch.mask), batch, weights)
+        tokens, sentiment = learner.student.heads(last, batch.mask)
+        total = gold_loss(tokens, sentiment, batch, weights) + paths(learner, tokens, batch)
         if silver is not None:
             codes = torch.from_numpy(silver[batch.flat].astype(np.int64))
             total = total + settings.silver * known_loss(learner.silver(last[batch.mask]), codes)
@@ -67,7 +81,7 @@ def distil_loss(answers: Answers, settings: Distil) -> Callable[[nn.Module, Batc
     Token losses are taken on the first piece of each unit. Units that the teacher may hold for an entity weigh
     `non_o` times in the entities' KL, because nine of ten units are none.
     """
-    weights = task_weights(settings)
+    weights, paths = task_weights(settings), _paths(settings)
     a, t = settings.alpha, settings.temperature
 
     def loss(learner: nn.Module, batch: Batch) -> Tensor:
@@ -86,7 +100,7 @@ def distil_loss(answers: Answers, settings: Distil) -> Callable[[nn.Module, Batc
         total = total + weights.upos * soft(mine[:, UPOS_SLICE], theirs[:, UPOS_SLICE], t).mean()
         total = total + weights.joins * soft(mine[:, JOIN_SLICE], theirs[:, JOIN_SLICE], t).mean()
         total = total + weights.sentiment * soft(sentiment, torch.from_numpy(answers.sentiment[batch.docs]), t).mean()
-        total = a * total + (1 - a) * gold_loss(tokens, sentiment, batch, weights)
+        total = a * total + (1 - a) * gold_loss(tokens, sentiment, batch, weights) + paths(learner, tokens, batch)
         if settings.hidden:
             states = torch.from_numpy(answers.hidden[where]).float()
             total = total + settings.hidden * (1 - F.cosine_similarity(learner.project(last[unit]).float(), states).mean())

@@ -11,8 +11,10 @@ from torch.nn import functional as F
 
 from models.factory.examples import IGNORE, Batch, allowed_tags
 from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, NUM_CASES, UPOS_SLICE
+from models.runtime.paths import START, impossible
 
 _ALLOWED = allowed_tags()
+_IMPOSSIBLE = torch.from_numpy(impossible())
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,36 @@ def entity_loss(logits: Tensor, codes: Tensor) -> Tensor:
     scores = logits[known].float()
     allowed = scores.masked_fill(~_ALLOWED[codes[known]], float("-inf"))
     return (scores.logsumexp(-1) - allowed.logsumexp(-1)).mean()
+
+
+def path_loss(logits: Tensor, codes: Tensor, units: Tensor, transitions: Tensor) -> Tensor:
+    """-log p(any path of tags that the codes allow), the mean over the units of the texts whose tags are known (a CRF,
+    Lafferty et al. 2001).
+
+    `logits` [B, S, 9]; `codes` int64 [B, S], IGNORE where every tag will do; `units` bool [B, S], what paths are made of;
+    `transitions` [10, 9], see `models.runtime.paths`.
+    """
+    texts = ((codes != IGNORE) & units).any(dim=1)
+    if not texts.any():
+        return logits.sum() * 0.0 + transitions.sum() * 0.0
+    logits, codes, units = logits[texts], codes[texts], units[texts]
+    lengths = units.sum(dim=1)
+    order = torch.argsort((~units).to(torch.int8), dim=1, stable=True)[:, : int(lengths.max())]
+    scores = torch.take_along_dim(logits.float(), order[:, :, None], dim=1)
+    allowed = torch.take_along_dim(codes, order, dim=1)
+    forbidden = ~_ALLOWED[allowed.clamp(min=0)] & (allowed != IGNORE)[:, :, None]
+    # Both sums over paths at once: of all, and of those that are allowed.
+    both = torch.cat([scores, scores.masked_fill(forbidden, -1e4)])
+    steps = transitions.float().masked_fill(_IMPOSSIBLE, -1e4)
+    shares, long = steps[:START].exp(), torch.cat([lengths, lengths])[:, None]
+    sums = both[:, 0] + steps[START]
+    with torch.autocast("cpu", enabled=False):
+        for at in range(1, both.shape[1]):
+            top = sums.max(dim=1, keepdim=True).values.detach()
+            further = top + ((sums - top).exp() @ shares).clamp(min=1e-30).log() + both[:, at]
+            sums = torch.where(at < long, further, sums)
+    every, right = sums.logsumexp(dim=1).chunk(2)
+    return (every - right).sum() / lengths.sum()
 
 
 def known_loss(logits: Tensor, codes: Tensor) -> Tensor:

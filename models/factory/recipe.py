@@ -90,6 +90,9 @@ class Distil(Fit):
     hidden: float = Field(1.0, ge=0, description="weight of the cosine loss to the teacher's last hidden states")
     non_o: float = Field(3.0, ge=1, description="weight of units that the teacher may hold for an entity")
     sentiment: float = Field(0.5, ge=0, description="weight of sentiment; entities weigh 1, parts of speech 0.5")
+    path: float = Field(
+        0.0, ge=0, description="weight of the loss over whole paths of gold entity tags (a CRF); the model gets transitions then"
+    )
     pair_dropout: float = Field(0.0, ge=0, lt=1, description="share of the rows of the table of neighbours that is not seen")
     hidden_pieces: float = Field(0.0, ge=0, lt=1, description="share of the pieces that is not seen; without a teacher only")
     silver: float = Field(0.0, ge=0, description="Chinese only, without a teacher only: weight of LAC's labels beside gold")

@@ -69,6 +69,15 @@ def with_features(encoder: Encoder, more: int) -> Encoder:
     return wide
 
 
+def with_transitions(encoder: Encoder) -> Encoder:
+    """The encoder with weights for the steps from tag to tag, all zero as yet; as it is if it has them."""
+    if encoder.config.transitions:
+        return encoder
+    wide = Encoder(replace(encoder.config, transitions=True))
+    wide.load_state_dict({**encoder.state_dict(), "transitions": wide.transitions.detach()})
+    return wide
+
+
 def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
     """What the table of a card says of one stage: the figures, its size, multiply-accumulates and speed."""
     batches = list(tagger.encode(shop.posts[:STAGE_POSTS])[2])
@@ -127,6 +136,8 @@ def distil(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     else:
         whole = origin(shop, student)
         model = prune.keep_layers(whole, student.layers or tuple(range(len(whole.config.layers))))
+    if student.distil.path and isinstance(model, Encoder):
+        model = with_transitions(model)
     train_student(shop, model, student.distil, 1.0, f"{name}.distil", key, shop.recipe.seed + 1)
     if isinstance(model, Encoder):
         shop.save(f"{name}.distil", model)

@@ -20,7 +20,7 @@ from models.factory.files import write_whole
 # Layers that no pretrained encoder brings; they learn at a higher rate.
 FRESH = (
     "cases.", "pairs.", "pair_project.", "tokens_head.", "pool.", "sentiment_head.",
-    "project.", "silver.", "guess.", "guess_bias",
+    "transitions", "project.", "silver.", "guess.", "guess_bias",
 )  # fmt: skip
 
 Loss = Callable[[nn.Module, Batch], Tensor]

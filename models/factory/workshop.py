@@ -210,4 +210,5 @@ class Workshop:
             return Tagger(self.tokenizer, TorchEngine(model, threads), self.recipe.lang, window)
         weights = to_weights(model) if quantized else {n: v.numpy() for n, v in model.state_dict().items()}
         tokenizer = self.tokenizer if model.config.cases == NUM_CASES else self.teacher_tokenizer
-        return Tagger(tokenizer, OpenVinoEngine(model.config, weights, threads), self.recipe.lang, window)
+        engine = OpenVinoEngine(model.config, weights, threads)
+        return Tagger(tokenizer, engine, self.recipe.lang, window, transitions=weights.get("transitions"))

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from models.errors import BadOutputError
 from models.runtime.labels import ENTITY_SLICE, ENTITY_TYPES, JOIN_SLICE, SENTIMENTS, UPOS, UPOS_SLICE
+from models.runtime.paths import best_paths
 from models.runtime.schema import ENTITY, SENTIMENT_SCORES, TAGS, WORD
 from models.runtime.tokenizer import Bool, Int32, Int64, Pieces
 
@@ -61,12 +62,28 @@ def entity_spans(p: Float32, new_doc: Bool) -> tuple[Int64, Int64, Int64, Float3
     first_here = entity & ((place == 1) | new_doc | ~np.append(False, entity[:-1]))
     goes_on = np.append((entity & ~first_here)[1:], False)[: len(entity)]
     first, last = np.flatnonzero(first_here), np.flatnonzero(entity & ~goes_on)
+    means = _means(p, first, last)
+    return first, last, means.argmax(axis=1), means.max(axis=1, initial=0.0).astype(np.float32)
+
+
+def path_spans(p: Float32, codes: Int64) -> tuple[Int64, Int64, Int64, Float32]:
+    """As `entity_spans`, of units whose tags `codes` [U] are a path as `best_paths` gives it; the path says the type."""
+    first = np.flatnonzero(codes % 2 == 1)
+    goes_on = np.append((codes > 0) & (codes % 2 == 0), False)[1:]
+    last = np.flatnonzero((codes > 0) & ~goes_on)
+    kind = (codes[first] - 1) // 2
+    return first, last, kind, _means(p, first, last)[np.arange(len(first)), kind].astype(np.float32)
+
+
+def _means(p: Float32, first: Int64, last: Int64) -> Float32:
+    """Mean probability of every type over the units of every entity."""
     # Summed entity by entity: differences of a running sum would hang, in their last bit, on what came before.
+    begin, inside = p[:, 1::2], p[:, 2::2]
     mass = np.concatenate([begin + inside, np.zeros((1, begin.shape[1]))])
     bounds = np.stack([first, last + 1], axis=1).ravel()
     sums = np.add.reduceat(mass, bounds, axis=0)[::2] if len(bounds) else np.zeros((0, begin.shape[1]))
-    means = sums / (last + 1 - first)[:, None]
-    return first, last, means.argmax(axis=1), means.max(axis=1, initial=0.0).astype(np.float32)
+    means: Float32 = sums / (last + 1 - first)[:, None]
+    return means
 
 
 def word_probabilities(p: Float32, begins: Bool) -> Float32:
@@ -91,8 +108,13 @@ def word_probabilities(p: Float32, begins: Bool) -> Float32:
     return out
 
 
-def decode(texts: Sequence[str], pieces: Pieces, tokens: Float32, sentiment: Float32, lang: str) -> pa.Table:
-    """The Tagger's table for B texts, from token logits [N, K] of all their pieces and sentiment scores [B, 3]."""
+def decode(
+    texts: Sequence[str], pieces: Pieces, tokens: Float32, sentiment: Float32, lang: str, transitions: Float32 | None = None
+) -> pa.Table:
+    """The Tagger's table for B texts, from token logits [N, K] of all their pieces and sentiment scores [B, 3].
+
+    `transitions`: what a model that has them weighs steps from tag to tag with, see `best_paths`.
+    """
     docs = len(pieces)
     unit = np.flatnonzero(pieces.units)
     doc_of = np.repeat(np.arange(docs), np.diff(pieces.offsets))[unit]
@@ -109,9 +131,9 @@ def decode(texts: Sequence[str], pieces: Pieces, tokens: Float32, sentiment: Flo
     words = _Extents(starts[at], ends[np.append(at[1:], len(unit))[: len(at)] - 1], doc_of[at])
     p = softmax(scores[:, ENTITY_SLICE])
     if lang in BY_CHARACTER:
-        entities = _entities(texts, p, _Extents(starts, ends, doc_of))
+        entities = _entities(texts, p, _Extents(starts, ends, doc_of), transitions)
     else:
-        entities = _entities(texts, word_probabilities(p, begins), words)
+        entities = _entities(texts, word_probabilities(p, begins), words, transitions)
     pos = _string_column(scores[at][:, UPOS_SLICE].argmax(axis=1), UPOS)
 
     columns = [
@@ -136,9 +158,12 @@ class _Extents:
     doc: Int64
 
 
-def _entities(texts: Sequence[str], p: Float32, parts: _Extents) -> pa.Array:
+def _entities(texts: Sequence[str], p: Float32, parts: _Extents, transitions: Float32 | None) -> pa.Array:
     new_doc = np.append(True, parts.doc[1:] != parts.doc[:-1])[: len(parts.doc)]
-    first, last, kind, score = entity_spans(p, new_doc)
+    if transitions is None:
+        first, last, kind, score = entity_spans(p, new_doc)
+    else:
+        first, last, kind, score = path_spans(p, best_paths(p, new_doc, transitions))
     start, end, doc = parts.starts[first], parts.ends[last], parts.doc[first]
     found = [texts[d][a:b] for d, a, b in zip(doc.tolist(), start.tolist(), end.tolist(), strict=True)]
     try:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
+from models.runtime.paths import NUM_TAGS, START
 from models.runtime.shapes import EncoderConfig, LayerShape, relative_buckets
 
 
@@ -119,6 +120,8 @@ class Encoder(TokenModel):
             self.pairs = nn.Embedding(config.pairs, config.pair_width)
             self.pair_project = nn.Linear(2 * config.pair_width, config.hidden, bias=False)
             nn.init.zeros_(self.pairs.weight)
+        if config.transitions:
+            self.transitions = nn.Parameter(torch.zeros(START + 1, NUM_TAGS))
 
     def embed(self, ids: Tensor, places: Tensor, cases: Tensor, before: Tensor, after: Tensor) -> Tensor:
         """The input of the first layer, from int tensors of one shape; `before` and `after` are the neighbours' ids, 0 (the

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from models.errors import ModelDamagedError, ModelMissingError
 from models.runtime import labels
+from models.runtime.paths import NUM_TAGS, START
 from models.runtime.shapes import EncoderConfig
 
 FORMAT = 1
@@ -144,6 +145,8 @@ def _check_shapes(package: ModelPackage) -> None:
     if config.pairs:
         wanted["pairs.weight"] = (config.pairs, config.pair_width)
         wanted["pair_project.weight"] = (config.hidden, 2 * config.pair_width)
+    if config.transitions:
+        wanted["transitions"] = (START + 1, NUM_TAGS)
     wanted["places.weight"] = (config.positions, config.hidden)
     wanted["tokens_head.weight"] = (labels.NUM_TOKEN_OUTPUTS, config.hidden)
     wanted["sentiment_head.weight"] = (labels.NUM_SENTIMENTS, config.hidden)

@@ -29,7 +29,8 @@ class EncoderConfig:
 
     `hidden` and `head_dim` are widths; `positions` the longest window in tokens, specials included; `relative_buckets`
     is 0 without a relative position bias; `cases` the number of case features, to which a teacher may add others. `pairs`
-    is the number of rows, each `pair_width` wide, of the table of neighbouring tokens, or 0 without one.
+    is the number of rows, each `pair_width` wide, of the table of neighbouring tokens, or 0 without one. With `transitions`
+    steps from one entity tag to the next have weights, and entities are read off the best path.
     """
 
     vocab: int
@@ -42,6 +43,7 @@ class EncoderConfig:
     cases: int = NUM_CASES
     pairs: int = 0
     pair_width: int = 0
+    transitions: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

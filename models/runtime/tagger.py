@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from models.errors import EngineMissingError
@@ -54,9 +55,18 @@ class Tagger:
     One Tagger serves one thread at a time. Its answer for a text does not depend on the texts beside it.
     """
 
-    def __init__(self, tokenizer: PieceTokenizer, engine: Engine, lang: str, window: int, budget_tokens: int = 2048) -> None:
+    def __init__(
+        self,
+        tokenizer: PieceTokenizer,
+        engine: Engine,
+        lang: str,
+        window: int,
+        budget_tokens: int = 2048,
+        transitions: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """`transitions`: those of the model, where it has them; see `models.runtime.paths`."""
         self.tokenizer, self.engine, self.lang, self.window = tokenizer, engine, lang, window
-        self.budget_tokens = budget_tokens
+        self.budget_tokens, self.transitions = budget_tokens, transitions
         self.work = Work()
         self._breaks = np.zeros(tokenizer.vocab_size, dtype=bool)
         self._breaks[[i for i in map(tokenizer.id_of, SENTENCE_ENDS) if i is not None]] = True
@@ -130,7 +140,7 @@ class Tagger:
         sentiment = (sums / sums.sum(axis=1, keepdims=True)).astype(np.float32)
         self.work.texts += len(group.texts)
         self.work.tokens += len(group.pieces.ids)
-        return decode(group.texts, group.pieces, group.tokens, sentiment, self.lang)
+        return decode(group.texts, group.pieces, group.tokens, sentiment, self.lang, self.transitions)
 
 
 class _Group:
@@ -199,7 +209,8 @@ def load_one(model: str | Path, engine: EngineName = "auto", threads: int | None
 
 def _of_package(package: ModelPackage, engine: EngineName, threads: int | None, devices: Sequence[Sequence[str]] = ()) -> Tagger:
     chosen = _staged(package, devices) if devices else make_engine(package, engine, threads or default_threads())
-    return Tagger(PieceTokenizer(package.tokenizer_json()), chosen, package.lang, package.window)
+    transitions = package.weights().get("transitions")
+    return Tagger(PieceTokenizer(package.tokenizer_json()), chosen, package.lang, package.window, transitions=transitions)
 
 
 def _staged(package: ModelPackage, devices: Sequence[Sequence[str]]) -> Engine:
