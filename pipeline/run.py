@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from pipeline.sink import ledger
 from pipeline.sink.files import CLAIM, NEXT, drop
 from pipeline.sink.manifest import known_speed, new_run, write_manifest
 from pipeline.sink.plan_log import Plan, finished, load_plans, write_finished
+from pipeline.source.nearness import Nearness
 from pipeline.source.tables import stop_children
 from pipeline.stopping import Stop, stoppable
 from pipeline.store.base import Store
@@ -49,6 +50,7 @@ class _Run:
         self.plans: list[int] = []
         self._threads: int | None = None
         self._start_s: float | None = None
+        self.near = 0
         self._active: list[Plan] = []
         self._looked = time.monotonic()
         self.planner = Planner(options, models, self.store)
@@ -111,13 +113,16 @@ class _Run:
         try:
             with ExitStack() as stack:
                 crew: Crew
+                near: Callable[[Sequence[Split]], Mapping[str, tuple[str, ...]]]
                 if options.workers or options.address:
                     crew = stack.enter_context(RayCrew(work, options, speed, self.watch.check, self.watch.told))
                     self.watch.use(crew.size, RayGauges(self.name))
+                    near = Nearness(open_store(plan.root, options.store)) if crew.spread else _nowhere
                 else:
-                    crew = LocalCrew(work, self.watch.check, self.watch.told)
+                    crew, near = LocalCrew(work, self.watch.check, self.watch.told), _nowhere
                 watch = self.watch
-                given_up = drive(splits, crew, watch.done, died_over, self._priority, self._arrivals, watch.seen)
+                given_up = drive(splits, crew, watch.done, died_over, self._priority, self._arrivals, watch.seen, near)
+                self.near += watch.near
                 self.failures.update(given_up)
                 if crew.up_at is not None and self._start_s is None:
                     self._start_s = crew.up_at - self._began
@@ -189,6 +194,7 @@ class _Run:
             "model_digest": self.models.digest,
             "threads": self._threads,
             "store": dict(noticed),
+            "near_leases": self.near,
             "start_s": self._start_s and round(self._start_s, 2),
             "worker_tokens_s": round(result.tokens / (sum(stages.values()) or 1.0), 1),
             **{key: getattr(result, key) for key in ("documents_s", "tokens_s", "rows_in", "tokens")},
@@ -197,6 +203,10 @@ class _Run:
         if status == "finished":
             ledger.clean(self.store)
         return result
+
+
+def _nowhere(splits: Sequence[Split]) -> Mapping[str, tuple[str, ...]]:
+    return {}
 
 
 def _card_speed(models: Models) -> float | None:

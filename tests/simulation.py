@@ -73,9 +73,13 @@ class Report:
 
 
 class Simulation:
-    """`speeds` are those of the workers at the beginning; `known` tells the policy roughly what they are."""
+    """`speeds` are those of the workers at the beginning; `known` tells the policy roughly what they are. Workers and splits
+    are spread over so many `places`, one split in ten lies nowhere; 0 tells nothing of places."""
 
-    def __init__(self, speeds: list[float], faults: Faults, seed: int, known: bool = False, tick_s: float = 0.5) -> None:
+    def __init__(
+        self, speeds: list[float], faults: Faults, seed: int, known: bool = False, tick_s: float = 0.5, places: int = 0
+    ) -> None:
+        self.places = places
         self.random = random.Random(seed)
         self.faults, self.known, self.tick_s = faults, known, tick_s
         self._first = len(speeds)
@@ -254,10 +258,12 @@ class Simulation:
         for rate, kind, what in ((faults.deaths, "lose", (number, True)), (faults.taken, "take", number)):
             if rate:
                 self.at(self.now + self.random.expovariate(rate), kind, what)
-        self.tell(Joined(self.now, number, speed * self.random.lognormvariate(0.0, 0.3) if self.known else None))
+        told = speed * self.random.lognormvariate(0.0, 0.3) if self.known else None
+        self.tell(Joined(self.now, number, told, number % self.places if self.places else None))
 
     def _arrive(self, what: Any) -> None:
         splits, priority = what
         self._coming -= 1
         self.tokens.update(splits)
-        self.tell(Arrived(self.now, tuple(splits), priority))
+        homes = {split: split % self.places for split, _ in splits if split % 10} if self.places else {}
+        self.tell(Arrived(self.now, tuple(splits), priority, homes=homes))

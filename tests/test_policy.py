@@ -203,7 +203,7 @@ def test_every_split_ends_once_whatever_happens(workers, splits, seed, known, ra
     sizes = [int(rng.lognormvariate(5, 2)) for _ in range(splits)]
     poison = frozenset(rng.sample(range(splits), min(splits, rng.randint(0, 2))))
     faults = Faults(deaths=rate / 9, taken=rate, slow=rate, fail=rate, no_start=rate / 3, start_s=rng.random(), poison=poison)
-    simulation = Simulation([rng.uniform(1, 100) for _ in range(workers)], faults, seed, known)
+    simulation = Simulation([rng.uniform(1, 100) for _ in range(workers)], faults, seed, known, places=seed % 4)
     cut = rng.randint(0, splits)
     everything = list(enumerate(sizes))
     simulation.at(0.0, "arrive", (everything[:cut], 0.0))
@@ -214,6 +214,34 @@ def test_every_split_ends_once_whatever_happens(workers, splits, seed, known, ra
     if not report.ended:
         assert set(report.order) | policy.book.given_up == set(range(splits))
         assert not set(report.order) & policy.book.given_up
+
+
+@pytest.mark.parametrize("places", [2, 7])
+def test_splits_go_where_their_data_lies_and_the_whole_ends_no_later(places):
+    rng = random.Random(places)
+    speeds, sizes = [rng.uniform(900, 1100) for _ in range(42)], [int(rng.lognormvariate(9, 0.2)) for _ in range(4000)]
+    simulation = Simulation(speeds, Faults(), places, known=True, places=places)
+    simulation.at(0.0, "arrive", (list(enumerate(sizes)), 0.0))
+    report = simulation.run()
+    assert report.makespan <= 1.03 * sum(sizes) / sum(speeds)
+    assert simulation.policy.view()["near"] >= 0.97 * 3600  # by chance it would be 1 / places
+
+
+def test_a_place_without_workers_has_its_splits_done_elsewhere():
+    policy = Policy()
+    policy.on(Arrived(0.0, ((0, 100), (1, 100), (2, 100), (3, 90)), homes={0: 5, 1: 5, 2: 6, 3: 7}))
+    policy.on(Joined(0.0, 0, 100.0, home=7))
+    policy.on(Joined(0.0, 1, 100.0))
+    done, orders = [], policy.on(Tick(0.0))
+    # Its own, though it is smaller; and then where most is left.
+    assert next(order.split for order in orders if order.worker == 0) == 3
+    while orders:
+        order = orders.pop(0)
+        if isinstance(order, Lease):
+            done.append(order.split)
+            orders += policy.on(Finished(float(len(done)), order.number, 1.0))
+    assert sorted(done) == [0, 1, 2, 3]
+    assert policy.view()["near"] == 1
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import socket
 import subprocess
 import sys
 from uuid import uuid4
@@ -18,6 +19,7 @@ from pipeline.run import tag_documents
 from pipeline.sink.files import CLAIM
 from pipeline.sink.ledger import batches_of
 from pipeline.source.discover import discover
+from pipeline.store import webhdfs
 from pipeline.store.opening import join_url, open_store, split_url
 from pipeline.store.settings import StoreConfig
 
@@ -187,3 +189,26 @@ def test_ray_workers_on_hdfs(hdfs, workers):
     result = place.run(workers=workers, split_tokens=80)
     assert (result.rows_out, result.status) == (12, "finished")
     assert len({row["id"] for row in place.rows()}) == 12
+
+
+@pytest.mark.timeout(180)
+def test_workers_of_several_nodes_are_given_what_lies_near(hdfs, monkeypatch):
+    """All nodes and DataNodes are this machine, so every lease is near, once both call it by one name."""
+    if not hdfs.nodes:
+        pytest.skip("no WebHDFS: TEXTMILL_TEST_WEBHDFS is not set")
+    from ray.cluster_utils import Cluster
+
+    told = webhdfs._place
+    monkeypatch.setattr(webhdfs, "_place", lambda one: told({**one, "hosts": [socket.gethostname()] * len(one["hosts"])}))
+    place = Place(f"{hdfs.url}/runs/{uuid4().hex[:8]}", hdfs.config())
+    for name in "abcd":
+        place.put_lines(f"in/{name}.jsonl", *(f"Ms Keller of house {i} lives in Cork." for i in range(60)))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        result = place.run(address=cluster.address, split_tokens=600)
+    finally:
+        cluster.shutdown()
+    assert (result.status, result.rows_out) == ("finished", 240)
+    (metrics,) = (json.loads(data) for path, data in place.state().items() if path.endswith(".metrics.json"))
+    assert metrics["near_leases"] == result.parts >= 4

@@ -84,6 +84,21 @@ def test_names_round_trip(store, name):
     assert store.stat(f"out/{name}") is None
 
 
+def test_places_cover_the_file_where_the_store_tells(store):
+    write(store, "a", b"x" * (9 << 20))
+    places = store.places("a", 9 << 20)
+    if store.config is None or store.config.client != "webhdfs":  # native does not tell
+        assert list(places) == []
+        return
+    at = 0
+    for place in places:
+        assert place.start == at
+        assert place.hosts
+        assert all(host and all(host) for host in place.hosts)
+        at = place.end
+    assert at == 9 << 20
+
+
 def test_list_is_sorted_and_whole(store):
     for i in (3, 1, 2):
         write(store, f"b/{i}/x")

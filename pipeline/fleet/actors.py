@@ -113,6 +113,13 @@ class RayCrew:
             ray.kill(actor)
         ray.shutdown()
 
+    @property
+    def spread(self) -> bool:
+        """Whether it is on several nodes, so that some are nearer to the data than others."""
+        import ray
+
+        return sum(bool(one["Alive"]) for one in ray.nodes()) > 1
+
     def _start_servers(self) -> None:
         """Engines that serve all workers; workers compute on their CPUs what those would end later."""
         import ray
@@ -206,9 +213,9 @@ class RayCrew:
 
     def _heard(self, worker: int, lease: Lease | None, got: Any) -> News:
         if lease is None:
-            self._nodes[worker] = got
+            self._nodes[worker], hosts = got
             self.up_at = self.up_at or time.monotonic()
-            return Up(worker, self._speed)
+            return Up(worker, self._speed, hosts)
         outcome: Outcome = got
         done: Done | None = outcome.done
         if done is not None:

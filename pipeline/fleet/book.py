@@ -21,6 +21,8 @@ class Book:
         self.holders: dict[int, list[Held]] = {}
         self.careful: set[int] = set()
         self.given_up: set[int] = set()
+        self.homes: dict[int, int] = {}
+        self.near = 0  # leases whose data lies where their worker is
         self.arrived = self.finished = self.wasted_tokens = 0
         self._done = bytearray()
         self._waits_again: set[int] = set()
@@ -30,7 +32,8 @@ class Book:
         at = rank(event.priority, event.now)
         top = max((split for split, _ in event.splits), default=-1)
         self._done.extend(bytes(max(0, top + 1 - len(self._done))))
-        self.waiting.extend(event.splits, at)
+        self.waiting.extend(event.splits, at, event.homes)
+        self.homes.update(event.homes)
         self.careful |= event.careful
         self.arrived += len(event.splits)
 
@@ -42,6 +45,8 @@ class Book:
         if self._waits_again:
             self._waits_again.discard(split)
         self.leases[lease.number] = lease
+        if self.homes and split in self.homes:
+            self.near += self.homes[split] == lease.worker.home
         holders = self.holders.get(split)
         if holders is None:
             self.holders[split] = [lease]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,10 +34,11 @@ VIEW_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """A worker has loaded its model; `speed` in predicted tokens/s where its kind is known."""
+    """A worker has loaded its model; `speed` in predicted tokens/s where its kind is known; `hosts` are its machine's names."""
 
     worker: int
     speed: float | None = None
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +113,31 @@ def drive(
     priority: Callable[[Split], float] = lambda split: 0.0,
     more: Callable[[], Iterable[Split]] = tuple,
     seen: Callable[[dict[str, Any]], object] = lambda view: None,
+    near: Callable[[Sequence[Split]], Mapping[str, tuple[str, ...]]] = lambda splits: {},
 ) -> dict[str, Exception]:
     """Get every split done; `finished` hears of each part, `careful` names the splits that an earlier run died over.
 
     `more` is asked often whether splits have come since; those of a higher `priority` overtake. `seen` is told, at most
-    every VIEW_S, what `Policy.view` gives.
+    every VIEW_S and at the end, what `Policy.view` gives. `near` tells the names of the machine on which a split's data lies, by
+    the split's name, where that is known.
 
     Gives the splits that were given up, with the last error of each. Raises what a worker raises if it does not concern its
     split alone, WorkerLostError if no worker can be had.
     """
-    return _Drive(crew, finished, set(careful), priority).run(splits, more, seen)
+    return _Drive(crew, finished, set(careful), priority, near).run(splits, more, seen)
 
 
 class _Drive:
     def __init__(
-        self, crew: Crew, finished: Callable[[Done], object], careful: set[str], priority: Callable[[Split], float]
+        self,
+        crew: Crew,
+        finished: Callable[[Done], object],
+        careful: set[str],
+        priority: Callable[[Split], float],
+        near: Callable[[Sequence[Split]], Mapping[str, tuple[str, ...]]],
     ) -> None:
-        self._crew, self._tell, self._careful, self._priority = crew, finished, careful, priority
+        self._crew, self._tell, self._careful, self._priority, self._near = crew, finished, careful, priority, near
+        self._homes: dict[str, int] = {}  # a machine's name -> the number of the place
         self._splits: list[Split] = []
         self._policy = Policy(range(crew.size), crew.ahead_s)
         self._begun = time.monotonic()
@@ -155,18 +164,29 @@ class _Drive:
                 seen(policy.view())
                 for _ in range(self._crew.room()):
                     self._crew.start(policy.hire())
+        seen(policy.view())
         return {self._splits[number].name: self._errors[number] for number in sorted(policy.book.given_up)}
 
     def _arrive(self, splits: Iterable[Split]) -> None:
         by_priority: dict[float, list[tuple[int, int]]] = {}
-        careful = set()
+        careful, splits = set(), list(splits)
+        near = self._near(splits) if splits else {}
+        homes: dict[int, int] = {}
         for number, split in enumerate(splits, len(self._splits)):
             self._splits.append(split)
             by_priority.setdefault(self._priority(split), []).append((number, split.tokens))
             if split.name in self._careful:
                 careful.add(number)
+            if split.name in near:
+                homes[number] = self._home(near[split.name])
         for priority, tokens in sorted(by_priority.items(), reverse=True):
-            self._obey(Arrived(self._now(), tuple(tokens), priority, frozenset(careful)))
+            self._obey(Arrived(self._now(), tuple(tokens), priority, frozenset(careful), homes))
+
+    def _home(self, hosts: tuple[str, ...]) -> int:
+        """The number of the place that has one of these names, which it has all from now on."""
+        known = next((self._homes[host] for host in hosts if host in self._homes), len(self._homes))
+        self._homes |= dict.fromkeys(hosts, known)
+        return known
 
     def _now(self) -> float:
         return time.monotonic() - self._begun
@@ -176,7 +196,7 @@ class _Drive:
         if isinstance(news, Answer):
             return self._answered(news, now)
         if isinstance(news, Up):
-            return Joined(now, news.worker, news.speed)
+            return Joined(now, news.worker, news.speed, self._home(news.hosts) if news.hosts else None)
         if isinstance(news, Going):
             return Leaving(now, news.worker)
         self._last = news.error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -11,21 +12,27 @@ class Arrived:
     """Splits wait from now on: `splits` are numbers (each once in a run) with predicted tokens.
 
     A `priority` of 1 goes before all that has waited for less than `WAIT_S` longer. `careful`: somebody died over them.
+    `homes`: the places, by number, where the data of some of them lies.
     """
 
     now: float
     splits: tuple[tuple[int, int], ...]
     priority: float = 0.0
     careful: frozenset[int] = frozenset()
+    homes: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A worker has loaded its model; `speed` in predicted tokens/s is what is known of its kind, None if nothing is."""
+    """A worker has loaded its model; `speed` in predicted tokens/s is what is known of its kind, None if nothing is.
+
+    `home` is the place that it is at, as `Arrived` numbers them.
+    """
 
     now: float
     worker: int
     speed: float | None = None
+    home: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

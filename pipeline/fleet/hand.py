@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass
 
@@ -28,11 +29,11 @@ class Hand:
         self._called_back: set[int] = set()
         self._worker = TagWorker(work)
 
-    def node(self) -> str:
-        """The node that it is on; answers when the model is loaded."""
+    def node(self) -> tuple[str, tuple[str, ...]]:
+        """The node that it is on, and the names of that machine; answers when the model is loaded."""
         import ray
 
-        return str(ray.get_runtime_context().get_node_id())
+        return str(ray.get_runtime_context().get_node_id()), (ray.util.get_node_ip_address(), socket.gethostname())
 
     def run(self, lease: int, split: Split, careful: bool) -> Outcome:
         """Make a part of a split; raises what TagWorker.run raises."""

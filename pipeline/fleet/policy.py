@@ -1,7 +1,8 @@
 """Who does what: a state machine. Events in, commands out; no clock, no Ray, no I/O.
 
 Workers are given splits a few seconds ahead. Each gets the largest one that it can finish before the whole is expected to
-end, so that large ones go first, slow workers get small ones, and all end together. When nothing is left that a worker could
+end, so that large ones go first, slow workers get small ones, and all end together; of those of about one size, one whose data
+lies where the worker is. When nothing is left that a worker could
 finish in time, it takes a copy of what will end last.
 """
 
@@ -81,6 +82,7 @@ class Policy:
             "leases": len(self.book.leases),
             "waiting": self.book.waiting.count,
             "copies": self.copies,
+            "near": self.book.near,
             "speed": round(sum(speeds)),
             "slowest": round(min(speeds, default=0)),
             "fastest": round(max(speeds, default=0)),
@@ -266,7 +268,7 @@ class Policy:
                 first = speed * (FIRST_S + GROWTH * (now - self._began))
                 # Rather the smallest than nothing.
                 most = min(most, first) if worker.held or first >= sizes.least else None
-            while (found := book.waiting.take(sizes, most)) is not None:
+            while (found := book.waiting.take(sizes, most, worker.home)) is not None:
                 split, tokens = found
                 if not book.done(split):
                     return Held(self._next, worker, split, tokens, sizes.rank, split in book.careful, False)

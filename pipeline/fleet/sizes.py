@@ -4,39 +4,35 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 # Sizes that differ by less than a twelfth of an octave (6 %) count as equal.
 STEPS_AN_OCTAVE = 12
+# A split whose data lies where the worker is may be so many steps (a third) smaller than the one that it would be given else.
+NEAR_STEPS = 6
 
 
 def step_of(tokens: int) -> int:
     return int(math.log2(max(1, tokens)) * STEPS_AN_OCTAVE)
 
 
-class _Line:
+class _Queue:
     """Splits of about one size, first in, first out: 16 bytes each, so that a million of them are read in a row, not from
-    all over the memory. What has been begun before goes first.
+    all over the memory.
     """
 
-    __slots__ = ("_again", "_at", "_splits", "_tokens")
+    __slots__ = ("_at", "_splits", "_tokens")
 
     def __init__(self) -> None:
         self._splits, self._tokens = array("q"), array("q")
         self._at = 0
-        self._again: list[tuple[int, int]] = []
 
     def push(self, split: int, tokens: int) -> None:
         self._splits.append(split)
         self._tokens.append(tokens)
 
-    def push_first(self, split: int, tokens: int) -> None:
-        self._again.append((split, tokens))
-
     def pop(self) -> tuple[int, int]:
         """The first split, which there must be."""
-        if self._again:
-            return self._again.pop()
         at = self._at
         found = self._splits[at], self._tokens[at]
         self._at = at = at + 1
@@ -45,8 +41,46 @@ class _Line:
             self._at = 0
         return found
 
+    def __len__(self) -> int:
+        return len(self._splits) - self._at
+
+
+class _Line:
+    """What waits of one size: what has been begun before, which goes first, and a queue for each home and for none."""
+
+    __slots__ = ("_again", "_elsewhere", "homes")
+
+    def __init__(self) -> None:
+        self._elsewhere = _Queue()
+        self._again: list[tuple[int, int]] = []
+        self.homes: dict[int, _Queue] = {}
+
+    def push(self, split: int, tokens: int, home: int | None) -> None:
+        queue = self._elsewhere if home is None else self.homes.setdefault(home, _Queue())
+        queue.push(split, tokens)
+
+    def push_first(self, split: int, tokens: int) -> None:
+        self._again.append((split, tokens))
+
+    def pop(self, home: int | None) -> tuple[int, int]:
+        """A split, which there must be: one of that home, else one of none, else one of where most are left."""
+        if self._again:
+            return self._again.pop()
+        if not self.homes:
+            return self._elsewhere.pop()
+        if home not in self.homes:
+            if self._elsewhere:
+                return self._elsewhere.pop()
+            home = max(self.homes, key=lambda one: len(self.homes[one]))
+        assert home is not None
+        queue = self.homes[home]
+        found = queue.pop()
+        if not queue:
+            del self.homes[home]
+        return found
+
     def __bool__(self) -> bool:
-        return bool(self._again) or self._at < len(self._splits)
+        return bool(self._again or self.homes) or len(self._elsewhere) > 0
 
 
 class Sizes:
@@ -55,6 +89,7 @@ class Sizes:
     def __init__(self, rank: float) -> None:
         self.rank, self.tokens = rank, 0
         self._steps: dict[int, _Line] = {}
+        self._housed = False  # whether any home was ever known
         self._filled = 0  # a bit for every step that holds a split
 
     def __bool__(self) -> bool:
@@ -72,11 +107,11 @@ class Sizes:
         self._filled |= 1 << step
         self.tokens += tokens
 
-    def extend(self, splits: Iterable[tuple[int, int]]) -> None:
-        """Numbers with tokens, which are at least 1, in order."""
-        total = 0
+    def extend(self, splits: Iterable[tuple[int, int]], homes: Mapping[int, int]) -> None:
+        """Numbers with tokens, which are at least 1, in order; `homes` are those that are known."""
+        total, self._housed = 0, self._housed or bool(homes)
         for split, tokens in splits:
-            self._line(step_of(tokens)).push(split, tokens)
+            self._line(step_of(tokens)).push(split, tokens, homes.get(split))
             total += tokens
         for step, line in self._steps.items():
             if line:
@@ -89,8 +124,11 @@ class Sizes:
             line = self._steps[step] = _Line()
         return line
 
-    def pop(self, most: float | None) -> tuple[int, int] | None:
-        """The largest split of at most `most` tokens, by steps; with None the smallest one. None if there is no such."""
+    def pop(self, most: float | None, home: int | None = None) -> tuple[int, int] | None:
+        """The largest split of at most `most` tokens, by steps; with None the smallest one. None if there is no such.
+
+        One of that home rather than a slightly larger one.
+        """
         if most is None:
             below = self._filled & -self._filled
         elif most < 1:
@@ -100,9 +138,18 @@ class Sizes:
         if not below:
             return None
         step = below.bit_length() - 1
+        if home is not None and self._housed:
+            step = self._near(step, below, home)
         line = self._steps[step]
-        found = line.pop()
+        found = line.pop(home)
         if not line:
             self._filled ^= 1 << step
         self.tokens -= found[1]
         return found
+
+    def _near(self, top: int, below: int, home: int) -> int:
+        """The step, of those `below` and not far from the `top`, that holds a split of that home; else the top."""
+        for step in range(top, max(-1, top - NEAR_STEPS - 1), -1):
+            if below >> step & 1 and home in self._steps[step].homes:
+                return step
+        return top

@@ -47,6 +47,7 @@ class Worker:
     free_at: float = 0.0
     slowed: bool = False
     dismissed: bool = False
+    home: int | None = None
     idle: bool = True
     due: float = 0.0  # when to look at it again
     watched: float | None = None  # when the next Tick about it comes, at that time or before

@@ -28,7 +28,7 @@ class Staff:
     def join(self, event: Joined) -> Worker:
         self.starting.discard(event.worker)
         self._next = max(self._next, event.worker + 1)
-        worker = self.workers[event.worker] = Worker(event.worker, began=event.now)
+        worker = self.workers[event.worker] = Worker(event.worker, began=event.now, home=event.home)
         if event.speed:
             worker.expect(event.speed)
         else:

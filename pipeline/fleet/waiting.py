@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipeline.fleet.sizes import Sizes
 
@@ -33,13 +33,13 @@ class Waiting:
         self._order: list[float] = []  # a heap of -rank
         self._top: Sizes | None = None  # the highest rank; perhaps empty by now
 
-    def extend(self, splits: Sequence[tuple[int, int]], at: float) -> None:
-        """Splits of one rank `at`, numbers with predicted tokens; what has none counts as one token."""
+    def extend(self, splits: Sequence[tuple[int, int]], at: float, homes: Mapping[int, int]) -> None:
+        """Splits of one rank `at`, numbers with predicted tokens; what has none counts as one token. See `Arrived.homes`."""
         if not splits:
             return
         sizes = self._of(at)
         before = sizes.tokens
-        sizes.extend((split, max(1, tokens)) for split, tokens in splits)
+        sizes.extend(((split, max(1, tokens)) for split, tokens in splits), homes)
         self.tokens += sizes.tokens - before
         self.count += len(splits)
 
@@ -75,9 +75,9 @@ class Waiting:
                 before += sizes.tokens
                 yield before, sizes
 
-    def take(self, sizes: Sizes, most: float | None) -> tuple[int, int] | None:
+    def take(self, sizes: Sizes, most: float | None, home: int | None) -> tuple[int, int] | None:
         """Take a split of a group off the list, as `Sizes.pop` chooses it."""
-        found = sizes.pop(most)
+        found = sizes.pop(most, home)
         if found is not None:
             self.tokens -= found[1]
             self.count -= 1

@@ -21,13 +21,14 @@ from pipeline.worker import STAGES, Step
 
 class Watch:
     """`parts` are those that were heard of, `waited` what the manifest says of each beside: its priority, and the seconds from
-    when its split was known to when it was there; `workers` as many as there are on Ray, 0 for this process.
+    when its split was known to when it was there; `workers` as many as there are on Ray, 0 for this process; `near` the leases
+    that went where their data lies.
     """
 
     def __init__(self, options: TagConfig, progress: Progress, stop: Stop, state: StateFile, model: str) -> None:
         self.parts: list[Done] = []
         self.waited: dict[str, dict[str, float]] = {}
-        self.workers = options.workers
+        self.workers, self.near = options.workers, 0
         self.held: Callable[[], None] = lambda: None  # raises ClaimedError once the output is another run's
         self._options, self._progress, self._stop, self._state, self._model = options, progress, stop, state, model
         self._gauges: RayGauges | None = None
@@ -79,7 +80,7 @@ class Watch:
 
     def seen(self, view: dict[str, Any]) -> None:
         """What is to be told of the workers."""
-        self._progress.fleet = view
+        self._progress.fleet, self.near = view, int(view["near"])
         if self._gauges is not None:
             self._gauges.show(self._progress.state())
 

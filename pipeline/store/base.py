@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -17,6 +17,15 @@ class Entry:
     path: str
     size: int
     modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The bytes `start` to `end` of a file lie on several machines, each of which goes by several names."""
+
+    start: int
+    end: int
+    hosts: tuple[tuple[str, ...], ...]
 
 
 class Store(Protocol):
@@ -51,6 +60,10 @@ class Store(Protocol):
 
     def open_read(self, path: str, span: tuple[int, int] | None = None) -> BinaryIO:
         """The file's bytes, seekable. `span`: the bytes that will be read one after the other, so that they are fetched ahead."""
+        ...
+
+    def places(self, path: str, size: int) -> Sequence[Place]:
+        """Where the parts of a file of so many bytes lie; nothing where the store does not tell."""
         ...
 
     def unfinished(self, entry: Entry) -> bool:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from pipeline.errors import FolderError, MissingError, StoreError, TakenError, UnavailableError
-from pipeline.store.base import Entry
+from pipeline.store.base import Entry, Place
 from pipeline.store.client import Calls, Client, Ranged, Status
 from pipeline.store.lease import lease
 from pipeline.store.local import kind_of
@@ -34,18 +34,16 @@ def _aside(folder: str) -> str:
 class HdfsStore:
     """A folder of an HDFS; see `pipeline.store.base.Store`. Clients are made when they are needed, and anew when stuck."""
 
-    def __init__(
-        self, url: str, root: str, makers: Sequence[Callable[[], Client]], config: StoreConfig, tells_writers: bool
-    ) -> None:
+    def __init__(self, url: str, root: str, makers: Sequence[Callable[[], Client]], config: StoreConfig, web_last: bool) -> None:
         """`url` is what a user writes, `root` the path in it; the second maker's client serves where the first one's fails.
 
-        `tells_writers`: the last client can be asked who is writing a file.
+        `web_last`: the last client is WebHDFS's, which tells more: whether a file is being written, and where its blocks lie.
         """
         self._url, self._root, self.config = url.rstrip("/"), root.rstrip("/"), config
         self._call = Calls(makers, config)
         self._threads: ThreadPoolExecutor | None = None
         self.lanes = config.read_threads
-        self._writers = Calls(makers[-1:], config.model_copy(update={"retry_s": 0.0})) if tells_writers else None
+        self._web = Calls(makers[-1:], config.model_copy(update={"retry_s": 0.0})) if web_last else None
         self._doubtful: set[str] = set()
 
     @property
@@ -111,15 +109,20 @@ class HdfsStore:
 
     def unfinished(self, entry: Entry) -> bool:
         """Blocks of a file that is being written count only when they are full, so that other sizes need no question."""
-        if entry.path not in self._doubtful or self._writers is None:
+        if entry.path not in self._doubtful or self._web is None:
             return False
         at = self._at(entry.path)
         try:
-            return self._writers(at, lambda client: bool(client.unfinished(at)))  # type: ignore[attr-defined]
+            return self._web(at, lambda client: bool(client.unfinished(at)))  # type: ignore[attr-defined]
         except UnavailableError as error:
             log.warning("WebHDFS cannot be asked whether files are still being written: %s", error)
-            self._writers = None
+            self._web = None
             return False
+
+    def places(self, path: str, size: int) -> Sequence[Place]:
+        """Asked of WebHDFS, as native does not tell."""
+        at = self._at(path)
+        return self._web(at, lambda client: client.places(at, size)) if self._web is not None else []  # type: ignore[attr-defined]
 
     @contextmanager
     def create_exclusive(self, path: str) -> Iterator[BinaryIO]:

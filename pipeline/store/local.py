@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +22,7 @@ from pipeline.errors import (
     TakenError,
     UnavailableError,
 )
-from pipeline.store.base import Entry
+from pipeline.store.base import Entry, Place
 from pipeline.store.settings import StoreConfig
 
 _AT_FDCWD = -100
@@ -98,6 +98,9 @@ class LocalStore:
 
     def unfinished(self, entry: Entry) -> bool:
         return False
+
+    def places(self, path: str, size: int) -> Sequence[Place]:
+        return []
 
     @contextmanager
     def create_exclusive(self, path: str) -> Iterator[BinaryIO]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import BinaryIO, TypeVar
 from urllib.parse import quote
 
 from pipeline.errors import ConfigError, FolderError, MissingError, StoreError, TakenError, UnavailableError
-from pipeline.store.base import Entry
+from pipeline.store.base import Entry, Place
 from pipeline.store.client import Calls, Status
 from pipeline.store.fsspec_client import FsspecClient
 from pipeline.store.lease import lease
@@ -89,6 +89,9 @@ class ObjectStore:
 
     def unfinished(self, entry: Entry) -> bool:
         return False  # an object is there only when it is whole
+
+    def places(self, path: str, size: int) -> Sequence[Place]:
+        return []
 
     @contextmanager
     def create_exclusive(self, path: str) -> Iterator[BinaryIO]:

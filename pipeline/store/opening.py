@@ -101,4 +101,4 @@ def _hdfs(url: str, scheme: str, authority: str, path: str, config: StoreConfig)
         makers = [native]
     else:
         makers = [native, web]
-    return HdfsStore(url, path, makers, config, tells_writers=makers[-1] is web)
+    return HdfsStore(url, path, makers, config, web_last=makers[-1] is web)

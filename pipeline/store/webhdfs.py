@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from pipeline.errors import ConfigError, MissingError, StoreError, TakenError, UnauthenticatedError, UnavailableError
+from pipeline.store.base import Place
 from pipeline.store.client import Ranged, Status
 from pipeline.store.java import error_of
 from pipeline.store.settings import StoreConfig
@@ -47,6 +48,7 @@ class WebClient:
         else:
             self._inner = hdfs.InsecureClient(url, user=config.user or os.environ.get("HADOOP_USER_NAME"), **given)
         self._blocks = hdfs.client._Request("GET").to_method("GET_BLOCK_LOCATIONS")
+        self._places = hdfs.client._Request("GET").to_method("GETFILEBLOCKLOCATIONS")
         # A path is a path: the library would take "#LATEST" in it for a question.
         self._inner.resolve = lambda path: path
 
@@ -122,6 +124,19 @@ class WebClient:
         with _told(path):
             answer = self._blocks(self._inner, path, offset=0, length=1 << 40).json()
         return bool(answer.get("LocatedBlocks", {}).get("isUnderConstruction"))
+
+    def places(self, path: str, size: int) -> list[Place]:
+        """Where the blocks of a file of so many bytes lie."""
+        with _told(path):
+            found = self._places(self._inner, path, offset=0, length=size).json()["BlockLocations"]["BlockLocation"]
+            return [_place(one) for one in found]
+
+
+def _place(one: dict[str, Any]) -> Place:
+    # Beside each name the address with its port: Ray may know a machine by either.
+    addresses = [str(name).rpartition(":")[0] for name in one.get("names", ())]
+    hosts = tuple(tuple(dict.fromkeys(pair)) for pair in zip(map(str, one["hosts"]), addresses, strict=True))
+    return Place(int(one["offset"]), int(one["offset"]) + int(one["length"]), hosts)
 
 
 def _status(path: str, one: dict[str, Any]) -> Status:
