@@ -5,11 +5,13 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.util import find_spec
 
 import pytest
 
 from pipeline.errors import (
     ClaimedError,
+    ConfigError,
     DeniedError,
     FolderError,
     MissingError,
@@ -22,8 +24,9 @@ from pipeline.errors import (
 )
 from pipeline.store import client as calls
 from pipeline.store.java import error_of
+from pipeline.store.native import NativeClient
 from pipeline.store.opening import open_store
-from pipeline.store.settings import StoreConfig
+from pipeline.store.settings import TOKEN_ENV, StoreConfig
 from tests.test_store import read, write
 from tests.webhdfs_stand_in import StandIn
 
@@ -333,3 +336,30 @@ def test_a_lease_is_renewed_and_that_of_a_dead_process_here_is_taken_at_once(ser
     server.files.put(path, data.replace(f'"pid": {os.getpid()}'.encode(), f'"pid": {gone.pid}'.encode()))
     with opened(server, lease_s=60.0).claim(CLAIM):
         pass
+
+
+def test_a_token_goes_with_every_request(server, monkeypatch):
+    monkeypatch.setenv(TOKEN_ENV, "t0ken")
+    store = opened(server)
+    write(store, "a", b"data")
+    assert read(store, "a") == b"data"
+    assert {given.get("delegation") for given in server.queries} == {"t0ken"}
+    assert "t0ken" not in repr(store.config)
+    assert store.config.told()["token"] == "t0ken"  # a worker elsewhere needs it
+
+
+def test_kerberos_names_what_it_needs(server):
+    pytest.importorskip("hdfs")
+    if find_spec("requests_kerberos"):
+        pytest.skip("requests-kerberos is installed")
+    with pytest.raises(ConfigError, match="hdfs\\[kerberos\\]"):
+        write(opened(server, kerberos=True), "a")
+
+
+def test_principal_and_keytab_go_to_the_native_client(monkeypatch):
+    import hdfs_native
+
+    given = {}
+    monkeypatch.setattr(hdfs_native, "Client", lambda url, **more: given.update(more, url=url))
+    NativeClient("hdfs://h:1", StoreConfig(principal="mill@X", keytab="/k", hadoop_conf="/conf"))
+    assert given == {"url": "hdfs://h:1", "config_dir": "/conf", "kerberos_principal": "mill@X", "kerberos_keytab": "/k"}

@@ -55,7 +55,7 @@ class Files:
 class StandIn:
     def __init__(self, files=None):
         self.files = files or Files()
-        self.faults, self.asked, self.released = defaultdict(list), [], threading.Event()
+        self.faults, self.asked, self.queries, self.released = defaultdict(list), [], [], threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"stand_in": self}))
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -90,6 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         me = self.stand_in
         me.asked.append((op, path))
+        me.queries.append(given)
         fault = me.faults[op].pop(0) if me.faults[op] else None
         if fault in ("mute", "late"):
             me.released.wait()
