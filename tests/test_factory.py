@@ -23,6 +23,7 @@ from models.factory.losses import TaskWeights, supervised
 from models.factory.mixture import load_mixture
 from models.factory.recipe import load_recipe
 from models.factory.steps import names, run
+from models.factory.teaching import blended
 from models.factory.train import Schedule, fit
 from models.factory.workshop import Workshop
 from models.runtime.encoder import Encoder, dropped
@@ -108,7 +109,7 @@ def test_gold_alone_teaches_a_shipped_model_on(shop, data_dir, tmp_path):
     path.write_text(
         'lang = "en"\n[teacher]\nlearning_rate = 1e-3\nepochs = {}\n[label]\ngold = { conll2003 = 40, sst2 = 0 }\n'
         '[students.small]\nstart = "zoo:small"\nquantize = { texts = 32 }\n[students.small.distil]\nlearning_rate = 1e-3\n'
-        "alpha = 0.0\nhidden = 0.0\nbudget_tokens = 512\npath = 1.0\nepochs = { conll2003 = 1.0, sst2 = 1.0 }\n"
+        "alpha = 0.0\nhidden = 0.0\nbudget_tokens = 512\npath = 1.0\nblend = 0.25\nepochs = { conll2003 = 1.0, sst2 = 1.0 }\n"
     )
     again = Workshop(load_recipe(path), data_dir, tmp_path / "work", shop.cache, zoo, [].append)
     assert names(again.recipe) == ["small.distil", "small.quantize", "small.export"]
@@ -117,6 +118,13 @@ def test_gold_alone_teaches_a_shipped_model_on(shop, data_dir, tmp_path):
     assert after["digest"] != before["digest"]
     assert list(after["stages"]) == ["first teacher", "small before", "small.distil", "small.quantize"]
     assert (zoo / "small" / "tokenizer.json").read_bytes() == (shop.zoo / "small" / "tokenizer.json").read_bytes()
+    # A quarter of the way from what was there before.
+    old, new = (again.shipped("small").state_dict(), again.restore("small.distil").state_dict())
+    moved = {name: (value - old[name]).abs().max().item() for name, value in new.items() if name in old}
+    assert max(moved.values()) > 0
+    trained = {name: old[name] + 4 * (new[name] - old[name]) for name in moved}
+    for name, value in blended(old, trained, 0.25).items():
+        torch.testing.assert_close(value, new[name])
     # The model has learned which tags follow each other, and entities are read off by that.
     steps = models.load(zoo / "small").transitions
     assert (steps.dtype, steps.shape) == (np.float32, (10, 9))

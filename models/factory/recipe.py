@@ -93,6 +93,9 @@ class Distil(Fit):
     path: float = Field(
         0.0, ge=0, description="weight of the loss over whole paths of gold entity tags (a CRF); the model gets transitions then"
     )
+    blend: float = Field(
+        1.0, gt=0, le=1, description="share of the trained weights in the result; the rest are those from before the run"
+    )
     pair_dropout: float = Field(0.0, ge=0, lt=1, description="share of the rows of the table of neighbours that is not seen")
     hidden_pieces: float = Field(0.0, ge=0, lt=1, description="share of the pieces that is not seen; without a teacher only")
     silver: float = Field(0.0, ge=0, description="Chinese only, without a teacher only: weight of LAC's labels beside gold")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from models.bench import alternate, drain, engine_ratio
@@ -112,9 +113,22 @@ def train_student(
     runs = examples.draw(pool.examples, repeats, settings.budget_tokens, seed)
     torch.manual_seed(seed)
     student.dropout, student.pair_dropout = settings.dropout, settings.pair_dropout
+    before = {name: value.clone() for name, value in student.state_dict().items()} if settings.blend < 1 else {}
     learner = Learner(student, 1 if answers is None else answers.hidden.shape[1])
     path = shop.folder(step) / f"checkpoint-{mark}.pt"
     fit(learner, pool.examples, runs, loss, settings.schedule(), path, seed, _prefixed(shop, step), each_step)
+    if before:
+        student.load_state_dict(blended(before, student.state_dict(), settings.blend))
+
+
+def blended(before: Mapping[str, Tensor], after: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights between those before a run and those after it (Wortsman et al. 2022); steps from tag to tag, which may have been
+    zero before, are those after it.
+    """
+    between = {
+        name: torch.lerp(before[name], value, share) if value.is_floating_point() else value for name, value in after.items()
+    }
+    return between | {name: value for name, value in after.items() if name == "transitions"}
 
 
 def origin(shop: Workshop, student: Student) -> Encoder:

@@ -2,8 +2,7 @@
 
 Workers are given splits a few seconds ahead. Each gets the largest one that it can finish before the whole is expected to
 end, so that large ones go first, slow workers get small ones, and all end together; of those of about one size, one whose data
-lies where the worker is. When nothing is left that a worker could
-finish in time, it takes a copy of what will end last.
+lies where the worker is. When nothing is left that a worker could finish in time, it takes a copy of what will end last.
 """
 
 from __future__ import annotations

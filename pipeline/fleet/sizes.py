@@ -27,11 +27,11 @@ class _Queue:
         self._splits, self._tokens = array("q"), array("q")
         self._at = 0
 
-    def push(self, split: int, tokens: int) -> None:
+    def put(self, split: int, tokens: int) -> None:
         self._splits.append(split)
         self._tokens.append(tokens)
 
-    def pop(self) -> tuple[int, int]:
+    def take(self) -> tuple[int, int]:
         """The first split, which there must be."""
         at = self._at
         found = self._splits[at], self._tokens[at]
@@ -45,19 +45,18 @@ class _Queue:
         return len(self._splits) - self._at
 
 
-class _Line:
-    """What waits of one size: what has been begun before, which goes first, and a queue for each home and for none."""
+class _Line(_Queue):
+    """What waits of one size: what has been begun before, which goes first, a queue for each home, and what has none."""
 
-    __slots__ = ("_again", "_elsewhere", "homes")
+    __slots__ = ("_again", "homes")
 
     def __init__(self) -> None:
-        self._elsewhere = _Queue()
+        super().__init__()
         self._again: list[tuple[int, int]] = []
         self.homes: dict[int, _Queue] = {}
 
     def push(self, split: int, tokens: int, home: int | None) -> None:
-        queue = self._elsewhere if home is None else self.homes.setdefault(home, _Queue())
-        queue.push(split, tokens)
+        (self if home is None else self.homes.setdefault(home, _Queue())).put(split, tokens)
 
     def push_first(self, split: int, tokens: int) -> None:
         self._again.append((split, tokens))
@@ -66,21 +65,17 @@ class _Line:
         """A split, which there must be: one of that home, else one of none, else one of where most are left."""
         if self._again:
             return self._again.pop()
-        if not self.homes:
-            return self._elsewhere.pop()
-        if home not in self.homes:
-            if self._elsewhere:
-                return self._elsewhere.pop()
-            home = max(self.homes, key=lambda one: len(self.homes[one]))
-        assert home is not None
-        queue = self.homes[home]
-        found = queue.pop()
-        if not queue:
-            del self.homes[home]
+        if not self.homes or (home not in self.homes and len(self)):
+            return self.take()
+        at = home if home in self.homes else max(self.homes, key=lambda one: len(self.homes[one]))
+        assert at is not None
+        found = self.homes[at].take()
+        if not self.homes[at]:
+            del self.homes[at]
         return found
 
     def __bool__(self) -> bool:
-        return bool(self._again or self.homes) or len(self._elsewhere) > 0
+        return self._at < len(self._splits) or bool(self._again or self.homes)
 
 
 class Sizes:
