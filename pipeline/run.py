@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from pipeline.config import TagConfig
 from pipeline.contract import Split
 from pipeline.errors import FolderError, OutputError, PipelineError, TooManyDeadLettersError
 from pipeline.fleet.actors import RayCrew, check_ray
-from pipeline.fleet.drive import Crew, drive
+from pipeline.fleet.drive import Crew, Near, drive, nowhere
 from pipeline.fleet.local import LocalCrew
 from pipeline.observe.gauges import RayGauges
 from pipeline.observe.progress import Progress, duration
@@ -113,13 +113,14 @@ class _Run:
         try:
             with ExitStack() as stack:
                 crew: Crew
-                near: Callable[[Sequence[Split]], Mapping[str, tuple[str, ...]]]
+                near: Near = nowhere
                 if options.workers or options.address:
                     crew = stack.enter_context(RayCrew(work, options, speed, self.watch.check, self.watch.told))
                     self.watch.use(crew.size, RayGauges(self.name))
-                    near = Nearness(open_store(plan.root, options.store)) if crew.spread else _nowhere
+                    if crew.spread:
+                        near = Nearness(open_store(plan.root, options.store))
                 else:
-                    crew, near = LocalCrew(work, self.watch.check, self.watch.told), _nowhere
+                    crew = LocalCrew(work, self.watch.check, self.watch.told)
                 watch = self.watch
                 given_up = drive(splits, crew, watch.done, died_over, self._priority, self._arrivals, watch.seen, near)
                 self.near += watch.near
@@ -203,10 +204,6 @@ class _Run:
         if status == "finished":
             ledger.clean(self.store)
         return result
-
-
-def _nowhere(splits: Sequence[Split]) -> Mapping[str, tuple[str, ...]]:
-    return {}
 
 
 def _card_speed(models: Models) -> float | None:

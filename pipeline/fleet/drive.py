@@ -105,6 +105,15 @@ class Crew(Protocol):
         ...
 
 
+# Tells by a split's name the names of the machine on which its data lies, where that is known.
+Near = Callable[[Sequence[Split]], Mapping[str, tuple[str, ...]]]
+
+
+def nowhere(splits: Sequence[Split]) -> Mapping[str, tuple[str, ...]]:
+    """Nothing is known of where the data lies."""
+    return {}
+
+
 def drive(
     splits: Iterable[Split],
     crew: Crew,
@@ -113,13 +122,12 @@ def drive(
     priority: Callable[[Split], float] = lambda split: 0.0,
     more: Callable[[], Iterable[Split]] = tuple,
     seen: Callable[[dict[str, Any]], object] = lambda view: None,
-    near: Callable[[Sequence[Split]], Mapping[str, tuple[str, ...]]] = lambda splits: {},
+    near: Near = nowhere,
 ) -> dict[str, Exception]:
     """Get every split done; `finished` hears of each part, `careful` names the splits that an earlier run died over.
 
     `more` is asked often whether splits have come since; those of a higher `priority` overtake. `seen` is told, at most
-    every VIEW_S and at the end, what `Policy.view` gives. `near` tells the names of the machine on which a split's data lies, by
-    the split's name, where that is known.
+    every VIEW_S and at the end, what `Policy.view` gives.
 
     Gives the splits that were given up, with the last error of each. Raises what a worker raises if it does not concern its
     split alone, WorkerLostError if no worker can be had.
@@ -134,7 +142,7 @@ class _Drive:
         finished: Callable[[Done], object],
         careful: set[str],
         priority: Callable[[Split], float],
-        near: Callable[[Sequence[Split]], Mapping[str, tuple[str, ...]]],
+        near: Near,
     ) -> None:
         self._crew, self._tell, self._careful, self._priority, self._near = crew, finished, careful, priority, near
         self._homes: dict[str, int] = {}  # a machine's name -> the number of the place
