@@ -69,7 +69,9 @@ def write_night(store: Store, night: Night) -> str:
 
 def nights_of(store: Store, day: date) -> list[dict[str, Any]]:
     """The manifests of a date's runs, the latest last."""
-    return [read_json(store, path) for path in listed(store, f"{RUNS}/{day}", ".json")]
+    nights = [read_json(store, path) for path in listed(store, f"{RUNS}/{day}", ".json")]
+    # Their names tell whole seconds, and two may begin within one.
+    return sorted(nights, key=lambda night: str(night["started"]))
 
 
 def nights_by_submission(store: Store, day: date) -> dict[str, dict[str, Any]]:

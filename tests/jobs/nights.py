@@ -105,4 +105,5 @@ def check(out):
 
 
 def runs(out, day):
-    return [json.loads(path.read_text()) for path in sorted((out / "_nightly" / "runs" / str(day)).glob("*.json"))]
+    found = [json.loads(path.read_text()) for path in (out / "_nightly" / "runs" / str(day)).glob("*.json")]
+    return sorted(found, key=lambda night: night["started"])

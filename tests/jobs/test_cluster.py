@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from datetime import datetime, timedelta
 from pathlib import Path
 from shutil import which
 
@@ -219,6 +220,21 @@ def test_the_sensor_believes_the_manifest(manifest, tmp_path):
     folder = manifest.current_report(str(out), day)
     assert "/r0002-" in folder
     assert (Path(folder) / "counts.parquet").exists()
+
+
+def test_of_two_nights_within_a_second_the_later_one_counts(manifest, tmp_path):
+    from pipeline.nightly.record import new_night, nights_of, write_night
+    from pipeline.store.local import LocalStore
+
+    first = new_night(DAYS[0], "UTC", None)
+    begun = datetime.fromisoformat(first.started)
+    store = LocalStore(tmp_path)
+    for later, (name, code) in enumerate((("f", 3), ("0", 2))):
+        first.run, first.exit_code = f"20260101T000000Z-{name}", code
+        first.started = (begun + timedelta(microseconds=later)).isoformat()
+        write_night(store, first)
+    assert [night["exit_code"] for night in nights_of(store, DAYS[0])] == [3, 2]
+    assert manifest.state_of(str(tmp_path), str(DAYS[0])) == "failed"
 
 
 def test_nothing_in_it_can_be_imported_by_the_package():
