@@ -198,7 +198,7 @@ def test_gold_and_silver_teach_together(silver_tokenizer, checkpoint, tokenizer_
     settings = Distil(learning_rate=1e-2, epochs={}, alpha=0, hidden=0, silver=1.0, hidden_pieces=0.2)
     learner = Learner(e5.encoder(checkpoint, tokenizer_json, 97, 4), 1)
     learner.student.dropout = learner.student.pair_dropout = 0.1
-    loss = gold_loss_of(settings, pool.silver, 4)
+    loss = gold_loss_of(settings, 4, pool.silver, settings.silver)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=5e-3)
     torch.manual_seed(0)
     values = []

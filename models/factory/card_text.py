@@ -37,7 +37,8 @@ def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any
             out.append(_row(figure.title, reached, "{:.2f}"))
     out.append(_row("parameters, million", [_million(c["parameters"]) for c in columns.values()], "{:.1f}"))
     out.append(_row("multiply-accumulates a token, million", [_million(c["macs_a_token"]) for c in columns.values()], "{:.2f}"))
-    out.append(_row("engine on this CPU, tokens/s", [c["tokens_s"] for c in columns.values()], "{:,.0f}"))
+    speeds = [f"{c['tokens_s']:,.0f}" + (f" ({c['gpu']})" if c.get("gpu") else "") for c in columns.values()]
+    out.append("| engine on this CPU, or on the GPU named, tokens/s | " + " | ".join(speeds) + " |")
     out += [
         "",
         f"Shipped is {m['name']}.quantize. `textmill evaluate {m['name']} --data-dir DATA` measures it again.",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.factory.answers import Answering
 from models.factory.examples import Batch
-from models.factory.labelling import Answers
 from models.factory.losses import TaskWeights, gold_loss, known_loss, path_loss, soft
-from models.factory.recipe import Distil
+from models.factory.recipe import Distil, Taught, Teacher
 from models.factory.silver import NUM_SILVER, Codes
 from models.runtime.encoder import Encoder, TokenModel
-from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, UPOS_SLICE
+from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, NUM_CASES, UPOS_SLICE
 
 
 class Learner(nn.Module):
@@ -34,14 +35,14 @@ def hide_pieces(ids: Tensor, mask: Tensor, share: float, unseen: int) -> Tensor:
     """The ids [B, S] with a random `share` of the pieces as the id `unseen`; special ones, up to that id, stay."""
     if not share:
         return ids
-    return torch.where((torch.rand(ids.shape) < share) & mask & (ids > unseen), unseen, ids)
+    return torch.where((torch.rand(ids.shape, device=ids.device) < share) & mask & (ids > unseen), unseen, ids)
 
 
-def task_weights(settings: Distil) -> TaskWeights:
+def task_weights(settings: Taught) -> TaskWeights:
     return TaskWeights(sentiment=settings.sentiment, joins=settings.joins)
 
 
-def _paths(settings: Distil) -> Callable[[Learner, Tensor, Batch], Tensor | float]:
+def _paths(settings: Taught) -> Callable[[Learner, Tensor, Batch], Tensor | float]:
     """The loss over whole paths, of token logits [B, S, K]; 0 where the recipe wants none."""
 
     def loss(learner: Learner, tokens: Tensor, batch: Batch) -> Tensor | float:
@@ -54,10 +55,11 @@ def _paths(settings: Distil) -> Callable[[Learner, Tensor, Batch], Tensor | floa
     return loss
 
 
-def gold_loss_of(settings: Distil, silver: Codes | None, unseen: int) -> Callable[[nn.Module, Batch], Tensor]:
-    """The loss of a learner that has no teacher: gold labels, and LAC's, `silver` int8 [N] beside the pool's ids.
-
-    `unseen` is the id that stands for hidden pieces.
+def gold_loss_of(
+    settings: Taught, unseen: int, silver: Codes | None = None, weight: float = 0.0
+) -> Callable[[nn.Module, Batch], Tensor]:
+    """The loss of a learner that has no teacher: gold labels, and LAC's of that `weight`, `silver` int8 [N] beside the
+    pool's ids. `unseen` is the id that stands for hidden pieces.
     """
     weights, paths = task_weights(settings), _paths(settings)
 
@@ -68,18 +70,30 @@ def gold_loss_of(settings: Distil, silver: Codes | None, unseen: int) -> Callabl
         tokens, sentiment = learner.student.heads(last, batch.mask)
         total = gold_loss(tokens, sentiment, batch, weights) + paths(learner, tokens, batch)
         if silver is not None:
-            codes = torch.from_numpy(silver[batch.flat].astype(np.int64))
-            total = total + settings.silver * known_loss(learner.silver(last[batch.mask]), codes)
+            codes = torch.from_numpy(silver[batch.flat].astype(np.int64)).to(last.device)
+            total = total + weight * known_loss(learner.silver(last[batch.mask]), codes)
         return total
 
     return loss
 
 
-def distil_loss(answers: Answers, settings: Distil) -> Callable[[nn.Module, Batch], Tensor]:
+def teacher_loss(settings: Teacher, unseen: int) -> Callable[[nn.Module, Batch], Tensor]:
+    """The loss of a teacher: a share `hidden_silver` of the texts is shown without the features that only it sees."""
+    gold = gold_loss_of(settings, unseen)
+
+    def loss(learner: nn.Module, batch: Batch) -> Tensor:
+        bare = torch.rand(len(batch.docs), device=batch.ids.device) < settings.hidden_silver
+        return gold(learner, replace(batch, cases=batch.cases.masked_fill(bare[:, None] & (batch.cases >= NUM_CASES), 0)))
+
+    return loss
+
+
+def distil_loss(answers: Answering, settings: Distil, unseen: int) -> Callable[[nn.Module, Batch], Tensor]:
     """L = a T^2 KL(teacher || student) + (1 - a) CE(gold) for every task, + beta (1 - cos(states)).
 
     Token losses are taken on the first piece of each unit. Units that the teacher may hold for an entity weigh
-    `non_o` times in the entities' KL, because nine of ten units are none.
+    `non_o` times in the entities' KL, because nine of ten units are none. Pieces that are hidden (`unseen`) are hidden from
+    the student alone.
     """
     weights, paths = task_weights(settings), _paths(settings)
     a, t = settings.alpha, settings.temperature
@@ -87,23 +101,21 @@ def distil_loss(answers: Answers, settings: Distil) -> Callable[[nn.Module, Batc
     def loss(learner: nn.Module, batch: Batch) -> Tensor:
         assert isinstance(learner, Learner)
         student = learner.student
-        last = student.encode(batch.ids, batch.cases, batch.mask)[-1]
+        shown = hide_pieces(batch.ids, batch.mask, settings.hidden_pieces, unseen)
+        last = student.encode(shown, batch.cases, batch.mask)[-1]
         tokens, sentiment = student.heads(last, batch.mask)
-        unit = batch.units
-        unit_flat = unit[batch.mask].numpy()
-        where = batch.flat[unit_flat]
-        theirs = torch.from_numpy(answers.tokens[where]).float()
-        mine = tokens[unit].float()
-        entity = theirs[:, ENTITY_SLICE]
+        theirs = answers.of(batch)
+        mine = tokens[batch.units].float()
+        entity = theirs.tokens[:, ENTITY_SLICE]
         weight = torch.where(entity.softmax(-1)[:, 0] < 0.9, settings.non_o, 1.0)
         total = weights.entities * (soft(mine[:, ENTITY_SLICE], entity, t) * weight).sum() / weight.sum()
-        total = total + weights.upos * soft(mine[:, UPOS_SLICE], theirs[:, UPOS_SLICE], t).mean()
-        total = total + weights.joins * soft(mine[:, JOIN_SLICE], theirs[:, JOIN_SLICE], t).mean()
-        total = total + weights.sentiment * soft(sentiment, torch.from_numpy(answers.sentiment[batch.docs]), t).mean()
+        total = total + weights.upos * soft(mine[:, UPOS_SLICE], theirs.tokens[:, UPOS_SLICE], t).mean()
+        total = total + weights.joins * soft(mine[:, JOIN_SLICE], theirs.tokens[:, JOIN_SLICE], t).mean()
+        total = total + weights.sentiment * soft(sentiment, theirs.sentiment, t).mean()
         total = a * total + (1 - a) * gold_loss(tokens, sentiment, batch, weights) + paths(learner, tokens, batch)
         if settings.hidden:
-            states = torch.from_numpy(answers.hidden[where]).float()
-            total = total + settings.hidden * (1 - F.cosine_similarity(learner.project(last[unit]).float(), states).mean())
+            alike = F.cosine_similarity(learner.project(last[batch.units]).float(), theirs.hidden)
+            total = total + settings.hidden * (1 - alike.mean())
         return total
 
     return loss

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ IGNORE = -100
 # Entity codes are the indices of ENTITY_TAGS, and one more: no entity, or one of a type that the corpus does not label.
 O_OR_MISC = len(ENTITY_TAGS)
 MAX_PIECES = 126
+# So many texts are tokenized at once.
+STRETCH = 20_000
 
 Array = npt.NDArray[np.int8]
 
@@ -63,11 +66,17 @@ class Examples:
 
 
 def encode(records: Sequence[Record], tokenizer: PieceTokenizer, misc_known: bool = True, most: int = MAX_PIECES) -> Examples:
-    """Tokenize records, cut them at `most` pieces, and lay their labels on the units.
+    """Tokenize records, cut them at `most` pieces, and lay their labels on the units; in stretches, for memory's sake.
 
     A unit takes the labels of the word in which it begins: the entity tag (B- only on the word's first unit), the part
     of speech (on the first unit only), and whether it goes on a word.
     """
+    return concatenate(
+        [_encode(records[at : at + STRETCH], tokenizer, misc_known, most) for at in range(0, max(len(records), 1), STRETCH)]
+    )
+
+
+def _encode(records: Sequence[Record], tokenizer: PieceTokenizer, misc_known: bool, most: int) -> Examples:
     pieces = tokenizer.encode([record.text for record in records])
     kept = np.minimum(np.diff(pieces.offsets), most)
     offsets = np.concatenate(([0], np.cumsum(kept + 2)))
@@ -139,6 +148,17 @@ class Batch:
     def tokens(self) -> int:
         return len(self.flat)
 
+    def to(self, where: torch.device) -> Batch:
+        """The batch with its tensors on a device; as it is if they are there."""
+        if self.ids.device.type == where.type:
+            return self
+        moved: dict[str, Any] = {
+            f.name: value.pin_memory().to(where, non_blocking=True)
+            for f in fields(Batch)
+            if isinstance(value := getattr(self, f.name), Tensor)
+        }
+        return replace(self, **moved)
+
 
 def gather(examples: Examples, docs: npt.NDArray[np.int64], multiple: int = 1) -> Batch:
     """Pad the texts `docs` to a multiple of `multiple` tokens.
@@ -176,21 +196,22 @@ def draw(examples: Examples, repeats: npt.NDArray[np.float64], budget: int, seed
     """The batches of one training run, in order: text d is drawn `repeats[d]` times, a fraction by chance.
 
     Its draws are spread over the whole run; what is drawn at most once comes in the first half, so that texts that count
-    for more come last. Texts are shuffled, sorted by length within stretches of 2,048, cut by the token budget and shuffled
-    again.
+    for more come last. Texts are shuffled, sorted by length within stretches (of 2,048, or of one text for each token of a
+    larger budget), cut by the token budget and shuffled again.
     """
     rng = np.random.default_rng(seed)
     passes = int(np.ceil(repeats.max()))
     luck = rng.random(len(repeats))
     pace = np.where(repeats > 1, 1.0, 2.0)
+    wide = max(2048, budget)
     runs: list[npt.NDArray[np.int64]] = []
     for number in range(passes):
         before, after = (np.floor(repeats * np.minimum(pace * at / passes, 1.0) + luck) for at in (number, number + 1))
         chosen = np.repeat(np.arange(len(repeats)), (after - before).astype(np.int64))
         rng.shuffle(chosen)
         mine: list[npt.NDArray[np.int64]] = []
-        for start in range(0, len(chosen), 2048):
-            stretch = chosen[start : start + 2048]
+        for start in range(0, len(chosen), wide):
+            stretch = chosen[start : start + wide]
             mine += cut_by_budget(
                 examples.lengths, stretch[np.argsort(examples.lengths[stretch], kind="stable")], budget, TRAIN_MULTIPLE
             )

@@ -1,38 +1,28 @@
-"""The texts that students learn from, and the teacher's answers to them, cached on disk."""
+"""The texts that students learn from."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
 from models.errors import RecipeError
 from models.factory.augment import Maker, Neighbours, exchanged
 from models.factory.columns import Record
 from models.factory.corpora import CORPORA, read
-from models.factory.examples import IGNORE, Examples, concatenate, encode, sweep
-from models.factory.files import read_json, write_json
+from models.factory.examples import IGNORE, Examples, concatenate, encode
 from models.factory.languages import language
 from models.factory.mixture import sentiment_repeats
 from models.factory.recipe import Label
 from models.factory.renames import Names, gold_names, renamed
 from models.factory.script_forms import in_both_scripts
 from models.factory.silver import Codes, SilverTokenizer
-from models.runtime.encoder import Encoder
-from models.runtime.engines import default_threads
-from models.runtime.labels import NUM_CASES, NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
-from models.runtime.openvino_graph import build
-from models.runtime.signal_stack import signal_stack_kept
+from models.runtime.labels import NUM_CASES
 from models.runtime.tokenizer import PieceTokenizer
-
-SAVE_EVERY = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,66 +113,6 @@ def _chosen(records: list[Record], wanted: int, rng: np.random.Generator) -> lis
     if not 0 < wanted < len(records):
         return records
     return [records[i] for i in sorted(rng.choice(len(records), wanted, replace=False))]
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """A teacher's answers to a pool: `tokens` float16 [N, K], `hidden` float16 [N, H], `sentiment` float32 [D, 3]."""
-
-    tokens: npt.NDArray[np.float16]
-    hidden: npt.NDArray[np.float16]
-    sentiment: npt.NDArray[np.float32]
-
-
-def answer(teacher: Encoder, examples: Examples, folder: Path, key: str, say: Callable[[str], None]) -> Answers:
-    """The teacher's answers, from the cache in `folder`, or computed and written there.
-
-    A kill loses at most the last SAVE_EVERY batches; `key` names teacher and texts, another key starts anew.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    state = folder / "progress.json"
-    total, docs, width = len(examples.ids), len(examples), teacher.config.hidden
-    begun = read_json(state) or {}
-    fresh = begun.get("key") != key
-    if fresh:
-        # Before the tables are opened anew: a kill must not leave them empty under a state that calls them whole.
-        state.unlink(missing_ok=True)
-    mode = "w+" if fresh else "r+"
-
-    def table(name: str, kind: str, shape: tuple[int, int]) -> npt.NDArray[Any]:
-        return np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=kind, shape=shape if fresh else None)
-
-    tokens = table("tokens", "float16", (total, NUM_TOKEN_OUTPUTS))
-    hidden = table("hidden", "float16", (total, width))
-    sentiment = table("sentiment", "float32", (docs, NUM_SENTIMENTS))
-    done = 0 if fresh else int(begun["batches"])
-    batches = list(sweep(examples, 2048))
-    if done < len(batches):
-        compiled = _compile(teacher)
-        began, seen = time.monotonic(), 0
-        for number in range(done, len(batches)):
-            batch = batches[number]
-            inside = batch.mask.numpy()
-            inputs = [
-                batch.ids.numpy().astype(np.int32),
-                batch.cases.numpy().astype(np.int32),
-                inside.astype(np.float32),
-            ]
-            out = compiled(inputs)
-            tokens[batch.flat], sentiment[batch.docs], hidden[batch.flat] = out[0][inside], out[1], out[2][inside]
-            seen += batch.tokens
-            if (number + 1) % SAVE_EVERY == 0 or number + 1 == len(batches):
-                write_json(state, {"key": key, "batches": number + 1})
-                rate = seen / (time.monotonic() - began)
-                say(f"labelled batch {number + 1}/{len(batches)}  {rate:,.0f} tokens/s")
-    return Answers(tokens, hidden, sentiment)
-
-
-def _compile(teacher: Encoder) -> ov.CompiledModel:
-    weights = {name: tensor.numpy() for name, tensor in teacher.state_dict().items()}
-    settings = {"INFERENCE_NUM_THREADS": default_threads(), "NUM_STREAMS": 1}
-    with signal_stack_kept():
-        return ov.Core().compile_model(build(teacher.config, weights, hidden=True), "CPU", settings)
 
 
 def describe(pool: Pool) -> Iterator[str]:

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import openvino as ov
 import torch
 
 from models.errors import FactoryError
 from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
-from models.runtime.openvino_graph import build
 from models.runtime.quantized import layer_linears, quantize_linears
 from models.runtime.shapes import EncoderConfig, LayerShape
 from models.runtime.signal_stack import signal_stack_kept
@@ -36,6 +34,10 @@ def median_s(call: Callable[[], object], repeats: int = 7) -> float:
 
 def int8_seconds(config: EncoderConfig, threads: int) -> float:
     """Seconds for 32 x 64 tokens through the int8 OpenVINO graph of that shape, with random weights."""
+    import openvino as ov
+
+    from models.runtime.openvino_graph import build
+
     encoder = Encoder(replace(config, vocab=64)).eval()
     quantize_linears(encoder, {name: (-4.0, 4.0) for name, _, _ in layer_linears(encoder)})
     settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from models.factory.examples import IGNORE, Batch, allowed_tags
-from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, NUM_CASES, UPOS_SLICE
+from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, UPOS_SLICE
 from models.runtime.paths import START, impossible
 
 _ALLOWED = allowed_tags()
 _IMPOSSIBLE = torch.from_numpy(impossible())
+# The log weight of what cannot be: finite, so that its gradients are.
+NEVER = -1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def entity_loss(logits: Tensor, codes: Tensor) -> Tensor:
     if not known.any():
         return logits.sum() * 0.0
     scores = logits[known].float()
-    allowed = scores.masked_fill(~_ALLOWED[codes[known]], float("-inf"))
+    allowed = scores.masked_fill(~_ALLOWED.to(logits.device)[codes[known]], float("-inf"))
     return (scores.logsumexp(-1) - allowed.logsumexp(-1)).mean()
 
 
@@ -42,7 +43,8 @@ def path_loss(logits: Tensor, codes: Tensor, units: Tensor, transitions: Tensor)
     Lafferty et al. 2001).
 
     `logits` [B, S, 9]; `codes` int64 [B, S], IGNORE where every tag will do; `units` bool [B, S], what paths are made of;
-    `transitions` [10, 9], see `models.runtime.paths`.
+    `transitions` [10, 9], see `models.runtime.paths`. A text that no path fits (an entity begins inside a run of Latin letters,
+    so that its first unit goes on with what did not begin) counts for nothing.
     """
     texts = ((codes != IGNORE) & units).any(dim=1)
     if not texts.any():
@@ -52,19 +54,28 @@ def path_loss(logits: Tensor, codes: Tensor, units: Tensor, transitions: Tensor)
     order = torch.argsort((~units).to(torch.int8), dim=1, stable=True)[:, : int(lengths.max())]
     scores = torch.take_along_dim(logits.float(), order[:, :, None], dim=1)
     allowed = torch.take_along_dim(codes, order, dim=1)
-    forbidden = ~_ALLOWED[allowed.clamp(min=0)] & (allowed != IGNORE)[:, :, None]
+    forbidden = ~_ALLOWED.to(logits.device)[allowed.clamp(min=0)] & (allowed != IGNORE)[:, :, None]
     # Both sums over paths at once: of all, and of those that are allowed.
-    both = torch.cat([scores, scores.masked_fill(forbidden, -1e4)])
-    steps = transitions.float().masked_fill(_IMPOSSIBLE, -1e4)
-    shares, long = steps[:START].exp(), torch.cat([lengths, lengths])[:, None]
-    sums = both[:, 0] + steps[START]
-    with torch.autocast("cpu", enabled=False):
-        for at in range(1, both.shape[1]):
-            top = sums.max(dim=1, keepdim=True).values.detach()
-            further = top + ((sums - top).exp() @ shares).clamp(min=1e-30).log() + both[:, at]
-            sums = torch.where(at < long, further, sums)
-    every, right = sums.logsumexp(dim=1).chunk(2)
-    return (every - right).sum() / lengths.sum()
+    both = torch.cat([scores, scores.masked_fill(forbidden, NEVER)])
+    steps = transitions.float().masked_fill(_IMPOSSIBLE.to(logits.device), NEVER)
+    after = torch.arange(1, both.shape[1], device=logits.device)[None, :] >= torch.cat([lengths, lengths])[:, None]
+    stay = torch.full_like(steps[:START], NEVER).fill_diagonal_(0.0)
+    moves = torch.where(after[:, :, None, None], stay, steps[:START] + both[:, 1:, None, :])
+    ends = both[:, 0] + steps[START]
+    if moves.shape[1]:
+        ends = (ends[:, :, None] + _all_in_one(moves)).logsumexp(dim=1)
+    every, right = ends.logsumexp(dim=1).chunk(2)
+    fits = right > every + NEVER / 2
+    return torch.where(fits, every - right, 0.0).sum() / lengths.sum()
+
+
+def _all_in_one(moves: Tensor) -> Tensor:
+    """The log weights [B, K, K] of all paths through `moves` [B, S, K, K], joined two by two: few large steps on any device."""
+    while (count := moves.shape[1]) > 1:
+        pairs = count // 2 * 2
+        joined = (moves[:, 0:pairs:2, :, :, None] + moves[:, 1:pairs:2, None, :, :]).logsumexp(dim=3)
+        moves = torch.cat([joined, moves[:, pairs:]], dim=1)
+    return moves[:, 0]
 
 
 def known_loss(logits: Tensor, codes: Tensor) -> Tensor:
@@ -82,19 +93,6 @@ def gold_loss(tokens: Tensor, sentiment: Tensor, batch: Batch, weights: TaskWeig
         + weights.joins * known_loss(tokens[..., JOIN_SLICE].flatten(0, 1), batch.joins.flatten())
         + weights.sentiment * known_loss(sentiment, batch.sentiment)
     )
-
-
-def supervised(weights: TaskWeights, hidden: float = 0.0) -> Callable[[nn.Module, Batch], Tensor]:
-    """The loss of a model that learns from gold labels alone; a share `hidden` of the texts is shown without the features
-    that only a teacher sees.
-    """
-
-    def loss(model: nn.Module, batch: Batch) -> Tensor:
-        bare = (torch.rand(len(batch.docs)) < hidden)[:, None] & (batch.cases >= NUM_CASES)
-        tokens, sentiment = model(batch.ids, batch.cases.masked_fill(bare, 0), batch.mask)
-        return gold_loss(tokens, sentiment, batch, weights)
-
-    return loss
 
 
 def soft(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

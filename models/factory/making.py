@@ -15,7 +15,7 @@ from models.factory.distill import Learner, distil_loss
 from models.factory.files import read_json, write_json
 from models.factory.latency import Costs, measure_costs
 from models.factory.recipe import Prune, Student
-from models.factory.teaching import SPEED_POSTS, balance_student, distil, origin, reached, student_loss, train_student
+from models.factory.teaching import SPEED_POSTS, balance_student, distil, origin, reached, student_loss, train_student, unseen_id
 from models.factory.workshop import Workshop
 from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
@@ -95,7 +95,7 @@ def _shrink(shop: Workshop, encoder: Encoder, settings: Prune, aim: prune.Aim, s
     runs = examples.draw(shop.pool.examples, repeats, 2048, seed)[:SALIENCY_BATCHES]
     # The projection to the teacher's states is fresh here and would only add noise.
     settings = settings.model_copy(update={"hidden": 0.0, "silver": 0.0})
-    loss = distil_loss(shop.answers, settings) if settings.alpha else student_loss(shop, settings)
+    loss = distil_loss(shop.answers, settings, unseen_id(shop)) if settings.alpha else student_loss(shop, settings)
     learner = Learner(encoder, 1)
     scores = prune.importance(learner, encoder, shop.pool.examples, runs, loss)
     return prune.shrink(encoder, aim.choose(scores))

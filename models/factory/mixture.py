@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.factory.corpora import CORPORA, read
-from models.factory.examples import Examples, concatenate, encode
+from models.factory.examples import MAX_PIECES, Examples, concatenate, encode
 from models.factory.script_forms import in_both_scripts
 from models.runtime.tokenizer import PieceTokenizer
 
@@ -24,10 +24,15 @@ def sentiment_repeats(sentiment: npt.NDArray[np.int8], negative_factor: float) -
 
 
 def load_mixture(
-    epochs: Mapping[str, float], data_dir: Path, tokenizer: PieceTokenizer, negative_factor: float, traditional: float = 0.0
+    epochs: Mapping[str, float],
+    data_dir: Path,
+    tokenizer: PieceTokenizer,
+    negative_factor: float,
+    traditional: float = 0.0,
+    most: int = MAX_PIECES,
 ) -> tuple[Examples, npt.NDArray[np.float64], list[int]]:
     """All training texts of the named corpora, and how often each is to be drawn (`epochs` x `sentiment_repeats`), and the
-    corpora's numbers of texts. A share of `traditional` is in the other Chinese script.
+    corpora's numbers of texts. A share of `traditional` is in the other Chinese script. Texts are cut at `most` pieces.
     """
     parts, repeats = [], []
     rng = np.random.default_rng(len(epochs))
@@ -35,7 +40,7 @@ def load_mixture(
         records = read(name, data_dir)
         if traditional:
             records = in_both_scripts(records, traditional, rng)
-        part = encode(records, tokenizer, CORPORA[name].misc_known)
+        part = encode(records, tokenizer, CORPORA[name].misc_known, most)
         parts.append(part)
         repeats.append(times * sentiment_repeats(part.sentiment, negative_factor))
     return concatenate(parts), np.concatenate(repeats), [len(part) for part in parts]

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import FactoryError
+from models.factory.devices import autocast
 from models.factory.examples import Examples, gather
 from models.factory.latency import Costs
 from models.factory.recipe import Prune
-from models.factory.train import Loss, cpu_autocast
+from models.factory.train import Loss
 from models.runtime.encoder import Encoder, Layer
 from models.runtime.labels import NUM_CASES
 from models.runtime.shapes import LayerShape
@@ -42,7 +43,7 @@ def importance(
     neurons = [np.zeros(shape.ffn) for shape in encoder.config.layers]
     for run in runs:
         learner.zero_grad(set_to_none=True)
-        with cpu_autocast():
+        with autocast(torch.device("cpu")):
             value = loss(learner, gather(examples, run))
         value.backward()
         for i, layer in enumerate(encoder.layers):

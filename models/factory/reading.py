@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from models.factory import examples
 from models.factory.columns import Record
 from models.factory.corpora import read
-from models.factory.examples import Batch
+from models.factory.examples import Batch, Examples
 from models.factory.labelling import silver_codes, without_features
 from models.factory.losses import known_loss
 from models.factory.prune import keep_layers
@@ -53,11 +53,11 @@ class Reader(nn.Module):
 
 def mask_pieces(ids: Tensor, able: Tensor, mask_id: int, vocab: int) -> tuple[Tensor, Tensor]:
     """The ids [B, S] with some of the `able` ones masked, and which those are, bool [B, S]."""
-    picked = (torch.rand(ids.shape) < MASKED) & able
-    way = torch.rand(ids.shape)
+    picked = (torch.rand(ids.shape, device=ids.device) < MASKED) & able
+    way = torch.rand(ids.shape, device=ids.device)
     shown = torch.where(picked & (way < AS_MASK), mask_id, ids)
     other = picked & (way >= AS_MASK) & (way < AS_MASK + AS_OTHER)
-    return torch.where(other, torch.randint(mask_id + 1, vocab, ids.shape), shown), picked
+    return torch.where(other, torch.randint(mask_id + 1, vocab, ids.shape, device=ids.device), shown), picked
 
 
 def reading_loss(silver: Codes, mask_id: int, settings: Reading) -> Callable[[nn.Module, Batch], Tensor]:
@@ -69,7 +69,7 @@ def reading_loss(silver: Codes, mask_id: int, settings: Reading) -> Callable[[nn
         if settings.guess:
             shown, picked = mask_pieces(batch.ids, batch.mask & (batch.ids > mask_id), mask_id, model.encoder.config.vocab)
         last = model.encoder.encode(shown, batch.cases, batch.mask)[-1]
-        codes = torch.from_numpy(silver[batch.flat].astype(np.int64))
+        codes = torch.from_numpy(silver[batch.flat].astype(np.int64)).to(last.device)
         total = settings.silver * known_loss(model.silver(last[batch.mask]), codes)
         if picked.any():
             total = total + settings.guess * F.cross_entropy(model.pieces(last[picked]).float(), batch.ids[picked])
@@ -78,16 +78,21 @@ def reading_loss(silver: Codes, mask_id: int, settings: Reading) -> Callable[[nn
     return loss
 
 
-def read_texts(shop: Workshop, key: str) -> dict[str, Any]:
-    """The step: an encoder that has read the recipe's texts."""
-    settings = shop.recipe.read
-    assert settings is not None
+def texts_to_read(shop: Workshop, settings: Reading) -> Examples:
+    """The recipe's sentences, with LAC's codes as features."""
     rng = np.random.default_rng(shop.recipe.seed)
     records: list[Record] = []
     for name, wanted in settings.sentences.items():
         records += chinese_sentences(read(name, shop.data_dir), wanted, rng)
     tokenizer = SilverTokenizer(shop.tokenizer_json, shop.cache / "silver", lambda line: shop.say(f"read: {line}"))
-    shown = examples.encode(in_both_scripts(records, settings.traditional, rng), tokenizer)
+    return examples.encode(in_both_scripts(records, settings.traditional, rng), tokenizer)
+
+
+def read_texts(shop: Workshop, key: str) -> dict[str, Any]:
+    """The step: an encoder that has read the recipe's texts."""
+    settings = shop.recipe.read
+    assert settings is not None
+    shown = texts_to_read(shop, settings)
     silver = silver_codes(shown)
     data = without_features(shown)
     shop.say(f"read: {len(data):,} sentences, {len(data.ids):,} tokens")

@@ -44,7 +44,18 @@ class Reading(Fit):
     guess: float = Field(1.0, ge=0, description="weight of the masked pieces")
 
 
-class Teacher(Fit):
+class Taught(Fit):
+    """What a run on gold labels may have, for a teacher or a student."""
+
+    sentiment: float = Field(0.5, ge=0, description="weight of sentiment; entities weigh 1, parts of speech 0.5")
+    path: float = Field(
+        0.0, ge=0, description="weight of the loss over whole paths of gold entity tags (a CRF); the model gets transitions then"
+    )
+    pair_dropout: float = Field(0.0, ge=0, lt=1, description="share of the rows of the table of neighbours that is not seen")
+    hidden_pieces: float = Field(0.0, ge=0, lt=1, description="share of the pieces that is not seen")
+
+
+class Teacher(Taught):
     """The teacher: which encoder, and how often it sees each corpus."""
 
     encoder: Literal["mpnet", "minilm", "e5"] = "mpnet"
@@ -54,6 +65,7 @@ class Teacher(Fit):
     hidden_silver: float = Field(
         0.0, ge=0, le=1, description="share of the texts in training that are shown without, so that students start well"
     )
+    window: int = Field(128, ge=16, le=512)
     epochs: dict[str, float]
     gate: dict[str, float] = Field(default_factory=dict, description="figure -> least value, in per cent")
 
@@ -80,7 +92,7 @@ class Label(_Strict):
     )
 
 
-class Distil(Fit):
+class Distil(Taught):
     """Losses and lengths of a student's training on the teacher's labels."""
 
     epochs: dict[str, float] = Field(description="corpus -> how often its labelled texts are drawn")
@@ -89,21 +101,15 @@ class Distil(Fit):
     temperature: float = Field(2.0, gt=0)
     hidden: float = Field(1.0, ge=0, description="weight of the cosine loss to the teacher's last hidden states")
     non_o: float = Field(3.0, ge=1, description="weight of units that the teacher may hold for an entity")
-    sentiment: float = Field(0.5, ge=0, description="weight of sentiment; entities weigh 1, parts of speech 0.5")
-    path: float = Field(
-        0.0, ge=0, description="weight of the loss over whole paths of gold entity tags (a CRF); the model gets transitions then"
-    )
     blend: float = Field(
         1.0, gt=0, le=1, description="share of the trained weights in the result; the rest are those from before the run"
     )
-    pair_dropout: float = Field(0.0, ge=0, lt=1, description="share of the rows of the table of neighbours that is not seen")
-    hidden_pieces: float = Field(0.0, ge=0, lt=1, description="share of the pieces that is not seen; without a teacher only")
     silver: float = Field(0.0, ge=0, description="Chinese only, without a teacher only: weight of LAC's labels beside gold")
 
     @model_validator(mode="after")
     def _without_teacher(self) -> Self:
-        if self.asks_teacher and (self.hidden_pieces or self.silver):
-            raise ValueError("hidden_pieces and silver are for gold alone: give alpha = 0 and hidden = 0 too")
+        if self.asks_teacher and self.silver:
+            raise ValueError("silver is for gold alone: give alpha = 0 and hidden = 0 too")
         return self
 
     @property

@@ -51,12 +51,12 @@ def check_labeller() -> None:
 
 def label_texts(texts: Sequence[str], folder: Path, say: Callable[[str], None]) -> Codes:
     """LAC's code of every character of the texts, one text after the other; kept in `folder`, piece by piece."""
-    check_labeller()
     folder.mkdir(parents=True, exist_ok=True)
     chunks = [texts[at : at + CHUNK] for at in range(0, len(texts), CHUNK)]
     names = [folder / f"{hashlib.sha256(chr(0).join(chunk).encode()).hexdigest()[:16]}.npy" for chunk in chunks]
     missing = [number for number, name in enumerate(names) if not name.exists()]
     if missing:
+        check_labeller()
         with ProcessPoolExecutor(default_threads(), mp_context=get_context("spawn")) as pool:
             found = pool.map(_label, [chunks[i] for i in missing])
             for done, (number, codes) in enumerate(zip(missing, found, strict=True), 1):

@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.bench import alternate, drain, engine_ratio
-from models.factory import examples, losses, prune
+from models.factory import examples, prune
 from models.factory.balance import balance, three_class
 from models.factory.card import macs_a_token
-from models.factory.distill import Learner, distil_loss, gold_loss_of
+from models.factory.corpora import CORPORA
+from models.factory.distill import Learner, distil_loss, gold_loss_of, teacher_loss
 from models.factory.evaluate import evaluate
 from models.factory.lstm import LstmTagger
 from models.factory.mixture import load_mixture
@@ -24,7 +25,7 @@ from models.factory.silver import NUM_SILVER
 from models.factory.train import fit
 from models.factory.workshop import Workshop
 from models.runtime.encoder import Encoder, TokenModel
-from models.runtime.engines import default_threads
+from models.runtime.engines import TorchEngine, default_threads
 from models.runtime.tagger import Tagger
 
 # Posts on which the speed of a student that is not shipped, and of a stage, is measured; texts that set the neutral bias.
@@ -37,27 +38,31 @@ def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
     """Fine-tune the teacher on the gold labels of all corpora; embeddings of an English one stay as they were."""
     settings = shop.recipe.teacher
     data, repeats, sizes = load_mixture(
-        settings.epochs, shop.data_dir, shop.teacher_tokenizer, shop.recipe.negative_factor, settings.traditional
-    )
+        settings.epochs, shop.data_dir, shop.teacher_tokenizer, shop.recipe.negative_factor, settings.traditional,
+        settings.window - 2,
+    )  # fmt: skip
     torch.manual_seed(shop.recipe.seed)
     teacher = shop.restore("read") if shop.recipe.read else shop.pretrained(settings.encoder)
     if settings.silver:
         teacher = with_features(teacher, NUM_SILVER)
-    teacher.dropout = settings.dropout
+    if settings.path:
+        teacher = with_transitions(teacher)
+    teacher.dropout, teacher.pair_dropout = settings.dropout, settings.pair_dropout
     if settings.encoder != "e5":
         for part in (teacher.words, teacher.places, teacher.relative):
             if part is not None:
                 part.requires_grad_(False)
     runs = examples.draw(data, repeats, settings.budget_tokens, shop.recipe.seed)
     checkpoint = shop.folder("teacher") / f"checkpoint-{key}.pt"
-    loss = losses.supervised(losses.TaskWeights(joins=settings.joins), settings.hidden_silver)
-    fit(teacher, data, runs, loss, settings.schedule(), checkpoint, shop.recipe.seed, _prefixed(shop, "teacher"))
+    loss = teacher_loss(settings, unseen_id(shop))
+    fit(Learner(teacher, 1), data, runs, loss, settings.schedule(), checkpoint, shop.recipe.seed, _prefixed(shop, "teacher"))
     corpus = np.repeat(np.arange(len(settings.epochs)), sizes)
     balance(teacher, data, three_class(data, corpus, BALANCE_TEXTS, shop.recipe.seed))
     shop.save("teacher", teacher)
-    record = reached(shop, teacher, shop.tagger(teacher, 128))
+    record = reached(shop, teacher, shop.tagger(teacher, settings.window))
     # A teacher of some tasks has nothing to say on the others.
-    figures = {key: value for key, value in record["figures"].items() if key.split("_")[0] in settings.epochs}
+    taught = {CORPORA[name].train for name in settings.epochs}
+    figures = {key: value for key, value in record["figures"].items() if CORPORA[key.split("_")[0]].train in taught}
     return record | {"figures": figures}
 
 
@@ -80,7 +85,7 @@ def with_transitions(encoder: Encoder) -> Encoder:
 
 
 def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
-    """What the table of a card says of one stage: the figures, its size, multiply-accumulates and speed."""
+    """What the table of a card says of one stage: the figures, its size, multiply-accumulates and speed, and where on a GPU."""
     batches = list(tagger.encode(shop.posts[:STAGE_POSTS])[2])
     (seconds,) = alternate([drain(tagger.engine, batches)], 3)
     return {
@@ -88,6 +93,7 @@ def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]
         "parameters": sum(p.numel() for p in model.parameters()),
         "macs_a_token": macs_a_token(model.config) if isinstance(model, Encoder) else None,
         "tokens_s": sum(len(batch.ids) for batch in batches) / seconds,
+        "gpu": torch.cuda.get_device_name() if isinstance(tagger.engine, TorchEngine) and tagger.engine.flat else None,
     }
 
 
@@ -97,9 +103,14 @@ def _prefixed(shop: Workshop, step: str) -> Callable[[str], None]:
 
 def student_loss(shop: Workshop, settings: Distil) -> Callable[[torch.nn.Module, examples.Batch], torch.Tensor]:
     """The loss of a student without a teacher on the pool's texts."""
+    return gold_loss_of(settings, unseen_id(shop), shop.pool.silver if settings.silver else None, settings.silver)
+
+
+def unseen_id(shop: Workshop) -> int:
+    """The id that stands for hidden pieces."""
     unseen = shop.tokenizer.id_of("[MASK]")
     assert unseen is not None
-    return gold_loss_of(settings, shop.pool.silver if settings.silver else None, unseen)
+    return unseen
 
 
 def train_student(
@@ -108,13 +119,13 @@ def train_student(
 ) -> None:  # fmt: skip
     """One run of a student on the teacher's answers, in place; `mark` names its checkpoint in the step's folder."""
     pool, answers = shop.pool, shop.answers if settings.asks_teacher else None
-    loss = student_loss(shop, settings) if answers is None else distil_loss(answers, settings)
+    loss = student_loss(shop, settings) if answers is None else distil_loss(answers, settings, unseen_id(shop))
     repeats = pool.repeats(settings.epochs, shop.recipe.negative_factor) * settings.share * share
     runs = examples.draw(pool.examples, repeats, settings.budget_tokens, seed)
     torch.manual_seed(seed)
     student.dropout, student.pair_dropout = settings.dropout, settings.pair_dropout
     before = {name: value.clone() for name, value in student.state_dict().items()} if settings.blend < 1 else {}
-    learner = Learner(student, 1 if answers is None else answers.hidden.shape[1])
+    learner = Learner(student, 1 if answers is None else answers.hidden_size)
     path = shop.folder(step) / f"checkpoint-{mark}.pt"
     fit(learner, pool.examples, runs, loss, settings.schedule(), path, seed, _prefixed(shop, step), each_step)
     if before:

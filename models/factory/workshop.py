@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -16,12 +17,14 @@ from safetensors.torch import load_file, save_file
 
 from models.errors import FactoryError
 from models.factory import e5, pretrained
+from models.factory.answers import Answering, Answers, LiveTeacher, answer
 from models.factory.augment import Neighbours
 from models.factory.columns import Record
 from models.factory.corpora import read
+from models.factory.devices import device
 from models.factory.examples import Examples
 from models.factory.files import read_json, write_json, write_whole
-from models.factory.labelling import Answers, Pool, answer, build_pool
+from models.factory.labelling import Pool, build_pool
 from models.factory.languages import language
 from models.factory.recipe import SHIPPED, Recipe
 from models.factory.silver import SilverTokenizer
@@ -162,9 +165,14 @@ class Workshop:
         return Neighbours(self.pretrained("minilm").words.weight.detach().numpy(), self.tokenizer.pieces())
 
     @cached_property
-    def answers(self) -> Answers:
-        """What the teacher says of the pool; with `others`, what that model says, and the teacher on sentiment alone."""
+    def answers(self) -> Answering:
+        """What the teacher says of the pool, on a GPU while the student learns; with `others`, what that model says, and the
+        teacher on sentiment alone.
+        """
         others = self.recipe.label.others
+        if others is None and device().type != "cpu":
+            shown = self.pool.shown if self.recipe.teacher.silver else None
+            return LiveTeacher(self.restore("teacher"), shown, device())
         if others is None:
             return self._ask(self.restore("teacher"), self._teacher_key(), self.pool.shown, "label")
         base = self._ask(self.shipped(others), self.shipped_package(others).digest, self.pool.examples, "label/others")
@@ -208,7 +216,16 @@ class Workshop:
         threads = default_threads()
         if not isinstance(model, Encoder):
             return Tagger(self.tokenizer, TorchEngine(model, threads), self.recipe.lang, window)
+        if device().type != "cpu" and not quantized and model.relative is None:
+            return self._tagger_on(device().type, model, window)
         weights = to_weights(model) if quantized else {n: v.numpy() for n, v in model.state_dict().items()}
         tokenizer = self.tokenizer if model.config.cases == NUM_CASES else self.teacher_tokenizer
         engine = OpenVinoEngine(model.config, weights, threads)
         return Tagger(tokenizer, engine, self.recipe.lang, window, transitions=weights.get("transitions"))
+
+    def _tagger_on(self, where: str, model: Encoder, window: int) -> Tagger:
+        """A Tagger of a copy of a float model on another device; flat batches have no relative position bias."""
+        tokenizer = self.tokenizer if model.config.cases == NUM_CASES else self.teacher_tokenizer
+        transitions = model.transitions.detach().numpy() if model.config.transitions else None
+        engine = TorchEngine(copy.deepcopy(model), None, where)
+        return Tagger(tokenizer, engine, self.recipe.lang, window, transitions=transitions)

@@ -1,7 +1,8 @@
 """A claim where no lock ends with its process: a lease that its owner renews, and that another takes over when it has expired.
 
 Leases of one name are numbered files in a folder; whoever creates the next number first holds it, so of several that see an
-expired one exactly one takes it over. Times are the store's own: the clocks of the machines do not matter.
+expired one exactly one takes it over. A sign of life is a file of its own, NUMBER.XXXXXXXX: what a mute machine carries out
+after the lease has ended is then nobody's lease. Times are the store's own: the clocks of the machines do not matter.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -44,7 +46,6 @@ def _machine() -> str:
 class _Lease:
     def __init__(self, store: LeasingStore, folder: str, number: int, lease_s: float, mine: bytes) -> None:
         self._store, self._folder, self._number, self._lease_s = store, folder, number, lease_s
-        self.path = f"{folder}/{number:08d}"
         self._until = time.monotonic() + lease_s
         self._mine = mine
         self._lost: str | None = None
@@ -59,10 +60,16 @@ class _Lease:
                 if (other := _newest(self._store, self._folder)) is not None and other[0] > self._number:
                     self._lost = f"{self._store.url} was taken over by {_owner(self._store, other[1]).get('who', 'another run')}"
                     return
-                self._store.write_over(self.path, self._mine)
+                sign = f"{self._folder}/{self._number:08d}.{uuid4().hex[:8]}"
+                self._store.write_over(sign, self._mine)
+                self._until = began + self._lease_s
+                for old in [entry.path for entry in self._signs() if entry.path != sign]:
+                    self._store.delete(old)
             except StoreError:
                 continue  # there is time for more tries
-            self._until = began + self._lease_s
+
+    def _signs(self) -> list[Entry]:
+        return [entry for entry in self._store.list(self._folder) if _name(entry).startswith(f"{self._number:08d}.")]
 
     def check(self) -> None:
         if self._lost is None and time.monotonic() > self._until:
@@ -75,8 +82,9 @@ class _Lease:
         self._thread.join(self._lease_s)
         if self._lost is None:
             with suppress(StoreError):
-                for entry in self._store.list(self._folder):  # ours last; what somebody has put there since is not ours
-                    if (name := entry.path.rsplit("/", 1)[-1]).isdigit() and int(name) <= self._number:
+                # Ours last, and its signs behind it; what somebody has put there since is not ours.
+                for entry in list(self._store.list(self._folder)):
+                    if (number := _name(entry).partition(".")[0]).isdigit() and int(number) <= self._number:
                         self._store.delete(entry.path)
 
 
@@ -119,9 +127,18 @@ def _claimed(store: Store, owner: dict[str, Any], until: str) -> ClaimedError:
     return ClaimedError(f"{store.url} is being written by {owner.get('who', 'another process')}; wait until it has {until}")
 
 
+def _name(entry: Entry) -> str:
+    return entry.path.rpartition("/")[2]
+
+
 def _newest(store: Store, folder: str) -> tuple[int, Entry] | None:
-    found = [(int(name), entry) for entry in store.list(folder) if (name := entry.path.rsplit("/", 1)[-1]).isdigit()]
-    return max(found, default=None)
+    """The highest number that is held, and its file as it was modified last, or its last sign of life."""
+    found = list(store.list(folder))
+    base = max((entry for entry in found if _name(entry).isdigit()), key=lambda entry: int(_name(entry)), default=None)
+    if base is None:
+        return None
+    signs = [entry.modified_ns for entry in found if _name(entry).startswith(f"{_name(base)}.")]
+    return int(_name(base)), replace(base, modified_ns=max([base.modified_ns, *signs]))
 
 
 def _mine(name: str, lease_s: float) -> bytes:

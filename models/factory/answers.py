@@ -1,0 +1,150 @@
+"""A teacher's answers to the texts of a pool: kept on disk where asking costs much, or asked while the student learns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.factory.devices import autocast
+from models.factory.examples import Batch, Examples, gather, sweep
+from models.factory.files import read_json, write_json
+from models.runtime.encoder import Encoder
+from models.runtime.engines import default_threads
+from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
+from models.runtime.signal_stack import signal_stack_kept
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+SAVE_EVERY = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a teacher says of a batch, on the batch's device: `tokens` float32 [n, K] and `hidden` float32 [n, H] of its n
+    units, `sentiment` float32 [B, 3]."""
+
+    tokens: Tensor
+    hidden: Tensor
+    sentiment: Tensor
+
+
+class Answering(Protocol):
+    """Anything that says what a teacher says of the batches of a pool."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the hidden states."""
+        ...
+
+    def of(self, batch: Batch) -> Asked:
+        """The answers to a batch of the pool."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A teacher's answers to a pool: `tokens` float16 [N, K], `hidden` float16 [N, H], `sentiment` float32 [D, 3]."""
+
+    tokens: npt.NDArray[np.float16]
+    hidden: npt.NDArray[np.float16]
+    sentiment: npt.NDArray[np.float32]
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.hidden.shape[1])
+
+    def of(self, batch: Batch) -> Asked:
+        """The answers to a batch of the pool."""
+        where, device = batch.flat[batch.units[batch.mask].cpu().numpy()], batch.ids.device
+        tokens, hidden, sentiment = (
+            torch.from_numpy(values).to(device).float()
+            for values in (self.tokens[where], self.hidden[where], self.sentiment[batch.docs])
+        )
+        return Asked(tokens, hidden, sentiment)
+
+
+class LiveTeacher:
+    """A teacher that is asked while a student learns: on a GPU that costs a third of a step of its own training, and answers
+    to many texts need no disk. `shown` are the pool's texts with the features that the teacher sees, None if it sees none.
+    """
+
+    def __init__(self, teacher: Encoder, shown: Examples | None, where: torch.device) -> None:
+        self._teacher, self._shown, self._where = teacher.to(where).eval(), shown, where
+
+    @property
+    def hidden_size(self) -> int:
+        return self._teacher.config.hidden
+
+    def of(self, batch: Batch) -> Asked:
+        """The answers to a batch of the pool."""
+        seen = batch if self._shown is None else gather(self._shown, batch.docs, batch.ids.shape[1])
+        seen, back = seen.to(self._where), batch.ids.device
+        with torch.no_grad(), autocast(self._where):
+            last = self._teacher.encode(seen.ids, seen.cases, seen.mask)[-1]
+            tokens, sentiment = self._teacher.heads(last, seen.mask)
+        told = (tokens[seen.units], last[seen.units], sentiment)
+        return Asked(*(values.to(back).float() for values in told))
+
+
+def answer(teacher: Encoder, examples: Examples, folder: Path, key: str, say: Callable[[str], None]) -> Answers:
+    """The teacher's answers, from the cache in `folder`, or computed and written there.
+
+    A kill loses at most the last SAVE_EVERY batches; `key` names teacher and texts, another key starts anew.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = folder / "progress.json"
+    total, docs, width = len(examples.ids), len(examples), teacher.config.hidden
+    begun = read_json(state) or {}
+    fresh = begun.get("key") != key
+    if fresh:
+        # Before the tables are opened anew: a kill must not leave them empty under a state that calls them whole.
+        state.unlink(missing_ok=True)
+    mode = "w+" if fresh else "r+"
+
+    def table(name: str, kind: str, shape: tuple[int, int]) -> npt.NDArray[Any]:
+        return np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=kind, shape=shape if fresh else None)
+
+    tokens = table("tokens", "float16", (total, NUM_TOKEN_OUTPUTS))
+    hidden = table("hidden", "float16", (total, width))
+    sentiment = table("sentiment", "float32", (docs, NUM_SENTIMENTS))
+    done = 0 if fresh else int(begun["batches"])
+    batches = list(sweep(examples, 2048))
+    if done < len(batches):
+        compiled = _compile(teacher)
+        began, seen = time.monotonic(), 0
+        for number in range(done, len(batches)):
+            batch = batches[number]
+            inside = batch.mask.numpy()
+            inputs = [
+                batch.ids.numpy().astype(np.int32),
+                batch.cases.numpy().astype(np.int32),
+                inside.astype(np.float32),
+            ]
+            out = compiled(inputs)
+            tokens[batch.flat], sentiment[batch.docs], hidden[batch.flat] = out[0][inside], out[1], out[2][inside]
+            seen += batch.tokens
+            if (number + 1) % SAVE_EVERY == 0 or number + 1 == len(batches):
+                write_json(state, {"key": key, "batches": number + 1})
+                rate = seen / (time.monotonic() - began)
+                say(f"labelled batch {number + 1}/{len(batches)}  {rate:,.0f} tokens/s")
+    return Answers(tokens, hidden, sentiment)
+
+
+def _compile(teacher: Encoder) -> ov.CompiledModel:
+    import openvino as ov
+
+    from models.runtime.openvino_graph import build
+
+    weights = {name: tensor.numpy() for name, tensor in teacher.state_dict().items()}
+    settings = {"INFERENCE_NUM_THREADS": default_threads(), "NUM_STREAMS": 1}
+    with signal_stack_kept():
+        return ov.Core().compile_model(build(teacher.config, weights, hidden=True), "CPU", settings)
