@@ -1,5 +1,6 @@
 """The shipped Chinese model: offsets in code points of the original text, both scripts, mixed text, spaCy."""
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -61,7 +62,12 @@ def test_engines_agree():
     assert [[(e["start"], e["end"], e["label"]) for e in row["entities"]] for row in one] == [
         [(e["start"], e["end"], e["label"]) for e in row["entities"]] for row in two
     ]
-    assert [row["sentiment"] for row in one] == [row["sentiment"] for row in two]
+    a, b = ([list(row["sentiment_scores"].values()) for row in rows] for rows in (one, two))
+    np.testing.assert_allclose(a, b, atol=0.03)
+    # Of two that are all but alike either engine may have either.
+    sure = np.diff(np.sort(a, axis=1)[:, 1:]).ravel() > 0.06
+    assert sure.sum() >= 15
+    assert [row["sentiment"] for row in np.array(one)[sure]] == [row["sentiment"] for row in np.array(two)[sure]]
 
 
 def test_spacy():
