@@ -70,6 +70,12 @@ def test_words_of_documents_are_no_markup(tmp_path):
     assert "Paris" in textmill("try", "In Paris \x1b[2J [/x] \udcff", "--words", "--model", "en-fast").stdout
 
 
+def test_a_bench_without_texts_says_so_before_it_starts(tmp_path):
+    (tmp_path / "month=2012-01").mkdir()
+    done = textmill("bench", "fleet", tmp_path, code=2)
+    assert "holds no *.jsonl" in done.stderr
+
+
 def test_doctor(tmp_path):
     told = textmill("doctor", tmp_path / "out").stdout.replace("\n", "")
     assert "a rename overwrites nothing" in told

@@ -102,7 +102,7 @@ def _ray_data(source: Path, model: str, workers: int, output: Path, tuned: bool)
 
     # One CPU more than workers, for the reads.
     ray.init(num_cpus=workers + 1, include_dashboard=False, log_to_driver=False)
-    dataset = ray.data.read_json([str(path) for path in sorted(source.glob("*.jsonl"))])
+    dataset = ray.data.read_json([str(path) for path in sorted(source.glob("*.jsonl*"))])
     how: dict[str, Any] = {"batch_size": TUNED_ROWS} if tuned else {}
     if tuned:
         dataset = dataset.repartition(target_num_rows_per_block=TUNED_ROWS)
