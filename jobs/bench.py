@@ -51,6 +51,4 @@ def fleet(
     from models.runtime.cpu import cpu_name
     from pipeline.fleet.bench import measure
 
-    if not any(source.glob("*.jsonl*")):
-        raise typer.BadParameter(f"{source} holds no *.jsonl or *.jsonl.gz; folders below it are not looked into")
     print(json.dumps({"cpu": cpu_name(), **measure(source, name, workers, split_tokens, rounds)}, indent=1))

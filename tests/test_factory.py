@@ -135,7 +135,7 @@ def test_gold_alone_teaches_a_shipped_model_on(shop, data_dir, tmp_path):
 
 
 def test_a_shipped_model_is_the_teacher_of_a_smaller_one(shop, data_dir, tmp_path, monkeypatch):
-    """As conf/compress/zh-thin.toml makes it: no other teacher is trained, and texts are as long as the window allows."""
+    """No other teacher is trained, and texts are as long as the window allows."""
     monkeypatch.setattr(making, "measure_costs", lambda config: Costs(1.0, 0.0, 0.01, 0.01))
     zoo = Path(shutil.copytree(shop.zoo, tmp_path / "zoo"))
     path = tmp_path / "thin.toml"

@@ -29,7 +29,7 @@ from models.factory.languages import language
 from models.factory.recipe import SHIPPED, Recipe
 from models.factory.silver import SilverTokenizer
 from models.runtime.encoder import Encoder, TokenModel
-from models.runtime.engines import OpenVinoEngine, TorchEngine, default_threads
+from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_threads
 from models.runtime.labels import NUM_CASES
 from models.runtime.package import ModelPackage, open_package
 from models.runtime.shapes import EncoderConfig
@@ -212,20 +212,17 @@ class Workshop:
         return to_encoder(package.config, weights)
 
     def tagger(self, model: TokenModel, window: int, quantized: bool = False) -> Tagger:
-        """A Tagger of a live model: OpenVINO for encoders (float ones in the CPU's best float), torch for others."""
+        """A Tagger of a live model: OpenVINO for encoders (float ones in the CPU's best float), torch for others and on a GPU."""
         threads = default_threads()
         if not isinstance(model, Encoder):
             return Tagger(self.tokenizer, TorchEngine(model, threads), self.recipe.lang, window)
-        if device().type != "cpu" and not quantized and model.relative is None:
-            return self._tagger_on(device().type, model, window)
-        weights = to_weights(model) if quantized else {n: v.numpy() for n, v in model.state_dict().items()}
-        tokenizer = self.tokenizer if model.config.cases == NUM_CASES else self.teacher_tokenizer
-        engine = OpenVinoEngine(model.config, weights, threads)
-        return Tagger(tokenizer, engine, self.recipe.lang, window, transitions=weights.get("transitions"))
-
-    def _tagger_on(self, where: str, model: Encoder, window: int) -> Tagger:
-        """A Tagger of a copy of a float model on another device; flat batches have no relative position bias."""
         tokenizer = self.tokenizer if model.config.cases == NUM_CASES else self.teacher_tokenizer
         transitions = model.transitions.detach().numpy() if model.config.transitions else None
-        engine = TorchEngine(copy.deepcopy(model), None, where)
+        engine: Engine
+        # Flat batches, which the torch engine makes on a GPU, have no relative position bias.
+        if device().type != "cpu" and not quantized and model.relative is None:
+            engine = TorchEngine(copy.deepcopy(model), None, device().type)
+        else:
+            weights = to_weights(model) if quantized else {n: v.numpy() for n, v in model.state_dict().items()}
+            engine = OpenVinoEngine(model.config, weights, threads)
         return Tagger(tokenizer, engine, self.recipe.lang, window, transitions=transitions)

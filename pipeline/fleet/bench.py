@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract import Columns, Split
+from pipeline.errors import ConfigError
 from pipeline.source.discover import discover
 from pipeline.source.pack import fragments, pack
 
@@ -29,7 +30,9 @@ def measure(source: Path, model: str, workers: int, split_tokens: int, rounds: i
     """Median seconds of every way, and the ratios that matter; `source` is a folder of JSON lines.
 
     `seconds` are those of the whole process, as whoever types the command has them: imports, the start and the end of Ray too.
+    Raises ConfigError if there are no such files.
     """
+    _files(source)
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for number in range(rounds):
         # In turn, and each round in another order: what one leaves in the caches shall not always help the same.
@@ -47,6 +50,13 @@ def measure(source: Path, model: str, workers: int, split_tokens: int, rounds: i
         "times_ray_data": round(medians["ray-data"]["seconds"] / medians["fleet"]["seconds"], 3),
         "times_ray_data_tuned": round(medians["ray-data-tuned"]["seconds"] / medians["fleet"]["seconds"], 3),
     }
+
+
+def _files(source: Path) -> list[str]:
+    found = [str(path) for path in sorted(source.glob("*.jsonl*"))]
+    if not found:
+        raise ConfigError(f"{source} holds no *.jsonl or *.jsonl.gz; folders below it are not looked into")
+    return found
 
 
 def _fleet(source: Path, model: str, workers: int, split_tokens: int, output: Path) -> dict[str, float]:
@@ -102,7 +112,7 @@ def _ray_data(source: Path, model: str, workers: int, output: Path, tuned: bool)
 
     # One CPU more than workers, for the reads.
     ray.init(num_cpus=workers + 1, include_dashboard=False, log_to_driver=False)
-    dataset = ray.data.read_json([str(path) for path in sorted(source.glob("*.jsonl*"))])
+    dataset = ray.data.read_json(_files(source))
     how: dict[str, Any] = {"batch_size": TUNED_ROWS} if tuned else {}
     if tuned:
         dataset = dataset.repartition(target_num_rows_per_block=TUNED_ROWS)

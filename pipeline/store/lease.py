@@ -54,22 +54,21 @@ class _Lease:
         self._thread.start()
 
     def _keep(self) -> None:
+        signs: list[str] = []
         while not self._over.wait(self._lease_s / RENEWALS):
             began = time.monotonic()
             try:
                 if (other := _newest(self._store, self._folder)) is not None and other[0] > self._number:
                     self._lost = f"{self._store.url} was taken over by {_owner(self._store, other[1]).get('who', 'another run')}"
                     return
-                sign = f"{self._folder}/{self._number:08d}.{uuid4().hex[:8]}"
-                self._store.write_over(sign, self._mine)
+                signs.append(f"{self._folder}/{self._number:08d}.{uuid4().hex[:8]}")
+                self._store.write_over(signs[-1], self._mine)
                 self._until = began + self._lease_s
-                for old in [entry.path for entry in self._signs() if entry.path != sign]:
-                    self._store.delete(old)
+                while len(signs) > 1:
+                    self._store.delete(signs[0])
+                    del signs[0]
             except StoreError:
                 continue  # there is time for more tries
-
-    def _signs(self) -> list[Entry]:
-        return [entry for entry in self._store.list(self._folder) if _name(entry).startswith(f"{self._number:08d}.")]
 
     def check(self) -> None:
         if self._lost is None and time.monotonic() > self._until:
