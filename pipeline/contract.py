@@ -91,7 +91,8 @@ class Columns:
 class Fragment:
     """A part of one input file, as it was when it was planned.
 
-    `start` and `end` are bytes, for Parquet row groups; a file that cannot be cut is 0 to its size. `tokens` is predicted.
+    `start` and `end` are bytes, for Parquet row groups; a file that cannot be cut is 0 to its size. `tokens` is predicted;
+    `rows` is what the footer of a Parquet or Arrow file says that the fragment holds, None where no footer tells.
     """
 
     path: str
@@ -101,6 +102,7 @@ class Fragment:
     size: int
     modified_ns: int
     tokens: int
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

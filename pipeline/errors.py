@@ -1,4 +1,4 @@
-"""The errors of `pipeline`, and the exit codes that the command line gives them.
+"""The errors of `pipeline`, and the exit codes that the command line gives them; what to do about each is in `pipeline.exits`.
 
 PipelineError                exit 4  (not to be tried again)
 |-- ConfigError              exit 2  an option, a path or a column is wrong
@@ -10,9 +10,11 @@ PipelineError                exit 4  (not to be tried again)
 |-- JobFailedError           exit 4  a submitted job's manifest says that it has failed
 |-- NoReportError            exit 4  the report of a night could not be made
 |-- WorkerLostError          exit 3  a worker died; the run may be tried again
+|   `-- NoWorkersError               no worker has been alive for too long
 |-- InputChangedError        exit 4  a planned file is not what it was
 |-- TooManyDeadLettersError  exit 4  the input is obviously not what the run was told
 |-- TaggerBrokenError        exit 4  the model fails on any text
+|-- LostDocumentsError       exit 4  documents were read that are in no file: a bug
 |-- ReportError              exit 4  a report cannot be made, or its own numbers do not agree
 `-- StoreError               exit 4  a file could not be read or written
     |-- MissingError                 there is no such file
@@ -28,9 +30,33 @@ PipelineError                exit 4  (not to be tried again)
         `-- UnauthenticatedError     a ticket or token is missing, or has expired
 
 A document that cannot be tagged is no error but a dead letter.
+
+Cancelled is no error either, and derives from BaseException as asyncio.CancelledError does: work that is not wanted any more
+ends, through every handler of errors on its way.
 """
 
 from __future__ import annotations
+
+import errno
+
+# What the operating system says of a disk, a mounted share or a connection that may be well again later; ENOMEM, EMFILE and the
+# like pass when other processes end.
+TRANSIENT = frozenset(
+    {
+        errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED, errno.ENOTCONN,
+        errno.ESHUTDOWN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EPIPE,
+        errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ENOMEM, errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOLCK,
+        errno.EREMOTEIO, errno.ENOLINK, errno.ECOMM, errno.EPROTO, errno.ENXIO, errno.ENODEV,
+    }
+)  # fmt: skip
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Cancelled(BaseException):
+    """The work is not wanted any more: it ends without a trace. Control flow, caught only by who has asked for it.
+
+    `__cause__` is the error that is to be told, where there is one.
+    """
 
 
 class PipelineError(Exception):
@@ -95,6 +121,10 @@ class WorkerLostError(PipelineError):
     exit_code = 3
 
 
+class NoWorkersError(WorkerLostError):
+    """No worker has been alive for longer than `no_workers_s`."""
+
+
 class InputChangedError(PipelineError):
     """A planned file is not what it was when it was planned."""
 
@@ -105,6 +135,10 @@ class TooManyDeadLettersError(PipelineError):
 
 class TaggerBrokenError(PipelineError):
     """The model fails on a text that it must be able to read: a bug, not bad input."""
+
+
+class LostDocumentsError(PipelineError):
+    """The documents that were read are not those that are accounted for: a bug, and nothing of them is published."""
 
 
 class ReportError(PipelineError):

@@ -26,6 +26,7 @@ SCHEMA = pa.schema(
         pa.field("size", pa.int64(), nullable=False),
         pa.field("modified_ns", pa.int64(), nullable=False),
         pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("rows", pa.int64(), metadata={"doc": "by the file's own footer; plans of before 0.2 have no such column"}),
     ]
 )
 _KEY = b"textmill.plan"
@@ -76,7 +77,8 @@ def _read(store: Store, path: str) -> Plan:
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise OutputError(f"{store.url}/{path} is no plan ({type(error).__name__}: {error}); name another output") from error
     splits: dict[int, list[Fragment]] = {}
-    for row in zip(*(table[name].to_pylist() for name in SCHEMA.names), strict=True):
+    columns = [table[name].to_pylist() for name in SCHEMA.names if name in table.column_names]
+    for row in zip(*columns, strict=True):
         splits.setdefault(row[0], []).append(Fragment(*row[1:]))
     made = tuple(Split(head["number"], number, tuple(pieces)) for number, pieces in sorted(splits.items()))
     return Plan(head["number"], head["generation"], head["root"], head["settings"], made)
