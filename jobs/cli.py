@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from typing import Any
 
 import typer
 
-from jobs import bench, compress, doctor, evaluate, list_models, nightly, report, show, status, submit, tag, try_text, watch
+from jobs import (
+    bench,
+    compress,
+    doctor,
+    evaluate,
+    list_models,
+    nightly,
+    report,
+    show,
+    status,
+    submit,
+    tag,
+    try_text,
+    verify,
+    watch,
+)
 from models.errors import GateFailedError, ModelError
-from pipeline.errors import PipelineError
+from pipeline.errors import Cancelled, PipelineError
+from pipeline.exits import BUG, STOPPED, exit_of
 from pipeline.store.deadline import leave
 
 app = typer.Typer(
@@ -27,6 +42,7 @@ app.command("watch")(watch.watch)
 app.command("submit")(submit.submit)
 app.command("show")(show.show)
 app.command("status")(status.status)
+app.command("verify")(verify.verify)
 app.command("try")(try_text.try_text)
 app.command("models")(list_models.list_models)
 app.command("evaluate")(evaluate.evaluate)
@@ -35,7 +51,6 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 
 
-STOPPED = 130
 # Which extra brings a package; the others come with the factory.
 EXTRAS = {
     "ray": "ray",
@@ -52,26 +67,32 @@ def main(argv: list[str] | None = None) -> Any:
     """Run the command. Exit codes: 0 done, 1 a gate failed, 2 wrong use, 3 try again, 4 do not try again."""
     try:
         return app(argv)
-    except PipelineError as error:
-        code, message = error.exit_code, str(error)
-    except GateFailedError as error:
-        code, message = 1, f"gate failed: {error}"
-    except ModelError as error:
-        code, message = 2, str(error)
-    except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0], "factory")
-        code, message = 2, f"{error}; this needs an extra: pip install 'textmill[{extra}]'"
-    except OSError as error:
-        # A full disk or a share that is away may be well again later.
-        code = 3 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE) else 4
-        message = f"{type(error).__name__}: {error}"
     except SystemExit as done:
         # Typer turns Ctrl-C into this code, without a word.
         if done.code != STOPPED:
             raise
         code, message = STOPPED, "stopped; what is whole stays, nothing half-written bears a final name"
+    except (Exception, Cancelled) as error:
+        found = exit_of(error)
+        if found.code == BUG and not isinstance(error, GateFailedError):
+            raise  # a bug: Python prints the traceback, and ends with 1
+        code, message = found.code, _said(error, found.remedy)
     print(f"textmill: {message}", file=sys.stderr)
     raise SystemExit(code)
+
+
+def _said(error: BaseException, remedy: str) -> str:
+    """An error in words: what it says, and what to do where it does not say so itself."""
+    notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+    if isinstance(error, GateFailedError):
+        return f"gate failed: {error}{notes}"
+    if isinstance(error, ModuleNotFoundError):
+        extra = EXTRAS.get((error.name or "").partition(".")[0], "factory")
+        return f"{error}; this needs an extra: pip install 'textmill[{extra}]'{notes}"
+    if isinstance(error, (PipelineError, ModelError)):
+        return f"{error}{notes}"
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{type(error).__name__}: {first}; {remedy}{notes}"
 
 
 def command() -> None:

@@ -41,6 +41,8 @@ def status(
             if "workers" in live:
                 speeds = f"{live['slowest']:,} to {live['fastest']:,} tokens/s each"
                 say(plain(f"{live['workers']} workers ({speeds}), {live['starting']} starting; {live['leases']} leases"))
+            if live.get("waits"):
+                say(plain(live["waits"]))
             limit = f"{live['limits']} limits it; " if live["limits"] else ""
             say(plain(f"{limit}{live['dead_letters']:,} dead letters"))
     if found.last is not None:

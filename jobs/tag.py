@@ -49,6 +49,10 @@ def tag(
     servers: Annotated[
         int | None, typer.Option(help="Actors that compute for all workers; if not given one for each GPU of the cluster.")
     ] = None,
+    no_workers_s: Annotated[
+        float | None,
+        typer.Option(help="End (exit 3) when no Ray worker has been alive for so many seconds (600: an autoscaler has time)."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of each worker; all CPUs, shared, or 1 with --address.")] = None,
     priority: Annotated[
         float | None,

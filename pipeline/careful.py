@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
+from pipeline.pipes import NoAnswerError, read_exactly, read_in_time, write_all
+
 _SIZE = struct.Struct("<Q")
-_POLL_S = 0.2
 START_S = 120.0
 A_CHARACTER_S = 0.001
 
@@ -39,33 +40,28 @@ class ChildTagger:
     _process: subprocess.Popen[bytes] | None = None
 
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
-        """As Tagger.tag. Raises TaggerDiedError if the process dies over these texts, RuntimeError with its error."""
+        """As Tagger.tag. Raises TaggerDiedError if the process dies over these texts, RuntimeError with the model's error,
+        MemoryError and OSError as they were there."""
         process = self._process or self._start()
         self._process = process
         assert process.stdin is not None
         request = json.dumps(list(texts)).encode()
         try:
-            process.stdin.write(_SIZE.pack(len(request)) + request)
-            process.stdin.flush()
+            write_all(process.stdin.write, _SIZE.pack(len(request)) + request)
         except BrokenPipeError:
             raise self._died("died") from None
-        left = START_S + A_CHARACTER_S * len(request)
-        assert process.stdout is not None
-        while not select.select([process.stdout], [], [], _POLL_S)[0]:
-            left -= _POLL_S
-            if check is not None:
-                try:
-                    check()
-                except BaseException:
-                    self.close()
-                    raise
-            if left <= 0:
-                raise self._died("gave no answer in time")
-        tokens, answer, failure = (self._read() for _ in range(3))
+        limit_s = START_S + A_CHARACTER_S * len(request)
+        try:
+            tokens, answer, failure = (self._read(limit_s, check) for _ in range(3))
+        except NoAnswerError:
+            raise self._died("gave no answer in time") from None
+        except BaseException:
+            self.close()
+            raise
         if tokens is None or answer is None or failure is None:
             raise self._died("died")
         if failure:
-            raise RuntimeError(failure.decode("utf-8", "replace"))
+            raise _failed(json.loads(failure))
         self.work.tokens += int(tokens)
         return pa.ipc.open_stream(answer).read_all()
 
@@ -73,11 +69,11 @@ class ChildTagger:
         command = [sys.executable, "-m", "pipeline.careful", self.model, self.engine, str(self.threads or 0)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
 
-    def _read(self) -> bytes | None:
+    def _read(self, limit_s: float, check: Callable[[], object] | None) -> bytes | None:
         assert self._process is not None
         assert self._process.stdout is not None
-        head = _exactly(self._process.stdout.read, _SIZE.size)
-        return None if head is None else _exactly(self._process.stdout.read, _SIZE.unpack(head)[0])
+        head = read_in_time(self._process.stdout, _SIZE.size, limit_s, check)
+        return None if head is None else read_in_time(self._process.stdout, _SIZE.unpack(head)[0], limit_s, check)
 
     def _died(self, how: str) -> TaggerDiedError:
         assert self._process is not None
@@ -96,14 +92,10 @@ class ChildTagger:
             self._process = None
 
 
-def _exactly(read: Callable[[int], bytes], size: int) -> bytes | None:
-    data = b""
-    while len(data) < size:
-        more = read(size - len(data))
-        if not more:
-            return None
-        data += more
-    return data
+def _failed(said: dict[str, Any]) -> Exception:
+    if said["memory"]:
+        return MemoryError(said["text"])
+    return RuntimeError(said["text"]) if said["errno"] is None else OSError(said["errno"], said["text"])
 
 
 def _serve(model: str, engine: str, threads: str) -> None:
@@ -112,8 +104,8 @@ def _serve(model: str, engine: str, threads: str) -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints gets between the answers
     tagger = load(model, engine=engine, threads=int(threads) or None)  # type: ignore[arg-type]
-    while (head := _exactly(sys.stdin.buffer.read, _SIZE.size)) is not None:
-        texts = json.loads(_exactly(sys.stdin.buffer.read, _SIZE.unpack(head)[0]) or b"[]")
+    while (head := read_exactly(sys.stdin.buffer.read, _SIZE.size)) is not None:
+        texts = json.loads(read_exactly(sys.stdin.buffer.read, _SIZE.unpack(head)[0]) or b"[]")
         before, answer, failure = tagger.work.tokens, b"", b""
         try:
             table = tagger.tag(texts)
@@ -122,7 +114,8 @@ def _serve(model: str, engine: str, threads: str) -> None:
                 writer.write_table(table)
             answer = sink.getvalue().to_pybytes()
         except Exception as error:  # noqa: BLE001 - told to the worker, who narrows it down to a document
-            failure = f"{type(error).__name__}: {error}".encode()[:500]
+            said = {"text": f"{type(error).__name__}: {error}"[:500], "memory": isinstance(error, MemoryError)}
+            failure = json.dumps(said | {"errno": getattr(error, "errno", None)}).encode()
         for data in (str(tagger.work.tokens - before).encode(), answer, failure):
             out.write(_SIZE.pack(len(data)) + data)
         out.flush()

@@ -51,6 +51,9 @@ class TagConfig(BaseModel):
     servers: Annotated[
         int | None, Field(ge=0, description="actors that compute for all workers; if not given one for each GPU of the cluster")
     ] = None
+    no_workers_s: Annotated[
+        float, Field(ge=0, description="a run on Ray ends (exit 3) when no worker has been alive for so many seconds")
+    ] = 600.0
     threads: Annotated[int | None, Field(ge=1, description="of each worker; by default all CPUs, shared; 1 on a cluster")] = None
     priority: Annotated[float, Field(description="1 goes before all that has waited less than half an hour longer")] = 0.0
     priorities: Annotated[dict[str, float], Field(description="glob of a path below the input -> what its files have more")] = {}

@@ -157,7 +157,7 @@ class Block:
 class Done:
     """A split whose part is in place, and what it took: seconds a stage, counts of what was noticed.
 
-    `cache` is what the cache did, see TextCache.told.
+    `cache` is what the cache did, see TextCache.told; `read` are the documents that were met, counted where they were read.
     """
 
     name: str
@@ -171,3 +171,4 @@ class Done:
     counts: dict[str, int]
     ours: bool = True
     cache: dict[str, float] = field(default_factory=dict)
+    read: int = 0

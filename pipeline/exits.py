@@ -52,6 +52,15 @@ REMEDIES: dict[type[PipelineError], str] = {
     errors.UnauthenticatedError: "get a new ticket or token, then run the command again",
 }
 
+# What others raise; of several that fit the first counts.
+OTHERS: dict[type[BaseException], Exit] = {
+    GateFailedError: Exit(BUG, "train on, or change the gate in the recipe"),
+    ModelError: Exit(SETTINGS, "name another model; `textmill models` lists those that are installed"),
+    ModuleNotFoundError: Exit(SETTINGS, "install the extra that the message names"),
+    MemoryError: Exit(TRY_AGAIN, "free memory, or give fewer --workers; then run the command again"),
+    KeyboardInterrupt: Exit(STOPPED, "run the command again; it goes on where it was stopped"),
+}
+
 # Ray's own errors, by the names of their classes: what Ray says of machines may be otherwise the next time.
 RAY = {
     "RuntimeEnvSetupError": Exit(SETTINGS, "correct the runtime environment of the job, or install textmill on every node"),
@@ -70,16 +79,8 @@ def exit_of(error: BaseException) -> Exit:
     if isinstance(error, PipelineError):
         kind = next(kind for kind in type(error).__mro__ if kind in REMEDIES)
         return Exit(error.exit_code, REMEDIES[kind])
-    if isinstance(error, GateFailedError):
-        return Exit(BUG, "train on, or change the gate in the recipe")
-    if isinstance(error, ModelError):
-        return Exit(SETTINGS, "name another model; `textmill models` lists those that are installed")
-    if isinstance(error, ModuleNotFoundError):
-        return Exit(SETTINGS, "install the extra that the message names")
-    if isinstance(error, MemoryError):
-        return Exit(TRY_AGAIN, "free memory, or give fewer --workers; then run the command again")
-    if isinstance(error, KeyboardInterrupt):
-        return Exit(STOPPED, "run the command again; it goes on where it was stopped")
+    if (found := next((found for other, found in OTHERS.items() if isinstance(error, other)), None)) is not None:
+        return found
     if (name := next((name for name in _names(error) if name in RAY), None)) is not None:
         return RAY[name]
     if isinstance(error, OSError):

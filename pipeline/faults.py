@@ -1,16 +1,36 @@
-"""Named points at which a test can end the process, as a power cut would.
+"""Named points at which a test can let something go wrong, as a power cut, a paused machine or a bad disk would.
 
-TEXTMILL_FAULT="part.rename.after" kills it with SIGKILL when it first comes by that point, "part.rename.after:3" the third
-time. Nothing happens without the variable.
+TEXTMILL_FAULT="part.rename.after" kills the process with SIGKILL when it first comes by that point, "part.rename.after:3" the
+third time; "part.rename.after:3=stop,source.read:10=eio" names what happens, for several points. "*" for a number is each time.
+
+| action | what happens |
+|---|---|
+| kill, term, stop | the process sends itself SIGKILL, SIGTERM or SIGSTOP |
+| eio, estale, enospc | OSError with that number |
+| drop | `point` is True: the code beside it leaves undone what the point names |
+| delay | nothing for DELAY_S |
+
+With "@FILE" the faults stand in that file, which is read at the first point. TEXTMILL_FAULT_MARK names a folder in which each
+fault leaves a file "POINT:N=ACTION" with the process id when it happens; one whose file is there does not happen again, in any
+process. Nothing happens, and nothing is looked up, without the variable.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
 
-ENV = "TEXTMILL_FAULT"
-_passed: dict[str, int] = {}
+ENV, MARK_ENV = "TEXTMILL_FAULT", "TEXTMILL_FAULT_MARK"
+DELAY_S = 0.15
+EVERY = "*"
+_SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
+_ERRORS = {"eio": errno.EIO, "estale": errno.ESTALE, "enospc": errno.ENOSPC}
+ACTIONS = (*_SIGNALS, *_ERRORS, "drop", "delay")
 
 # Every point of the commit, in the order in which a run comes by.
 POINTS = (
@@ -34,6 +54,8 @@ POINTS = (
     "manifest.write.after",
     "manifest.rename.after",
 )
+# Those of a compaction, which not every run writes, in their order.
+COMPACT_POINTS = ("compact.write.before", "compact.write.after", "compact.rename.after")
 # Those of the night's job, in their order.
 NIGHT_POINTS = (
     "night.begin",
@@ -56,15 +78,74 @@ BATCH_POINTS = ("batch.begin", "batch.ran", "batch.write.before", "batch.write.a
 # Every point of the publication of a report that takes the place of another one, in order.
 REPORT_POINTS = ("report.publish.before", "report.exchange.after", "report.publish.after")
 
+# Those on a document's way: a record is read, the process that reads tables gives a batch, a block goes from the reader to the
+# model (drop: it does not).
+READ_POINTS = ("source.read", "tables.batch", "block.read")
 
-def point(name: str) -> None:
-    """Come by a point."""
-    wanted = os.environ.get(ENV)
-    if not wanted:
-        return
-    assert name in (*POINTS, *NIGHT_POINTS, *BATCH_POINTS, *REPORT_POINTS), name
-    here, _, times = wanted.partition(":")
-    if here == name:
-        _passed[name] = _passed.get(name, 0) + 1
-        if _passed[name] == int(times or 1):
-            os.kill(os.getpid(), signal.SIGKILL)
+_KNOWN = frozenset((*POINTS, *COMPACT_POINTS, *NIGHT_POINTS, *BATCH_POINTS, *REPORT_POINTS, *READ_POINTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """What happens at a point when it is passed for the `time`th time, "*": each time."""
+
+    point: str
+    time: str
+    action: str
+
+    def __str__(self) -> str:
+        return f"{self.point}:{self.time}={self.action}"
+
+
+def parse(text: str) -> list[Armed]:
+    """The faults that a value of TEXTMILL_FAULT names. Raises ValueError for a point or an action that does not exist."""
+    found = []
+    for one in filter(None, map(str.strip, text.split(","))):
+        place, _, action = one.partition("=")
+        name, _, time_ = place.partition(":")
+        armed = Armed(name, time_ or "1", action or "kill")
+        if armed.point not in _KNOWN or armed.action not in ACTIONS or not (armed.time == EVERY or armed.time.isdigit()):
+            raise ValueError(f"{ENV}: {one}: no such fault")
+        found.append(armed)
+    return found
+
+
+_text = os.environ.get(ENV, "")
+_passed: Counter[str] = Counter()
+_armed: list[Armed] | None = None
+
+
+def point(name: str) -> bool:
+    """Come by a point. True if what the point names is to be left undone. Raises OSError where a fault says so."""
+    if not _text:
+        return False
+    assert name in _KNOWN, name
+    global _armed
+    if _armed is None:
+        _armed = parse(Path(_text[1:]).read_text() if _text.startswith("@") else _text)
+    _passed[name] += 1
+    wanted = [one for one in _armed if one.point == name and one.time in (EVERY, str(_passed[name]))]
+    return any([_happens(one) for one in wanted if one.time == EVERY or _marked(one)])
+
+
+def _marked(fault: Armed) -> bool:
+    """Whether it is to happen now; leaves its mark then."""
+    folder = os.environ.get(MARK_ENV)
+    if not folder:
+        return True
+    try:
+        with open(Path(folder, str(fault)), "x", encoding="ascii") as mark:
+            mark.write(str(os.getpid()))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _happens(fault: Armed) -> bool:
+    if fault.action == "delay":
+        time.sleep(DELAY_S)
+    elif (number := _ERRORS.get(fault.action)) is not None:
+        raise OSError(number, f"{os.strerror(number)} (fault point {fault.point})")
+    elif fault.action in _SIGNALS:
+        os.kill(os.getpid(), _SIGNALS[fault.action])
+    return fault.action == "drop"

@@ -15,14 +15,15 @@ from pipeline.errors import ConfigError, InputChangedError, OutputError
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
 from pipeline.sink.history import tokens_a_byte
-from pipeline.sink.plan_log import Plan, finished, load_plans, write_plan
+from pipeline.sink.plan_log import Head, Plan
+from pipeline.sink.plans import PlanLog
 from pipeline.source.discover import Found, discover, partitions_of
-from pipeline.source.pack import fragments, pack
+from pipeline.source.pack import all_fragments, pack
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import is_inside
 
 
-def columns_of(plan: Plan) -> Columns:
+def columns_of(plan: Plan | Head) -> Columns:
     """The columns that a plan was made with."""
     given = plan.settings["columns"]
     return Columns(**{**given, "keep": tuple(given["keep"]), "partitions": tuple(given["partitions"])})
@@ -31,38 +32,41 @@ def columns_of(plan: Plan) -> Columns:
 class Planner:
     """Gives plan after plan.
 
-    `tried`: plans that are not to be given again. `changed`: files that are no longer what a plan has named; `skipped`: see
-    `discover`.
+    `log`: the plans there are; `tried`: those that are not to be given again. `changed`: files that are no longer what a plan
+    has named; `skipped`: see `discover`.
     """
 
     def __init__(self, options: TagConfig, models: Models, store: Store) -> None:
         self._options, self._models, self._store = options, models, store
+        self.log = PlanLog(store)
         self._retag = options.retag
         self.tried: set[int] = set()
         self.changed: dict[str, Exception] = {}
         self.skipped: Counter[str] = Counter()
+        self._found: Found | None = None
+        self._known = False  # whether the log is that of now: whoever holds the claim alone adds to it
 
     def next(self) -> Plan | None:
         """The plan to work on, or None if every file of the input is in a finished plan.
 
         Raises OutputError if the output was made with other settings, ConfigError if the input is not there.
         """
-        plans = load_plans(self._store)
-        done = finished(self._store, plans)
-        newest = max((plan.generation for plan in plans), default=1)
-        # Plans of older generations are history, finished or not.
-        mine = [plan for plan in plans if plan.generation == newest]
-        left = next((plan for plan in mine if plan.number not in done | self.tried), None)
+        log = self.log
+        if not self._known:
+            log.look()
+            self._known = True
+        found, self._found = self._found, None
+        left = next((head for head in log.mine if head.number not in log.done | self.tried), None)
         if left is not None:
-            self._retag = self._retag and (newest == ledger.current_generation(plans, done) or self._differs(left) is not None)
+            self._retag = self._retag and (log.newest == log.current or self._differs(left) is not None)
         if left is None or self._retag:
-            return self._new(plans, mine)
+            return self._new(self._look() if found is None else found)
         ledger.recover(self._store, ledger.parts(self._store))
         self._check_settings(left)
-        return left
+        return log.plan(left.number)
 
-    def _new(self, plans: list[Plan], mine: list[Plan]) -> Plan | None:
-        found = self.look()
+    def _new(self, found: Found) -> Plan | None:
+        log, mine = self.log, self.log.mine
         generation = mine[0].generation if mine else 1
         if self._retag and mine:
             generation, mine = generation + 1, []
@@ -70,32 +74,32 @@ class Planner:
         self._retag = False
         if mine:
             self._check_settings(mine[-1])
-        new = self._unnamed(found, ledger.named(mine))
+        new = self._unnamed(found, log.named() if mine else {})
         if not new and mine:
             return None
         columns = self._columns(found, mine[-1] if mine else None)
         # Files of one priority share splits; the sort is stable, so that paths stay in order.
         new.sort(key=lambda entry: -self._options.priority_of(entry.path))
-        number = max((plan.number for plan in plans), default=0) + 1
+        number = max((head.number for head in log.heads), default=0) + 1
         settings = self._settings(columns)
-        plan = Plan(number, generation, found.store.url, settings, tuple(self._splits(found, new, plans, number, columns)))
-        return plan if write_plan(self._store, plan) else self.next()  # another planner was first: look again
+        plan = Plan(number, generation, found.store.url, settings, tuple(self._splits(found, new, number, columns)))
+        if log.add(plan):
+            return plan
+        self._known = False  # another planner was first: look again
+        return self.next()
 
     def arrivals(self) -> Plan | None:
         """A plan of the files that have come since the newest one, while that one is still worked on; None if there are none.
 
         Raises what `next` raises.
         """
-        plans = load_plans(self._store)
-        newest = max((plan.generation for plan in plans), default=1)
-        return self._new(plans, [plan for plan in plans if plan.generation == newest])
+        return self._new(self._look())
 
-    def _splits(self, found: Found, entries: list[Entry], plans: list[Plan], number: int, columns: Columns) -> Iterator[Split]:
+    def _splits(self, found: Found, entries: list[Entry], number: int, columns: Columns) -> Iterator[Split]:
         target, count = self._options.split_tokens, 0
-        whole, known = columns.documents == "file", tokens_a_byte(self._store, plans)
+        whole, known = columns.documents == "file", tokens_a_byte(self.log)
         for _, group in groupby(entries, key=lambda entry: self._options.priority_of(entry.path)):
-            pieces = (p for entry in group for p in fragments(found.store, entry, target, whole, known))
-            for split in pack(pieces, number, target):
+            for split in pack(all_fragments(found.store, group, target, whole, known), number, target):
                 yield replace(split, number=count)
                 count += 1
 
@@ -111,8 +115,13 @@ class Planner:
                 self.changed[entry.path] = InputChangedError(text)
         return new
 
-    def look(self) -> Found:
-        """The input's files. Raises ConfigError if there is no input, or if the output lies in it."""
+    def look(self) -> None:
+        """Look at the input; the next plan is of what is seen now. Raises ConfigError if there is no input, or if the output lies
+        in it.
+        """
+        self._found = self._look()
+
+    def _look(self) -> Found:
         for source in self._options.sources:
             if is_inside(self._store.url, source):
                 raise ConfigError(f"{self._store.url} lies inside the input {source}; the next run would read it")
@@ -123,7 +132,7 @@ class Planner:
         self.skipped = found.skipped
         return found
 
-    def _columns(self, found: Found, latest: Plan | None) -> Columns:
+    def _columns(self, found: Found, latest: Head | None) -> Columns:
         given = self._options.columns
         keys = dict.fromkeys(key for entry in found.files for key in partitions_of(entry.path))
         mine = tuple(key for key in keys if key not in (*given.keep, given.source))
@@ -142,7 +151,7 @@ class Planner:
         chosen = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(columns).items()}
         return {"model": self._models.name, "model_digest": self._models.digest, "columns": chosen}
 
-    def _differs(self, plan: Plan) -> tuple[str, Any, Any] | None:
+    def _differs(self, plan: Head) -> tuple[str, Any, Any] | None:
         """The first setting that is not what it was: its name, the value of then, that of now."""
         now = self._settings(_with(self._options.columns, columns_of(plan).partitions))
         then = plan.settings
@@ -150,7 +159,7 @@ class Planner:
         pairs += [(key, then["columns"].get(key), value) for key, value in now["columns"].items()]
         return next((pair for pair in pairs if pair[1] != pair[2]), None)
 
-    def _check_settings(self, plan: Plan) -> None:
+    def _check_settings(self, plan: Head) -> None:
         if differs := self._differs(plan):
             key, before, value = differs
             raise OutputError(

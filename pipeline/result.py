@@ -11,7 +11,8 @@ from pipeline.worker import STAGES
 
 @dataclass(slots=True)
 class Result:
-    """What a run did: `rows_in` = `rows_out` + `dead_letters` + `filtered`; speeds include reading and writing.
+    """What a run did; speeds include reading and writing. `rows_in` is counted where documents are read, `rows_out`,
+    `dead_letters` and `filtered` where they are written; no part is published for which the one is not the sum of the others.
 
     `failures` names the splits that were given up.
     """
@@ -50,7 +51,7 @@ def summed(
         run,
         status=status,
         parts=len(parts),
-        rows_in=sum(part.rows + part.dead_letters + part.filtered for part in parts),
+        rows_in=sum(part.read for part in parts),
         rows_out=rows_out,
         dead_letters=sum(part.dead_letters for part in parts),
         filtered=sum(part.filtered for part in parts),

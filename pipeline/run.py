@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,9 +16,10 @@ from models.runtime.tagger import check_engine
 from pipeline.cache.texts import summary
 from pipeline.config import TagConfig
 from pipeline.contract import Split
-from pipeline.errors import FolderError, OutputError, PipelineError, TooManyDeadLettersError
-from pipeline.fleet.actors import RayCrew, check_ray
+from pipeline.errors import Cancelled, ClaimedError, FolderError, OutputError, PipelineError, TooManyDeadLettersError
+from pipeline.fleet.actors import RayCrew
 from pipeline.fleet.drive import Crew, Near, drive, nowhere
+from pipeline.fleet.joining import check_ray
 from pipeline.fleet.local import LocalCrew
 from pipeline.observe.gauges import RayGauges
 from pipeline.observe.progress import Progress, duration
@@ -29,7 +31,7 @@ from pipeline.result import Result, busy, mine_of, summed
 from pipeline.sink import ledger
 from pipeline.sink.files import CLAIM, NEXT, drop
 from pipeline.sink.manifest import known_speed, new_run, write_manifest
-from pipeline.sink.plan_log import Plan, finished, load_plans, write_finished
+from pipeline.sink.plan_log import Plan
 from pipeline.source.nearness import Nearness
 from pipeline.source.tables import stop_children
 from pipeline.stopping import Stop, stoppable
@@ -51,14 +53,20 @@ class _Run:
         self._threads: int | None = None
         self._start_s: float | None = None
         self.near = 0
+        self._held: Callable[[], None] = lambda: None
         self._active: list[Plan] = []
         self._looked = time.monotonic()
         self.planner = Planner(options, models, self.store)
         self.watch = Watch(options, progress, stop, StateFile(self.store, self.name), models.name)
 
-    def go(self) -> None:
-        """Plan after plan, until no file is left that no plan names."""
-        while (plan := self.planner.next()) is not None:
+    def go(self, held: Callable[[], None]) -> None:
+        """Plan after plan, until no file is left that no plan names. `held` raises ClaimedError once the output is another
+        run's: it is asked before each step that cannot be taken back.
+        """
+        self._held = held
+        held()
+        ledger.settle(self.store)
+        while (plan := self._next()) is not None:
             splits = ledger.missing([plan], ledger.parts(self.store))
             self._announce(plan, splits)
             self._tag(plan, splits)
@@ -70,10 +78,17 @@ class _Run:
                     return  # what is there of the old generation stays until the new one is whole
                 else:
                     self.planner.tried.add(each.number)  # splits that were given up; the next run tries them again
+        if self.plans:
+            self.planner.log.compact()
         if not self.planner.tried:
+            held()
             drop(self.store, NEXT)
             ledger.clean(self.store)
         self.failures.update(self.planner.changed)
+
+    def _next(self) -> Plan | None:
+        self._held()
+        return self.planner.next()
 
     def _announce(self, plan: Plan, splits: Sequence[Split]) -> None:
         pieces = [piece for split in splits for piece in split.fragments]
@@ -115,7 +130,8 @@ class _Run:
                 crew: Crew
                 near: Near = nowhere
                 if options.workers or options.address:
-                    crew = stack.enter_context(RayCrew(work, options, speed, self.watch.check, self.watch.told))
+                    shown = (self.progress.waits, self.progress.say)
+                    crew = stack.enter_context(RayCrew(work, options, speed, self.watch.check, self.watch.told, *shown))
                     self.watch.use(crew.size, RayGauges(self.name))
                     if crew.spread:
                         near = Nearness(open_store(plan.root, options.store))
@@ -128,7 +144,10 @@ class _Run:
                 if crew.up_at is not None and self._start_s is None:
                     self._start_s = crew.up_at - self._began
         except BaseException:
-            ledger.forget(self.store, self.name)  # no worker of this run is alive here
+            # No worker of this run is alive here. What cannot be removed or published now is left to the next run.
+            with suppress(PipelineError):
+                self._held()
+                ledger.forget(self.store, self.name)
             raise
 
     def _take_on(self, plan: Plan, splits: Sequence[Split]) -> None:
@@ -158,15 +177,15 @@ class _Run:
         return plan.splits
 
     def _is_new_generation(self, plan: Plan) -> bool:
-        plans = load_plans(self.store)
-        return plan.generation > ledger.current_generation(plans, finished(self.store, plans))
+        return plan.generation > self.planner.log.current
 
     def _finish(self, plan: Plan, there: dict[str, str]) -> None:
+        self._held()
         if self._is_new_generation(plan):
             ledger.switch(self.store, plan)
             there = ledger.parts(self.store)
         ledger.recover(self.store, there)
-        write_finished(self.store, plan, ledger.counts_of(self.store, plan, there))
+        self.planner.log.finish(plan, ledger.counts_of(self.store, plan, there))
 
     def result(self, status: str, seconds: float) -> Result:
         """Write the manifest and sum up."""
@@ -202,6 +221,7 @@ class _Run:
         }
         result.manifest = f"{self.store.url}/{write_manifest(self.store, self.name, about, mine, metrics, self.watch.waited)}"
         if status == "finished":
+            self._held()
             ledger.clean(self.store)
         return result
 
@@ -238,12 +258,13 @@ def tag_documents(options: TagConfig) -> Result:
         ledger.check_output(run.store)
         run.planner.look()  # what is wrong with the input is said before the output is made
         with run.store.claim(CLAIM) as held:
-            run.watch.held = held
+            run.watch.held = _cancelling(held)
             status = "failed"
             try:
-                ledger.settle(run.store)
-                run.go()
+                run.go(held)
                 status = "failed" if run.failures else "finished"
+                if run.failures:
+                    held()
                 if status == "finished" and not progress.documents and progress.dead_letters:
                     status = "failed"
                     run.failures["input"] = TooManyDeadLettersError(
@@ -253,13 +274,52 @@ def tag_documents(options: TagConfig) -> Result:
             except KeyboardInterrupt:
                 status = "stopped"
                 raise
+            except Cancelled as cancelled:
+                raise cancelled.__cause__ or cancelled from None
+            except PipelineError as error:
+                _tell_if_lost(held, error)
+                raise
             finally:
                 stop_children()
                 run.watch.close()
-                if run.plans or run.failures:
-                    result = run.result(status, time.monotonic() - began)
-                else:
-                    result = Result(run.name, status="nothing to do")
-    for error in run.failures.values():
-        raise error if isinstance(error, PipelineError) else OutputError(str(error))
+                result = _told(run, status, time.monotonic() - began)
+    if run.failures:
+        first, *others = run.failures.values()
+        if others:
+            first.add_note(f"and {len(others):,} more of that kind or another; {result.manifest} names them all under failures")
+        raise first
     return result
+
+
+def _told(run: _Run, status: str, seconds: float) -> Result:
+    """Write the manifest, if there is anything to be told. What goes wrong here does not hide what went wrong before."""
+    before = sys.exc_info()[1]
+    if not (run.plans or run.failures):
+        return Result(run.name, status="nothing to do")
+    try:
+        return run.result(status, seconds)
+    except (PipelineError, OSError) as error:
+        if before is None:
+            raise
+        before.add_note(f"and the run's manifest could not be written: {error}")
+        return Result(run.name, status=status)
+
+
+def _tell_if_lost(held: Callable[[], None], error: PipelineError) -> None:
+    """Raise LostClaimError, from the error, if the output is another run's by now: that may have removed what was missed."""
+    try:
+        held()
+    except ClaimedError as lost:
+        raise lost from error
+
+
+def _cancelling(held: Callable[[], None]) -> Callable[[], None]:
+    """A claim that is lost ends work in progress as control flow: no handler of errors on the way may take it for a fault."""
+
+    def check() -> None:
+        try:
+            held()
+        except ClaimedError as error:
+            raise Cancelled from error
+
+    return check

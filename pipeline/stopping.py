@@ -21,6 +21,10 @@ class Stop:
         self._asked = False
         self._wants = False
 
+    @property
+    def asked(self) -> bool:
+        return self._asked
+
     def tell(self) -> None:
         """Somebody wants to know how the run is doing."""
         self._wants = True
@@ -42,6 +46,14 @@ class Stop:
             raise KeyboardInterrupt
 
 
+_stops: list[Stop] = []
+
+
+def stop_is_asked() -> bool:
+    """Whether somebody has asked this process to stop: then nothing is worth waiting for any more."""
+    return any(stop.asked for stop in _stops)
+
+
 @contextmanager
 def stoppable() -> Iterator[Stop]:
     """Catch the signals while the body runs.
@@ -59,8 +71,10 @@ def stoppable() -> Iterator[Stop]:
         stop.tell() if number == signal.SIGUSR1 else stop.ask()
 
     before = {number: signal.signal(number, asked) for number in (*SIGNALS, signal.SIGUSR1)}
+    _stops.append(stop)
     try:
         yield stop
     finally:
+        _stops.remove(stop)
         for number, handler in before.items():
             signal.signal(number, handler)

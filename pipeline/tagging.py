@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.cache.envelope import Envelope, context_of
+from pipeline.cache.envelope import envelope_of
 from pipeline.cache.settings import CacheConfig
 from pipeline.cache.texts import TextCache
 from pipeline.contract import RAW_BYTES, Block, Columns, LeftOut
-from pipeline.errors import TaggerBrokenError
+from pipeline.errors import PipelineError, TaggerBrokenError
 from pipeline.prepare.html import Cleaned, clean, restore
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ log = logging.getLogger("textmill")
 # A text that every model must be able to read: if it fails too, the fault is not the document's.
 PLAIN = "A plain sentence."
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# What may be raised while a document is tagged and is never its fault: errors of our own tree, and what the machine lacks.
+NOT_A_DOCUMENTS_FAULT = (PipelineError, OSError, MemoryError, ImportError)
 
 
 Prepared = tuple[Block, list[Cleaned | None]]
@@ -45,8 +47,8 @@ class BlockTagger:
         self._foreign, self._columns = tagger.foreign, columns
         self._schema = columns.schema()
         langs = (*tagger.languages, UNDETERMINED)
-        engines = [one.engine.name for one in tagger.each]
-        self.cache = TextCache(cache or CacheConfig(), langs, Envelope(context_of(model_digest, langs, engines)))
+        envelope = envelope_of(model_digest, langs, [one.engine.arithmetic for one in tagger.each])
+        self.cache = TextCache(cache or CacheConfig(), langs, envelope)
 
     def prepare(self, block: Block) -> Prepared:
         """The block without what is filtered, and its texts cleaned, None for those that are as they were."""
@@ -64,7 +66,8 @@ class BlockTagger:
     def tag(self, prepared: Prepared, check: Callable[[], object] | None) -> tuple[pa.Table, list[LeftOut], Counter[str]]:
         """The rows, what is left out, and counts. Documents on which the model fails are dead letters, their neighbours rows.
 
-        Raises TaggerBrokenError if the model fails on any text.
+        What `check` raises passes through. Raises TaggerBrokenError if the model fails on any text, and what is no document's
+        fault as it is.
         """
         block, cleaned = prepared
         texts = [text if one is None else one.text for text, one in zip(block.texts, cleaned, strict=True)]
@@ -72,6 +75,8 @@ class BlockTagger:
         failed: dict[int, Exception] = {}
         try:
             tags = self.cache.tag(texts, lambda new: self._asked(new, check))
+        except NOT_A_DOCUMENTS_FAULT:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a model raises is narrowed down to documents
             self._check_tagger(error)
             tables = []
@@ -111,20 +116,24 @@ class BlockTagger:
     def _halves(
         self, texts: list[str], first: int, check: Callable[[], object] | None
     ) -> Iterator[tuple[int, int, pa.Table | Exception]]:
-        """Tags of texts, in halves of halves where the model fails, down to the documents that it fails on."""
+        """Tags of texts, in halves of halves where the model fails, down to the documents on which it fails twice."""
         if not texts:
             return
-        try:
-            tags = self._asked(texts, check)
-        except Exception as error:  # noqa: BLE001
-            self._check_tagger(error)
-            if len(texts) == 1:
-                log.warning("the model fails on one document: %s", type(error).__name__)
-                yield first, first + 1, error
+        tries = 2 if len(texts) == 1 else 1  # the first failure may have been somebody's who killed the model's process
+        for left in reversed(range(tries)):
+            try:
+                tags = self._asked(texts, check)
+            except NOT_A_DOCUMENTS_FAULT:
+                raise
+            except Exception as error:  # noqa: BLE001
+                self._check_tagger(error)
+                if len(texts) == 1 and not left:
+                    log.warning("the model fails on one document: %s", type(error).__name__)
+                    yield first, first + 1, error
+                    return
+            else:
+                yield first, first + len(texts), tags
                 return
-        else:
-            yield first, first + len(texts), tags
-            return
         half = len(texts) // 2
         yield from self._halves(texts[:half], first, check)
         yield from self._halves(texts[half:], first + half, check)
@@ -132,6 +141,8 @@ class BlockTagger:
     def _check_tagger(self, error: Exception) -> None:
         try:
             self.tagger.tag([PLAIN])
+        except NOT_A_DOCUMENTS_FAULT:
+            raise
         except Exception:
             log.exception("the model fails on any text")
             raise TaggerBrokenError(f"the model fails on any text ({type(error).__name__}: {error})") from error

@@ -15,14 +15,17 @@ from models.runtime.package import open_models
 from pipeline.cache.settings import CacheConfig
 from pipeline.careful import ChildTagger
 from pipeline.contract import Block, Columns, Done, Split
+from pipeline.faults import point
 from pipeline.sink.attempt import Attempt
 from pipeline.source.ahead import read_ahead
 from pipeline.source.blocks import merged
+from pipeline.source.met import Met
 from pipeline.source.pack import BYTES_A_TOKEN
 from pipeline.source.read import read_fragment
 from pipeline.store.client import noticed
 from pipeline.store.opening import open_store
 from pipeline.store.settings import StoreConfig
+from pipeline.store.system import kind_of
 from pipeline.tagging import BlockTagger
 
 STAGES = ("read", "prepare", "model", "write")
@@ -86,8 +89,17 @@ class TagWorker:
         """Read, tag and publish a split. `check` is called often, what it raises ends the work without a trace; `tell`
         hears of every block. `careful`: the model works in a process of its own, as somebody has died over this split.
 
-        Raises InputChangedError, StoreError, TaggerBrokenError or OutputError.
+        Raises InputChangedError, StoreError, TaggerBrokenError, LostDocumentsError or OutputError; errors of the system, too,
+        are StoreErrors, so that they mean the same wherever they are caught.
         """
+        try:
+            return self._with_care(split, check, tell, careful)
+        except OSError as error:
+            raise kind_of(error.errno)(split.name, f"{error}") from error
+
+    def _with_care(
+        self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None, careful: bool
+    ) -> Done:
         if not careful:
             return self._run(split, check, tell)
         usual, child = self._tagging.tagger, ChildTagger(self._work.model, self._work.engine, self._work.threads)
@@ -114,9 +126,15 @@ class TagWorker:
             return fresh
 
         try:
-            readers = [partial(read_fragment, self._source, piece, work.columns) for piece in split.fragments]
-            with closing(read_ahead(readers, self._source.lanes)) as blocks:
+            met = [Met() for _ in split.fragments]
+            readers = [
+                partial(read_fragment, self._source, piece, work.columns, one)
+                for piece, one in zip(split.fragments, met, strict=True)
+            ]
+            with closing(read_ahead(readers, self._source.lanes, check or (lambda: None))) as blocks:
                 for block in _timed(merged(blocks), seconds, "read"):
+                    if point("block.read"):
+                        continue
                     began = time.perf_counter()
                     prepared = self._tagging.prepare(block)
                     seconds["prepare"] += time.perf_counter() - began
@@ -136,7 +154,7 @@ class TagWorker:
             began = time.perf_counter()
             troubles = Counter({name: count - known[name] for name, count in noticed.items()})
             attempt.add(work.columns.schema().empty_table(), (), +troubles)
-            published = attempt.commit(tokens, seconds)
+            published = attempt.commit(tokens, seconds, met)
             seconds["write"] += time.perf_counter() - began
         except BaseException:
             attempt.abort()

@@ -1,8 +1,12 @@
+import gc
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -12,8 +16,64 @@ import models
 from models.runtime.tagger import Tagger
 from pipeline.store.deadline import leave
 from tests import hadoop
+from tests.leaks import MARK, SOON_S, Leaks, present
 
-STATUS = pytest.StashKey[int]()
+STATUS, LEAKS, TEMPORARY = pytest.StashKey[int](), pytest.StashKey[Leaks](), pytest.StashKey[Path]()
+
+
+def pytest_configure(config):
+    """Temporary files go into a folder of this session, so that those that are left are seen; pytest's and Ray's stay."""
+    usual, mark = tempfile.gettempdir(), f"{os.getpid()}-{time.time_ns()}"
+    folder = config.stash[TEMPORARY] = Path(tempfile.mkdtemp(prefix="textmill-"))
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", usual)
+    os.environ.setdefault("RAY_TMPDIR", usual)
+    os.environ |= {"TMPDIR": str(folder), MARK: mark}
+    tempfile.tempdir = None
+    config.stash[LEAKS] = Leaks(mark, folder)
+    present.append(config.stash[LEAKS])
+    config.pluginmanager.register(config.stash[LEAKS])
+
+
+def pytest_collection_finish():
+    """What was imported is not searched again and again for what a test left."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_by_the_session(request):
+    yield from _nothing_left(request, "session")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_by_the_module(request):
+    yield from _nothing_left(request, "module")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request, caplog):
+    def drop():
+        """What ends with its last reference, which may be a fixture's value or a logged error, shall end now."""
+        request.node.funcargs.clear()
+        for when in ("setup", "call"):
+            caplog.get_records(when).clear()
+
+    yield from _nothing_left(request, "function", drop)
+
+
+def _nothing_left(request, scope, drop=lambda: None):
+    leaks, failed = request.config.stash[LEAKS], request.session.testsfailed
+    yield
+    leaks.over(scope)
+    drop()
+    if scope == "session":
+        gc.unfreeze()
+    gc.collect()  # now, so that what nobody closed is told of this test and not of a later one
+    if scope == "module":
+        gc.freeze()
+    # Of what failed everything is still there: its traceback holds it.
+    found = leaks.found(0.0 if request.session.testsfailed > failed else SOON_S)
+    assert not found or request.session.testsfailed > failed, "left behind: " + "; ".join(found)
 
 
 def pytest_sessionfinish(session, exitstatus):
@@ -23,6 +83,8 @@ def pytest_sessionfinish(session, exitstatus):
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
     """As the command does: a call that a test left hanging shall not abort the process at its end."""
+    gc.unfreeze()
+    shutil.rmtree(config.stash[TEMPORARY], ignore_errors=True)
     leave(config.stash.get(STATUS, 0))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.store.settings import StoreConfig
+from tests.leaks import kept
 
 ENDPOINT, FOLDER = "TEXTMILL_TEST_HDFS", "TEXTMILL_HADOOP"
 SCRIPT = Path(os.environ.get(FOLDER) or Path(__file__).parent.parent.parent / "shared" / "hadoop") / "hdfs.py"
@@ -38,7 +39,9 @@ class Hadoop:
 
     def __call__(self, verb, *arguments):
         """A verb of the script: pause, resume, kill, restart NODE; admin ARGS..."""
-        done = subprocess.run([sys.executable, SCRIPT, verb, self.root, *arguments], capture_output=True, text=True, check=False)
+        command = [sys.executable, SCRIPT, verb, self.root, *arguments]
+        with kept("session"):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr or done.stdout
         return done.stdout
 

@@ -221,8 +221,9 @@ class Simulation:
         machine = self.machines.get(number)
         if machine is not None and machine.up:
             machine.up = False
+            over = machine.queue[0].number if machine.queue else None
             machine.queue.clear()
-            self.tell(Lost(self.now, number, blame))
+            self.tell(Lost(self.now, number, blame, over))
 
     def _take(self, number: Any) -> None:
         """A worker gets notice, and goes."""

@@ -20,7 +20,7 @@ from pipeline.config import load_config
 from pipeline.run import tag_documents
 from tests.test_tagger import check_offsets
 
-DATA = Path(os.environ.get("TEXTMILL_DATA", "absent"))
+DATA = Path(os.environ.get("TEXTMILL_DATA") or "absent")
 ENGLISH = ["Ms Keller flew from Oslo to Lyon on Monday.", "so happy with the new phone!!", "Is Volta Energy hiring in Cork?"]
 CHINESE = ["王小明昨天从北京飞到上海。", "這家飯店的服務太差了", "我在Google工作了三年 😀 #加班", "华为在深圳发布了新手机"]
 OTHERS = [

@@ -11,7 +11,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipeline.sink.files import CLAIM
 from pipeline.stopping import stoppable
+from pipeline.store.claim import holder
+from pipeline.store.local import LocalStore
 
 ROOT = Path(__file__).parent.parent
 TEXTMILL = [sys.executable, "-c", "from jobs.cli import main; main()"]
@@ -151,7 +154,7 @@ def test_a_stopped_run_leaves_no_half_part(tmp_path, number, workers):
     assert not list((out / "tags").glob("*"))
     assert not list((out / "_staging").rglob("*.parquet"))
     assert json.loads(next((out / "_runs").glob("*[0-9a-f].json")).read_text())["status"] == "stopped"
-    assert not (out / "_claim").exists()
+    assert holder(LocalStore(out), CLAIM) is None
 
 
 def test_a_signal_breaks_no_lock_and_a_second_one_ends_the_process():

@@ -18,7 +18,7 @@ from models.factory.balance import neutral_bias
 from models.factory.columns import Record, to_bio
 from models.factory.corpora import read
 from models.factory.distill import Learner, distil_loss, teacher_loss
-from models.factory.evaluate import evaluate, project
+from models.factory.evaluate import evaluate, figures_of, project
 from models.factory.examples import draw, encode, gather
 from models.factory.latency import Costs, measure_costs
 from models.factory.mixture import load_mixture
@@ -28,7 +28,7 @@ from models.factory.teaching import blended
 from models.factory.train import Schedule, fit
 from models.factory.workshop import Workshop
 from models.runtime.encoder import Encoder, dropped
-from models.runtime.package import ZOO
+from models.runtime.package import ZOO, installed, open_package
 from models.runtime.shapes import EncoderConfig, LayerShape
 from models.runtime.tokenizer import PieceTokenizer
 from tests.small_data import write_corpora
@@ -392,3 +392,17 @@ def test_wrong_recipes_are_refused(tmp_path, change, message):
     (tmp_path / "r.toml").write_text(text)
     with pytest.raises(RecipeError, match=message):
         load_recipe(tmp_path / "r.toml")
+
+
+@pytest.mark.parametrize("name", installed())
+def test_a_shipped_card_has_every_figure_that_is_measured(name):
+    """Whether they are still true, `test_the_card_is_true` measures where the corpora are."""
+    metrics = json.loads((ZOO / name / "metrics.json").read_text())
+    figures = metrics["stages"][f"{name}.quantize"]["figures"]
+    assert metrics["digest"] == open_package(name).digest
+    assert metrics["figures"] == figures
+    assert [figure.key for figure in figures_of(metrics["lang"])] == [*figures]
+    lines = (ZOO / name / "card.md").read_text(encoding="utf-8").splitlines()
+    for figure in figures_of(metrics["lang"]):
+        (row,) = (line for line in lines if line.startswith(f"| {figure.title} |"))
+        assert f" {figures[figure.key]:.2f} |" in row

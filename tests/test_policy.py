@@ -127,10 +127,10 @@ def test_careful_after_a_death_and_given_up_before_the_workers_are():
     (lease,) = policy.on(Tick(0.0))
     for number in range(MAX_LOSSES):
         assert lease == Lease(number, number, 0, careful=number > 0)
-        assert policy.on(Lost(float(number), number)) == [Replace(number, number + 1)]
+        assert policy.on(Lost(float(number), number, over=lease.number)) == [Replace(number, number + 1)]
         policy.on(Joined(float(number), number + 1, 10.0))
         (lease,) = policy.on(Tick(float(number)))
-    assert policy.on(Lost(9.0, MAX_LOSSES))[0] == GiveUp(0)
+    assert policy.on(Lost(9.0, MAX_LOSSES, over=lease.number))[0] == GiveUp(0)
     assert policy.over
 
 
@@ -144,6 +144,29 @@ def test_a_lost_node_blames_nobody():
         assert not lease.careful
     policy.on(Finished(1.0, lease.number, 1.0))
     assert policy.over
+
+
+def test_a_worker_that_is_taken_away_before_it_is_up_is_replaced_whoever_could_not_start_before():
+    policy = Policy([0, 1])
+    policy.on(Arrived(0.0, ((0, 10),)))
+    worker = 1
+    for _ in range(START_BUDGET + 3):
+        for command in policy.on(Lost(0.0, worker)):
+            worker = command.by
+    assert worker not in policy.staff.starting
+    (replaced,) = policy.on(Lost(0.0, 0, blame=False))
+    assert isinstance(replaced, Replace)
+
+
+def test_only_the_lease_that_a_worker_was_at_is_blamed():
+    policy, orders = started([10] * 3, [10.0])
+    policy.on(Finished(1.0, orders[0].number, 1.0))
+    policy.on(Lost(1.0, 0, over=orders[0].number))  # what it was at has ended: its death is nobody else's fault
+    policy.on(Joined(1.0, 1, 10.0))
+    assert not any(lease.careful for lease in policy.on(Tick(1.0)))
+    policy.on(Lost(2.0, 1))
+    policy.on(Joined(2.0, 2, 10.0))
+    assert not any(lease.careful for lease in policy.on(Tick(2.0)))
 
 
 def test_a_worker_that_is_to_leave_gives_back_what_it_has_not_begun():
@@ -160,7 +183,7 @@ def test_a_worker_that_hangs_is_dismissed_once():
     policy, _ = started([10], [10.0])
     assert [c for now in range(1, 300, 10) for c in policy.on(Tick(float(now)))] == []
     assert [c for now in range(311, 400, 10) for c in policy.on(Tick(float(now)))] == [Dismiss(0)]
-    assert policy.on(Lost(400.0, 0)) == [Replace(0, 1)]
+    assert policy.on(Lost(400.0, 0, over=0)) == [Replace(0, 1)]
     policy.on(Joined(401.0, 1, 10.0))
     assert policy.on(Tick(401.0)) == [Lease(1, 1, 0, careful=True)]
 

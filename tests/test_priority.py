@@ -9,7 +9,7 @@ from pipeline.config import load_config
 from pipeline.errors import ConfigError
 from pipeline.sink.history import tokens_a_byte
 from pipeline.sink.manifest import known_speed
-from pipeline.sink.plan_log import load_plans
+from pipeline.sink.plans import PlanLog
 from pipeline.store.local import LocalStore
 from pipeline.worker import TagWorker
 from tests.test_run import rows, run, write_lines
@@ -94,15 +94,20 @@ def test_servers_want_workers():
         load_config(None, (), {"sources": ["x"], "output": "y", "servers": 1})
 
 
+def log_of(store):
+    log = PlanLog(store)
+    log.look()
+    return log
+
+
 def test_a_plan_remembers_how_many_tokens_a_byte_holds(tmp_path):
     folder, out, store = tmp_path / "in", tmp_path / "out", LocalStore(tmp_path / "out")
     write_lines(folder / "a.jsonl", *[f"Ms Keller, of whom everybody speaks, lives in Cork, house {i}." for i in range(200)])
     run(folder, out)
-    (first,) = load_plans(store)
-    assert set(tokens_a_byte(store, [first])) == {"jsonl"}
+    assert set(tokens_a_byte(log_of(store))) == {"jsonl"}
     write_lines(folder / "c.jsonl", *[f"Mr Keller, of whom nobody speaks, lives in Oslo, house {i}." for i in range(200)])
     result = run(folder, out)
-    plans = load_plans(store)
+    plans = [log_of(store).plan(number) for number in (1, 2)]
     assert sum(split.tokens for split in plans[0].splits) != pytest.approx(result.tokens, rel=0.1)
     assert sum(split.tokens for split in plans[1].splits) == pytest.approx(result.tokens, rel=0.02)
 
@@ -112,4 +117,4 @@ def test_parts_with_files_of_two_kinds_tell_nothing_of_either(tmp_path):
     (tmp_path / "in" / "b.txt").write_text("".join(f"She lives in house {i}.\n" for i in range(200)))
     run(tmp_path / "in", tmp_path / "out")
     store = LocalStore(tmp_path / "out")
-    assert tokens_a_byte(store, load_plans(store)) == {}
+    assert tokens_a_byte(log_of(store)) == {}

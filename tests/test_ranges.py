@@ -4,6 +4,7 @@ import io
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,9 @@ CALLS = st.one_of(
 
 @pytest.fixture(scope="module")
 def pool():
+    all_there = Barrier(4)
     with ThreadPoolExecutor(4) as made:
+        list(made.map(lambda _: all_there.wait(), range(4)))  # its threads are the fixture's, not those of a test
         yield made
 
 

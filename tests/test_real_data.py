@@ -1,4 +1,7 @@
-"""On the real corpora: slow, and only where TEXTMILL_DATA names the folder that holds them (en/, corpora/)."""
+"""On the real corpora: slow, and only where TEXTMILL_DATA names the folder that holds them (en/, corpora/).
+
+TEXTMILL_REAL_MONTHS says how many months of posts (3, full 12), TEXTMILL_REAL_NEWS how many files of news (1, full 4).
+"""
 
 import gzip
 import json
@@ -12,8 +15,9 @@ import models
 from models.runtime.package import ZOO
 from pipeline.config import load_config
 from pipeline.run import tag_documents
+from tests.scale.sizes import size
 
-DATA = Path(os.environ.get("TEXTMILL_DATA", "absent"))
+DATA = Path(os.environ.get("TEXTMILL_DATA") or "absent")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not DATA.is_dir(), reason="set TEXTMILL_DATA to the folder with en/ and corpora/"),
@@ -22,12 +26,11 @@ pytestmark = [
 
 @pytest.mark.timeout(900)
 def test_all_forum_posts(tmp_path):
-    source = DATA / "corpora" / "reddit"
-    result = tag_documents(
-        load_config(None, ["id_column=id", "model=en-fast"], {"sources": [str(source)], "output": tmp_path / "out"})
-    )
+    files = sorted((DATA / "corpora" / "reddit").rglob("*.jsonl.gz"))[: size("TEXTMILL_REAL_MONTHS", 3, 12)]
+    given = {"sources": [*map(str, files)], "output": tmp_path / "out"}
+    result = tag_documents(load_config(None, ["id_column=id", "model=en-fast"], given))
     texts, lines = {}, 0
-    for path in sorted(source.rglob("*.jsonl.gz")):
+    for path in files:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             for line in file:
                 lines += 1
@@ -60,9 +63,10 @@ def test_posts_news_and_broken_files_in_one_run(tmp_path):
     (broken / "not.parquet").write_bytes(b"PAR1 this is no table PAR1")
     (broken / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"id": "cut", "text": "In Oslo."}\n' * 5000)[:-9])
     (broken / "lines.jsonl").write_text('{"id": "good", "text": "Ms Keller lives in Cork."}\nno json\n')
-    flags = {"sources": [str(DATA / "corpora" / "reuters"), str(broken)], "output": tmp_path / "out"}
+    files = sorted((DATA / "corpora" / "reuters").glob("*.parquet"))[: size("TEXTMILL_REAL_NEWS", 1, 4)]
+    flags = {"sources": [*map(str, files), str(broken)], "output": tmp_path / "out"}
     result = tag_documents(load_config(None, ["id_column=id", "model=en-fast"], flags))
-    news = pq.read_table(DATA / "corpora" / "reuters", columns=["id", "text"])
+    news = pq.read_table(files, columns=["id", "text"])
     texts = dict(zip(news["id"].to_pylist(), news["text"].to_pylist(), strict=True)) | {
         "good": "Ms Keller lives in Cork.",
         "cut": "In Oslo.",

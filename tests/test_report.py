@@ -33,7 +33,7 @@ from pipeline.report.texts import LANGUAGES, TEXTS, WORDS, days_text
 from pipeline.report.window import Window
 from pipeline.report.words import Terms
 from pipeline.store.local import LocalStore
-from tests.report_data import document, letter, made_up, state, write_output
+from tests.report_data import document, letter, made_up, state, visible, write_output
 
 DAY = date(2026, 11, 22)
 
@@ -354,7 +354,7 @@ def test_the_same_report_again_changes_no_byte_and_late_data_makes_a_revision(tm
         f"2026-11-22{path.removeprefix('2026-11-22.r1')}": data for path, data in state(out / "reports").items() if ".r1/" in path
     }
     assert kept == before, "the revision before is there, untouched"
-    assert sorted(p.name for p in (out / "reports").iterdir()) == ["2026-11-22", "2026-11-22.r1"]
+    assert visible(out / "reports") == ["2026-11-22", "2026-11-22.r1"]
     assert made(out, date(2026, 11, 16), DAY).folder.endswith("reports/2026-11-16_2026-11-22")
 
 
@@ -370,7 +370,7 @@ def test_a_store_that_cannot_rename_folders_gets_the_last_file_last_and_goes_on_
     assert state(tmp_path / "r") == before
     second = made(output, into=str(tmp_path / "r"), lang="zh")
     assert (second.revision, state(tmp_path / "r.r1")) == (2, before)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "r.r1"]
+    assert visible(tmp_path) == ["r", "r.r1"]
 
 
 @pytest.mark.parametrize("point", faults.REPORT_POINTS)
@@ -390,7 +390,7 @@ def test_killed_while_it_is_published_a_report_is_whole_and_the_next_one_goes_on
     report = made(out, lang="zh")
     assert list((tmp_path / "scratch").iterdir()) == [], "what DuckDB wrote to disk is gone"
     assert (report.revision, report.changed) == (2, point == "report.publish.before")
-    folders = sorted(p.name for p in (out / "reports").iterdir() if p.is_dir())
+    folders = visible(out / "reports")
     assert folders == ["2026-11-22", "2026-11-22.r1"]
     assert json.loads((out / "reports/2026-11-22.r1/report.json").read_text())["lang"] == "en"
 
@@ -416,7 +416,7 @@ def test_a_page_that_does_not_show_what_the_tables_hold_is_not_published(output,
     monkeypatch.setattr(make_module, "render", lambda facts, lang: render(facts, lang).replace('"documents">', '"documents">1'))
     with pytest.raises(ReportError, match="not published"):
         made(output, into=str(tmp_path / "r"))
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
 
 
 def test_what_is_wrong_is_said_with_its_remedy(output, tmp_path):
@@ -431,7 +431,7 @@ def test_what_is_wrong_is_said_with_its_remedy(output, tmp_path):
     (broken / "tags/part-000001-00000.parquet").write_bytes(b"PAR1")
     with pytest.raises(OutputError, match="part-000001-00000"):
         made(broken)
-    with LocalStore(output).claim(f"reports/{DAY}.claim"), pytest.raises(ClaimedError):
+    with LocalStore(output).claim(f"reports/.{DAY}.claim"), pytest.raises(ClaimedError):
         made(output)
     for arguments in (["--from", "2026-11-01"], ["--date", "2026-11-01", "--to", "2026-11-02"], ["--date", "yesterday"]):
         with pytest.raises(SystemExit) as stopped:
@@ -478,7 +478,7 @@ def test_a_part_that_is_broken_inside_is_named_and_nothing_is_published(tmp_path
     with pytest.raises(PipelineError) as raised:
         make_report(str(out), None, None)
     assert raised.value.exit_code in (3, 4)
-    assert not (out / "reports").exists() or list((out / "reports").iterdir()) == []
+    assert not (out / "reports").exists() or visible(out / "reports") == []
 
 
 def test_a_limit_of_memory_that_does_not_do_is_an_error_that_says_so(tmp_path, monkeypatch):

@@ -1,8 +1,14 @@
 """Every format, every packing, every way in which a file can be wrong."""
 
 import bz2
+import errno
 import gzip
+import io
 import json
+import os
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,11 +19,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.contract import Columns
-from pipeline.errors import ConfigError, InputChangedError
+from pipeline.errors import ConfigError, InputChangedError, UnavailableError
+from pipeline.nightly.index import read_json
 from pipeline.source import tables, unpack
+from pipeline.source.ahead import read_ahead
 from pipeline.source.discover import discover, partitions_of
 from pipeline.source.pack import fragments, pack
 from pipeline.source.read import read_fragment
+from pipeline.store.local import LocalStore
 
 RECORDS = [
     {"id": "1", "text": "Ms Keller, of Oslo", "n": 7, "created_at": "2026-11-22T10:00:00+02:00"},
@@ -237,9 +246,16 @@ def test_tables_whose_columns_are_not_as_expected(tmp_path):
 
 def test_a_table_that_asks_for_too_much_ends_only_its_reader(tmp_path, monkeypatch):
     pq.write_table(pa.Table.from_pylist(RECORDS), tmp_path / "a.parquet")
-    monkeypatch.setattr(tables, "_COMMAND", ["sh", "-c", "read line; kill -9 $$"])
+    monkeypatch.setattr(tables, "_COMMAND", ["sh", "-c", "read line; kill -ABRT $$"])
     blocks = read(tmp_path / "a.parquet")
     assert letters(blocks) == [(0, "file_unreadable")]
+
+
+def test_a_reader_that_is_killed_from_outside_is_no_fault_of_its_file(tmp_path, monkeypatch):
+    pq.write_table(pa.Table.from_pylist(RECORDS), tmp_path / "a.parquet")
+    monkeypatch.setattr(tables, "_COMMAND", ["sh", "-c", "read line; kill -KILL $$"])
+    with pytest.raises(UnavailableError, match=r"a\.parquet: the reader was killed from outside \(SIGKILL\)"):
+        read(tmp_path / "a.parquet")
 
 
 def test_ids_are_made_of_path_and_position(tmp_path):
@@ -350,3 +366,115 @@ def test_packing_keeps_every_fragment_once_and_in_order(tmp_path_factory, sizes,
     assert [piece for split in splits for piece in split.fragments] == pieces
     assert [split.number for split in splits] == list(range(len(splits)))
     assert all(split.tokens <= target or len(split.fragments) == 1 for split in splits)
+
+
+def flaky(store, path, number, after):
+    """Reading a file of this machine breaks off, once, as a mounted share does that is away for a moment."""
+
+    class Flaky(io.FileIO):
+        broken = False
+
+        def readinto(self, buffer):
+            if self.tell() >= after and not Flaky.broken:
+                Flaky.broken = True
+                raise OSError(number, os.strerror(number))
+            return super().readinto(memoryview(buffer)[:1000])
+
+    whole = store.open_read
+    store.open_read = lambda name, span=None: io.BufferedReader(Flaky(str(path)), 1000) if name == path.name else whole(name)
+    return store
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt", "a.jsonl.gz", "a.jsonl.zst", "a.jsonl.bz2"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+def test_a_passing_error_of_the_machine_is_no_dead_letter(name, number, tmp_path):
+    """The rest of the file is not given up: it is to be tried again."""
+    lines = "text\n" + "".join(f'"document {i} says {i * i}"\n' for i in range(5000))
+    if "jsonl" in name:
+        lines = "".join(json.dumps({"text": f"document {i} says {i * i}"}) + "\n" for i in range(5000))
+    packers = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": lambda data: pa.compress(data, "zstd", asbytes=True)}
+    (tmp_path / name).write_bytes(packers.get(Path(name).suffix, bytes)(lines.encode()))
+    found = discover([str(tmp_path)])
+    (piece,) = fragments(found.store, found.files[0], 1 << 40)
+    flaky(found.store, tmp_path / name, number, 4000)
+    with pytest.raises(UnavailableError, match=f"{name}: .*; try again"):
+        list(read_fragment(found.store, piece, Columns()))
+    rows = sum(block.rows for block in read_fragment(found.store, piece, Columns()))
+    assert rows >= 5000
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_a_passing_error_reaches_this_process_from_the_reader_of_tables(name, tmp_path, monkeypatch):
+    code = (
+        "import os, pipeline.source.tables as t\n"
+        "def fails(*given):\n raise OSError(116, os.strerror(116))\n yield\n"
+        "t._batches = fails\nt._serve()"
+    )
+    pq.write_table(pa.Table.from_pylist(RECORDS), tmp_path / "a.parquet")
+    (tmp_path / "a.parquet").rename(tmp_path / name)
+    monkeypatch.setattr(tables, "_COMMAND", [sys.executable, "-c", code])
+    with pytest.raises(UnavailableError, match="Stale file handle"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_a_consumer_may_take_longer_than_the_readers_time_limit(name, tmp_path, monkeypatch):
+    """The limit is for each answer that is awaited: what the model takes in between does not count."""
+    monkeypatch.setattr(tables, "CHILD_S", 1.0)
+    table = pa.table({"text": [f"document number {i} says something of some length here" for i in range(20_000)]})
+    if name.endswith("parquet"):
+        pq.write_table(table, tmp_path / name)
+    else:
+        with pa.OSFile(str(tmp_path / name), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+    found = discover([str(tmp_path)])
+    (piece,) = fragments(found.store, found.files[0], 1 << 40)
+    assert piece.rows == 20_000
+    rows = 0
+    for block in read_fragment(found.store, piece, Columns()):
+        rows += block.rows
+        assert block.left_out == []
+        if rows <= 3 * len(block.texts):
+            time.sleep(1.3)  # the model, three times as long as the limit in all
+    assert rows == 20_000
+
+
+def test_a_reader_of_tables_that_is_mute_is_given_up(tmp_path, monkeypatch):
+    pq.write_table(pa.Table.from_pylist(RECORDS), tmp_path / "a.parquet")
+    monkeypatch.setattr(tables, "CHILD_S", 0.5)
+    monkeypatch.setattr(tables, "_COMMAND", [sys.executable, "-c", "import time; time.sleep(3600)"])
+    with pytest.raises(UnavailableError, match=r"a\.parquet: the reader gave no answer for 0 s"):
+        read(tmp_path / "a.parquet")
+    assert not tables._all
+
+
+def test_who_stops_need_not_wait_for_a_read_that_hangs():
+    """Ctrl-C is heard while nothing comes, and the reader that hangs is left behind."""
+    begun, never = threading.Event(), threading.Event()
+
+    def hangs():
+        begun.set()
+        never.wait(60)
+        yield 1
+
+    def check():
+        if begun.is_set():
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(read_ahead([hangs, hangs], 2, check))
+    assert time.monotonic() - began < 30
+    never.set()
+
+
+def test_an_error_of_the_machine_is_one_of_ours_in_every_reader(tmp_path):
+    """A plan, a footer or a manifest that cannot be read for now is not taken for a damaged one."""
+    for name in ("a.jsonl", "a.parquet"):
+        (tmp_path / name).symlink_to("/proc/self/mem")  # whose first byte is an I/O error
+    store = LocalStore(tmp_path)
+    for size in (10, -1):
+        with store.open_read("a.jsonl") as stream, pytest.raises(UnavailableError, match=r"a\.jsonl: Input/output error"):
+            stream.read(size)
+    with pytest.raises(UnavailableError, match=r"a\.jsonl: Input/output error"):
+        read_json(store, "a.jsonl")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,8 +29,11 @@ def test_status_while_a_run_lasts_and_when_it_has_ended(tmp_path, monkeypatch):
     work, seen = TagWorker.run, []
 
     def noted(self, split, check, *rest, **more):
-        check()
-        seen.append((status_of(LocalStore(out)), asked(out).stdout if not seen else ""))
+        until = time.monotonic() + 60  # another thread writes the state
+        while (now := status_of(LocalStore(out))).live is None or now.live["parts"] != len(seen):
+            assert time.monotonic() < until
+            check()
+        seen.append((now, asked(out).stdout if not seen else ""))
         return work(self, split, check, *rest, **more)
 
     monkeypatch.setattr(TagWorker, "run", noted)

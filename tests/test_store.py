@@ -4,7 +4,6 @@ import errno
 import gc
 import io
 import os
-import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,9 +23,14 @@ from pipeline.errors import (
     TakenError,
     UnavailableError,
 )
+from pipeline.store import fsspec_client
+from pipeline.store.claim import holder
+from pipeline.store.fsspec_client import FsspecClient
 from pipeline.store.local import LocalStore
 from pipeline.store.native import NativeClient
 from pipeline.store.opening import open_store
+from pipeline.store.owner import this_process
+from pipeline.store.settings import StoreConfig
 
 NAMES = ["a b", "100%", "%20", "#x", "a+b", "what?", "one;two", "a&b", "it's", "北京.txt", "back\\slash", "x" * 200]
 NAMES += ["dt=2026-11-22/a"]
@@ -82,6 +86,59 @@ def test_names_round_trip(store, name):
     assert read(store, f"out/{name}") == b"data"
     store.delete(f"out/{name}")
     assert store.stat(f"out/{name}") is None
+
+
+PATTERNS = [("exp[1]", "exp1"), ("a*b", "axb"), ("q?x", "qyx"), ("[!a]", "b"), ("{a,b}", "a"), ("x**", "xy")]
+PATTERNS += [("a?versionId=1", "a")]  # a question of s3fs
+
+
+@pytest.mark.parametrize(("name", "beside"), PATTERNS)
+def test_a_path_is_data_never_a_pattern(store, name, beside):
+    for folder in (name, beside):
+        write(store, f"{folder}/out/part", folder.encode())
+        write(store, f"files/{folder}", folder.encode())
+    assert [entry.path for entry in store.list(f"{name}/out")] == [f"{name}/out/part"]
+    assert store.stat(f"files/{name}").size == len(name)
+    assert read(store, f"{name}/out/part") == name.encode()
+    store.rename_no_overwrite(f"files/{name}", f"moved/{name}")
+    with pytest.raises(TakenError):
+        write(store, f"moved/{name}")
+    with store.claim(f"{name}/_claim") as held:
+        held()
+        assert holder(store, f"{beside}/_claim") is None
+    store.exchange(name, "moved")
+    store.settle(name, "moved")
+    store.delete(name)
+    store.delete(f"moved/out/{name}")
+    store.delete("moved")
+    left = {entry.path: read(store, entry.path) for entry in store.list()}
+    assert left == {f"{beside}/out/part": beside.encode(), f"files/{beside}": beside.encode()}
+
+
+def test_many_objects_are_removed_at_once_and_a_refusal_is_told(request, monkeypatch):
+    store = opened("s3", request, "root")
+    client = FsspecClient("s3", "s3://textmill", StoreConfig())
+    monkeypatch.setattr(fsspec_client, "_AT_ONCE", 100)
+    paths = [f"{store._at('many')}/{i:04d}" for i in range(103)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda path: client.put(path, b"x", True), paths))
+    asked, call = [], client.fs.call_s3
+    monkeypatch.setattr(client.fs, "call_s3", lambda method, **more: asked.append(method) or call(method, **more))
+    client.remove(paths)
+    assert asked == ["delete_objects"] * 2
+    assert list(store.list("many")) == []
+    refused = {"Errors": [{"Key": "a", "Code": "AccessDenied"}]}
+    monkeypatch.setattr(client.fs, "call_s3", lambda method, **more: refused)
+    with pytest.raises(DeniedError, match="textmill/a: permission denied"):
+        client.remove(["textmill/a"])
+
+
+def test_files_of_any_file_system_are_removed_by_their_names():
+    client = FsspecClient("memory", "memory://x", StoreConfig())
+    for path in ("/exp1/part", "/exp[1]/part"):
+        client.fs.pipe_file(path, b"x")
+    client.remove(["/exp[1]/part", "/absent"])
+    assert client.fs.find("/") == ["/exp1/part"]
 
 
 def test_places_cover_the_file_where_the_store_tells(store):
@@ -190,9 +247,11 @@ def test_a_claim_is_held_by_one(store):
         with pytest.raises(ClaimedError, match=f"process {os.getpid()}"), store.claim("_claim"):
             pass
         held()
+    assert holder(store, "_claim") is None
     with store.claim("_claim") as held:
         held()
-    assert list(store.list("_claim")) == []
+        assert holder(store, "_claim") == str(this_process())
+    assert [entry.path for entry in store.list()] == ["_claim/000002.released"]
 
 
 def test_of_many_who_publish_at_once_one_is_first(store):
@@ -251,29 +310,6 @@ def test_what_the_system_says_is_told_apart(store, number, kind):
     with pytest.raises(kind, match="f: "):
         fail(store, "f", OSError(number, os.strerror(number)))
     assert store.stat("f") is None
-
-
-def test_a_claim_is_held_by_one_and_ends_with_its_process(local):
-    store = local
-    with store.claim("_claim"), pytest.raises(ClaimedError, match=f"process {os.getpid()}"), store.claim("_claim"):
-        pass
-    assert store.stat("_claim") is None
-    code = (
-        "import os, sys, time; from pathlib import Path; from pipeline.store.local import LocalStore\n"
-        f"with LocalStore(Path({str(store.root)!r})).claim('_claim'):\n    print('held', flush=True); time.sleep(60)"
-    )
-    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    try:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(ClaimedError, match=str(other.pid)), store.claim("_claim"):
-            pass
-    finally:
-        os.kill(other.pid, signal.SIGKILL)
-        other.communicate()
-    with store.claim("_claim"):
-        pass
-    assert store.stat("_claim") is None
 
 
 def test_a_write_that_failed_is_not_ended_by_whoever_collects_it(hdfs, monkeypatch):

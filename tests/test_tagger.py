@@ -15,7 +15,7 @@ import models
 from models.errors import ModelDamagedError, ModelMissingError
 from models.runtime.package import ZOO
 
-DATA = Path(os.environ.get("TEXTMILL_DATA", "absent"))
+DATA = Path(os.environ.get("TEXTMILL_DATA") or "absent")
 ODD = ["", " \t\n", "\u0000", "\u200b", "e\u0301 Zu\u0308rich", "\U0001f468\u200d\U0001f469\u200d\U0001f467 in Paris",
        "a\ud800b London", "\u05e9\u05dc\u05d5\u05dd Tel Aviv", "x" * 5000, "U.S. " * 900]  # fmt: skip
 

@@ -3,7 +3,7 @@
 `faults` maps an operation to what goes wrong with its next requests, one after the other: "lost" (done, but no answer comes),
 "reset" (not done, and no answer comes), "refuse" (not done, and the answer is false), "short" (half of the bytes, then the
 end), "mute" (no answer until `released` is set), "nonsense" (an answer that is no JSON), "late" (mute, and done only when it is
-released), or the name of a Java class that is thrown.
+released), an HTTP status, or the name of a Java class that is thrown.
 """
 
 import json
@@ -71,6 +71,7 @@ class StandIn:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else every answer waits 40 ms for its second half
     stand_in = None
 
     def log_message(self, *_):
@@ -98,6 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._hang_up()
         if fault == "nonsense":
             return self._send(200, b"<html>")
+        if isinstance(fault, int):
+            return self._send(fault, b"<html>no answer of a NameNode</html>")
         if fault == "refuse":
             return self._json({"boolean": False})
         if fault not in (None, "lost", "short", "late"):

@@ -53,6 +53,7 @@ class StagedEngine:
     """
 
     name = "staged"
+    arithmetic: str | None = None  # as of the torch engine
     flat = False
 
     def __init__(self, encoder: Encoder, chains: Sequence[Sequence[str]]) -> None:

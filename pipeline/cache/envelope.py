@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import struct
 from collections.abc import Iterable
@@ -29,15 +30,23 @@ _MOST = 2**32 - 1
 
 def context_of(model_digest: str, langs: Iterable[str], engines: Iterable[str]) -> bytes:
     """32 bytes that differ where the tags of a text could differ, the last bit of a score included: model, schema, labels,
-    engines with their versions, and the vector instructions of this CPU.
+    arithmetic of the engines with their versions, and the vector instructions of this CPU.
     """
     about = [FORMAT, model_digest, list(langs), TAGS.to_string(), label_map(), list(engines), _versions(), _arithmetic()]
     return hashlib.sha256(json.dumps(about).encode()).digest()
 
 
+def envelope_of(model_digest: str, langs: Iterable[str], engines: Iterable[str | None]) -> Envelope | None:
+    """The envelope of what those engines compute, by their `arithmetic`; None if what one of them gives must not be shared."""
+    named = list(engines)
+    if None in named:
+        return None
+    return Envelope(context_of(model_digest, langs, [name for name in named if name is not None]))
+
+
 def _versions() -> list[str]:
     found = []
-    for name in ("openvino", "torch", "tokenizers"):
+    for name in ("openvino", "numpy", "tokenizers"):
         try:
             found.append(version(name))
         except PackageNotFoundError:
@@ -47,7 +56,9 @@ def _versions() -> list[str]:
 
 def _arithmetic() -> list[str]:
     kinds = ("avx", "amx", "fma", "asimd", "sve", "bf16")
-    return [platform.machine(), *sorted(flag for flag in cpu_flags() if flag.startswith(kinds))]
+    # What holds the kernels back to older instructions is arithmetic too.
+    limits = [os.environ.get(name, "") for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")]
+    return [platform.machine(), *limits, *sorted(flag for flag in cpu_flags() if flag.startswith(kinds))]
 
 
 class Envelope:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from pipeline.cache.rows import RowCodec
 from pipeline.cache.settings import CacheConfig
 from pipeline.cache.shared import Shared
 
+log = logging.getLogger("textmill")
 # What asking Redis has cost may be what it has saved, this share of the computing beside, and a second.
 COST_SHARE = 0.05
 GRACE_S = 1.0
@@ -35,6 +37,8 @@ class TextCache:
         self._keeps, self._timeout_s = config.local_mb > 0, config.timeout_ms / 1e3
         self._envelope = envelope if config.redis_url is not None else None
         self._shared = Shared(config) if self._envelope is not None else None
+        if config.redis_url is not None and envelope is None:
+            log.warning("nothing is shared by Redis: the last bits of what this engine gives depend on more than the text")
         self.counts: Counter[str] = Counter()
         self._times = dict.fromkeys(("saved_s", "spent_s"), 0.0)
         self._earned_s = self._paid_s = self._computed_s = 0.0  # since the beginning; earned and paid by Redis

@@ -2,67 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from importlib.util import find_spec
+from functools import partial
 from typing import Any
 
 from pipeline.config import TagConfig
 from pipeline.contract import Done, Split
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.errors import NoWorkersError, PipelineError, WorkerLostError
+from pipeline.fleet.deaths import cannot_start, died, host_of, told
 from pipeline.fleet.drive import Answer, Going, Gone, News, Up
 from pipeline.fleet.events import Lease
 from pipeline.fleet.hand import Hand, Outcome
+from pipeline.fleet.joining import check_ray
+from pipeline.fleet.patience import Patience
 from pipeline.fleet.policy import AHEAD_S
-from pipeline.fleet.server import EngineServer
+from pipeline.fleet.server import RESTARTS, EngineServer
+from pipeline.fleet.session import Session
+from pipeline.fleet.sight import Seen
 from pipeline.worker import Step, Work
 
 _POLL_S = 0.2
 # Leases that were called back have so long to end before the run does.
 SETTLE_S = 10.0
-KNOCK_S = 10.0
 # Requests that a server may have at once.
 SERVED_AT_ONCE = 1000
-# Seconds between looks for nodes that are to be taken away.
-LOOK_S = 2.0
-
-
-def check_ray() -> None:
-    """Raise ConfigError if Ray is not installed."""
-    if find_spec("ray") is None:
-        raise ConfigError("--workers needs Ray: pip install 'textmill[ray]'")
-
-
-def knock(address: str) -> None:
-    """Raise OSError unless something listens at HOST:PORT; Ray itself would try for minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon:
-        with socket.create_connection((host, int(port)), KNOCK_S):
-            pass
-
-
-def join(address: str | None, cpus: int) -> None:
-    """Join the Ray cluster at an address, or start a Ray of this process's own. Raises ConfigError if none answers there."""
-    import ray
-
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    quiet = {"log_to_driver": False, "configure_logging": False}
-    if not address:
-        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
-        return
-    try:
-        knock(address)
-        ray.init(address=address, **quiet)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"--address {address}: no Ray cluster answers there ({error})") from error
+# An answer that is there is got in no time, unless the machine that has it is lost.
+_GET_S = 30.0
 
 
 class RayCrew:
     """Actors, one a worker, each with one split at a time and others behind it. A context: it starts a Ray of its own, or
-    joins the one at `address`, and leaves nothing behind.
+    joins the one at `address`, and leaves nothing behind. A Ray of its own that dies is started again, once.
     """
 
     ahead_s = AHEAD_S
@@ -75,131 +48,150 @@ class RayCrew:
         speed: float | None,
         check: Callable[[], object],
         tell: Callable[[Step], object],
+        waits: Callable[[str], object] = lambda why: None,
+        say: Callable[[str], object] = lambda line: None,
     ) -> None:
         """Of the options, `workers` 0 is as many as the cluster has CPUs for, and `servers` None one for each of its GPUs;
         `speed` in tokens/s is what is known of a worker.
 
-        `check` is called several times a second, what it raises ends the run; `tell` hears of every part.
+        `check` is called several times a second, what it raises ends the run; `tell` hears of every part, `waits` what the run
+        waits for while it has no worker, `say` what people should know.
         """
         self._wanted_servers, self._address = options.servers, options.address
         self.size, self._all, self._cpus = options.workers, not options.workers, 1
-        self._work, self._speed, self._check, self._tell = work, speed, check, tell
+        self._given, self._speed, self._check, self._tell, self._say = work, speed, check, tell, say
+        self._patience = Patience(options.no_workers_s, waits)
+        self._restarted = False
+        self._last: Exception | None = None
+        self._forget()
+
+    def _forget(self) -> None:
         self._told_to_go: set[int] = set()
-        self._looked = 0.0
         self._servers: list[Any] = []
         self._actors: dict[int, Any] = {}
         self._starting: dict[Any, int] = {}
-        self._running: dict[Any, Lease] = {}
-        self._nodes: dict[int, str] = {}
+        self._running: dict[Any, tuple[Lease, str]] = {}
+        self._nodes: dict[int, tuple[str, str]] = {}  # of workers that are up: the node's id, and its name
 
     def __enter__(self) -> RayCrew:
         check_ray()
+        self._open()
+        return self
+
+    def _open(self) -> None:
         import ray
 
-        join(self._address, self.size)
-        self._cpus = (self._work.threads or 1) if self._address else 1
+        self._session = Session(self._address, self.size)
+        self._cpus = (self._given.threads or 1) if self._address else 1
         if self._all:
-            self.size = max(1, int(ray.cluster_resources().get("CPU", 0)) // self._cpus)
-        self._start_servers()
+            self.size = max(1, self._session.places(self._cpus))
+        try:
+            with told("the servers cannot be started"):
+                self._start_servers()
+        except BaseException:
+            self._close()
+            raise
         self._actor = ray.remote(num_cpus=self._cpus, max_restarts=0, concurrency_groups={"control": 1})(Hand)
-        return self
 
     def __exit__(self, *raised: object) -> None:
         import ray
 
         if not any(raised) and self._running:
-            ray.wait(list(self._running), num_returns=len(self._running), timeout=SETTLE_S)
-        for actor in (*self._actors.values(), *self._servers):
-            ray.kill(actor)
-        ray.shutdown()
+            with suppress(ray.exceptions.RayError):
+                ray.wait(list(self._running), num_returns=len(self._running), timeout=SETTLE_S)
+        self._close()
+
+    def _close(self) -> None:
+        self._session.close((*self._actors.values(), *self._servers))
+        self._forget()
 
     @property
     def spread(self) -> bool:
         """Whether it is on several nodes, so that some are nearer to the data than others."""
-        import ray
-
-        return sum(bool(one["Alive"]) for one in ray.nodes()) > 1
+        return (seen := self._session.seen) is not None and len(seen.nodes) > 1
 
     def _start_servers(self) -> None:
         """Engines that serve all workers; workers compute on their CPUs what those would end later."""
         import ray
 
+        self._work = self._given
         gpus = int(ray.cluster_resources().get("GPU", 0))
         count = gpus if self._wanted_servers is None else self._wanted_servers
         if not count:
             return
         work = self._work
-        server = ray.remote(num_cpus=0, num_gpus=1 if gpus else 0, max_concurrency=SERVED_AT_ONCE)(EngineServer)
+        needs = {"num_cpus": 0, "num_gpus": 1 if gpus else 0, "max_restarts": RESTARTS}
+        server = ray.remote(max_concurrency=SERVED_AT_ONCE, **needs)(EngineServer)
         self._servers = [server.remote(work.model, work.engine, work.threads) for _ in range(count)]
         self._work = replace(work, engine="openvino" if gpus else work.engine, servers=tuple(self._servers))
 
     def start(self, worker: int) -> None:
-        actor = self._actor.remote(self._work)
-        self._actors[worker] = actor
-        self._starting[actor.node.remote()] = worker
+        with told(f"worker {worker} cannot be started"):
+            actor = self._session.ask(lambda: self._actor.remote(self._work), f"for worker {worker}")
+            self._actors[worker] = actor  # None where this process's own Ray has died: its restart tells of all as gone
+            if actor is not None:
+                self._starting[actor.load.remote()] = worker
 
     def begin(self, lease: Lease, split: Split) -> None:
-        run = self._actors[lease.worker].run
-        self._running[run.remote(lease.number, split, lease.careful)] = lease
+        if (actor := self._actors.get(lease.worker)) is not None:
+            with told(f"worker {lease.worker} cannot be told of {split.name}"):
+                self._running[actor.run.remote(lease.number, split, lease.careful)] = lease, split.name
 
     def call_back(self, lease: int, worker: int) -> None:
-        self._actors[worker].call_back.options(concurrency_group="control").remote(lease)
+        if (actor := self._actors.get(worker)) is not None:
+            with told(f"worker {worker} cannot be told to stop"):
+                actor.call_back.options(concurrency_group="control").remote(lease)
 
     def dismiss(self, worker: int) -> None:
         import ray
 
-        ray.kill(self._actors[worker])
+        if (actor := self._actors.get(worker)) is not None:
+            with told(f"worker {worker} cannot be ended"):
+                self._session.ask(lambda: ray.kill(actor), f"to end worker {worker}")
 
     def room(self) -> int:
-        if not self._all:
-            return 0
-        import ray
+        return max(0, self._session.places(self._cpus) - len(self._actors)) if self._all else 0
 
-        return max(0, int(ray.cluster_resources().get("CPU", 0)) // self._cpus - len(self._actors))
+    def wait(self, seconds: float | None) -> Sequence[News]:
+        until = None if seconds is None else time.monotonic() + seconds
+        while True:
+            self._check()
+            if news := self._restart() or self._going():
+                return news
+            self._session.check()
+            self._patience.look(len(self._nodes), self._about)
+            left = _POLL_S if until is None else min(_POLL_S, max(0.0, until - time.monotonic()))
+            if ready := self._ready(left):
+                self._check()
+                return self._news(ready)
+            if until is not None and time.monotonic() >= until:
+                return []
+
+    def _about(self) -> str:
+        last = "" if self._last is None else f"; the last: {self._last}"
+        return self._session.about(len(self._actors), self._cpus) + last
+
+    def _restart(self) -> list[News]:
+        """If the Ray of this process's own has died, start another, once; all workers are gone, and none is to blame."""
+        if (how := self._session.ended()) is None:
+            return []
+        if self._restarted:
+            raise NoWorkersError(f"the local Ray died again after it was started anew: {how}; run the command again")
+        self._restarted = True
+        self._say(f"the local Ray died: {how}; it is started again, once")
+        lost = WorkerLostError(f"the local Ray died: {how}")
+        gone: list[News] = [Gone(worker, lost, blame=False) for worker in self._actors]
+        self._close()
+        self._open()
+        return gone
 
     def _going(self) -> list[News]:
         """Workers whose node is to be taken away: told once each."""
-        now = time.monotonic()
-        if not self._address or now - self._looked < LOOK_S:
+        if (seen := self._session.seen) is None or not (draining := seen.draining):
             return []
-        self._looked = now
-        from ray._private.state import state  # Ray has no public call for it; pinned by a test
-
-        draining = state.get_draining_nodes()
-        going = [worker for worker, node in self._nodes.items() if node in draining and worker not in self._told_to_go]
+        going = [worker for worker, (node, _) in self._nodes.items() if node in draining and worker not in self._told_to_go]
         self._told_to_go.update(going)
         return [Going(worker) for worker in going]
-
-    def wait(self, seconds: float | None) -> Sequence[News]:
-        import ray
-
-        left = seconds
-        while not (ready := self._ready(_POLL_S if left is None else min(_POLL_S, left))):
-            self._check()
-            if going := self._going():
-                return going
-            if left is not None and (left := left - _POLL_S) <= 0:
-                return []
-        self._check()
-        news = self._going()
-        lost: dict[int, ray.exceptions.RayActorError] = {}
-        for one in ready:
-            starting, lease = self._starting.pop(one, None), self._running.pop(one, None)
-            worker = lease.worker if lease is not None else starting
-            assert worker is not None
-            try:
-                got = ray.get(one)
-            except ray.exceptions.RayActorError as error:
-                lost.setdefault(worker, error)
-            except ray.exceptions.RayTaskError as error:
-                assert lease is not None
-                cause = error.cause
-                if not isinstance(cause, (PipelineError, MemoryError)):
-                    raise error.as_instanceof_cause() from error
-                news.append(Answer(lease, 0.0, error=cause))
-            else:
-                news.append(self._heard(worker, lease, got))
-        return news + [self._gone(worker, error) for worker, error in lost.items()]
 
     def _ready(self, seconds: float) -> list[Any]:
         import ray
@@ -208,12 +200,45 @@ class RayCrew:
         if not refs:
             time.sleep(seconds)
             return []
-        first: list[Any] = ray.wait(refs, num_returns=1, timeout=seconds)[0]
-        return first and list(ray.wait(refs, num_returns=len(refs), timeout=0)[0])
+        with told("workers cannot be waited for"):
+            first: list[Any] = ray.wait(refs, num_returns=1, timeout=seconds)[0]
+            return first and list(ray.wait(refs, num_returns=len(refs), timeout=0)[0])
+
+    def _news(self, ready: Sequence[Any]) -> list[News]:
+        """What has come of calls that have ended. Of a worker that is lost the answers come first."""
+        import ray
+
+        news: list[News] = []
+        lost: dict[int, Any] = {}
+        for one in ready:
+            if one in self._starting:
+                worker, lease = self._starting[one], None
+            else:
+                lease, _ = self._running[one]
+                worker = lease.worker
+            try:
+                got = ray.get(one, timeout=_GET_S)
+            except ray.exceptions.RayTaskError as error:
+                cause = error.cause
+                if lease is None:
+                    lost.setdefault(worker, cannot_start(worker, host_of(error), cause))
+                    continue
+                if not isinstance(cause, (PipelineError, MemoryError, OSError)):
+                    raise error.as_instanceof_cause() from error
+                news.append(Answer(lease, 0.0, error=cause))
+            except ray.exceptions.RayError as error:
+                lost.setdefault(worker, error)
+                continue  # its call stays: it tells what the worker was at
+            else:
+                news.append(self._heard(worker, lease, got))
+            self._starting.pop(one, None)
+            self._running.pop(one, None)
+        return news + self._gone(lost) if lost else news
 
     def _heard(self, worker: int, lease: Lease | None, got: Any) -> News:
         if lease is None:
-            self._nodes[worker], hosts = got
+            node, hosts = got
+            self._nodes[worker] = node, hosts[0]
             self.up_at = self.up_at or time.monotonic()
             return Up(worker, self._speed, hosts)
         outcome: Outcome = got
@@ -222,15 +247,37 @@ class RayCrew:
             self._tell(Step(done.rows, done.tokens, done.dead_letters, done.filtered, seconds=done.seconds))
         return Answer(lease, outcome.seconds, done)
 
-    def _gone(self, worker: int, error: Any) -> Gone:
-        """A worker has died: what it had is forgotten. If its node is gone too, or it was taken away, it has no blame."""
+    def _gone(self, lost: dict[int, Any]) -> list[News]:
+        """Workers have died: what they had is forgotten. If its node is gone too, or it was taken away, one has no blame."""
         import ray
 
-        self._running = {ref: lease for ref, lease in self._running.items() if lease.worker != worker}
-        self._starting = {ref: other for ref, other in self._starting.items() if other != worker}
-        # Ray may only have lost sight of it; what it still publishes is whole, but its CPU is wanted.
-        ray.kill(self._actors.pop(worker))
-        node = self._nodes.pop(worker, None)
-        alive = {one["NodeID"] for one in ray.nodes() if one["Alive"]}
-        blame = not getattr(error, "preempted", False) and (node is None or node in alive)
-        return Gone(worker, error, blame)
+        deaths = [str(error) for error in lost.values() if not isinstance(error, PipelineError)]
+        strange = any("owner has died" in death for death in deaths)  # for that is this process
+        if deaths and (strange or len(lost) == len(self._actors)) and self._session.ends(self._check):
+            return self._restart()
+        seen = self._session.fresh()
+        news: list[News] = []
+        for worker, error in lost.items():
+            leases = {ref: given for ref, given in self._running.items() if given[0].worker == worker}
+            # It does what it has in the order in which it was given.
+            over, part = min(leases.values(), default=(None, None), key=lambda given: given[0].number)
+            self._running = {ref: given for ref, given in self._running.items() if ref not in leases}
+            self._starting = {ref: other for ref, other in self._starting.items() if other != worker}
+            # Ray may only have lost sight of it; what it still publishes is whole, but its CPU is wanted.
+            actor = self._actors.pop(worker)
+            with suppress(ray.exceptions.RayError):
+                self._session.ask(partial(ray.kill, actor), f"to end worker {worker}")
+            node, host = self._nodes.pop(worker, (None, ""))
+            blame = _blamed(error, node, seen)
+            if not isinstance(error, PipelineError):
+                error = cannot_start(worker, host, error) if node is None else died(worker, host, error, part)
+            self._last = error
+            news.append(Gone(worker, error, blame, over))
+        return news
+
+
+def _blamed(error: Exception, node: str | None, seen: Seen | None) -> bool:
+    """Whether a worker died by itself, not with the node that it was up on, nor because that was taken away."""
+    if getattr(error, "preempted", False) or any(sign in str(error) for sign in ("owner has died", "node has died")):
+        return False
+    return node is None or seen is None or node in seen.nodes

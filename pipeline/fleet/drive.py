@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.contract import Done, Split
-from pipeline.errors import ClaimedError, InputChangedError, PipelineError, WorkerLostError
+from pipeline.errors import TRANSIENT, ClaimedError, InputChangedError, NoWorkersError, PipelineError, WorkerLostError
 from pipeline.fleet.events import (
     Arrived,
     CallBack,
@@ -26,9 +26,10 @@ from pipeline.fleet.events import (
     Tick,
 )
 from pipeline.fleet.policy import Policy
+from pipeline.source.discover import PACKED
 
-# Errors that concern one split only; whatever else a worker raises ends the run.
-TRY_AGAIN_EXIT = 3
+# Exit codes of errors: of those that concern one split only (most others that a worker raises end the run), and of settings.
+TRY_AGAIN_EXIT, SETTINGS_EXIT = 3, 2
 VIEW_S = 1.0
 
 
@@ -60,18 +61,24 @@ class Going:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A worker is gone; `blame` if it died over what it did, and its node did not."""
+    """A worker is gone; `blame` if it died by itself, and not with its node. `over` is the lease that it was at, if any.
+
+    It is the last that is heard of this worker; what may come later of it is not heard.
+    """
 
     worker: int
     error: Exception
     blame: bool = True
+    over: Lease | None = None
 
 
 News = Up | Answer | Going | Gone
 
 
 class Crew(Protocol):
-    """Workers that are started, told and heard of by number."""
+    """Workers that are started, told and heard of by number. What is told to one that is gone already does nothing: its Gone is
+    on the way, and returns what it had to those that wait.
+    """
 
     size: int
     up_at: float | None  # when the first worker was ready, of time.monotonic
@@ -98,9 +105,9 @@ class Crew(Protocol):
         ...
 
     def wait(self, seconds: float | None) -> Sequence[News]:
-        """What has happened, at the latest after so many seconds (nothing then).
+        """What has happened, in any order, at the latest after so many seconds (nothing then).
 
-        Raises KeyboardInterrupt when the run is to stop.
+        Raises KeyboardInterrupt when the run is to stop, NoWorkersError when no worker can be had.
         """
         ...
 
@@ -123,16 +130,17 @@ def drive(
     more: Callable[[], Iterable[Split]] = tuple,
     seen: Callable[[dict[str, Any]], object] = lambda view: None,
     near: Near = nowhere,
+    clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Exception]:
     """Get every split done; `finished` hears of each part, `careful` names the splits that an earlier run died over.
 
     `more` is asked often whether splits have come since; those of a higher `priority` overtake. `seen` is told, at most
-    every VIEW_S and at the end, what `Policy.view` gives.
+    every VIEW_S and at the end, what `Policy.view` gives, and if workers are idle whether a `packed` file is being done.
 
     Gives the splits that were given up, with the last error of each. Raises what a worker raises if it does not concern its
-    split alone, WorkerLostError if no worker can be had.
+    split alone, and if no worker can be had what the last one died of if that is the settings' fault, else NoWorkersError.
     """
-    return _Drive(crew, finished, set(careful), priority, near).run(splits, more, seen)
+    return _Drive(crew, finished, set(careful), priority, near, clock).run(splits, more, seen)
 
 
 class _Drive:
@@ -143,14 +151,15 @@ class _Drive:
         careful: set[str],
         priority: Callable[[Split], float],
         near: Near,
+        clock: Callable[[], float],
     ) -> None:
         self._crew, self._tell, self._careful, self._priority, self._near = crew, finished, careful, priority, near
         self._homes: dict[str, int] = {}  # a machine's name -> the number of the place
         self._splits: list[Split] = []
         self._policy = Policy(range(crew.size), crew.ahead_s)
-        self._begun = time.monotonic()
+        self._clock, self._begun = clock, clock()
         self._errors: dict[int, Exception] = {}
-        self._held: dict[int, dict[int, int]] = {}  # worker -> lease -> split
+        self._gone: set[int] = set()
         self._last: Exception | None = None
 
     def run(
@@ -164,15 +173,16 @@ class _Drive:
             heard = self._crew.wait(None if policy.wake is None else max(0.0, policy.wake - self._now()))
             self._arrive(more())  # first, so that what is urgent is leased to whoever is free now
             for news in heard:
-                self._obey(self._event(news))
+                if (event := self._event(news)) is not None:
+                    self._obey(event)
             if policy.wake is not None and policy.wake <= (now := self._now()):
                 self._obey(Tick(now))
             if self._now() - shown >= VIEW_S:
                 shown = self._now()
-                seen(policy.view())
+                seen(self._view())
                 for _ in range(self._crew.room()):
                     self._crew.start(policy.hire())
-        seen(policy.view())
+        seen(self._view())
         return {self._splits[number].name: self._errors[number] for number in sorted(policy.book.given_up)}
 
     def _arrive(self, splits: Iterable[Split]) -> None:
@@ -197,23 +207,34 @@ class _Drive:
         return known
 
     def _now(self) -> float:
-        return time.monotonic() - self._begun
+        return self._clock() - self._begun
 
-    def _event(self, news: News) -> Event:
+    def _view(self) -> dict[str, Any]:
+        view = self._policy.view()
+        # Looked for only where it explains why workers are idle: there may be a million splits.
+        tail = [self._splits[split] for split in self._policy.book.holders] if view["idle"] and not view["waiting"] else []
+        return view | {"packed": any(piece.path.lower().endswith(PACKED) for split in tail for piece in split.fragments)}
+
+    def _event(self, news: News) -> Event | None:
+        """What the policy is to hear of it; None if it comes of a worker that is gone."""
         now = self._now()
+        if (news.lease.worker if isinstance(news, Answer) else news.worker) in self._gone:
+            return None
         if isinstance(news, Answer):
             return self._answered(news, now)
         if isinstance(news, Up):
             return Joined(now, news.worker, news.speed, self._home(news.hosts) if news.hosts else None)
         if isinstance(news, Going):
             return Leaving(now, news.worker)
-        self._last = news.error
-        self._errors |= dict.fromkeys(self._held.pop(news.worker, {}).values(), news.error)
-        return Lost(now, news.worker, news.blame)
+        self._gone.add(news.worker)
+        if news.blame:
+            self._last = news.error
+        if news.over is not None:
+            self._errors[news.over.split] = WorkerLostError(f"{news.error}; run the command again")
+        return Lost(now, news.worker, news.blame, None if news.over is None else news.over.number)
 
     def _answered(self, answer: Answer, now: float) -> Event:
         number, split = answer.lease.number, answer.lease.split
-        self._held[answer.lease.worker].pop(number)
         if answer.done is not None:
             self._tell(answer.done)
             return Finished(now, number, answer.seconds)
@@ -225,7 +246,6 @@ class _Drive:
     def _obey(self, event: Event) -> None:
         for command in self._policy.on(event):
             if isinstance(command, Lease):
-                self._held.setdefault(command.worker, {})[command.number] = command.split
                 self._crew.begin(command, self._splits[command.split])
             elif isinstance(command, CallBack):
                 self._crew.call_back(command.lease, command.worker)
@@ -234,14 +254,16 @@ class _Drive:
             elif isinstance(command, Dismiss):
                 self._crew.dismiss(command.worker)
             elif isinstance(command, EndRun):
-                raise WorkerLostError(f"{command.reason}: {self._last}; run the command again") from self._last
+                if isinstance(self._last, PipelineError) and self._last.exit_code == SETTINGS_EXIT:
+                    raise self._last
+                raise NoWorkersError(f"{command.reason}; the last: {self._last}; run the command again") from self._last
 
 
 def _again(error: Exception) -> bool:
     """Whether another try may help; errors that do not concern the split alone are raised."""
     if isinstance(error, InputChangedError):
         return False
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in TRANSIENT):
         return True  # another worker, or this one later, may have more
     if isinstance(error, PipelineError) and error.exit_code == TRY_AGAIN_EXIT and not isinstance(error, ClaimedError):
         return True

@@ -71,11 +71,14 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A worker is gone. `blame`: it died over its split; else its node went, or it was taken away."""
+    """A worker is gone. `blame`: it died by itself, over the lease `over` if it was at one; else its node went, or it was taken
+    away.
+    """
 
     now: float
     worker: int
     blame: bool = True
+    over: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass
 
 from pipeline.contract import Done, Split
+from pipeline.errors import Cancelled
 from pipeline.worker import TagWorker, Work
 
 
-class CalledBackError(Exception):
-    """The lease is not wanted any more."""
+class CalledBackError(Cancelled):
+    """The lease is not wanted any more. Control flow, which passes every `except Exception` on its way back to `Hand.run`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,17 @@ class Hand:
 
     def __init__(self, work: Work) -> None:
         self._called_back: set[int] = set()
-        self._worker = TagWorker(work)
+        self._work = work
+        self._worker: TagWorker | None = None
 
-    def node(self) -> tuple[str, tuple[str, ...]]:
-        """The node that it is on, and the names of that machine; answers when the model is loaded."""
+    def load(self) -> tuple[str, tuple[str, ...]]:
+        """Load the model; gives the node that it is on, and the names of that machine.
+
+        Raises what TagWorker raises. Not done by the constructor: of what that raises Ray keeps only the text.
+        """
         import ray
 
+        self._worker = TagWorker(self._work)
         return str(ray.get_runtime_context().get_node_id()), (ray.util.get_node_ip_address(), socket.gethostname())
 
     def run(self, lease: int, split: Split, careful: bool) -> Outcome:
@@ -43,6 +49,7 @@ class Hand:
             if lease in self._called_back:
                 raise CalledBackError
 
+        assert self._worker is not None
         try:
             check()
             done = self._worker.run(split, check, careful=careful)

@@ -49,6 +49,6 @@ class LocalCrew:
         began = time.monotonic()
         try:
             done = self._worker.run(split, self._check, self._tell, lease.careful)
-        except PipelineError as error:
+        except (PipelineError, MemoryError) as error:
             return [Answer(lease, time.monotonic() - began, error=error)]
         return [Answer(lease, time.monotonic() - began, done)]

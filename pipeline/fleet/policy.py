@@ -78,7 +78,9 @@ class Policy:
         return {
             "workers": len(self.staff.workers),
             "starting": len(self.staff.starting),
+            "idle": len(self._hungry),
             "leases": len(self.book.leases),
+            "parts_begun": len(self.book.holders),
             "waiting": self.book.waiting.count,
             "copies": self.copies,
             "near": self.book.near,
@@ -156,8 +158,8 @@ class Policy:
             self._slower(worker, event.now, gone=True)
             for lease in held:
                 self.book.let_go(lease)
-            for number, lease in enumerate(held):
-                if number == 0 and event.blame:
+            for lease in held:
+                if lease.number == event.over and event.blame:
                     self.book.careful.add(lease.split)
                     self.book.try_again(lease, True, commands)
                 else:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +17,19 @@ import numpy.typing as npt
 
 from models.runtime.batches import RaggedBatch
 from models.runtime.engines import Engine
+from pipeline.errors import UnavailableError
 
+log = logging.getLogger("textmill")
 # Requests are computed together up to so many tokens; one that is larger is computed alone.
 BUDGET_TOKENS = 65_536
 # The speed of the last so many seconds of work counts.
 MEMORY_S = 10.0
+# A text that every model must be able to read.
+PLAIN = "A plain sentence."
+# So often Ray starts a server anew whose engine is broken, or that was killed.
+RESTARTS = 10
+# Answers have so long to leave before the process of a broken engine ends; those that do not are lost with it.
+LEAVE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +53,27 @@ class _Request:
 
 
 class EngineServer:
-    """`infer` may be called by many at once; one thread computes what has come, together where that costs no padding."""
+    """`infer` may be called by many at once; one thread computes what has come, together where that costs no padding.
+
+    An error is told to the request that fails alone, and to no other. After one the engine must compute a plain text: an error
+    of CUDA, say, stays until the process ends. If it cannot, all who wait get UnavailableError, and the process ends itself, so
+    that Ray starts it anew.
+    """
 
     def __init__(self, model: str, engine: str, threads: int | None) -> None:
         from models.runtime.tagger import load
 
-        loaded = load(model, engine=engine, threads=threads)  # type: ignore[arg-type]
-        self._engines: dict[str, Engine] = {tagger.lang: tagger.engine for tagger in loaded.each}
+        taggers = load(model, engine=engine, threads=threads).each  # type: ignore[arg-type]
+        plain = {tagger.lang: next(tagger.encode([PLAIN])[2]) for tagger in taggers}
+        self._start({tagger.lang: tagger.engine for tagger in taggers}, plain)
+
+    def _start(self, engines: Mapping[str, Engine], plain: Mapping[str, RaggedBatch]) -> None:
+        """`plain`: a small batch that works, of every language."""
+        self._engines, self._plain = engines, plain
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
-        self._queued = 0
+        self._put = self._done = 0  # tokens; each is written by one thread
         self._tokens = self._seconds = 0.0
+        self._broken: UnavailableError | None = None
         threading.Thread(target=self._work, name="textmill-server", daemon=True).start()
 
     async def node(self) -> str:
@@ -62,46 +83,84 @@ class EngineServer:
         return str(ray.get_runtime_context().get_node_id())
 
     async def infer(self, lang: str, ids: Any, cases: Any, offsets: Any) -> Reply:
-        """The logits of a ragged batch by the model of that language; arrays as in RaggedBatch. Raises what the engine raises."""
+        """The logits of a ragged batch by the model of that language; arrays as in RaggedBatch.
+
+        Raises what the engine raises over this batch, or UnavailableError if the engine is broken.
+        """
         loop = asyncio.get_running_loop()
         batch = RaggedBatch(ids, cases, offsets, np.arange(len(offsets) - 1))
         request = _Request(lang, batch, loop, loop.create_future())
-        self._queued += len(ids)
+        self._put += len(ids)
         self._requests.put(request)
+        if self._broken is not None:
+            raise self._broken
         return await request.answer
 
     def _work(self) -> None:
         left: _Request | None = None
-        while True:
-            first = left or self._requests.get()
-            together, tokens, left = [first], len(first.batch.ids), None
-            while not self._requests.empty() and tokens < BUDGET_TOKENS:
-                following = self._requests.get()
-                if following.lang != first.lang or tokens + len(following.batch.ids) > BUDGET_TOKENS:
-                    left = following
-                    break
-                together.append(following)
-                tokens += len(following.batch.ids)
-            self._compute(together, tokens)
+        try:
+            while self._broken is None:
+                first = left or self._requests.get()
+                together, tokens, left = [first], len(first.batch.ids), None
+                while not self._requests.empty() and tokens < BUDGET_TOKENS:
+                    following = self._requests.get()
+                    if following.lang != first.lang or tokens + len(following.batch.ids) > BUDGET_TOKENS:
+                        left = following
+                        break
+                    together.append(following)
+                    tokens += len(following.batch.ids)
+                self._compute(together)
+            open_ones = [left] if left else []
+            while not self._requests.empty():
+                open_ones.append(self._requests.get())
+            self._fail(open_ones, self._broken)
+        finally:
+            self._end()  # without this thread the server would be mute
 
-    def _compute(self, together: Sequence[_Request], tokens: int) -> None:
+    def _compute(self, together: Sequence[_Request]) -> None:
+        """Answer requests of one language; in case of an error each alone."""
         began = time.perf_counter()
         try:
             engine = self._engines[together[0].lang]
             found = _flat(engine, together) if getattr(engine, "flat", False) else _each(engine, together)
-        except Exception as error:  # noqa: BLE001 - told to those who asked
-            self._queued -= tokens
-            for request in together:
-                request.loop.call_soon_threadsafe(_fail, request.answer, error)
+            halves = [(logits.astype(np.float16), sentiment) for logits, sentiment in found]
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            self._test(together[0].lang, error)
+            if self._broken is not None:
+                self._fail(together, self._broken)
+            elif len(together) == 1:
+                self._fail(together, error)
+            else:
+                for request in together:
+                    self._compute([request])
             return
-        spent = time.perf_counter() - began
+        spent, tokens = time.perf_counter() - began, sum(len(request.batch.ids) for request in together)
         keep = max(0.0, 1.0 - spent / MEMORY_S)
         self._tokens, self._seconds = self._tokens * keep + tokens, self._seconds * keep + spent
-        self._queued -= tokens
-        speed = self._tokens / self._seconds if self._seconds else 0.0
-        for request, (logits, sentiment) in zip(together, found, strict=True):
-            reply = Reply(logits.astype(np.float16), sentiment, self._queued, speed)
-            request.loop.call_soon_threadsafe(_answer, request.answer, reply)
+        self._done += tokens
+        queued, speed = self._put - self._done, self._tokens / self._seconds if self._seconds else 0.0
+        for request, (logits, sentiment) in zip(together, halves, strict=True):
+            request.loop.call_soon_threadsafe(_answer, request.answer, Reply(logits, sentiment, queued, speed))
+
+    def _test(self, lang: str, error: Exception) -> None:
+        """Whether the engine still works, after an error of it."""
+        if self._broken is not None or lang not in self._engines:
+            return
+        try:
+            list(self._engines[lang].infer([self._plain[lang]]))
+        except Exception as again:
+            log.exception("the engine is broken")
+            why = f"the engine is broken ({type(error).__name__}: {error}; then of a plain text {type(again).__name__}: {again})"
+            self._broken = UnavailableError("server", why)
+
+    def _fail(self, requests: Iterable[_Request], error: Exception) -> None:
+        for request in requests:
+            self._done += len(request.batch.ids)
+            request.loop.call_soon_threadsafe(_raise, request.answer, error)
+
+    def _end(self) -> None:
+        time.sleep(LEAVE_S)
+        os._exit(1)
 
 
 def _answer(future: asyncio.Future[Reply], reply: Reply) -> None:
@@ -109,7 +168,7 @@ def _answer(future: asyncio.Future[Reply], reply: Reply) -> None:
         future.set_result(reply)
 
 
-def _fail(future: asyncio.Future[Reply], error: Exception) -> None:
+def _raise(future: asyncio.Future[Reply], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
 

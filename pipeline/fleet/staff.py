@@ -46,7 +46,7 @@ class Staff:
         self.unknown -= worker.speed is None
 
     def replace(self, number: int, blame: bool, worked: bool) -> list[Command]:
-        """Start another worker for one that is gone, unless too many died like it; without any the run ends."""
+        """Start another worker for one that is gone, unless too many died like it by themselves; without any the run ends."""
         if not worked and number not in self.starting:
             return []
         self.starting.discard(number)
@@ -55,7 +55,7 @@ class Staff:
             deaths += blame
         else:
             self._budget -= blame
-        if deaths <= MAX_REPLACED and (worked or self._budget >= 0):
+        if not blame or (deaths <= MAX_REPLACED and (worked or self._budget >= 0)):
             by = self.hire()
             self._deaths[by] = deaths
             return [Replace(number, by)]

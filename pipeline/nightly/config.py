@@ -60,8 +60,7 @@ class NightConfig(_Settings):
     memory_mb: Annotated[int, Field(ge=600, description="memory of a report's aggregation")] = 1500
     report_s: Annotated[float, Field(gt=0, description="a report that takes longer is given up")] = 3600.0
     retire_h: Annotated[float, Field(ge=0, description="what killed runs have left goes when it is so old, in hours")] = 24.0
-    claim_s: Annotated[float, Field(ge=3, description="a claim that is not renewed for so long has expired ...")] = 120.0
-    clock_skew_s: Annotated[float, Field(ge=0, description="... and may be taken over so much later: clocks differ")] = 1200.0
+    claim_s: Annotated[float, Field(ge=3, description="a claim that is not renewed for so long has expired")] = 120.0
     metrics_url: Annotated[str | None, Field(description="Prometheus Pushgateway that is told of each night; it may be down")] = (
         None
     )

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.errors import OutputError, TakenError
 from pipeline.nightly.dates import days_of
-from pipeline.sink import ledger
+from pipeline.sink.compaction import gathered
 from pipeline.sink.files import TAGS, write_whole
-from pipeline.sink.plan_log import PLANS, Plan, finished, load_plans
+from pipeline.sink.plan_log import PLANS, Head
+from pipeline.sink.plans import PlanLog
 from pipeline.store.base import Store
+from pipeline.store.parquet import batches, parquet_file
 from pipeline.zones import zone_of
 
 NIGHTLY = "_nightly"
@@ -49,36 +51,37 @@ class Index:
 
 def index_of(store: Store, zone: str) -> Index:
     """The days of all finished plans of the current generation. Raises OutputError or StoreError."""
-    plans = load_plans(store)
-    done = finished(store, plans)
-    current = ledger.current_generation(plans, done)
+    log = PlanLog(store)
+    log.look()
+    plans = [plan for plan in log.heads if plan.generation == log.current and plan.number in log.done]
     found: dict[date, list[Holding]] = defaultdict(list)
     undated = 0
-    for plan in plans:
-        if plan.generation != current or plan.number not in done:
-            continue
-        kept = _kept(store, plan, zone)
+    for plan, kept in zip(plans, _kept(store, plans, zone), strict=True):
         undated += kept["undated"]
         for day, (rows, digest) in kept["days"].items():
             found[date.fromisoformat(day)].append(Holding(plan.number, rows, digest))
     return Index({day: tuple(holdings) for day, holdings in sorted(found.items())}, undated)
 
 
-def _kept(store: Store, plan: Plan, zone: str) -> dict[str, Any]:
-    """What was counted of a plan, counted now if it was not yet."""
-    path = f"{NIGHTLY}/days/{zone.replace('/', '-')}/{plan.name}.json"
-    if store.stat(path) is None:
-        body = {"plan": plan.number, "zone": zone, **_count(store, plan, zone)}
-        try:
-            write_whole(store, path, json.dumps(body, indent=1).encode() + b"\n", "days", STAGED)
-        except TakenError:  # somebody else has counted the same
-            pass
-        else:
-            return body
-    return read_json(store, path)
+def _kept(store: Store, plans: Sequence[Head], zone: str) -> Iterable[dict[str, Any]]:
+    """What was counted of each plan, counted now if it was not yet."""
+    folder = f"{NIGHTLY}/days/{zone.replace('/', '-')}"
+    listed = list(store.list(folder))
+    sizes = {entry.path: entry.size for entry in listed}
+    paths = {f"{folder}/{plan.name}.json": plan for plan in plans}
+    counted: dict[str, dict[str, Any]] = {}
+    for path, plan in paths.items():
+        if path not in sizes:
+            body = {"plan": plan.number, "zone": zone, **_count(store, plan, zone)}
+            data = json.dumps(body, indent=1).encode() + b"\n"
+            with suppress(TakenError):  # somebody else has counted the same
+                write_whole(store, path, data, "days", STAGED)
+            counted[path], sizes[path] = body, len(data)
+    found = gathered(store, folder, listed, sizes, paths, lambda path: counted.get(path) or read_json(store, path), STAGED)
+    return found.values()
 
 
-def _count(store: Store, plan: Plan, zone: str) -> dict[str, Any]:
+def _count(store: Store, plan: Head, zone: str) -> dict[str, Any]:
     record = read_json(store, f"{PLANS}/{plan.name}.done.json")
     rows: dict[date, int] = defaultdict(int)
     digests: dict[date, Any] = defaultdict(hashlib.sha256)
@@ -99,7 +102,7 @@ def _times(store: Store, path: str) -> np.ndarray:
     found = [np.empty(0, np.int64)]
     try:
         with store.open_read(path) as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(columns=["created_at"]):
+            for batch in batches(parquet_file(stream), ["created_at"]):
                 column = batch.column(0).drop_null()
                 found.append(column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(zero_copy_only=False))
     except (pa.ArrowException, OSError, KeyError) as error:

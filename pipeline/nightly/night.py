@@ -9,28 +9,31 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime
 
 from pipeline.errors import PipelineError, StoppedError, StoreError
+from pipeline.exits import exit_of
 from pipeline.faults import point
 from pipeline.nightly.config import NightConfig
 from pipeline.nightly.dates import days
 from pipeline.nightly.index import NIGHTLY, Index, index_of
 from pipeline.nightly.places import output_of
 from pipeline.nightly.push import push
-from pipeline.nightly.record import Night, exit_code_of, new_night, write_night
+from pipeline.nightly.record import Night, new_night, write_night
 from pipeline.nightly.reporting import Order, Reporter
 from pipeline.nightly.retire import retire
 from pipeline.nightly.revisions import Due, current_revisions, due, inputs_of, new_folder, publish
+from pipeline.report.publish import claim_of
 from pipeline.run import tag_documents
 from pipeline.sink.files import CLAIM
 from pipeline.stopping import Stop, stoppable
 from pipeline.store.base import Store
-from pipeline.trigger.claim import Claim, Held
+from pipeline.store.claim import Claim, held
 
 Say = Callable[[str], object]
 
 
 class _Night:
-    def __init__(self, config: NightConfig, day: date, reporter: Reporter, say: Say, stop: Stop, held: Held) -> None:
-        self._config, self._day, self._reporter, self._say, self._stop, self._held = config, day, reporter, say, stop, held
+    def __init__(self, config: NightConfig, day: date, reporter: Reporter, say: Say, stop: Stop, claim: Claim) -> None:
+        self._config, self._day, self._reporter, self._say, self._stop = config, day, reporter, say, stop
+        self._held: list[Callable[[], None]] = [claim.check]
         own = config.trailing_days
         self._trailing_days = reporter.trailing_days if own is None else own
         self._settings = {"lang": config.lang, "zone": config.zone, "trailing_days": self._trailing_days}
@@ -39,7 +42,8 @@ class _Night:
         point("night.begin")
         result = tag_documents(self._config.tag)
         night.tag = {key: value for key, value in asdict(result).items() if key not in ("documents_s", "tokens_s")}
-        with store.claim(CLAIM):  # nobody tags while the reports are made: they agree with what is counted here
+        with store.claim(CLAIM) as output:  # nobody tags while the reports are made: they agree with what is counted here
+            self._held.append(output)
             self._check()
             index = index_of(store, self._config.zone)
             current = current_revisions(store)
@@ -51,11 +55,15 @@ class _Night:
             for one in found:
                 self._report(store, index, one, night)
             point("retire.before")
-            night.retired = retire(store, time.time(), self._config.retire_h)
+            night.retired = retire(store, time.time(), self._config.retire_h, self._held_on)
 
     def _check(self) -> None:
         self._stop.check()
-        self._held.check()
+        self._held_on()
+
+    def _held_on(self) -> None:
+        for check in self._held:
+            check()
 
     def _tell(self, found: list[Due], night: Night) -> None:
         missed = [one for one in found if one.reason == "first" and one.day != self._day]
@@ -77,7 +85,6 @@ class _Night:
             order = Order(store.url, day, day, into, config.lang, config.memory_mb, config.zone, reach)
             self._reporter.make(order, self._check, config.report_s)
             point("report.after")
-            self._check()
             about = {
                 "night": str(self._day),
                 "run": night.run,
@@ -86,12 +93,16 @@ class _Night:
                 "settings": self._settings,
                 "inputs": inputs_of(index, one.day, self._trailing_days),
             }
+            self._check()
             path = publish(store, one, folder, about)
         except BaseException:
-            for left in (folder, f"{folder}.new", f"{folder}.claim"):  # the last two are the report's own, if it was killed
+            for left in (folder, f"{folder}.new"):  # the second is the report's own, if it was killed
                 with suppress(StoreError):
                     store.delete(left)
             raise
+        finally:
+            with suppress(StoreError):
+                store.delete(claim_of(folder))  # nobody else makes a report of that name
         rows = index.rows(one.day)
         night.made.append({"date": day, "revision": one.number, "reason": one.reason, "rows": rows, "manifest": path})
         self._say(f"{day}: revision {one.number} ({one.reason}), {rows:,} documents, {path}")
@@ -103,7 +114,6 @@ def run_night(
     reporter: Reporter,
     say: Say,
     submission: str | None = None,
-    clock: Callable[[], float] = time.time,
 ) -> Night:
     """Do the work of the night of a logical date, and that of nights before it that were missed or whose data have changed.
 
@@ -112,19 +122,18 @@ def run_night(
     `tag_documents` raises.
     """
     store = output_of(config.tag)
-    claim = Claim(store, f"{NIGHTLY}/claim", config.claim_s, config.clock_skew_s, clock)
     night = new_night(day, config.zone, submission)
     error: BaseException | None = None
     with stoppable() as stop:
         try:
-            with Held(claim, config.claim_s / 3) as held:
-                _Night(config, day, reporter, say, stop, held).go(store, night)
+            with held(Claim(store, f"{NIGHTLY}/claim", config.claim_s)) as claim:
+                _Night(config, day, reporter, say, stop, claim).go(store, night)
         except KeyboardInterrupt:
             error = StoppedError(f"the night of {day} was stopped; what is whole stays, the same command goes on")
         except Exception as raised:  # noqa: BLE001 - whatever it is, the manifest tells of it, and it is raised again
             error = raised
         night.status = "finished" if error is None else "stopped" if isinstance(error, StoppedError) else "failed"
-        night.exit_code = 0 if error is None else exit_code_of(error)
+        night.exit_code = 0 if error is None else exit_of(error).code
         night.error = "" if error is None else str(error) if isinstance(error, PipelineError) else type(error).__name__
         night.ended = datetime.now(UTC).isoformat()
         path = write_night(store, night)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pipeline.config import TagConfig
 from pipeline.source.discover import Found, discover
 from pipeline.store.base import Store
@@ -13,9 +15,9 @@ def output_of(tag: TagConfig) -> Store:
     return open_store(tag.output, tag.store)
 
 
-def input_of(tag: TagConfig) -> Found:
-    """The files of the input. Raises ConfigError if there is none, StoreError."""
-    return discover(tag.sources, tag.store)
+def input_of(tag: TagConfig, marks: Collection[str] = ()) -> Found:
+    """The files of the input, and those of the names `marks`. Raises ConfigError if there is none, StoreError."""
+    return discover(tag.sources, tag.store, marks)
 
 
 def root_of(tag: TagConfig, url: str) -> Store:

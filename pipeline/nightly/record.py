@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
-from models.errors import ModelError
-from pipeline.errors import PipelineError
 from pipeline.nightly.index import NIGHTLY, STAGED, listed, read_json
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Store
 
 RUNS = f"{NIGHTLY}/runs"
-_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
 
 
 @dataclass(slots=True)
@@ -47,17 +43,6 @@ def new_night(day: date, zone: str, submission: str | None) -> Night:
     """A night that begins now."""
     now = datetime.now(UTC)
     return Night(str(day), zone, submission, f"{now:%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}", now.isoformat())
-
-
-def exit_code_of(error: BaseException) -> int:
-    """The exit code that the command line gives an error: 2 settings, 3 try again, 4 do not try again, 1 a bug."""
-    if isinstance(error, PipelineError):
-        return error.exit_code
-    if isinstance(error, (ModelError, ModuleNotFoundError)):
-        return 2
-    if isinstance(error, OSError):
-        return 3 if error.errno in _MAY_PASS else 4
-    return 1
 
 
 def write_night(store: Store, night: Night) -> str:

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from pipeline.errors import NoReportError, PipelineError, WorkerLostError
+from pipeline.exits import BUG, DO_NOT_TRY_AGAIN, exit_of
 
 _POLL_S = 0.1
 
@@ -114,13 +115,14 @@ def _serve() -> None:
         fields["reach"] = StoreConfig(**fields["reach"])
         try:
             getattr(import_module(module), function)(**fields)
-        except PipelineError as error:
-            answer = {"error": str(error), "exit_code": error.exit_code}
-        except Exception as error:  # noqa: BLE001 - a bug of the report is told with its traceback, and is the night's failure
-            import traceback
+        except Exception as error:  # noqa: BLE001 - whatever it is, the night tells of it; a bug with its traceback
+            text = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+            answer = {"error": text, "exit_code": exit_of(error).code}
+            if answer["exit_code"] == BUG:
+                import traceback
 
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}", "exit_code": 4}
+                traceback.print_exc()
+                answer["exit_code"] = DO_NOT_TRY_AGAIN
     print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 from pipeline.nightly.index import STAGED
 from pipeline.nightly.revisions import MANIFEST, NIGHTS, published_folders
@@ -13,9 +14,9 @@ from pipeline.store.base import Store
 PASSING = (STAGING, STAGED, *(f"_watch/{kind}" for kind in ("_staging", "claims", "attempts", "lists", "results")))
 
 
-def retire(store: Store, now_s: float, retire_h: float) -> list[str]:
+def retire(store: Store, now_s: float, retire_h: float, check: Callable[[], object] = lambda: None) -> list[str]:
     """Remove staged files, claims, and reports that were never published, that nobody has touched for so many hours; gives their
-    folders. Raises StoreError.
+    folders. What `check` raises ends it. Raises StoreError.
     """
     old_ns = (now_s - retire_h * 3600) * 1e9
     newest: dict[str, int] = defaultdict(int)
@@ -38,5 +39,6 @@ def retire(store: Store, now_s: float, retire_h: float) -> list[str]:
             newest.update({folder: modified_ns for folder, modified_ns in folders.items() if folder not in named})
     gone = sorted(folder for folder, modified_ns in newest.items() if modified_ns < old_ns)
     for folder in gone:
+        check()
         store.delete(folder)
     return gone

@@ -17,11 +17,13 @@ from uuid import uuid4
 
 from pipeline.errors import NoReportError, TakenError
 from pipeline.nightly.dates import window
-from pipeline.nightly.index import STAGED, Index, listed, read_json
+from pipeline.nightly.index import NIGHTLY, STAGED, Index, listed, read_json
+from pipeline.sink.compaction import gathered
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Store
 
 NIGHTS = "nights"
+_COMPACTIONS = f"{NIGHTLY}/revisions"
 MANIFEST = re.compile(r"^r(\d{4,})\.json$")
 FIRST, LATE, ANEW, SETTINGS = "first", "late data", "tagged anew", "settings"
 
@@ -76,15 +78,23 @@ def _differs(last: Revision, inputs: dict[str, list[list[Any]]], settings: Mappi
 def current_revisions(store: Store) -> dict[date, Revision]:
     """The newest revision of every date that has one. Raises OutputError for a manifest that cannot be read."""
     newest: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for entry in store.list(NIGHTS):
         parts = entry.path.split("/")
         if len(parts) == 3 and (match := MANIFEST.match(parts[2])):
             newest[parts[1]] = max(newest.get(parts[1], 0), int(match[1]))
-    found = {}
-    for day, number in sorted(newest.items()):
-        manifest = read_json(store, manifest_path(date.fromisoformat(day), number))
-        found[date.fromisoformat(day)] = Revision(number, manifest["inputs"], manifest["settings"])
-    return found
+            sizes[entry.path] = entry.size
+    paths = {manifest_path(date.fromisoformat(day), number): (day, number) for day, number in sorted(newest.items())}
+
+    def read(path: str) -> dict[str, Any]:
+        manifest = read_json(store, path)
+        return {"inputs": manifest["inputs"], "settings": manifest["settings"]}
+
+    found = gathered(store, _COMPACTIONS, store.list(_COMPACTIONS), sizes, paths, read, STAGED)
+    return {
+        date.fromisoformat(day): Revision(number, found[path]["inputs"], found[path]["settings"])
+        for path, (day, number) in paths.items()
+    }
 
 
 def manifest_path(day: date, number: int) -> str:

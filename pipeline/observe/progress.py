@@ -10,6 +10,10 @@ from typing import Any, TextIO
 
 EVERY_S = 5.0
 LIVE_S = 0.2
+# What the run waits for is said again after so many seconds, and so many times longer each time, up to the last of these.
+AGAIN_S, LONGER, AGAIN_AT_MOST_S = 10.0, 2.0, 300.0
+# Idle workers are told of when they have been idle for so long: by then none will get anything soon.
+IDLE_S = 10.0
 
 
 class Progress:
@@ -24,6 +28,10 @@ class Progress:
         self.documents = self.tokens = self.dead_letters = self.filtered = 0
         self.fleet: dict[str, Any] = {}  # what is to be told of the workers
         self.limits = ""  # the stage that limits the run
+        self._waits = ""
+        self._again_s, self._say_at = AGAIN_S, 0.0
+        self._idle_since: float | None = None
+        self._idle_said = False
 
     def expect(self, tokens: int, splits: int) -> None:
         """More work: predicted tokens, and in how many splits."""
@@ -51,6 +59,41 @@ class Progress:
         if now - self._said >= (LIVE_S if self._live else EVERY_S):
             self._said = now
             self._show()
+
+    def waits(self, why: str) -> None:
+        """The run waits, for what `why` says, which is said now, and at growing intervals as long as it goes on. "" ends it."""
+        now = time.monotonic()
+        if not why:
+            if self._waits:
+                self.say("a worker is alive, the run goes on")
+            self._waits, self._again_s, self._say_at = "", AGAIN_S, 0.0
+            return
+        self._waits = why
+        if now >= self._say_at:
+            self._say_at, self._again_s = now + self._again_s, min(LONGER * self._again_s, AGAIN_AT_MOST_S)
+            self.say(why)
+
+    def view(self, fleet: dict[str, Any]) -> None:
+        """What is to be told of the workers, as `drive` gives it; when some have been idle for a while, and why, is said once."""
+        now = time.monotonic()
+        self.fleet = fleet
+        if not (fleet.get("idle") and fleet.get("leases")) or fleet.get("waiting"):
+            self._idle_since, self._idle_said = None, False
+            return
+        if self._idle_since is None:
+            self._idle_since = now
+        if now - self._idle_since >= IDLE_S and not self._idle_said:
+            self._idle_said = True
+            self.say(self._idle())
+
+    def _idle(self) -> str:
+        """Why workers are idle; "" if none has been for long."""
+        if self._idle_since is None or time.monotonic() - self._idle_since < IDLE_S:
+            return ""
+        workers, parts = int(self.fleet["workers"]), int(self.fleet["parts_begun"])
+        doing = "1 part is" if parts == 1 else f"{parts:,} parts are"
+        cut = "; a packed file cannot be cut" if self.fleet.get("packed") else ""
+        return f"{self.fleet['idle']:,} of {workers:,} workers idle: nothing is left to share, {doing} being done{cut}"
 
     def say(self, line: str) -> None:
         """A line of its own."""
@@ -95,6 +138,7 @@ class Progress:
             "seconds": round(seconds, 1),
             "seconds_left": None if left is None else round(left, 1),
             "limits": self.limits,
+            "waits": self._waits or self._idle(),
             **self.fleet,
         }
 

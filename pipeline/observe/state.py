@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,39 +15,63 @@ from typing import Any
 
 from pipeline.errors import StoreError
 from pipeline.sink import ledger
-from pipeline.sink.files import STATE, write_over
+from pipeline.sink.files import STATE, drop, write_over
 from pipeline.sink.manifest import last_manifest
-from pipeline.sink.plan_log import finished, load_plans
+from pipeline.sink.plans import PlanLog
 from pipeline.store.base import Store
 
 EVERY_S = 5.0
 # A state that is older than this was left by a run that has been killed, or whose machine is away.
 FRESH_S = 60.0
+# So long the end of a run waits for a store that does not answer.
+END_S = 5.0
+# Not with what the run stages: it looks through that, and clears it away, while the state is written.
+_STAGED = "_state"
 
 
 class StateFile:
-    """Writes the state every few seconds, and removes it at the end; a store that refuses it does not disturb the run."""
+    """Writes the state every few seconds, and removes it at the end.
+
+    A thread of its own writes: the run never waits for it, however long the store takes, and is not disturbed by what it refuses.
+    """
 
     def __init__(self, store: Store, run: str) -> None:
         self._store, self._run = store, run
         self._written = time.monotonic()
-        self._there = False
+        self._thread: threading.Thread | None = None
+        self._closed = False
 
     def show(self, state: Callable[[], dict[str, Any]]) -> None:
-        """Write the state if it is time; only then it is asked."""
+        """Have the state written if it is time and the last one is written; only then it is asked."""
         now = time.monotonic()
-        if now - self._written < EVERY_S:
+        if now - self._written < EVERY_S or (self._thread is not None and self._thread.is_alive()):
             return
-        self._written, self._there = now, True
+        self._written = now
         about = {"run": self._run, "process": os.getpid(), "host": os.uname().nodename, "time": datetime.now(UTC).isoformat()}
-        with suppress(StoreError):
-            write_over(self._store, STATE, json.dumps(about | state(), indent=1).encode() + b"\n")
+        self._start(self._write, json.dumps(about | state(), indent=1).encode() + b"\n")
 
     def close(self) -> None:
-        """Remove the file."""
-        if self._there:
-            with suppress(StoreError):
-                self._store.delete(STATE)
+        """Remove the file, also one that a killed run has left; what a store that is mute does not do within END_S stays."""
+        self._closed = True
+        if self._thread is not None:
+            self._thread.join(END_S)
+        if self._thread is None or not self._thread.is_alive():
+            self._start(self._remove).join(END_S)
+
+    def _start(self, work: Callable[..., None], *rest: bytes) -> threading.Thread:
+        self._thread = threading.Thread(target=work, args=rest, name="state", daemon=True)
+        self._thread.start()
+        return self._thread
+
+    def _write(self, data: bytes) -> None:
+        with suppress(StoreError, OSError):
+            write_over(self._store, STATE, data, _STAGED)
+        if self._closed:
+            self._remove()
+
+    def _remove(self) -> None:
+        for path in (_STAGED, STATE):
+            drop(self._store, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +89,16 @@ class Status:
 
 def status_of(store: Store) -> Status:
     """Read the status of an output. Raises StoreError or OutputError."""
-    plans = load_plans(store)
-    newest = max((plan.generation for plan in plans), default=1)
-    mine = [plan for plan in plans if plan.generation == newest]
-    done, there = finished(store, plans), ledger.parts(store)
+    log = PlanLog(store)
+    log.look()
+    mine = log.mine
+    there = Counter(name.rpartition("-")[0] for name in ledger.parts(store))
     live: dict[str, Any] | None = None
     if store.stat(STATE) is not None:
         with suppress(StoreError, ValueError), store.open_read(STATE) as stream:
             live = json.load(stream)
     age = 0.0 if live is None else (datetime.now(UTC) - datetime.fromisoformat(live["time"])).total_seconds()
-    planned = sum(len(plan.splits) for plan in mine)
-    missing = len(ledger.missing(mine, there))
-    left = sum(plan.number not in done for plan in mine)
-    return Status(planned - missing, planned, len(mine), left, live, age > FRESH_S, last_manifest(store))
+    planned = sum(head.splits for head in mine)
+    parts = sum(min(head.splits, there[f"part-{head.number:06d}"]) for head in mine)
+    left = sum(head.number not in log.done for head in mine)
+    return Status(parts, planned, len(mine), left, live, age > FRESH_S, last_manifest(store))

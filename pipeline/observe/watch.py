@@ -80,7 +80,8 @@ class Watch:
 
     def seen(self, view: dict[str, Any]) -> None:
         """What is to be told of the workers."""
-        self._progress.fleet, self.near = view, int(view["near"])
+        self.near = int(view["near"])
+        self._progress.view(view)
         if self._gauges is not None:
             self._gauges.show(self._progress.state())
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.errors import ReportError
 from pipeline.report.page import numbers_of
 from pipeline.store.base import Store
+from pipeline.store.parquet import read_table
 
 
 def agree(store: Store, folder: str, page: str, read: dict[str, tuple[int, int, int]]) -> None:
@@ -21,7 +21,7 @@ def agree(store: Store, folder: str, page: str, read: dict[str, tuple[int, int, 
         ("outcomes", "documents", "filtered"),
     ):
         with store.open_read(f"{folder}/{name}.parquet") as stream:
-            table = pq.read_table(stream, columns=[column, *(["outcome"] if only else [])])
+            table = read_table(stream, [column, *(["outcome"] if only else [])])
         if only:
             table = table.filter(pc.equal(table["outcome"], only))
         written[only or name] = int(pc.sum(table[column]).as_py() or 0)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.errors import PipelineError, WorkerLostError
-from pipeline.fleet.actors import check_ray, join
+from pipeline.fleet.deaths import cannot_start, died, told
+from pipeline.fleet.joining import check_ray
+from pipeline.fleet.patience import Patience
+from pipeline.fleet.session import Session
+from pipeline.observe.progress import Progress
 from pipeline.report.aggregate import Partial
 from pipeline.report.database import database
 from pipeline.report.parts import Part
@@ -23,6 +27,9 @@ from pipeline.store.settings import StoreConfig
 
 # Blocks that an actor has at a time, so that it need not wait; actors that may be lost over one block.
 AHEAD, MAX_LOSSES = 2, 3
+# A report ends when none of its actors has been alive for so long: an autoscaler has time.
+NO_WORKERS_S = 600.0
+_POLL_S, _GET_S = 0.5, 30.0
 
 
 class Round(Protocol):
@@ -60,6 +67,9 @@ class Counter:
         self._store, self._stack = open_store(url, reach), ExitStack()
         self._con = self._stack.enter_context(database(memory_mb))
 
+    def up(self) -> None:
+        """Answers when it is there."""
+
     def count(self, what: Round, block: Sequence[Part]) -> Partial:
         """The partial aggregate of a block. Raises what the round raises."""
         return what.count(self._store, self._con, block)
@@ -85,29 +95,36 @@ class OnRay:
         check_ray()
         import ray
 
-        join(self.address, self.workers)
-        count = self.workers or max(1, int(ray.cluster_resources().get("CPU", 0)))
+        self._starting: dict[Any, Any] = {}  # what is asked of an actor that is being started -> the actor
+        self._up: set[Any] = set()
+        self._patience = Patience(NO_WORKERS_S, Progress().waits)
+        self._session = Session(self.address, self.workers)
         self._actor = ray.remote(num_cpus=1, max_restarts=0)(Counter)
-        self._actors = [self._start() for _ in range(count)]
+        self._actors = [self._start() for _ in range(self.workers or max(1, self._session.places(1)))]
         return self
 
     def __exit__(self, *raised: object) -> None:
         import ray
 
         if not any(raised):
-            ray.wait([actor.close.remote() for actor in self._actors], num_returns=len(self._actors), timeout=10)
-        for actor in self._actors:
-            ray.kill(actor)
-        ray.shutdown()
+            with suppress(ray.exceptions.RayError):
+                ray.wait([actor.close.remote() for actor in self._actors], num_returns=len(self._actors), timeout=10)
+        self._session.close(self._actors)
 
     def _start(self) -> Any:
-        return self._actor.remote(self.url, self.reach, self.memory_mb)
+        actor = self._actor.remote(self.url, self.reach, self.memory_mb)
+        self._starting[actor.up.remote()] = actor
+        return actor
 
     def each(self, what: Round, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
-        """See Crew. Raises WorkerLostError if actors are lost again and again over one block, else what counting raises."""
+        """See Crew. Raises WorkerLostError if actors are lost again and again over one block or Ray fails, NoWorkersError if none
+        is alive for NO_WORKERS_S, else what counting raises.
+        """
         import ray
 
-        told, waiting = ray.put(what), deque((block, 0) for block in blocks)
+        with told("the report's workers cannot be told what to count"):
+            shared = ray.put(what)
+        waiting = deque((block, 0) for block in blocks)
         running: dict[Any, tuple[int, Any, Sequence[Part], int]] = {}
         busy = [0] * len(self._actors)
         while waiting or running:
@@ -115,22 +132,47 @@ class OnRay:
                 block, losses = waiting.popleft()
                 place = busy.index(min(busy))
                 actor = self._actors[place]
-                running[actor.count.remote(told, block)] = place, actor, block, losses
+                with told("a worker cannot be told what to count"):
+                    running[actor.count.remote(shared, block)] = place, actor, block, losses
                 busy[place] += 1
-            (ready,), _ = ray.wait(list(running), num_returns=1)
+            ready = self._ready(running)
             place, actor, block, losses = running.pop(ready)
             busy[place] -= 1
             try:
-                partial: Partial = ray.get(ready)
-            except ray.exceptions.RayActorError as error:
-                if losses == MAX_LOSSES:
-                    raise WorkerLostError(f"workers died over {block[0].name} again and again: {error}") from error
-                waiting.appendleft((block, losses + 1))
-                if self._actors[place] is actor:
-                    self._actors[place] = self._start()
+                partial: Partial = ray.get(ready, timeout=_GET_S)
             except ray.exceptions.RayTaskError as error:
                 if isinstance(error.cause, PipelineError):
                     raise error.cause from error
                 raise error.as_instanceof_cause() from error
+            except ray.exceptions.RayError as error:
+                lost = died(place, "", error, block[0].name) if actor in self._up else cannot_start(place, "", error)
+                if losses == MAX_LOSSES:
+                    raise type(lost)(f"{lost}; run the command again") from error
+                waiting.appendleft((block, losses + 1))
+                if self._actors[place] is actor:
+                    self._up.discard(actor)
+                    self._actors[place] = self._start()
             else:
                 yield partial
+
+    def _ready(self, running: Iterable[Any]) -> Any:
+        """A call that has ended. Raises WorkerLostError if the local Ray dies, NoWorkersError if no actor is there for long."""
+        import ray
+
+        while True:
+            if (how := self._session.ended()) is not None:
+                raise WorkerLostError(f"the local Ray died: {how}; run the command again")
+            self._session.check()
+            with told("the report's workers cannot be waited for"):
+                ready = ray.wait([*running, *self._starting], num_returns=1, timeout=_POLL_S)[0]
+            if not ready:
+                self._patience.look(len(self._up), self._about)
+            elif (actor := self._starting.pop(ready[0], None)) is None:
+                return ready[0]
+            elif actor in self._actors:
+                with suppress(ray.exceptions.RayError):
+                    ray.get(ready[0], timeout=_GET_S)
+                    self._up.add(actor)
+
+    def _about(self) -> str:
+        return self._session.about(len(self._actors), 1)

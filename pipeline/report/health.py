@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.report.parts import Part, left_out, records
 from pipeline.report.window import Window
+from pipeline.sink.conserve import accounted_for, read_of
 from pipeline.store.base import Store
 
 _OUTCOMES = {"dead_letter": "dead_letters", "filtered": "filtered"}
@@ -59,6 +60,10 @@ def health_of(store: Store, parts: Sequence[Part], read: Mapping[str, tuple[int,
         rows, _, undated = read[part.name]
         found.check(rows == part.rows == part.footer["rows"], f"{part.name}: {rows} rows, footer {part.footer['rows']}")
         found.check(undated == part.undated, f"{part.name}: {undated} rows without a time, statistics {part.undated}")
+        met = read_of(part.footer)
+        if met is not None:
+            there = accounted_for(part.footer)
+            found.check(met == there, f"{part.name}: {met} documents were read, {there} are accounted for")
         for outcome, key in _OUTCOMES.items():
             there, said = sides[part.name, outcome], part.footer[key]
             found.check(there == said, f"{part.name}: {there} rows in {key}/, footer {said}")
@@ -79,6 +84,10 @@ def _check_manifests(found: Health, manifests: Sequence[dict[str, Any]], parts: 
                 continue  # of an older generation
             agrees = all(part.footer[key] == one[key] for key in ("rows", "dead_letters", "filtered"))
             found.check(agrees, f"{one['name']}: the manifest of {manifest['run']} says {one['rows']} rows, footer {part.rows}")
+        for key, out in (("read", manifest.get("rows_in")), ("dead_letters", manifest["dead_letters"])):
+            if listed and all(key in one for one in listed):
+                there = sum(one[key] for one in listed)
+                found.check(out == there, f"manifest of {manifest['run']}: {out} {key}, its parts {there}")
         summed = sum(one["rows"] for one in listed)
         found.check(
             summed == manifest["rows_out"], f"manifest of {manifest['run']}: rows_out {manifest['rows_out']}, its parts {summed}"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, LostClaimError
 from pipeline.report import tables
 from pipeline.report.agree import agree
 from pipeline.report.crew import Crew, Here, OnRay
@@ -20,7 +20,7 @@ from pipeline.report.facts import Facts, facts_of
 from pipeline.report.health import health_of
 from pipeline.report.page import render
 from pipeline.report.parts import Part, parts_of
-from pipeline.report.publish import ABOUT, about, publish, tidy
+from pipeline.report.publish import ABOUT, about, claim_of, publish, tidy
 from pipeline.report.rounds import absent, first_round, second_round
 from pipeline.report.schema import TABLES, tables_of
 from pipeline.report.texts import LANGUAGES
@@ -82,7 +82,7 @@ def make_report(
     target, folder = _place(store, window, into, reach)
     with database(memory_mb) as con:
         parts = parts_of(store)
-        with target.claim(f"{folder}.claim"):
+        with target.claim(claim_of(folder)) as held:
             target.settle(f"{folder}.new", folder)
             tidy(target, folder)
             before = about(target, folder)
@@ -93,17 +93,21 @@ def make_report(
                     crew: Crew = Here(store, con)
                     if workers or address:
                         crew = stack.enter_context(OnRay(store.url, reach or StoreConfig(), memory_mb, workers, address))
-                    files, facts = _write(store, con, crew, parts, window, target, staged, lang)
+                    files, facts = _write(store, con, crew, parts, window, target, staged, lang, held)
                 digests = {name: written.sha256 for name, written in sorted(files.items())}
                 changed = before is None or before["files"] != digests
                 body = _about(window, lang, revision, digests, facts, parts)
+                held()
                 write_bytes(target, staged, ABOUT, json.dumps(body, indent=1).encode() + b"\n")
             except BaseException:
-                drop(target, staged)
+                with suppress(LostClaimError):
+                    held()  # else what is staged is that of whoever has the claim
+                    drop(target, staged)
                 raise
             if changed:
-                publish(target, folder, revision)
+                publish(target, folder, revision, held)
             else:
+                held()
                 drop(target, staged)
     return _report(target, folder, facts, revision if changed else revision - 1, changed)
 
@@ -118,9 +122,17 @@ def _place(store: Store, window: Window, into: str | None, reach: StoreConfig | 
 
 
 def _write(
-    store: Store, con: Any, crew: Crew, parts: Sequence[Part], window: Window, target: Store, folder: str, lang: str
+    store: Store,
+    con: Any,
+    crew: Crew,
+    parts: Sequence[Part],
+    window: Window,
+    target: Store,
+    folder: str,
+    lang: str,
+    held: Callable[[], object],
 ) -> tuple[dict[str, Written], Facts]:
-    """Write all files but the last; gives their digests, and what the page says."""
+    """Write all files but the last, each while the report is `held`; gives their digests, and what the page says."""
     read = first_round(crew, con, parts, window)
     tables.prepare(con)
     risen = tables.rising_entities(con)
@@ -141,11 +153,13 @@ def _write(
     files: dict[str, Written] = {}
     schemas = tables_of(window.zone)
     for name, pieces in _all(con, made):
+        held()
         files |= write_table(target, folder, name, schemas[name], pieces)
     facts = facts_of(con, window, store.url.rstrip("/").rsplit("/", 1)[-1], made, health, absent(parts))
     facts.rows = {name: files[f"{name}.parquet"].rows for name in TABLES}
     page = render(facts, lang)
     agree(target, folder, page, read)
+    held()
     return files | write_bytes(target, folder, PAGE, page.encode()), facts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline.sink.manifest import METRICS
 from pipeline.sink.plan_log import PLANS
 from pipeline.store.base import Store
 from pipeline.store.local import LocalStore
+from pipeline.store.parquet import read_table
 
 # Rows that are aggregated together, at most, unless a part alone has more.
 BLOCK_ROWS = 200_000
@@ -94,20 +96,32 @@ def blocks(parts: Sequence[Part]) -> Iterator[list[Part]]:
 def relation(store: Store, con: Any, block: Sequence[Part], columns: Sequence[str]) -> str:
     """SQL of a relation with these columns of the block's documents, and `doc`, a number that no other of them has.
 
-    DuckDB reads files of this machine itself and skips row groups; from any other store they come through the port.
+    DuckDB reads files of this machine itself and skips row groups; from other stores, and where it cannot be told a name,
+    they come through the port.
     """
     chosen = ", ".join(columns)
-    if isinstance(store, LocalStore):
-        paths = ", ".join("'" + str(Path(store.root) / part.path).replace("'", "''") + "'" for part in block)
-        return f"(select {chosen}, (file_index::BIGINT << 40) | file_row_number as doc from read_parquet([{paths}]))"
+    if isinstance(store, LocalStore) and (patterns := [_pattern(Path(store.root) / part.path) for part in block]):
+        if None not in patterns:
+            paths = ", ".join("'" + str(pattern).replace("'", "''") + "'" for pattern in patterns)
+            # Folders like lang=zh above the output say nothing of its columns.
+            read = f"read_parquet([{paths}], hive_partitioning = false)"
+            return f"(select {chosen}, (file_index::BIGINT << 40) | file_row_number as doc from {read})"
     for number, part in enumerate(block):
         with store.open_read(part.path) as stream:
-            con.register(f"part_{number}", pq.read_table(stream, columns=list(columns)))
+            con.register(f"part_{number}", read_table(stream, columns))
     each = (
         f"select {chosen}, ({number}::BIGINT << 40) | (row_number() over () - 1) as doc from part_{number}"
         for number in range(len(block))
     )
     return "(" + " union all ".join(each) + ")"
+
+
+def _pattern(path: Path) -> str | None:
+    """The path as a pattern of DuckDB that nothing else matches; None where there is none."""
+    text = str(path)
+    if not re.search(r"[*?[]", text):
+        return text
+    return None if "\\" in text else re.sub(r"([*?[])", r"[\1]", text)
 
 
 def release(con: Any, block: Sequence[Part]) -> None:
@@ -126,7 +140,7 @@ def left_out(store: Store, names: set[str]) -> list[tuple[str, str, str, int]]:
                 continue
             try:
                 with store.open_read(entry.path) as stream:
-                    reasons = pq.read_table(stream, columns=["reason"])["reason"].value_counts().to_pylist()
+                    reasons = read_table(stream, ["reason"])["reason"].value_counts().to_pylist()
             except (pa.ArrowException, OSError, KeyError, ValueError) as error:
                 raise OutputError(f"{store.url}/{entry.path} cannot be read ({type(error).__name__}: {error})") from error
             found += [(name, outcome, one["values"], one["counts"]) for one in reasons]

@@ -8,6 +8,7 @@ leaves what the next one clears away.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.errors import FolderError, OutputError, TakenError
@@ -54,14 +55,25 @@ def about_or_none(store: Store, folder: str) -> dict[str, Any] | None:
         return None
 
 
-def publish(store: Store, folder: str, revision: int) -> None:
-    """Let `FOLDER.new` be the report; of an earlier one, number `revision` - 1, becomes `FOLDER.rN`."""
+def claim_of(folder: str) -> str:
+    """Where the claim on a report is: beside it, hidden."""
+    parent, slash, name = folder.rpartition("/")
+    return f"{parent}{slash}.{name}.claim"
+
+
+def publish(store: Store, folder: str, revision: int, held: Callable[[], object]) -> None:
+    """Let `FOLDER.new` be the report; of an earlier one, number `revision` - 1, becomes `FOLDER.rN`.
+
+    `held` is called before each step that cannot be taken back; what it raises leaves the rest to whoever has the claim.
+    """
     point("report.publish.before")
+    held()
     if revision == 1:
         _move(store, f"{folder}.new", folder)
     else:
         store.exchange(f"{folder}.new", folder)
         point("report.exchange.after")
+        held()
         _move(store, f"{folder}.new", f"{folder}.r{revision - 1}")
     point("report.publish.after")
 

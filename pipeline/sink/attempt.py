@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 from pipeline.contract import LEFT_OUT, Done, LeftOut, Split
 from pipeline.errors import OutputError, StoreError, TakenError, UnavailableError
 from pipeline.faults import point
+from pipeline.sink.conserve import accounted_for, check_footer, read_of, written
 from pipeline.sink.files import OUTCOMES, STAGING, TAGS, drop
+from pipeline.source.met import Met
 from pipeline.store.base import Store
 
 # Rows that are sorted together and written at once, at most; a part of a usual split is one such chunk.
@@ -43,6 +45,7 @@ class Attempt:
         self._counts: Counter[str] = Counter()
         self._files: dict[str, _File] = {}
         self._stack = ExitStack()
+        self._published = False
         point("part.write.before")
         self._part = self._open(TAGS, schema)
 
@@ -73,10 +76,12 @@ class Attempt:
         self._waiting, self._written = [], self._rows
         point("part.group.after")
 
-    def commit(self, tokens: int, seconds: dict[str, float]) -> Done:
-        """Publish. If another attempt was first, its part stays and ours is thrown away.
+    def commit(self, tokens: int, seconds: dict[str, float], met: Sequence[Met]) -> Done:
+        """Publish. `met` is what was read of each fragment; if that is not what the rows and the documents left out come to,
+        nothing is published. If another attempt was first, its part stays and ours is thrown away.
 
-        Raises StoreError; then no part of this attempt has its name.
+        Raises LostDocumentsError, or StoreError; then no part of this attempt has its name, or it has, and what was left out
+        stays staged until `ledger.recover`.
         """
         self._flush()
         footer = {
@@ -86,7 +91,9 @@ class Attempt:
             **{kind: self._files[kind].rows if kind in self._files else 0 for kind in OUTCOMES.values()},
             "tokens": tokens,
             "counts": dict(self._counts),
+            **written(met),
         }
+        check_footer(self._split, footer)
         for file in self._files.values():
             file.close(footer)
         self._stack.close()
@@ -97,7 +104,7 @@ class Attempt:
             digest = found if kind == TAGS else digest
         point("part.verify.after")
         target = f"{self._folder}{TAGS}/{self._split.name}.parquet"
-        ours = publish(self._store, self._part.path, target, self._attempt)
+        ours = self._published = publish(self._store, self._part.path, target, self._attempt)
         point("part.rename.after")
         if ours:
             for kind in OUTCOMES.values():
@@ -113,13 +120,14 @@ class Attempt:
         return done_of(self._split.name, footer, digest, seconds, ours)
 
     def abort(self) -> None:
-        """Throw everything away."""
+        """Throw everything away; but if the part is published, what belongs to it stays staged until `ledger.recover`."""
         for file in self._files.values():
             file.give_up()
         try:
             self._stack.close()
         finally:
-            drop(self._store, self._staging)
+            if not self._published:
+                drop(self._store, self._staging)
 
 
 class _File:
@@ -138,24 +146,32 @@ class _File:
     def give_up(self) -> None:
         with suppress(OSError, ValueError, StoreError):
             self._writer.close()
+        self._writer.is_open = False  # else it would try again, and fail again, when it is collected
 
 
 def done_of(name: str, footer: dict[str, Any], sha256: str, seconds: dict[str, float], ours: bool = True) -> Done:
     """What a part's footer says of it."""
+    read = read_of(footer)
     return Done(
         name, footer["attempt"], footer["rows"], footer["dead_letters"], footer["filtered"], footer["tokens"], sha256, seconds,
-        footer["counts"], ours,
+        footer["counts"], ours, read=accounted_for(footer) if read is None else read,
     )  # fmt: skip
 
 
 def read_footer(store: Store, path: str) -> dict[str, Any]:
     """What the attempt that made a file says of it. Raises OutputError for a file that is not ours."""
+    return read_part(store, path)[0]
+
+
+def read_part(store: Store, path: str) -> tuple[dict[str, Any], int]:
+    """As `read_footer`, and the rows that are in the file."""
     try:
         with store.open_read(path) as stream:
-            found: dict[str, Any] = json.loads(pq.read_metadata(stream).metadata[FOOTER])
+            about = pq.read_metadata(stream)
+            found: dict[str, Any] = json.loads(about.metadata[FOOTER])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise OutputError(f"{store.url}/{path} is no part of a run ({type(error).__name__}); name another output") from error
-    return found
+    return found, int(about.num_rows)
 
 
 def publish(store: Store, staged: str, target: str, attempt: str) -> bool:

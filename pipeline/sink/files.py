@@ -36,9 +36,9 @@ def write_whole(store: Store, path: str, data: bytes, name: str, staging: str = 
     point(f"{name}.rename.after")
 
 
-def write_over(store: Store, path: str, data: bytes) -> None:
+def write_over(store: Store, path: str, data: bytes, staging: str) -> None:
     """Write a file that is whole when it has its name, in the place of the one there was; for a moment there is none."""
-    staged = f"{STAGING}/{uuid4().hex}/{path}"
+    staged = f"{staging}/{uuid4().hex}/{path}"
     with store.create_exclusive(staged) as stream:
         stream.write(data)
     try:

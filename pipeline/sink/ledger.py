@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.contract import Split
 from pipeline.errors import OutputError
-from pipeline.sink.attempt import publish, read_footer
+from pipeline.sink.attempt import publish, read_footer, read_part
+from pipeline.sink.conserve import accounted_for, check_files, check_footer, read_of
 from pipeline.sink.files import DEAD_LETTERS, FILTERED, NEXT, OUTCOMES, STAGING, TAGS, drop
 from pipeline.sink.plan_log import PLANS, Plan
 from pipeline.store.base import Store
+from pipeline.store.parquet import batches, parquet_file
 
 
 def check_output(store: Store) -> None:
     """Raise OutputError if the folder holds tags that no plan made."""
     if next(iter(store.list(PLANS)), None) is None and next(iter(store.list(TAGS)), None) is not None:
         raise OutputError(f"{store.url} holds {TAGS}/ but no {PLANS}/: it is no output of textmill tag; name another folder")
-
-
-def current_generation(plans: Sequence[Plan], done: set[int]) -> int:
-    """The newest generation of which a plan is finished; a new one is filled beside it until then."""
-    first = min((plan.generation for plan in plans), default=1)
-    return max((plan.generation for plan in plans if plan.number in done), default=first)
 
 
 def parts(store: Store) -> dict[str, str]:
@@ -60,7 +56,10 @@ def died_over(store: Store) -> set[str]:
 
 
 def forget(store: Store, run: str) -> None:
-    """Remove what the attempts of a run have staged; only when none of its workers is alive."""
+    """Remove what the attempts of a run have staged, but publish first what belongs to a part that is there; only when none of
+    its workers is alive.
+    """
+    recover(store, parts(store))
     for attempt in {entry.path.split("/")[1] for entry in store.list(STAGING)}:
         if attempt.startswith(f"{run}-"):
             drop(store, f"{STAGING}/{attempt}")
@@ -93,21 +92,11 @@ def switch(store: Store, plan: Plan) -> None:
             store.delete(kind)  # the old generation left something out, the new one nothing
 
 
-def named(plans: Iterable[Plan]) -> dict[str, tuple[int, int]]:
-    """Size and time of modification of every file that the plans name, by its whole path."""
-    return {
-        f"{plan.root}/{piece.path}": (piece.size, piece.modified_ns)
-        for plan in plans
-        for split in plan.splits
-        for piece in split.fragments
-    }
-
-
 def batches_of(store: Store, kind: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """The rows of all parts of a kind, some of their columns."""
     for entry in store.list(kind):
         with store.open_read(entry.path) as stream:
-            yield from pq.ParquetFile(stream).iter_batches(columns=columns)
+            yield from batches(parquet_file(stream), columns)
 
 
 def missing(plans: Iterable[Plan], there: dict[str, str]) -> list[Split]:
@@ -116,14 +105,28 @@ def missing(plans: Iterable[Plan], there: dict[str, str]) -> list[Split]:
 
 
 def counts_of(store: Store, plan: Plan, there: dict[str, str]) -> dict[str, Any]:
-    """What the record of a finished plan says: sums over its parts, and each of them, from their footers."""
+    """What the record of a finished plan says: sums over its parts, and each of them, from their footers.
+
+    Raises LostDocumentsError if what was read, what the footers say and what the files hold is not the same.
+    """
     sums: Counter[str] = Counter(rows=0, dead_letters=0, filtered=0, tokens=0)
     noticed: Counter[str] = Counter()
     listed = []
-    for split in plan.splits:
-        footer = read_footer(store, there[split.name])
-        sums.update({key: footer[key] for key in sums})
-        listed.append({"name": split.name, **{key: footer[key] for key in ("run", "attempt", *sums)}})
-        noticed.update(footer["counts"])
+    read = 0
+
+    def checked(split: Split) -> dict[str, Any]:
+        footer, rows = read_part(store, there[split.name])
+        check_footer(split, footer)
+        check_files(store, there[split.name], footer, rows)
+        return footer
+
+    with ThreadPoolExecutor(store.lanes, "textmill-count") as pool:
+        for split, footer in zip(plan.splits, pool.map(checked, plan.splits), strict=True):
+            met = read_of(footer)
+            read += accounted_for(footer) if met is None else met
+            sums.update({key: footer[key] for key in sums})
+            listed.append({"name": split.name, **{key: footer[key] for key in ("run", "attempt", *sums)}})
+            noticed.update(footer["counts"])
     files = {piece.path for split in plan.splits for piece in split.fragments}
-    return {"plan": plan.number, "parts": len(plan.splits), "files": len(files), **sums, "counts": dict(noticed), "made": listed}
+    about = {"plan": plan.number, "parts": len(plan.splits), "files": len(files), "read": read}
+    return {**about, **sums, "counts": dict(noticed), "made": listed}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from pipeline.contract import Fragment, Split
 from pipeline.errors import OutputError, TakenError
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Store
+from pipeline.store.parquet import parquet_file
 
 PLANS = "_plans"
 SCHEMA = pa.schema(
@@ -47,14 +47,32 @@ class Plan:
         return f"plan-{self.number:06d}"
 
 
-def load_plans(store: Store) -> list[Plan]:
-    """All plans of an output, in order. Raises OutputError for a file that is no plan."""
-    plans = [_read(store, entry.path) for entry in store.list(PLANS) if entry.path.endswith(".parquet")]
-    return sorted(plans, key=lambda plan: plan.number)
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a plan is, without its input; `splits` is how many it has, numbered from 0."""
+
+    number: int
+    generation: int
+    root: str
+    settings: dict[str, Any]
+    splits: int
+
+    @property
+    def name(self) -> str:
+        return f"plan-{self.number:06d}"
 
 
-def write_plan(store: Store, plan: Plan) -> bool:
-    """Freeze a plan; False, and nothing done, if another planner took the number first."""
+def write_plan(store: Store, plan: Plan, data: bytes | None = None) -> bool:
+    """Freeze a plan, whose file's bytes are `encode(plan)`; False, and nothing done, if another planner took the number first."""
+    try:
+        write_whole(store, f"{PLANS}/{plan.name}.parquet", encode(plan) if data is None else data, "plan")
+    except TakenError:
+        return False
+    return True
+
+
+def encode(plan: Plan) -> bytes:
+    """The bytes of a plan's file."""
     rows = [(split.number, *astuple(fragment)) for split in plan.splits for fragment in split.fragments]
     head = {"number": plan.number, "generation": plan.generation, "root": plan.root, "settings": plan.settings}
     columns = zip(*rows, strict=True) if rows else [[] for _ in SCHEMA]
@@ -62,20 +80,13 @@ def write_plan(store: Store, plan: Plan) -> bool:
     table = pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata({_KEY: json.dumps(head)}))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    try:
-        write_whole(store, f"{PLANS}/{plan.name}.parquet", sink.getvalue().to_pybytes(), "plan")
-    except TakenError:
-        return False
-    return True
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
-def _read(store: Store, path: str) -> Plan:
-    try:
-        with store.open_read(path) as stream:
-            table = pq.read_table(stream)
-        head = json.loads(table.schema.metadata[_KEY])
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise OutputError(f"{store.url}/{path} is no plan ({type(error).__name__}: {error}); name another output") from error
+def decode(data: bytes, path: str) -> Plan:
+    """The plan in a file's bytes. Raises OutputError, which names `path`, if there is none in it."""
+    head, table = _table(data, path, SCHEMA.names)
     splits: dict[int, list[Fragment]] = {}
     columns = [table[name].to_pylist() for name in SCHEMA.names if name in table.column_names]
     for row in zip(*columns, strict=True):
@@ -84,10 +95,20 @@ def _read(store: Store, path: str) -> Plan:
     return Plan(head["number"], head["generation"], head["root"], head["settings"], made)
 
 
-def finished(store: Store, plans: Iterable[Plan]) -> set[int]:
-    """Numbers of the plans that have their record."""
-    there = {entry.path for entry in store.list(PLANS)}
-    return {plan.number for plan in plans if f"{PLANS}/{plan.name}.done.json" in there}
+def decode_head(data: bytes, path: str) -> Head:
+    """What `decode` gives, without the input. Raises OutputError."""
+    head, table = _table(data, path, ["split"])
+    return Head(head["number"], head["generation"], head["root"], head["settings"], len(table["split"].unique()))
+
+
+def _table(data: bytes, path: str, columns: list[str]) -> tuple[dict[str, Any], pa.Table]:
+    try:
+        with parquet_file(pa.BufferReader(data)) as file:
+            table = file.read([name for name in columns if name in file.schema_arrow.names], use_threads=False)
+        head = json.loads(table.schema.metadata[_KEY])
+        return {key: head[key] for key in ("number", "generation", "root", "settings")}, table
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise OutputError(f"{path} is no plan ({type(error).__name__}: {error}); name another output") from error
 
 
 def write_finished(store: Store, plan: Plan, counts: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from queue import Empty, Full, Queue
@@ -12,6 +13,7 @@ T = TypeVar("T")
 
 QUEUE_BLOCKS = 4
 _POLL_S = 0.1
+STOP_S = 2.0
 
 
 class _End:
@@ -44,10 +46,13 @@ class _Lane(threading.Thread):
         self.put(_End(error))
 
 
-def read_ahead(readers: Sequence[Callable[[], Iterator[T]]], threads: int = 2) -> Generator[T, None, None]:
+def read_ahead(
+    readers: Sequence[Callable[[], Iterator[T]]], threads: int = 2, check: Callable[[], object] = lambda: None
+) -> Generator[T, None, None]:
     """The items of all readers, one reader after the other, while up to `threads` of them are read at once.
 
-    An exception of a reader is raised here, in its place. Closing the iterator stops the threads.
+    An exception of a reader is raised here, in its place. `check` is called several times a second while nothing comes; what it
+    raises is raised. Closing the iterator stops the threads; one that hangs in a read is left to itself after STOP_S.
     """
     stop = threading.Event()
     waiting = deque(readers)
@@ -61,6 +66,7 @@ def read_ahead(readers: Sequence[Callable[[], Iterator[T]]], threads: int = 2) -
             try:
                 item = lanes[0].queue.get(timeout=_POLL_S)
             except Empty:
+                check()
                 continue
             if not isinstance(item, _End):
                 yield item  # type: ignore[misc]
@@ -70,5 +76,6 @@ def read_ahead(readers: Sequence[Callable[[], Iterator[T]]], threads: int = 2) -
                 raise item.error
     finally:
         stop.set()
+        until = time.monotonic() + STOP_S
         for lane in lanes:
-            lane.join(timeout=10)
+            lane.join(timeout=max(0.0, until - time.monotonic()))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StoreError
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import Top, existing
 from pipeline.store.opening import join_url, open_store
@@ -32,11 +33,14 @@ UNFINISHED = (".tmp", "._copying_", ".inprogress", ".part", ".crdownload")
 
 @dataclass(slots=True)
 class Found:
-    """The input's files, sorted by path; `skipped` counts, by reason, those that are left alone."""
+    """The input's files, sorted by path; `skipped` counts, by reason, those that are left alone; `marks` are files of the names
+    that were asked for, by their paths, documents or not.
+    """
 
     store: Store
     files: list[Entry] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    marks: dict[str, Entry] = field(default_factory=dict)
 
 
 def format_of(path: str) -> str | None:
@@ -57,12 +61,13 @@ def partitions_of(path: str) -> dict[str, str | None]:
     return found
 
 
-def discover(sources: Sequence[str], config: StoreConfig | None = None) -> Found:
+def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: Collection[str] = ()) -> Found:
     """The documents' files in files, folders and globs, each once.
 
     Paths are relative to the folder that all sources share. Files that are hidden, empty, not finished, still being written, of
-    no known format or with a name that is not UTF-8 are skipped and counted. Raises ConfigError if a source does not exist, or
-    if they lie on several file systems.
+    no known format or with a name that is not UTF-8 are skipped and counted. `marks`: names of files that are told of beside, as
+    the listing that finds the documents shows them; beside a source that is a file they are asked for. Raises ConfigError if a
+    source does not exist, or if they lie on several file systems.
     """
     tops = [top for source in sources for top in existing(source, config)]
     if len({(top.scheme, top.authority) for top in tops}) > 1:
@@ -71,27 +76,47 @@ def discover(sources: Sequence[str], config: StoreConfig | None = None) -> Found
     store = open_store(join_url(tops[0].scheme, tops[0].authority, "" if str(root) == "/" else str(root)), config)
     found = Found(store)
     entries: dict[str, Entry] = {}
+    beside = set[str]()  # paths at which there may be marks that no listing shows
     for top in tops:
         inside = top.path.relative_to(root).as_posix()
         inside = "" if inside == "." else inside
         if top.folder:
-            for entry in store.list(inside):
-                if reason := _skip(entry, inside):
-                    found.skipped[reason] += 1
-                else:
-                    entries[entry.path] = entry
+            entries |= _listed(found, inside, marks)
         elif (single := store.stat(inside)) is not None:
             if single.size == 0:
                 found.skipped["empty"] += 1
             else:
                 _check_name(top, single)
                 entries[inside] = single
+                beside.update(f"{inside.rpartition('/')[0]}/{mark}".lstrip("/") for mark in marks)
+    _ask(found, beside - found.marks.keys())
     for path in sorted(entries):
         if store.unfinished(entries[path]):
             found.skipped["unfinished"] += 1
         else:
             found.files.append(entries[path])
     return found
+
+
+def _listed(found: Found, folder: str, marks: Collection[str]) -> dict[str, Entry]:
+    """What a folder holds, by path, without what is left alone."""
+    entries = {}
+    for entry in found.store.list(folder):
+        if entry.path.rpartition("/")[2] in marks:
+            found.marks[entry.path] = entry
+        if reason := _skip(entry, folder):
+            found.skipped[reason] += 1
+        else:
+            entries[entry.path] = entry
+    return entries
+
+
+def _ask(found: Found, paths: Collection[str]) -> None:
+    """Look for marks where nothing is listed; one that cannot be asked for is none."""
+    for path in sorted(paths):
+        with suppress(StoreError):
+            if (mark := found.store.stat(path)) is not None:
+                found.marks[path] = mark
 
 
 def _check_name(top: Top, single: Entry) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -42,7 +44,9 @@ NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
 def fragments(
     store: Store, entry: Entry, target: int, whole: bool = False, known: Mapping[str, float] = NOTHING_KNOWN
 ) -> Iterator[Fragment]:
-    """A file in pieces of at most about `target` predicted tokens; one that cannot be cut, or is small, in one."""
+    """A file in pieces of at most about `target` predicted tokens; one that cannot be cut, or is small, in one. Pieces of
+    tables say how many rows they hold by the file's footer.
+    """
     kind = format_of(entry.path) or "jsonl"
     tokens = predicted(entry, known)
     cuts = [0, entry.size]
@@ -54,9 +58,64 @@ def fragments(
             raise
         except (StoreError, OSError, ValueError, csv.Error):
             cuts = [0, entry.size]  # what is wrong with it will be said where it is read
+    rows = _counted(store, entry, kind)
     for start, end in pairwise(cuts):
         share = (end - start) / max(1, cuts[-1])
-        yield Fragment(entry.path, kind, start, end, entry.size, entry.modified_ns, max(1, int(tokens * share)))
+        expected = max(1, int(tokens * share))
+        yield Fragment(entry.path, kind, start, end, entry.size, entry.modified_ns, expected, rows(start, end))
+
+
+def all_fragments(
+    store: Store, entries: Iterable[Entry], target: int, whole: bool = False, known: Mapping[str, float] = NOTHING_KNOWN
+) -> Iterator[Fragment]:
+    """The pieces of all files, in their order. Several files at once are looked into: footers come with a store's latency."""
+
+    def look(entry: Entry) -> list[Fragment]:
+        return list(fragments(store, entry, target, whole, known))
+
+    waiting: deque[Future[list[Fragment]]] = deque()
+    with ThreadPoolExecutor(store.lanes, "textmill-plan") as pool:
+        try:
+            for entry in entries:
+                waiting.append(pool.submit(look, entry))
+                if len(waiting) >= 4 * store.lanes:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
+
+
+def _counted(store: Store, entry: Entry, kind: str) -> Callable[[int, int], int | None]:
+    """Tells the rows of a piece of a table by the file's footer; None where there is none, or none that can be read."""
+    if kind not in ("parquet", "arrow"):
+        return lambda start, end: None
+    try:
+        groups, whole = footer_rows(store, entry, kind)
+    except UnavailableError:
+        raise
+    except (StoreError, OSError, ValueError):
+        return lambda start, end: None  # what is wrong with it will be said where it is read
+    return lambda start, end: whole if (start, end) == (0, entry.size) else sum(groups[start:end])
+
+
+def footer_rows(store: Store, entry: Entry, kind: str) -> tuple[list[int], int | None]:
+    """Rows of each row group of a Parquet file, and of the whole file; of an Arrow file the latter, None for a stream, which
+    has no footer. Raises StoreError, or OSError or ValueError for a file that is damaged.
+    """
+    with store.open_read(entry.path) as stream:
+        if kind == "parquet":
+            footer = pq.read_metadata(stream)
+            groups = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+            return groups, sum(groups)
+        magic = stream.read(6)
+        stream.seek(0)
+        if magic != b"ARROW1":
+            return [], None
+        from pyarrow.dataset import IpcFileFormat
+
+        return [], int(IpcFileFormat().make_fragment(stream).count_rows(use_threads=False))
 
 
 def pack(pieces: Iterable[Fragment], plan: int, target: int) -> Iterator[Split]:

@@ -8,39 +8,52 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from pipeline.contract import Block, Columns, Fragment
-from pipeline.errors import InputChangedError, StoreError, UnavailableError
+from pipeline.errors import TRANSIENT, InputChangedError, LostDocumentsError, StoreError, UnavailableError
+from pipeline.faults import point
 from pipeline.source import unpack
 from pipeline.source.blocks import BlockBuilder
+from pipeline.source.met import Met
 from pipeline.source.tables import read_table
 from pipeline.source.unpack import UNREADABLE, BombError, lines, text_encoding, unpacked
 from pipeline.store.base import Store
 
+# A line of these alone is no document.
+BLANK = b" \t\r\n\0"
 
-def read_fragment(store: Store, fragment: Fragment, columns: Columns) -> Iterator[Block]:
-    """The fragment's blocks. What cannot be read ends with a dead letter that says where.
+
+def read_fragment(store: Store, fragment: Fragment, columns: Columns, met: Met | None = None) -> Iterator[Block]:
+    """The fragment's blocks. What cannot be read ends with a dead letter that says where. `met` counts what was met.
 
     Raises InputChangedError if the file is not, or at the end no longer, the one that was planned, UnavailableError if it
-    cannot be read for now.
+    cannot be read for now (an I/O error of the machine is no fault of the file), LostDocumentsError if a table holds another
+    number of rows than its footer says.
     """
+    met = met or Met()
     check_unchanged(store, fragment)
     builder = BlockBuilder(fragment.path, columns)
     at = fragment.start
     try:
-        for after in _records(store, fragment, builder):
+        for after in _records(store, fragment, builder, met):
             at = after
+            point("source.read")
             if builder.full():
                 yield builder.take()
     except BombError as error:
+        met.stop(fragment)
         builder.kill(at, "bomb", str(error))
-    except UnavailableError:
-        check_unchanged(store, fragment)
-        raise
     except (*UNREADABLE, StoreError, csv.Error) as error:
         check_unchanged(store, fragment)
+        if isinstance(error, UnavailableError):
+            raise
+        if isinstance(error, OSError) and error.errno in TRANSIENT:
+            raise UnavailableError(fragment.path, f"{error.strerror}; try again") from error
+        met.stop(fragment)
         builder.kill(at, "file_unreadable", f"{type(error).__name__}: {error}")
     if not builder.empty:
         yield builder.take()
     check_unchanged(store, fragment)
+    if not met.agrees(fragment):
+        raise LostDocumentsError(f"{fragment.path}: its footer counts {fragment.rows} rows, {met.documents} were read")
 
 
 def check_unchanged(store: Store, fragment: Fragment) -> None:
@@ -55,10 +68,10 @@ def check_unchanged(store: Store, fragment: Fragment) -> None:
         )
 
 
-def _records(store: Store, fragment: Fragment, builder: BlockBuilder) -> Iterator[int]:
-    """Add the fragment's records to the builder; gives, after each, the position of what comes next."""
+def _records(store: Store, fragment: Fragment, builder: BlockBuilder, met: Met) -> Iterator[int]:
+    """Add the fragment's records to the builder, counting them; gives, after each, the position of what comes next."""
     if fragment.format in ("parquet", "arrow"):
-        yield from read_table(store, fragment, builder)
+        yield from read_table(store, fragment, builder, met)
         return
     with store.open_read(fragment.path, (fragment.start, fragment.end)) as stream:
         plain, packed = unpacked(stream, fragment.size)
@@ -72,18 +85,21 @@ def _records(store: Store, fragment: Fragment, builder: BlockBuilder) -> Iterato
             stream.seek(mark)
         whole = fragment.start == 0 and fragment.end == fragment.size
         if fragment.format == "text" and builder.columns.documents == "file":
-            yield from _one_document(source, encoding, builder)
+            for after in _one_document(source, encoding, builder):
+                met.documents += 1
+                yield after
         elif fragment.format in ("csv", "tsv"):
-            yield from _delimited(source, fragment, encoding, mark, whole, builder)
+            yield from _delimited(source, fragment, encoding, mark, whole, builder, met)
         else:
             at = _first(source, fragment, mark)
             add = _add_json if fragment.format == "jsonl" else _add_text
             # The first line begins behind the mark.
             end = None if whole else max(fragment.end, mark + 1 if fragment.start == 0 else 0)
             for start, raw, long in lines(source, encoding, at, end):
+                met.documents += raw is None or bool(raw.strip(BLANK))
                 if raw is None:
                     builder.kill(start, "line_too_long", f"over {unpack.MAX_LINE_BYTES:,} bytes", long)
-                elif raw.strip(b" \t\r\n\0"):
+                elif raw.strip(BLANK):
                     add(builder, start, raw, encoding)
                 yield start + len(raw or b"")
 
@@ -161,7 +177,7 @@ def _one_document(stream: BinaryIO | _Joined, encoding: str, builder: BlockBuild
 
 
 def _delimited(
-    stream: BinaryIO | _Joined, fragment: Fragment, encoding: str, mark: int, whole: bool, builder: BlockBuilder
+    stream: BinaryIO | _Joined, fragment: Fragment, encoding: str, mark: int, whole: bool, builder: BlockBuilder, met: Met
 ) -> Iterator[int]:
     """CSV by RFC 4180, TSV without quotes; the first record of the file names the columns."""
     source = _Decoded(stream, encoding, mark, None if whole else fragment.end)
@@ -169,6 +185,7 @@ def _delimited(
     header = next(_reader(source, fragment.format), [])
     if fragment.start == 0 and builder.columns.text not in header:
         text = f"the header names no column {builder.columns.text!r}; its {len(header)} columns end before byte {source.at:,}"
+        met.documents += 1
         builder.kill(mark, "no_text", text, source.take()[0])
     if fragment.start > 0 and not isinstance(stream, _Joined):
         at = _first(stream, fragment, mark) if fragment.format == "tsv" else stream.seek(fragment.start)
@@ -181,6 +198,7 @@ def _delimited(
         if row is None:
             return
         raw, replaced = source.take()
+        met.documents += bool(row)
         if len(row) > len(header):
             builder.kill(start, "bad_csv", f"{len(row)} fields, the header has {len(header)}", raw)
         elif row:

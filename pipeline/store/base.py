@@ -32,7 +32,7 @@ class Store(Protocol):
     """Files below one root. Paths are relative to it, "/" between parts, and cannot leave it.
 
     Every method, and every read of a stream, raises a StoreError that names the path: MissingError, TakenError, FolderError,
-    DeniedError, NoSpaceError, QuotaError or, for anything that may pass, UnavailableError. Streams of local files raise OSError.
+    DeniedError, NoSpaceError, QuotaError or, for anything that may pass, UnavailableError.
     """
 
     @property
@@ -102,9 +102,11 @@ class Store(Protocol):
         ...
 
     def claim(self, path: str) -> AbstractContextManager[Callable[[], None]]:
-        """Hold a name for this process alone. Raises ClaimedError, with who holds it, if another process does.
+        """Hold a folder's claim for this process alone, see `pipeline.store.claim`. Raises ClaimedError, with who holds it, if
+        another one does.
 
-        A claim ends with its process, however that ends; on some stores only after a time. The function that the body is
-        given raises ClaimedError if the name is not held any more.
+        A claim ends with its process, however that ends: at once for others on this machine, elsewhere after `lease_s`. The
+        function that the body is given raises LostClaimError once the claim is not held any more; it is called before each step
+        that cannot be taken back.
         """
         ...

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
-from pipeline.errors import DeadlineError, SafeModeError, UnavailableError
+from pipeline.errors import ConfigError, DeadlineError, SafeModeError, UnavailableError
+from pipeline.stopping import stop_is_asked
 from pipeline.store.deadline import LateError, within
 from pipeline.store.settings import StoreConfig
 
@@ -128,10 +129,11 @@ class Calls:
         self._slots, self._config = [_Slot(make) for make in makers], config
         self._now, self._until = 0, 0.0
         self._in_vain = False
+        self._left_out: set[int] = set()  # clients that cannot be made here
 
     def __call__(self, path: str, call: Callable[[Client], T], bytes_: int = 0, listing: bool = False) -> T:
         """What `call` gives for a client, tried again for `retry_s` while it raises UnavailableError; only once if nothing was
-        answered since a call was tried in vain for so long.
+        answered since a call was tried in vain for so long, or if the process is to stop.
 
         Each request of it has a deadline of its own, which `bytes_` that are to be moved lengthen.
         """
@@ -144,13 +146,20 @@ class Calls:
                 return self._once(self._slots[at], path, call, allowed)
             except UnavailableError as error:
                 first = error if at == 0 else first
-                if time.monotonic() + wait > began + (0 if self._in_vain else self._config.retry_s):
+                patience_s = 0 if self._in_vain or stop_is_asked() else self._config.retry_s
+                if time.monotonic() + wait > began + patience_s:
                     self._in_vain = True
                     raise first or error from None  # what the client says that was chosen
                 if not noticed["store_retries"]:
                     log.warning("%s; tried again for %.0f s", error, self._config.retry_s)
                 noticed["store_retries"] += 1
                 self._change(at, error)
+            except ConfigError as error:
+                if at == 0:
+                    raise
+                # What the other client lacks is not what is wrong: the first one is tried again, and its error is told.
+                self._leave_out(at, error)
+                continue
             time.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(2 * wait, LONGEST_WAIT_S)
 
@@ -170,8 +179,14 @@ class Calls:
         return self._now
 
     def _change(self, at: int, error: UnavailableError) -> None:
-        if len(self._slots) < 2 or at != self._now or isinstance(error, SafeModeError):
+        other = (at + 1) % len(self._slots)
+        if other == at or other in self._left_out or at != self._now or isinstance(error, SafeModeError):
             return
-        self._now, self._until = (at + 1) % len(self._slots), time.monotonic() + CHANGE_S
+        self._now, self._until = other, time.monotonic() + CHANGE_S
         noticed["store_changes"] += 1
         log.warning("the store goes on with its client %d of %d: %s", self._now + 1, len(self._slots), error)
+
+    def _leave_out(self, at: int, error: ConfigError) -> None:
+        self._left_out.add(at)
+        self._now = 0
+        log.warning("the store has no client %d here: %s", at + 1, error)

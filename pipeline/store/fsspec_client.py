@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -18,8 +18,9 @@ from pipeline.errors import (
     UnavailableError,
 )
 from pipeline.store.client import Ranged, Status
-from pipeline.store.local import kind_of
+from pipeline.store.java import is_refusal
 from pipeline.store.settings import StoreConfig
+from pipeline.store.system import OURS, error_of_system
 
 _CODES: dict[str, tuple[type[StoreError], str]] = {
     "PreconditionFailed": (TakenError, "the name is taken"),
@@ -28,10 +29,20 @@ _CODES: dict[str, tuple[type[StoreError], str]] = {
     "NoSuchBucket": (MissingError, "there is no such bucket"),
     "AccessDenied": (DeniedError, "permission denied; use other credentials, or have the permissions changed"),
     **dict.fromkeys(
+        ("RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"),
+        (UnavailableError, "the store has too much to do; try again"),
+    ),
+    "RequestTimeTooSkewed": (UnauthenticatedError, "this machine's clock is wrong; set it"),
+    **dict.fromkeys(
         ("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"),
         (UnauthenticatedError, "the credentials are not valid, or not any more; get new ones"),
     ),
 }
+# What no other try makes right.
+_NEVER = {"ParamValidationError", "InvalidBucketName", "UnknownServiceError", "UnknownRegionError", "InvalidRegionError"}
+# One request of S3 removes no more.
+_AT_ONCE = 1000
+_VERSION, _STAND_IN = "?versionId=", "\0version\0"
 _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"}
 _SYSTEM: list[tuple[type[OSError], type[StoreError], str]] = [
     (FileNotFoundError, MissingError, "is not there"),
@@ -57,6 +68,8 @@ class FsspecClient:
             self.fs: Any = fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False, **more)
         except (ImportError, ValueError) as error:
             raise ConfigError(f"{url}: {error}") from error
+        if scheme in ("s3", "s3a"):
+            self.fs.split_path = _whole_keys(self.fs.split_path)
 
     def status(self, path: str) -> Status | None:
         with suppress(MissingError), _told(path):
@@ -90,8 +103,39 @@ class FsspecClient:
                 self.fs.pipe_file(path, data, mode="create")
 
     def remove(self, paths: list[str]) -> None:
-        with suppress(MissingError), _told(paths[0]):
-            self.fs.rm(paths)
+        """Remove files, each by its very name: fsspec's `rm` of several takes names for patterns."""
+        if self.name in ("s3", "s3a"):
+            for start in range(0, len(paths), _AT_ONCE):
+                self._remove_objects(paths[start : start + _AT_ONCE])
+            return
+        with ThreadPoolExecutor(min(8, len(paths))) as pool:
+            list(pool.map(self._remove_file, paths))
+
+    def _remove_objects(self, paths: list[str]) -> None:
+        """By one request; s3fs has it too, and keeps silent about what was refused."""
+        bucket = paths[0].partition("/")[0]
+        objects = [{"Key": path.partition("/")[2]} for path in paths]
+        with _told(paths[0]):
+            answer = self.fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+        for one in answer.get("Errors", ()):
+            code = str(one.get("Code", ""))
+            kind, text = _CODES.get(code, (UnavailableError, "could not be removed; try again"))
+            if kind is not MissingError:
+                raise kind(f"{bucket}/{one.get('Key')}", f"{text} ({code})")
+
+    def _remove_file(self, path: str) -> None:
+        with suppress(MissingError), _told(path):
+            self.fs.rm_file(path)
+
+
+def _whole_keys(split: Callable[[str], tuple[str, str, str | None]]) -> Callable[[str], tuple[str, str, str | None]]:
+    """s3fs takes "?versionId=" in a name for a question: here it is a part of the name."""
+
+    def whole(path: str) -> tuple[str, str, str | None]:
+        bucket, key, _ = split(path.replace(_VERSION, _STAND_IN))
+        return bucket, key.replace(_STAND_IN, _VERSION), None
+
+    return whole
 
 
 def _status(one: dict[str, Any]) -> Status:
@@ -112,7 +156,7 @@ def _status(one: dict[str, Any]) -> Status:
 def _told(path: str) -> Iterator[None]:
     try:
         yield
-    except StoreError:
+    except (StoreError, *OURS):
         raise
     except Exception as error:
         raise _error(path, error) from error
@@ -128,9 +172,14 @@ def _error(path: str, error: Exception) -> StoreError:
     for known, kind, text in _SYSTEM:
         if isinstance(error, known):
             return kind(path, text)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EISDIR):
-        return kind_of(error.errno)(path, error.strerror or name)
-    return UnavailableError(path, f"{code or name}: {str(error)[:300]}; try again")
+    said = f"{code or name}: {str(error)[:300]}"
+    status = _http_status(error)
+    if name in _NEVER or is_refusal(status):
+        return StoreError(path, said if status is None else f"{said} (HTTP {status})")
+    # s3fs makes numbers of its own out of codes that it does not know.
+    if isinstance(error, OSError) and error.errno is not None and not code:
+        return error_of_system(path, error)
+    return UnavailableError(path, f"{said}; try again")
 
 
 def _code(error: BaseException | None) -> str:
@@ -141,3 +190,20 @@ def _code(error: BaseException | None) -> str:
             return str(answer.get("Error", {}).get("Code", ""))
         error = error.__cause__
     return ""
+
+
+def _http_status(error: BaseException | None) -> int | None:
+    """The HTTP status of the answer that an error tells of, under any of the names that it has."""
+    while error is not None:
+        answer = getattr(error, "response", None)
+        if isinstance(answer, dict):
+            return _number(answer.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+        for name in ("status_code", "status", "code"):
+            if (found := _number(getattr(error, name, None))) is not None:
+                return found
+        error = error.__cause__
+    return None
+
+
+def _number(found: Any) -> int | None:
+    return found if isinstance(found, int) and 100 <= found < 600 else None

@@ -8,18 +8,19 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
+from operator import attrgetter
 from typing import BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
 
-from pipeline.errors import FolderError, MissingError, StoreError, TakenError, UnavailableError
+from pipeline.errors import ConfigError, FolderError, MissingError, StoreError, TakenError, UnavailableError
 from pipeline.store.base import Entry, Place
+from pipeline.store.claim import claimed
 from pipeline.store.client import Calls, Client, Ranged, Status
-from pipeline.store.lease import lease
-from pipeline.store.local import kind_of
 from pipeline.store.ranges import buffered
 from pipeline.store.settings import StoreConfig
 from pipeline.store.spool import Spool
+from pipeline.store.system import error_of_system
 
 log = logging.getLogger("textmill")
 # Where a folder waits while two of them change names.
@@ -66,7 +67,7 @@ class HdfsStore:
                     waiting.append(one.path)
                 elif one.path != top:
                     found.append(self._entry(one))
-        yield from sorted(found)
+        yield from sorted(found, key=attrgetter("path"))  # each path is there once
 
     def _entry(self, one: Status) -> Entry:
         if one.size and one.block_bytes and not one.size % one.block_bytes:
@@ -114,7 +115,7 @@ class HdfsStore:
         at = self._at(entry.path)
         try:
             return self._web(at, lambda client: bool(client.unfinished(at)))  # type: ignore[attr-defined]
-        except UnavailableError as error:
+        except (UnavailableError, ConfigError) as error:
             log.warning("WebHDFS cannot be asked whether files are still being written: %s", error)
             self._web = None
             return False
@@ -143,7 +144,7 @@ class HdfsStore:
             self._rename(self._send(mark, spool, tries), at)
             tries.pop()
         except OSError as error:  # of the body
-            raise kind_of(error.errno)(path, error.strerror or type(error).__name__) from error
+            raise error_of_system(path, error) from error
         finally:
             spool.close()
             for name in (*tries, mark):
@@ -172,25 +173,6 @@ class HdfsStore:
     def _remove(self, at: str) -> None:
         with suppress(StoreError):
             self._call(at, lambda client: client.delete(at))
-
-    def write_over(self, path: str, data: bytes) -> Entry:
-        """Write a small file in the place of the one there was; gives what is there then."""
-        at = self._at(path)
-        spool = Spool(path)
-
-        def written(client: Client) -> Status:
-            client.create(at, spool.reading(), overwrite=True)
-            found = client.status(at)
-            if found is None:
-                raise UnavailableError(at, "was written and is not there; try again")
-            return found
-
-        try:
-            spool.stream.write(data)
-            spool.finish()
-            return self._entry(self._call(at, written, len(data)))
-        finally:
-            spool.close()
 
     def rename_no_overwrite(self, source: str, target: str) -> None:
         self._rename(self._at(source), self._at(target))
@@ -271,4 +253,4 @@ class HdfsStore:
         self._call(at, lambda client: client.delete(at))
 
     def claim(self, path: str) -> AbstractContextManager[Callable[[], None]]:
-        return lease(self, path, self.config.lease_s)
+        return claimed(self, path, self.config.lease_s)

@@ -37,13 +37,25 @@ _KINDS: dict[str, tuple[type[StoreError], str]] = {
     "IllegalArgumentException": (StoreError, "the file system takes no such name"),
     "AuthenticationException": (UnauthenticatedError, "no valid ticket; run kinit, or name principal and keytab in [store]"),
     "InvalidToken": (UnauthenticatedError, "the token is not valid any more; get a new one"),
+    "SecurityException": (UnauthenticatedError, "not accepted; run kinit, or name principal and keytab in [store]"),
+    "AuthorizationException": (DeniedError, "permission denied; use another user, or have the permissions changed"),
+    "MaxDirectoryItemsExceededException": (
+        QuotaError,
+        "the folder is full of names; remove files, or have that raised",
+    ),
+    "HadoopIllegalArgumentException": (StoreError, "the file system takes no such request"),
+    "UnsupportedOperationException": (StoreError, "the file system cannot do that"),
+    "RpcNoSuchMethodException": (StoreError, "the file system does not know the request; is it too old?"),
+    "RpcNoSuchProtocolException": (StoreError, "what answers there is no NameNode; is the port right?"),
     "SecretManager$InvalidToken": (UnauthenticatedError, "the token is not valid any more; get a new one"),
 }
 _NAMED = re.compile(r"^([\w.$]+(?:Exception|Error|InvalidToken))\b")
 
 
-def error_of(path: str, java_class: str | None, message: str) -> StoreError:
-    """The error for an exception of a server; UnavailableError for those that are not known."""
+def error_of(path: str, java_class: str | None, message: str, status: int | None = None) -> StoreError:
+    """The error for an exception of a server. One that is not known may pass: UnavailableError, unless the answer's HTTP status
+    says that the request was wrong.
+    """
     name = (java_class or "").rsplit(".", 1)[-1]
     if name in ("", "RemoteException", "IOException") and (inner := _NAMED.match(message)):
         name = inner[1].rsplit(".", 1)[-1]  # a server that passes on what another one said
@@ -52,4 +64,11 @@ def error_of(path: str, java_class: str | None, message: str) -> StoreError:
         kind, text = _KINDS[name]
         return kind(path, f"{text} ({name})")
     first = message.splitlines()[0][:300] if message else "no reason given"
+    if status == 400 or (not name and is_refusal(status)):
+        return StoreError(path, f"{name or 'the file system'}: {first} (HTTP {status})")
     return UnavailableError(path, f"{name or 'the file system'}: {first}; try again")
+
+
+def is_refusal(status: int | None) -> bool:
+    """Whether an HTTP status says that the same request will be refused again: 4xx but for those about time and load."""
+    return status is not None and 400 <= status < 500 and status not in (408, 409, 423, 425, 429)

@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import errno
 import fcntl
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
+from urllib.parse import quote
 
-from pipeline.errors import (
-    ClaimedError,
-    DeniedError,
-    FolderError,
-    MissingError,
-    NoSpaceError,
-    StoreError,
-    TakenError,
-    UnavailableError,
-)
+from pipeline.errors import ClaimedError, FolderError, MissingError, StoreError, TakenError
 from pipeline.store.base import Entry, Place
-from pipeline.store.settings import StoreConfig
+from pipeline.store.claim import claimed
+from pipeline.store.settings import LEASE_S, StoreConfig
+from pipeline.store.system import error_of_system, translated
 
 _AT_FDCWD = -100
 _NO_REPLACE, _EXCHANGE = 1, 2
-_KINDS: dict[int, type[StoreError]] = {
-    errno.ENOENT: MissingError,
-    errno.ENOTDIR: MissingError,
-    errno.EEXIST: TakenError,
-    errno.ENOTEMPTY: TakenError,
-    errno.EISDIR: FolderError,
-    errno.EACCES: DeniedError,
-    errno.EPERM: DeniedError,
-    errno.EROFS: DeniedError,
-    errno.ENOSPC: NoSpaceError,
-    errno.EDQUOT: NoSpaceError,
-}
+# What a file system says that does not know a flag of renameat2: NFS, FUSE, old kernels.
+_UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+# Where a folder waits while two of them change names in steps.
+BEFORE = "_before"
+# A folder in which files vanish while it is listed is listed again, so many times.
+_LISTINGS = 10
+_BUFFER = 128 << 10
+
+
+class _File(io.FileIO):
+    """A file that is read, whose errors are ours: what may pass is no damage of whatever the file holds."""
+
+    def __init__(self, at: Path, path: str) -> None:
+        super().__init__(at)
+        self._path = path
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise error_of_system(self._path, error) from error
+
+    def readall(self) -> bytes:
+        try:
+            return super().readall()
+        except OSError as error:
+            raise error_of_system(self._path, error) from error
 
 
 class LocalStore:
@@ -47,8 +59,9 @@ class LocalStore:
     config: StoreConfig | None = None
     lanes = 2
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, lease_s: float = LEASE_S) -> None:
+        """`lease_s`: how long a claim holds without a renewal, see `StoreConfig`."""
+        self.root, self._lease_s = root, lease_s
 
     @property
     def url(self) -> str:
@@ -57,8 +70,8 @@ class LocalStore:
     def list(self, folder: str = "") -> Iterator[Entry]:
         top = self._at(folder)
         seen = set[tuple[int, int]]()
-        with _translated(folder or self.url):
-            yield from sorted(self._walk(top, folder, seen))
+        with translated(folder or self.url):
+            yield from sorted(self._walk(top, folder, seen), key=attrgetter("path"))  # each path is there once
 
     def _walk(self, folder: Path, name: str, seen: set[tuple[int, int]]) -> Iterator[Entry]:
         """Links are followed, each folder once, so that a link to a folder above does not lead in circles."""
@@ -69,21 +82,38 @@ class LocalStore:
         if (found.st_dev, found.st_ino) in seen:
             return
         seen.add((found.st_dev, found.st_ino))
+        for left in reversed(range(_LISTINGS)):
+            found_below, whole = self._files(folder, name)
+            if whole or not left:
+                break
+        for path, below in found_below:
+            if below is None:
+                yield from self._walk(self._at(path), path, seen)
+            else:
+                yield below
+
+    def _files(self, folder: Path, name: str) -> tuple[builtins.list[tuple[str, Entry | None]], bool]:
+        """What a folder holds, None for each folder; False if a file has vanished meanwhile. Then this may show neither that file
+        nor the one that took its place, as if there was none of the two at any time."""
+        found: builtins.list[tuple[str, Entry | None]] = []
+        whole = True
         with os.scandir(folder) as entries:
             for entry in entries:
                 path = f"{name}/{entry.name}" if name else entry.name
                 if entry.is_dir():
-                    yield from self._walk(folder / entry.name, path, seen)
+                    found.append((path, None))
                     continue
                 try:
                     stat = entry.stat()
-                except FileNotFoundError:  # deleted since, or a link to nothing
+                except FileNotFoundError:
+                    whole = whole and os.path.lexists(entry.path)  # else a link to nothing
                     continue
                 if entry.is_file():
-                    yield Entry(path, stat.st_size, stat.st_mtime_ns)
+                    found.append((path, Entry(path, stat.st_size, stat.st_mtime_ns)))
+        return found, whole
 
     def stat(self, path: str) -> Entry | None:
-        with _translated(path):
+        with translated(path):
             try:
                 found = self._at(path).stat()
             except (FileNotFoundError, NotADirectoryError):
@@ -93,8 +123,8 @@ class LocalStore:
         return Entry(path, found.st_size, found.st_mtime_ns)
 
     def open_read(self, path: str, span: tuple[int, int] | None = None) -> BinaryIO:
-        with _translated(path):
-            return self._at(path).open("rb")
+        with translated(path):
+            return cast(BinaryIO, io.BufferedReader(_File(self._at(path), path), _BUFFER))
 
     def unfinished(self, entry: Entry) -> bool:
         return False
@@ -105,11 +135,11 @@ class LocalStore:
     @contextmanager
     def create_exclusive(self, path: str) -> Iterator[BinaryIO]:
         target = self._at(path)
-        with _translated(path):
+        with translated(path):
             target.parent.mkdir(parents=True, exist_ok=True)
             stream = target.open("xb")
         try:
-            with _translated(path), stream:
+            with translated(path), stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -118,36 +148,72 @@ class LocalStore:
             raise
 
     def rename_no_overwrite(self, source: str, target: str) -> None:
-        into = self._at(target)
-        with _translated(target):
+        start, into = self._at(source), self._at(target)
+        with translated(target):
             into.parent.mkdir(parents=True, exist_ok=True)
             if into.is_dir():
                 raise FolderError(target, "is a folder")
             try:
-                _renameat2(self._at(source), into, _NO_REPLACE)
+                _renameat2(start, into, _NO_REPLACE)
             except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                if error.errno not in _UNKNOWN:
                     raise
-                # A file system without that call: a link fails too where the name is taken.
-                os.link(self._at(source), into)
-                self._at(source).unlink()
+                if start.is_dir():
+                    if os.path.lexists(into):
+                        raise TakenError(target, "the name is taken") from error
+                    os.rename(start, into)  # of all that may have come since, this replaces an empty folder and nothing else
+                else:
+                    os.link(start, into)  # fails too where the name is taken
+                    start.unlink()
             _sync(into.parent)
 
     def exchange(self, one: str, other: str) -> None:
-        with _translated(one):
-            _renameat2(self._at(one), self._at(other), _EXCHANGE)
+        """One step; three renames where the file system cannot do it in one (NFS). After the first there is no `other` for a
+        moment, and `settle` puts it back."""
+        with translated(one):
+            try:
+                _renameat2(self._at(one), self._at(other), _EXCHANGE)
+            except OSError as error:
+                if error.errno not in _UNKNOWN:
+                    raise
+                before = _aside(other)
+                if missing := [folder for folder in (one, other) if not self._at(folder).is_dir()]:
+                    raise MissingError(missing[0], "is no folder that is there") from error
+                self._move(other, before)
+                self._move(one, other)
+                self._move(before, one)
+                self._end_of_steps()
             _sync(self._at(one).parent)
+            _sync(self._at(other).parent)
 
     def settle(self, one: str, other: str) -> None:
-        """An exchange is one step here."""
+        before = _aside(other)
+        with translated(one):
+            if self._at(before).is_dir():
+                # Taken back where it had not come further than one step, else finished.
+                self._move(before, one if self._at(other).is_dir() else other)
+            self._end_of_steps()
+
+    def _move(self, source: str, target: str) -> None:
+        """Rename a folder. Only with the claim held: nobody else makes these names."""
+        into = self._at(target)
+        if into.exists():
+            raise TakenError(target, "the name is taken")
+        into.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(self._at(source), into)
+        _sync(into.parent)
+
+    def _end_of_steps(self) -> None:
+        with suppress(OSError):
+            self._at(BEFORE).rmdir()
 
     def free_bytes(self) -> int | None:
-        with _translated(self.url):
+        with translated(self.url):
             return shutil.disk_usage(self.root).free
 
     def delete(self, path: str) -> None:
         target = self._at(path)
-        with _translated(path):
+        with translated(path):
             if target.is_dir() and not target.is_symlink():
                 shutil.rmtree(target)
             else:
@@ -155,15 +221,10 @@ class LocalStore:
 
     @contextmanager
     def claim(self, path: str) -> Iterator[Callable[[], None]]:
-        target = self._at(path)
-        with _translated(path):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            held = _lock(target)
-        try:
-            yield lambda: None
-        finally:
-            target.unlink(missing_ok=True)  # while it is still locked: who waits for this file finds another in its place
-            os.close(held)
+        with translated(path):
+            _remove_lock(self._at(path), f"{self.url}/{path}")
+        with claimed(self, path, self._lease_s) as check:
+            yield check
 
     def _at(self, path: str) -> Path:
         if path.startswith("/") or ".." in path.split("/"):
@@ -171,37 +232,21 @@ class LocalStore:
         return self.root / path
 
 
-def _lock(path: Path) -> int:
-    while True:
-        held = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+def _aside(folder: str) -> str:
+    return f"{BEFORE}/{quote(folder, safe='')}"
+
+
+def _remove_lock(path: Path, what: str) -> None:
+    """Remove the file that was the claim in older versions, which locked it. Raises ClaimedError if one of those holds it."""
+    if not path.is_file():
+        return
+    with path.open("rb") as lock:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(held, 200, 0).decode("utf-8", "replace").strip() or "another process"
-            os.close(held)
-            raise ClaimedError(f"{path.parent} is being written by {owner}; wait until it has ended") from None
-        try:
-            same = os.path.samestat(os.fstat(held), path.stat())
-        except FileNotFoundError:
-            same = False
-        if same:
-            os.ftruncate(held, 0)
-            os.pwrite(held, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
-            return held
-        os.close(held)  # its last owner removed it between our two calls
-
-
-@contextmanager
-def _translated(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise kind_of(error.errno)(path, error.strerror or type(error).__name__) from error
-
-
-def kind_of(number: int | None) -> type[StoreError]:
-    """The error for one of the system's error numbers."""
-    return _KINDS.get(number or 0, UnavailableError)
+            who = lock.read(200).decode("utf-8", "replace").strip() or "another process"
+            raise ClaimedError(f"{what} is held by {who}, an older version; wait until it has ended") from None
+        path.unlink(missing_ok=True)  # while it is locked: an older version that waits for it finds another file in its place
 
 
 def _renameat2(source: Path, target: Path, flags: int) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 from pipeline.errors import (
     ConfigError,
@@ -20,8 +20,7 @@ from pipeline.errors import (
 from pipeline.store.client import Ranged, Status
 from pipeline.store.java import error_of
 from pipeline.store.settings import StoreConfig
-
-T = TypeVar("T")
+from pipeline.store.system import OURS, error_of_system
 
 _RPC = re.compile(r'RPCError\("([\w.$]+)", "(.*)', re.DOTALL)
 _WRITE_BYTES = 1 << 20
@@ -106,24 +105,18 @@ def _status(one: Any) -> Status:
     return Status(one.path, one.isdir, one.length, one.modification_time * 1_000_000, one.blocksize or 0)
 
 
-_SYSTEM: list[tuple[type[OSError], Callable[[str, str], StoreError], str]] = [
-    (FileNotFoundError, MissingError, "is not there"),
-    (FileExistsError, TakenError, "the name is taken"),
-    (IsADirectoryError, FolderError, "is a folder"),
-    (PermissionError, DeniedError, "permission denied; use another user, or have the permissions changed"),
-]
-
-
 @contextmanager
 def _told(path: str) -> Iterator[None]:
     try:
         yield
-    except (StoreError, GeneratorExit):
+    except (StoreError, GeneratorExit, *OURS):
         raise
     except OSError as error:
-        for kind, ours, text in _SYSTEM:
-            if isinstance(error, kind):
-                raise ours(path, text) from error
+        for known, kind, text in _SYSTEM:
+            if isinstance(error, known):
+                raise kind(path, text) from error
+        if error.errno is not None:
+            raise error_of_system(path, error) from error
         raise UnavailableError(path, f"{type(error).__name__}: {str(error)[:300]}; try again") from error
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
@@ -131,3 +124,12 @@ def _told(path: str) -> Iterator[None]:
         if found := _RPC.search(str(error)):
             raise error_of(path, found[1], found[2].replace("\\n", "\n")) from error
         raise UnavailableError(path, f"{type(error).__name__}: {str(error)[:300]}; try again") from error
+
+
+# The library raises these without a number.
+_SYSTEM: list[tuple[type[OSError], type[StoreError], str]] = [
+    (FileNotFoundError, MissingError, "is not there"),
+    (FileExistsError, TakenError, "the name is taken"),
+    (IsADirectoryError, FolderError, "is a folder"),
+    (PermissionError, DeniedError, "permission denied; use another user, or have the permissions changed"),
+]

@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 from pipeline.errors import ConfigError, FolderError, MissingError, StoreError, TakenError, UnavailableError
 from pipeline.store.base import Entry, Place
+from pipeline.store.claim import claimed
 from pipeline.store.client import Calls, Status
 from pipeline.store.fsspec_client import FsspecClient
-from pipeline.store.lease import lease
-from pipeline.store.local import kind_of
 from pipeline.store.ranges import buffered
 from pipeline.store.settings import StoreConfig
 from pipeline.store.spool import Spool
+from pipeline.store.system import error_of_system
 
 T = TypeVar("T")
 # Whose PUT is one step, and can be told not to overwrite (fsspec: mode="create"). Others are read only.
@@ -110,7 +110,7 @@ class ObjectStore:
             with spool.reading() as stream:
                 self._put(at, stream.read())
         except OSError as error:  # of the body
-            raise kind_of(error.errno)(path, error.strerror or type(error).__name__) from error
+            raise error_of_system(path, error) from error
         finally:
             spool.close()
             with suppress(StoreError):
@@ -135,18 +135,10 @@ class ObjectStore:
 
         self._call(at, once, len(data))
 
-    def write_over(self, path: str, data: bytes) -> Entry:
-        """Write a small object in the place of the one there was; gives what is there then."""
+    def _write_over(self, path: str, data: bytes) -> None:
+        """Write a small object in the place of the one there was."""
         at = self._writing(path)
-
-        def written(client: FsspecClient) -> Status:
-            client.put(at, data, True)
-            found = client.status(at)
-            if found is None:
-                raise UnavailableError(at, "was written and is not there; try again")
-            return found
-
-        return self._entry(self._call(at, written, len(data)))
+        self._call(at, lambda client: client.put(at, data, True), len(data))
 
     def rename_no_overwrite(self, source: str, target: str) -> None:
         """Objects have no other name: the bytes are read and put under it, then the first name is removed."""
@@ -165,7 +157,7 @@ class ObjectStore:
         """Object by object. What is to be done is written down first, so that one that was killed is finished by `settle`;
         until then readers may see a part of a generation, never parts of two."""
         names = {"new": self._names(one), "old": self._names(other)}
-        self.write_over(_list_of(other), json.dumps(names).encode())
+        self._write_over(_list_of(other), json.dumps(names).encode())
         self.settle(one, other)
 
     def _names(self, folder: str) -> list[str]:  # type: ignore[valid-type]
@@ -184,7 +176,7 @@ class ObjectStore:
                 continue
             for name in names:
                 self._carry(f"{source}/{name}", f"{target}/{name}")
-            self.write_over(switch, json.dumps({**todo, "stage": stage + 1}).encode())
+            self._write_over(switch, json.dumps({**todo, "stage": stage + 1}).encode())
         self.delete(switch)
 
     def _carry(self, source: str, target: str) -> None:
@@ -211,4 +203,4 @@ class ObjectStore:
 
     def claim(self, path: str) -> AbstractContextManager[Callable[[], None]]:
         self._writing(path)
-        return lease(self, path, self.config.lease_s)
+        return claimed(self, path, self.config.lease_s)

@@ -53,7 +53,7 @@ def open_store(url: str, config: StoreConfig | None = None) -> Store:
     scheme, authority, path = split_url(url)
     url = join_url(scheme, authority, path)
     if not scheme:
-        return LocalStore(Path(path))
+        return LocalStore(Path(path), config.lease_s)
     if scheme == HDFS or scheme in WEB:
         return _hdfs(url, scheme, authority, path, config)
     from pipeline.store.objects import ObjectStore

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 TOKEN_ENV = "TEXTMILL_HDFS_TOKEN"
+# How long a claim holds without a renewal.
+LEASE_S = 60.0
 
 
 def _token() -> SecretStr | None:
@@ -35,7 +37,7 @@ class StoreConfig(BaseModel):
     timeout_s: Annotated[float, Field(gt=0, description="a request without an answer for so long has failed")] = 10.0
     retry_s: Annotated[float, Field(ge=0, description="what may pass is tried again for so long")] = 90.0
     read_threads: Annotated[int, Field(ge=1, le=64, description="requests of one file that are under way at once")] = 8
-    lease_s: Annotated[float, Field(gt=0, description="a run that gave no sign for so long has lost its output")] = 60.0
+    lease_s: Annotated[float, Field(gt=0, description="a run that gave no sign for so long has lost its output")] = LEASE_S
 
     def told(self) -> dict[str, Any]:
         """As JSON for a process of ours, secrets included."""

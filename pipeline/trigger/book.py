@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,11 +13,13 @@ from pipeline.errors import StoreError, TakenError
 from pipeline.nightly.index import read_json
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Store
-from pipeline.trigger.owner import Owner
+from pipeline.store.owner import Owner
 from pipeline.trigger.settle import Batch
 
 WATCH = "_watch"
 STAGED = f"{WATCH}/_staging"
+# So many records are asked for one by one.
+FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,16 @@ class Book:
 
     def is_recorded(self, revision: str) -> bool:
         """Whether the revision's run has ended for good."""
-        if revision not in self._seen and self.store.stat(_record(revision)) is not None:
-            self._seen.add(revision)
-        return revision in self._seen
+        return revision in self.recorded([revision])
+
+    def recorded(self, revisions: Collection[str]) -> set[str]:
+        """Those of the revisions whose run has ended for good. Many that are not known to be so are looked up by one listing."""
+        unknown = set(revisions) - self._seen
+        if len(unknown) > FEW:
+            self._seen |= {entry.path.rpartition("/")[2].removesuffix(".json") for entry in self.store.list(f"{WATCH}/batches")}
+        else:
+            self._seen |= {revision for revision in unknown if self.store.stat(_record(revision)) is not None}
+        return self._seen.intersection(revisions)
 
     def record(self, batch: Batch, ran: Ran, attempts: int) -> bool:
         """Write the record; False if there is one."""

@@ -5,15 +5,14 @@ Events (hints) do not occur here: they only make somebody look earlier. So losin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.trigger.settle import Batch
 
-HAS_BEEN_RUN = "this revision has been run"
 NOT_YET = "it is not yet time for another attempt"
-Action = Literal["run", "wait", "done"]
+Action = Literal["run", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +36,13 @@ def decide(
     memory: Mapping[str, Seen],
     now_s: float,
     batches: Iterable[Batch],
-    recorded: Collection[str],
     not_before_s: Mapping[str, float],
     settle_s: float,
 ) -> tuple[dict[str, Seen], list[Decision]]:
     """The memory for the next look, and one decision for each batch.
 
-    `recorded` are revisions whose run has ended for good; `not_before_s` says when one may be tried again. A watcher that has
-    just been started has no memory: it waits `settle_s` again for what has no marker, and runs nothing twice.
+    `batches` are those whose run has not ended for good; `not_before_s` says when a revision may be tried again. A watcher that
+    has just been started has no memory: it waits `settle_s` again for what has no marker.
     """
     after: dict[str, Seen] = {}
     decisions = []
@@ -54,9 +52,7 @@ def decide(
         seen = before if before is not None and before.revision == revision else Seen(revision, now_s)
         after[batch.folder] = seen
         action, why = _of(batch, now_s - seen.since_s, settle_s)
-        if revision in recorded:
-            action, why = "done", HAS_BEEN_RUN
-        elif action == "run" and now_s < not_before_s.get(revision, now_s):
+        if action == "run" and now_s < not_before_s.get(revision, now_s):
             action, why = "wait", NOT_YET
         decisions.append(Decision(batch, action, why))
     return after, decisions

@@ -8,11 +8,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.errors import ConfigError
+from pipeline.fleet.joining import first_line
 from pipeline.nightly.config import SubmitConfig
 from pipeline.trigger.follow import ConnectionLostError
 
 ANSWER_S = 30.0
 _T = TypeVar("_T")
+
+
+class _AnswerError(RuntimeError):
+    """Ray's job API has answered with an error; `status` is the HTTP status."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"HTTP {status}: {text}")
+        self.status = status
 
 
 class RayJobs:
@@ -26,15 +35,15 @@ class RayJobs:
         """
         if find_spec("ray") is None:
             raise ConfigError("submit needs Ray: pip install 'textmill[ray]'")
-        from ray.exceptions import RayError
+        from ray.exceptions import AuthenticationError, RayError
 
         self._environment = runtime_env(config)
         try:
             self._client = _client(address, headers)
-        except RayError as error:
-            raise ConfigError(f"--address {address}: it does not let us in: {str(error).splitlines()[0]}") from error
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"--address {address}: no Ray dashboard answers there ({error})") from error
+        except AuthenticationError as error:
+            raise ConfigError(f"--address {address}: it does not let us in: {first_line(error)}") from error
+        except (RayError, OSError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"--address {address}: no Ray dashboard answers there ({first_line(error)})") from error
 
     def submit(self, id: str, entrypoint: str) -> None:
         def submitted() -> None:
@@ -50,8 +59,8 @@ class RayJobs:
         def found() -> str | None:
             try:
                 return str(self._client.get_job_status(id).value)
-            except RuntimeError as error:
-                if "404" in str(error) or "does not exist" in str(error):
+            except _AnswerError as error:
+                if error.status == 404:
                     return None
                 raise
 
@@ -69,6 +78,10 @@ def _client(address: str, headers: Mapping[str, str] | None) -> Any:
 
         def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
             return super()._do_request(method, endpoint, **{"timeout": ANSWER_S, **more})
+
+        def _raise_error(self, answer: Any) -> None:
+            """Ray's own puts the status into its text, where a job's id may stand, too."""
+            raise _AnswerError(answer.status_code, answer.text)
 
     return Client(address, headers=dict(headers or {}))
 

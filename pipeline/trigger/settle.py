@@ -5,24 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.config import TagConfig
 from pipeline.errors import StoreError
 from pipeline.nightly.places import input_of, root_of
-from pipeline.source.discover import Found
 from pipeline.store.base import Entry, Store
 
 # Why a batch is whole, or what it lacks. "unmarked": only time will tell.
 Mark = Literal["marker", "manifest", "unmarked", "incomplete", "unreadable"]
+
+_LOOK_AGAIN = ("incomplete", "unreadable")  # a manifest may be mended within the time that a file system tells apart
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A folder, its files with sizes and times, and what its marker or manifest says of it.
 
-    `revision` names folder and content: another one whenever a file comes, goes or changes.
+    `revision`, 24 hexadecimal digits, names folder and content: another one whenever a file comes, goes or changes.
     """
 
     root: str
@@ -30,12 +31,12 @@ class Batch:
     files: tuple[Entry, ...]
     mark: Mark = "unmarked"
     text: str = ""
+    revision: str = field(init=False)
 
-    @property
-    def revision(self) -> str:
-        """24 hexadecimal digits."""
+    def __post_init__(self) -> None:
         listed = [[entry.path, entry.size, entry.modified_ns] for entry in self.files]
-        return hashlib.sha256(json.dumps([self.root, self.folder, listed]).encode()).hexdigest()[:24]
+        made = hashlib.sha256(json.dumps([self.root, self.folder, listed]).encode()).hexdigest()[:24]
+        object.__setattr__(self, "revision", made)
 
     @property
     def name(self) -> str:
@@ -43,48 +44,60 @@ class Batch:
         return f"{self.root}/{self.folder}".rstrip("/")
 
 
-def look(tag: TagConfig, marker: str, manifest: str) -> list[Batch]:
-    """The batches of the input, by folder. Raises ConfigError or StoreError."""
-    found = input_of(tag)
-    folders: dict[str, list[Entry]] = defaultdict(list)
-    for entry in found.files:
-        folders[entry.path.rpartition("/")[0]].append(entry)
-    return [_batch(found, folder, files, marker, manifest) for folder, files in sorted(folders.items())]
+class Landing:
+    """The folders of an input, looked at again and again: one in which nothing has changed costs its place in the listing."""
+
+    def __init__(self, tag: TagConfig, marker: str, manifest: str) -> None:
+        """`marker` and `manifest` are names of files that say that a folder is whole."""
+        self._tag, self._marker, self._manifest = tag, marker, manifest
+        self._seen: dict[str, tuple[list[Entry | None], Batch]] = {}  # by folder: marker, manifest and documents' files
+
+    def look(self) -> list[Batch]:
+        """The batches of the input, by folder. Raises ConfigError or StoreError."""
+        found = input_of(self._tag, (self._marker, self._manifest))
+        folders: dict[str, list[Entry]] = defaultdict(list)
+        for entry in found.files:
+            folders[entry.path.rpartition("/")[0]].append(entry)
+        seen = {}
+        for folder, files in sorted(folders.items()):
+            below = f"{folder}/" if folder else ""
+            marker, manifest = (found.marks.get(f"{below}{name}") for name in (self._marker, self._manifest))
+            now = [marker, manifest, *files]
+            before = self._seen.get(folder)
+            if before is None or before[0] != now or before[1].root != found.store.url or before[1].mark in _LOOK_AGAIN:
+                before = now, self._batch(found.store, folder, files, marker, manifest)
+            seen[folder] = before
+        self._seen = seen
+        return [batch for _, batch in seen.values()]
+
+    def _batch(self, store: Store, folder: str, files: list[Entry], marker: Entry | None, manifest: Entry | None) -> Batch:
+        """A marker or manifest that is older than a file was there before the data: it says nothing of them."""
+        newest_ns = max(entry.modified_ns for entry in files)
+        below = f"{folder}/" if folder else ""
+        entries = tuple(sorted(files))
+        if manifest is not None and manifest.modified_ns >= newest_ns:
+            try:
+                wanted = _listed(store, manifest.path)
+            except (StoreError, OSError, ValueError, KeyError, TypeError) as error:
+                return Batch(store.url, folder, entries, "unreadable", f"{self._manifest} cannot be read: {type(error).__name__}")
+            there = {entry.path.removeprefix(below): entry.size for entry in files}
+            lacking = sorted(path for path, size in wanted.items() if there.get(path) != size)
+            if lacking:
+                return Batch(
+                    store.url, folder, entries, "incomplete", f"{self._manifest} names {lacking[0]}, which is not there so"
+                )
+            chosen = tuple(entry for entry in entries if entry.path.removeprefix(below) in wanted)
+            if chosen:
+                return Batch(store.url, folder, chosen, "manifest", f"{self._manifest} is there")
+        if marker is not None and marker.modified_ns >= newest_ns:
+            return Batch(store.url, folder, entries, "marker", f"{self._marker} is there")
+        return Batch(store.url, folder, entries)
 
 
 def is_as_seen(tag: TagConfig, batch: Batch) -> bool:
     """Whether the batch's files still are what they were at the look. Raises StoreError."""
     store = root_of(tag, batch.root)
     return all(store.stat(entry.path) == entry for entry in batch.files)
-
-
-def _batch(found: Found, folder: str, files: list[Entry], marker: str, manifest: str) -> Batch:
-    """A marker or manifest that is older than a file was there before the data: it says nothing of them."""
-    store, newest_ns = found.store, max(entry.modified_ns for entry in files)
-    below = f"{folder}/" if folder else ""
-    entries = tuple(sorted(files))
-    if (listing := _stat(store, f"{below}{manifest}")) is not None and listing.modified_ns >= newest_ns:
-        try:
-            wanted = _listed(store, listing.path)
-        except (StoreError, OSError, ValueError, KeyError, TypeError) as error:
-            return Batch(store.url, folder, entries, "unreadable", f"{manifest} cannot be read: {type(error).__name__}")
-        there = {entry.path.removeprefix(below): entry.size for entry in files}
-        lacking = sorted(path for path, size in wanted.items() if there.get(path) != size)
-        if lacking:
-            return Batch(store.url, folder, entries, "incomplete", f"{manifest} names {lacking[0]}, which is not there so")
-        chosen = tuple(entry for entry in entries if entry.path.removeprefix(below) in wanted)
-        if chosen:
-            return Batch(store.url, folder, chosen, "manifest", f"{manifest} is there")
-    if (mark := _stat(store, f"{below}{marker}")) is not None and mark.modified_ns >= newest_ns:
-        return Batch(store.url, folder, entries, "marker", f"{marker} is there")
-    return Batch(store.url, folder, entries)
-
-
-def _stat(store: Store, path: str) -> Entry | None:
-    try:
-        return store.stat(path)
-    except StoreError:
-        return None
 
 
 def _listed(store: Store, path: str) -> dict[str, int]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from typing import Protocol
 
 from pipeline.errors import ClaimedError, LostClaimError, PipelineError, StoreError
 from pipeline.faults import point
 from pipeline.nightly.config import NightConfig
+from pipeline.store.claim import Claim, held
 from pipeline.trigger.book import Book, Ran, claim_folder
-from pipeline.trigger.claim import Claim, Held
-from pipeline.trigger.decide import HAS_BEEN_RUN, NOT_YET, Decision, Seen, decide
-from pipeline.trigger.settle import Batch, is_as_seen, look
+from pipeline.trigger.decide import NOT_YET, Decision, Seen, decide
+from pipeline.trigger.settle import Batch, Landing, is_as_seen
 
 TRY_AGAIN = 3
 
@@ -35,11 +36,11 @@ class Watcher:
         say: Callable[[str, str, str, str], object],
         check: Callable[[], object] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         """`say` is given batch, revision, decision and why; what `check` raises ends a poll."""
         self._config, self._book, self._runner, self._say, self._check = config, book, runner, say, check
-        self._monotonic, self._clock = monotonic, clock
+        self._monotonic = monotonic
+        self._landing = Landing(config.tag, config.watch.marker, config.watch.manifest)
         self._memory: dict[str, Seen] = {}
         self._not_before_s: dict[str, float] = {}
         self._told: dict[str, tuple[str, str, str]] = {}
@@ -50,17 +51,20 @@ class Watcher:
         What is wrong with the input, or with the store, is told and looked at again by the next poll.
         """
         try:
-            batches = self._look()
-            recorded = {batch.revision for batch in batches if self._book.is_recorded(batch.revision)}
+            batches = self._landing.look()
+            recorded = self._book.recorded([batch.revision for batch in batches])
         except PipelineError as error:
             self._tell("", "", "wait", f"the input cannot be looked at: {error}")
             return 0
         self._told.pop("", None)
         settle_s = self._config.watch.settle_s
-        self._memory, decisions = decide(self._memory, self._monotonic(), batches, recorded, self._not_before_s, settle_s)
-        for hint in hints:
-            if not any(f"{hint}/".startswith(f"{batch.name}/") for batch in batches):
-                self._say(hint, "", "wait", "a hint names it, and it is not there (yet)")
+        left = [batch for batch in batches if batch.revision not in recorded]
+        self._memory, decisions = decide(self._memory, self._monotonic(), left, self._not_before_s, settle_s)
+        if hints:
+            names = {batch.name for batch in batches}
+            for hint in hints:
+                if not any(above in names for above in accumulate(hint.split("/"), "{}/{}".format)):
+                    self._say(hint, "", "wait", "a hint names it, and it is not there (yet)")
         ended = 0
         for one in decisions:
             self._check()
@@ -69,16 +73,11 @@ class Watcher:
                 ended += self._run(one)
         return ended
 
-    def _look(self) -> list[Batch]:
-        watch = self._config.watch
-        return look(self._config.tag, watch.marker, watch.manifest)
-
     def _run(self, one: Decision) -> bool:
         batch, config = one.batch, self._config
-        claim = Claim(self._book.store, claim_folder(batch.revision), config.claim_s, config.clock_skew_s, self._clock)
         try:
-            with Held(claim, config.claim_s / 3) as held:
-                return self._claimed(batch, held, claim)
+            with held(Claim(self._book.store, claim_folder(batch.revision), config.claim_s)) as claim:
+                return self._claimed(batch, claim)
         except ClaimedError as error:
             self._tell(batch.name, batch.revision, "wait", str(error))
         except StoreError as error:
@@ -89,7 +88,7 @@ class Watcher:
                     self._book.store.delete(claim_folder(batch.revision))
         return False
 
-    def _claimed(self, batch: Batch, held: Held, claim: Claim) -> bool:
+    def _claimed(self, batch: Batch, claim: Claim) -> bool:
         book = self._book
         if book.is_recorded(batch.revision):
             return False  # somebody was faster
@@ -99,7 +98,7 @@ class Watcher:
 
         def check() -> None:
             self._check()
-            held.check()
+            claim.check()
 
         number = book.begin(batch.revision, claim.owner)
         point("batch.begin")
@@ -122,7 +121,7 @@ class Watcher:
             if ran.exit_code == TRY_AGAIN and number < self._config.watch.attempts:
                 self._again(batch, ran.error, number)
                 return False
-        held.check()
+        claim.check()
         first = book.record(batch, ran, number)
         self._tell(batch.name, batch.revision, "done", f"exit code {ran.exit_code} {ran.manifest or ran.error}".strip())
         return first
@@ -133,8 +132,8 @@ class Watcher:
         self._tell(batch.name, batch.revision, "wait", f"attempt {attempt}: {error}; again in {wait_s:g} s")
 
     def _tell(self, name: str, revision: str, action: str, why: str) -> None:
-        """Say a decision, unless it is what was said last; that a revision was run is said when it is."""
-        if self._told.get(name) == (revision, action, why) or why in (HAS_BEEN_RUN, NOT_YET):
+        """Say a decision, unless it is what was said last."""
+        if self._told.get(name) == (revision, action, why) or why == NOT_YET:
             return
         self._told[name] = (revision, action, why)
         self._say(name, revision, action, why)
@@ -142,7 +141,7 @@ class Watcher:
 
 def run_here(config: NightConfig) -> Runner:
     """Tags a batch in this process, or with the workers that the settings name."""
-    from pipeline.nightly.record import exit_code_of
+    from pipeline.exits import exit_of
     from pipeline.run import tag_documents
 
     def run(batch: Batch, attempt: int, check: Callable[[], object]) -> Ran:
@@ -153,7 +152,7 @@ def run_here(config: NightConfig) -> Runner:
             raise
         except Exception as error:  # noqa: BLE001 - the record tells of whatever it is
             text = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-            return Ran(exit_code_of(error), error=text)
+            return Ran(exit_of(error).code, error=text)
         return Ran(0, result.run, result.manifest)
 
     return run

@@ -2,9 +2,11 @@
 
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -89,8 +91,11 @@ class Browser:
 
 @contextmanager
 def browser():
-    """A browser of one's own; its processes end with it."""
-    driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    """A browser of one's own; its processes and its temporary files end with it."""
+    own = tempfile.mkdtemp()
+    command = ["chromedriver", "--port=0"]
+    env = {**os.environ, "TMPDIR": own}
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
     try:
         port = next(found[1] for line in driver.stdout if (found := re.search(r"started successfully on port (\d+)", line)))
         made = Browser(f"http://127.0.0.1:{port}")
@@ -102,3 +107,4 @@ def browser():
         driver.terminate()
         driver.wait(10)
         driver.stdout.close()
+        shutil.rmtree(own, ignore_errors=True)

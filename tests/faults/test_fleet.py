@@ -50,11 +50,11 @@ worker.TagWorker.__init__ = start
 @pytest.mark.parametrize(
     "what",
     [
-        "os.kill(os.getpid(), signal.SIGKILL)",
+        pytest.param("os.kill(os.getpid(), signal.SIGKILL)", marks=pytest.mark.slow),
         "import ctypes; ctypes.string_at(0)",  # a segmentation fault in native code
-        "os._exit(3)",
+        pytest.param("os._exit(3)", marks=pytest.mark.slow),
         "time.sleep(3600)",  # it hangs; another does its split, and it is ended with the run
-        "raise MemoryError",
+        pytest.param("raise MemoryError", marks=pytest.mark.slow),
     ],
     ids=["killed", "segfault", "exit", "hangs", "no-memory"],
 )
@@ -115,6 +115,8 @@ def test_a_driver_that_is_killed_and_run_again(houses, golden, tmp_path):
 def test_what_of_ray_is_relied_on():
     """A new Ray that moves these is noticed here."""
     from ray import exceptions
+    from ray._private import ray_constants, worker
+    from ray._private.node import Node
     from ray._private.state import state
 
     assert issubclass(exceptions.ActorDiedError, exceptions.RayActorError)
@@ -123,4 +125,10 @@ def test_what_of_ray_is_relied_on():
     # What the memory monitor kills is told as a dead actor, not as this, which is for tasks.
     assert not issubclass(exceptions.OutOfMemoryError, exceptions.RayTaskError)
     assert isinstance(exceptions.RayActorError.preempted, property)
+    assert isinstance(exceptions.RayActorError.actor_init_failed, property)
+    assert issubclass(exceptions.GetTimeoutError, exceptions.RayError)
     assert callable(state.get_draining_nodes)
+    # The processes of a local Ray, to see which has ended.
+    assert "_global_node" in vars(worker)
+    assert callable(Node.dead_processes)
+    assert (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET) == ("gcs_server", "raylet")

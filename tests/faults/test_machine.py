@@ -20,9 +20,12 @@ from pipeline.sink import attempt as module
 from pipeline.sink import ledger
 from pipeline.sink.attempt import Attempt
 from pipeline.sink.files import STAGING
-from pipeline.sink.plan_log import Plan, finished, load_plans, write_finished, write_plan
+from pipeline.sink.plan_log import Plan, write_finished, write_plan
+from pipeline.sink.plans import PlanLog
+from pipeline.source.met import Met
 from pipeline.store.local import LocalStore
 from pipeline.worker import TagWorker
+from tests.ages import load_plans
 from tests.test_run import run, write_lines
 
 SCHEMA = Columns().schema()
@@ -89,7 +92,7 @@ class Machine(RuleBasedStateMachine):
 
         usual, module.point = module.point, die
         try:
-            done = attempt.commit(0, {})
+            done = attempt.commit(0, {}, [Met(4)])
             assert done.ours == first
         except Killed:
             pass
@@ -116,7 +119,9 @@ class Machine(RuleBasedStateMachine):
         for plan in load_plans(self.store):
             if not ledger.missing([plan], ledger.parts(self.store)):
                 write_finished(self.store, plan, ledger.counts_of(self.store, plan, ledger.parts(self.store)))
-                assert plan.number in finished(self.store, [plan])
+                log = PlanLog(self.store)
+                log.look()
+                assert plan.number in log.done
 
     @invariant()
     def what_is_there_is_what_was_committed(self):
@@ -141,8 +146,8 @@ def test_the_part_of_another_attempt_stays(tmp_path):
     first, second = (Attempt(store, split, name, "", SCHEMA, {"run": "r"}) for name in ("one", "two"))
     for attempt in (first, second):
         attempt.add(rows_of(split), [], Counter())
-    assert first.commit(1, {}).ours
-    done = second.commit(2, {})
+    assert first.commit(1, {}, [Met(3)]).ours
+    done = second.commit(2, {}, [Met(3)])
     assert (done.ours, done.attempt, done.tokens) == (False, "one", 1)
     assert done.sha256 == hashlib.sha256((tmp_path / "tags" / f"{split.name}.parquet").read_bytes()).hexdigest()
     assert not list(store.list(STAGING))
@@ -179,7 +184,7 @@ def test_a_rename_that_worked_and_said_it_did_not(tmp_path, monkeypatch):
     attempt = Attempt(store, split, "one", "", SCHEMA, {"run": "r"})
     attempt.add(rows_of(split), [], Counter())
     monkeypatch.setattr(LocalStore, "rename_no_overwrite", lost)
-    assert attempt.commit(1, {}).ours
+    assert attempt.commit(1, {}, [Met(3)]).ours
 
 
 def test_a_rename_that_failed_leaves_nothing(tmp_path, monkeypatch):
@@ -192,7 +197,7 @@ def test_a_rename_that_failed_leaves_nothing(tmp_path, monkeypatch):
     attempt.add(rows_of(split), [], Counter())
     monkeypatch.setattr(LocalStore, "rename_no_overwrite", broken)
     with pytest.raises(UnavailableError, match="away"):
-        attempt.commit(1, {})
+        attempt.commit(1, {}, [Met(3)])
     attempt.abort()
     assert not list(store.list())
 
@@ -214,6 +219,6 @@ def test_a_file_that_was_written_short_is_thrown_away(tmp_path, monkeypatch):
     attempt = Attempt(store, split, "one", "", SCHEMA, {"run": "r"})
     attempt.add(rows_of(split), [], Counter())
     with pytest.raises(UnavailableError, match="not whole"):
-        attempt.commit(1, {})
+        attempt.commit(1, {}, [Met(3)])
     attempt.abort()
     assert not list(store.list())

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from pipeline.nightly.config import load_night
 from pipeline.nightly.revisions import manifest_path
-from pipeline.sink.files import STAGING
+from pipeline.sink.files import CLAIM, STAGING
+from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
 from tests.jobs.stand_in import HOLD
 
@@ -100,8 +101,8 @@ def check(out):
         assert (night["status"] == "finished") == (night["exit_code"] == 0)
     store = LocalStore(out)
     assert not list(store.list(STAGING))
-    assert not (out / "_claim").exists()
-    assert [entry.path.split(".")[-1] for entry in store.list("_nightly/claim")] == ["released"]
+    assert (holder(store, CLAIM), holder(store, "_nightly/claim")) == (None, None)
+    assert not [entry for entry in store.list("nights") if ".claim/" in entry.path]
 
 
 def runs(out, day):

@@ -39,6 +39,7 @@ from tests.jobs.nights import (
     write_day,
 )
 from tests.jobs.stand_in import Here
+from tests.scale.sizes import size
 from tests.test_run import rows, state
 
 
@@ -158,11 +159,11 @@ def test_what_is_young_is_not_removed(two_days, tmp_path):
     assert young.exists()
     staged = young.parent.parent / "r0001-killed.new" / "half.parquet"  # what a report that was killed leaves
     staged.parent.mkdir()
-    claim = young.parent.parent / "r0001-killed.claim"
+    claim = young.parent.parent / ".r0001-killed.claim"
     for path in (young, staged, claim):
         path.write_text("half")
         os.utime(path, (1, 1))
-    gone = [f"nights/{DAYS[1]}/r0001-{name}" for name in ("killed.claim", "killed.new", "other")]
+    gone = [f"nights/{DAYS[1]}/{name}" for name in (".r0001-killed.claim", "r0001-killed.new", "r0001-other")]
     assert night(config, DAYS[1]).retired == gone
     assert tables(out) == {str(DAYS[1]): two_days[1][str(DAYS[1])]}
 
@@ -411,44 +412,50 @@ def test_the_shipped_job_file_is_right(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_thirty_nights_of_real_posts_equal_one_clean_run(tmp_path):
-    """Each night has a process of its own; two nights are missed, one is killed, one file comes late."""
+def test_nights_of_real_posts_equal_one_clean_run(tmp_path):
+    """Each night has a process of its own; two nights are missed, one is killed, one file comes late.
+
+    TEXTMILL_NIGHTS says how many there are (12, full 30).
+    """
+    nights = size("TEXTMILL_NIGHTS", 12, 30)
+    missed, killed, late_at, late_of = nights // 3, nights // 2 + 1, nights * 2 // 3, nights // 5
     corpus = os.environ.get("TEXTMILL_DATA")
     if not corpus:
         pytest.skip("set TEXTMILL_DATA")
     by_day = defaultdict(list)
     for path in sorted(Path(corpus, "corpora", "reddit").glob("month=2012-0[12]/*.gz")):
-        for line in gzip.open(path, "rt", encoding="utf-8"):
-            by_day[json.loads(line)["created_at"][:10]].append(line)
-    chosen = sorted(by_day)[15:45]  # with the end of a month
+        with gzip.open(path, "rt", encoding="utf-8") as stream:
+            for line in stream:
+                by_day[json.loads(line)["created_at"][:10]].append(line)
+    chosen = sorted(by_day)[30 - nights // 2 :][:nights]  # with the end of a month
     data, out, clean = tmp_path / "data", tmp_path / "out", tmp_path / "clean"
     data.mkdir()
     conf = conf_of(tmp_path, data, out)
-    late = by_day[chosen[6]][::10]
+    late = by_day[chosen[late_of]][::10]
     began, seconds = time.monotonic(), []
     for i, day in enumerate(chosen):
-        lines = [line for line in by_day[day] if i != 6 or line not in late]
+        lines = [line for line in by_day[day] if i != late_of or line not in late]
         (data / f"{day}.jsonl").write_text("".join(lines), encoding="utf-8")
-        if i in (10, 11):
+        if i in (missed, missed + 1):
             continue
-        if i == 15:
+        if i == killed:
             nightly(conf, day, -signal.SIGKILL, TEXTMILL_FAULT="revision.write.after")
-        if i == 20:
+        if i == late_at:
             (data / "late.jsonl").write_text("".join(late), encoding="utf-8")
         one = time.monotonic()
         made = [(revision["date"], revision["reason"]) for revision in nightly(conf, day)["made"]]
         seconds.append(time.monotonic() - one)
         wanted = [(day, "first")]
-        if i == 12:
-            wanted = [(chosen[j], "first") for j in (10, 11, 12)]
-        elif i == 20:
-            wanted = [*((chosen[j], "late data") for j in (6, 7, 8)), (day, "first")]
+        if i == missed + 2:
+            wanted = [(chosen[j], "first") for j in (missed, missed + 1, missed + 2)]
+        elif i == late_at:
+            wanted = [*((chosen[j], "late data") for j in (late_of, late_of + 1, late_of + 2)), (day, "first")]
         assert made == wanted
     check_left(out)
     one = time.monotonic()
     once = nightly(conf_of(tmp_path, data, clean, f"since = {chosen[0]}"), chosen[-1])
     clean_s = time.monotonic() - one
-    assert len(once["made"]) == 30
+    assert len(once["made"]) == nights
     check(clean)
     assert tables(out) == tables(clean)
     assert tags(out) == tags(clean)
@@ -457,6 +464,6 @@ def test_thirty_nights_of_real_posts_equal_one_clean_run(tmp_path):
     assert len(tags(out)) == documents - filtered
     middle = sorted(seconds)[len(seconds) // 2]
     print(
-        f"{documents} documents of 30 days: 28 nights in {time.monotonic() - began - clean_s:.0f} s, the median one in "
-        f"{middle:.1f} s; one clean run in {clean_s:.0f} s"
+        f"{documents} documents of {nights} days: {len(seconds)} nights in {time.monotonic() - began - clean_s:.0f} s, "
+        f"the median one in {middle:.1f} s; one clean run in {clean_s:.0f} s"
     )

@@ -47,7 +47,8 @@ def head(tmp_path_factory):
     start += [f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir={temp}"]
     start += ["--disable-usage-stats", "--include-dashboard=true", "--object-store-memory=100000000"]
     with (temp / "log").open("wb") as log:
-        process = subprocess.Popen(start, stdout=log, stderr=log, start_new_session=True, env=environment())
+        # What its processes leave when they are killed goes with the session.
+        process = subprocess.Popen(start, stdout=log, stderr=log, start_new_session=True, env=environment(TMPDIR=temp))
     address = f"http://127.0.0.1:{dashboard}"
     try:
         until = time.monotonic() + 120

@@ -88,7 +88,8 @@ def test_batches_are_tagged_as_they_come_and_a_hint_makes_it_look_now(tmp_path, 
 
     def hint(path, token="secret"):
         request = Request(f"http://127.0.0.1:{port}/hint", str(path).encode(), {"Authorization": f"Bearer {token}"})
-        return urlopen(request, timeout=10).status
+        with urlopen(request, timeout=10) as answer:
+            return answer.status
 
     write_day(folders[1], DAYS[1])
     with pytest.raises(OSError, match="401"):

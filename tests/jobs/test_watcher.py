@@ -19,7 +19,7 @@ from pipeline.nightly.retire import retire
 from pipeline.store.local import LocalStore
 from pipeline.trigger.book import Book, Ran
 from pipeline.trigger.decide import decide
-from pipeline.trigger.settle import look
+from pipeline.trigger.settle import Landing
 from pipeline.trigger.watcher import Watcher
 from tests.jobs.nights import conf_of
 
@@ -55,7 +55,7 @@ class World:
         def now():
             return self.now_s
 
-        return Watcher(self.config, Book(LocalStore(self.top / "out")), self.run, say, monotonic=now, clock=now)
+        return Watcher(self.config, Book(LocalStore(self.top / "out")), self.run, say, monotonic=now)
 
     def write(self, folder, name, text=None):
         self.written += 1
@@ -97,7 +97,7 @@ class World:
             self.watchers[number] = self.watcher()
 
     def batches(self):
-        return look(self.config.tag, "_SUCCESS", "_manifest.json")
+        return Landing(self.config.tag, "_SUCCESS", "_manifest.json").look()
 
 
 class Arrivals(RuleBasedStateMachine):
@@ -138,6 +138,12 @@ class Arrivals(RuleBasedStateMachine):
         assert len(self.world.completed) == len(set(self.world.completed))
 
     def teardown(self):
+        try:
+            self.settle()
+        finally:
+            shutil.rmtree(self.world.top)
+
+    def settle(self):
         world = self.world
         world.next = []
         for _ in range(3):
@@ -153,7 +159,6 @@ class Arrivals(RuleBasedStateMachine):
         assert not left & records
         retire(store, time.time() + 1e9, 24)  # what was left of revisions that are no more
         assert {entry.path.split("/")[1] for entry in store.list("_watch")} <= {"batches"}
-        shutil.rmtree(world.top)
 
 
 TestArrivals = Arrivals.TestCase
@@ -313,9 +318,8 @@ def test_a_batch_that_changes_between_look_and_run_waits_for_the_next_look(world
 def test_deciding_needs_nothing_but_what_it_is_given(world):
     world.write(FOLDERS[0], "a.jsonl")
     batches = world.batches()
-    memory, (first,) = decide({}, 0.0, batches, (), {}, SETTLE_S)
-    assert (first.action, decide({}, 0.0, batches, (), {}, SETTLE_S)[0]) == ("wait", memory)
-    assert [decide(memory, now_s, batches, (), {}, SETTLE_S)[1][0].action for now_s in (99.9, 100.0)] == ["wait", "run"]
-    assert decide(memory, 100.0, batches, {batches[0].revision}, {}, SETTLE_S)[1][0].action == "done"
-    assert decide(memory, 100.0, batches, (), {batches[0].revision: 101.0}, SETTLE_S)[1][0].action == "wait"
-    assert decide(memory, 101.0, batches, (), {batches[0].revision: 101.0}, SETTLE_S)[1][0].action == "run"
+    memory, (first,) = decide({}, 0.0, batches, {}, SETTLE_S)
+    assert (first.action, decide({}, 0.0, batches, {}, SETTLE_S)[0]) == ("wait", memory)
+    assert [decide(memory, now_s, batches, {}, SETTLE_S)[1][0].action for now_s in (99.9, 100.0)] == ["wait", "run"]
+    assert decide(memory, 100.0, batches, {batches[0].revision: 101.0}, SETTLE_S)[1][0].action == "wait"
+    assert decide(memory, 101.0, batches, {batches[0].revision: 101.0}, SETTLE_S)[1][0].action == "run"

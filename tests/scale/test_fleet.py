@@ -1,20 +1,48 @@
-"""The policy at the size of a large cluster, in simulated time; slow, and without Ray."""
+"""The policy on a large cluster, in simulated time; slow, and without Ray.
 
+TEXTMILL_SCALE_WORKERS says how many workers there are (2,000, full 10,000), each with 100 splits; TEXTMILL_SCALE_SCHEDULES how
+many schedules of faults (1,000).
+"""
+
+import gc
+import heapq
 import random
+import time
 
 import pytest
 
+from tests.scale.sizes import size
 from tests.simulation import Faults, Simulation
 
 pytestmark = pytest.mark.slow
+WORKERS = size("TEXTMILL_SCALE_WORKERS", 2_000, 10_000)
+SCHEDULES = size("TEXTMILL_SCALE_SCHEDULES", 1_000, 1_000)
+# Of the CPU's time, in pushes to a heap of 10,000 with a pop each. On a quiet machine this is 50,000 leases a second.
+LEASE_PAIRS = 40.0 if WORKERS >= 10_000 else 30.0
+
+
+def pair_s(pairs=200_000):
+    """What a push and a pop take here and now, in seconds of this thread's time."""
+    rng = random.Random(0)
+    heap = [(rng.random(), n) for n in range(10_000)]
+    heapq.heapify(heap)
+    later = [rng.random() for _ in range(pairs)]
+    gc.disable()
+    began = time.thread_time()
+    for n, one in enumerate(later):
+        heapq.heappush(heap, (heap[0][0] + one, n))
+        heapq.heappop(heap)
+    spent = time.thread_time() - began
+    gc.enable()
+    return spent / pairs
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("known", [True, False])
-def test_ten_thousand_workers_and_a_million_splits(known):
+def test_thousands_of_workers_with_a_hundred_splits_each(known):
     rng = random.Random(1)
-    speeds = [1000 * 10 ** rng.uniform(0, 2) for _ in range(10_000)]
-    sizes = [int(rng.lognormvariate(13.3, 1.0)) for _ in range(1_000_000)]
+    speeds = [1000 * 10 ** rng.uniform(0, 2) for _ in range(WORKERS)]
+    sizes = [int(rng.lognormvariate(13.3, 1.0)) for _ in range(100 * WORKERS)]
     total, slow = sum(sizes), 0.0005
     # In a run of an hour one worker in a hundred dies and one in a hundred is taken away; one lease in two thousand takes ten
     # times as long.
@@ -23,19 +51,21 @@ def test_ten_thousand_workers_and_a_million_splits(known):
     simulation.at(0.0, "arrive", (list(enumerate(sizes)), 0.0))
     report = simulation.run()
     bound = max(total / sum(speeds), max(sizes) / max(speeds))
-    leases_s = report.leases / simulation.policy_s()
+    before, lease_s, after = pair_s(), simulation.policy_s() / report.leases, pair_s()
+    pairs = lease_s / ((before + after) / 2)
     print(
         f"makespan {report.makespan:,.0f} s, bound {bound:,.0f} s: {report.makespan / bound:.3f}; {report.leases:,} leases, "
-        f"{report.copies:,} copies, wasted {report.wasted_tokens / total:.2%}; {leases_s:,.0f} leases/s"
+        f"{report.copies:,} copies, wasted {report.wasted_tokens / total:.2%}; "
+        f"{1 / lease_s:,.0f} leases/s, each {pairs:.1f} heap pairs"
     )
     assert sorted(report.order) == list(range(len(sizes)))
     assert report.makespan <= 1.03 * bound
-    assert leases_s > 50_000
+    assert pairs < LEASE_PAIRS
 
 
 @pytest.mark.timeout(600)
-def test_a_thousand_fault_schedules():
-    for seed in range(1000):
+def test_fault_schedules():
+    for seed in range(SCHEDULES):
         rng = random.Random(seed)
         splits = rng.randint(1, 300)
         rates = [rng.choice((0.0, 0.001, 0.01, 0.1)) for _ in range(4)]

@@ -20,14 +20,14 @@ from pipeline.report.make import make_report
 from pipeline.run import tag_documents
 from tests.browser.webdriver import MISSING, browser
 from tests.report_data import document, replicate, write_output
+from tests.scale.sizes import size
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parent.parent.parent
 DAY = date(2026, 11, 22)
-# Another number measures another size: TEXTMILL_REPORT_DOCUMENTS=10000000 pytest -m slow tests/scale/test_report.py -rP
-DOCUMENTS = int(os.environ.get("TEXTMILL_REPORT_DOCUMENTS", 1_000_000))
-
-
+# TEXTMILL_REPORT_DOCUMENTS=10000000 pytest -m slow tests/scale/test_report.py -rP measures another size.
+DOCUMENTS = size("TEXTMILL_REPORT_DOCUMENTS", 200_000, 1_000_000)
+ENTITIES = size("TEXTMILL_REPORT_ENTITIES", 500_000, 1_000_000)
 EACH = 1_500
 
 
@@ -92,6 +92,7 @@ def cpu_s():
 
 
 def test_a_million_documents_take_less_than_a_minute_and_2_gb(many, tmp_path):
+    """At the small size the minute is no target; the memory and the page are."""
     for name, arguments in (("day", ["--date", "2026-11-22"]), ("all", [])):
         before = cpu_s()
         report, seconds, memory_mb = measured(many, *arguments, "--into", tmp_path / name)
@@ -103,7 +104,7 @@ def test_a_million_documents_take_less_than_a_minute_and_2_gb(many, tmp_path):
         assert memory_mb < 2_000
         assert page.stat().st_size < 3_000_000
         if DOCUMENTS <= 1_000_000:
-            assert seconds < 60
+            assert seconds < 60 * max(0.5, DOCUMENTS / 1_000_000)
 
 
 @pytest.mark.skipif(MISSING is not None, reason=f"{MISSING} is not installed: apt-get install chromium chromium-driver")
@@ -129,11 +130,11 @@ def test_a_million_different_entities(tmp_path):
             document(f"{n}", "2026-11-22T08:00:00", [(f"Person {n} {k}", "PER") for k in range(5)])
             for n in range(first, first + 20_000)
         ]
-        for first in range(0, 200_000, 20_000)
+        for first in range(0, ENTITIES // 5, 20_000)
     )
-    out = write_output(tmp_path / "out", parts, parts=10)
+    out = write_output(tmp_path / "out", parts, parts=ENTITIES // 100_000)
     report, seconds, memory_mb = measured(out, "--date", "2026-11-22", "--memory-mb", "1000")
-    print(f"1,000,000 entities: {seconds:.1f} s, {memory_mb:,} MB, page {Path(report['page']).stat().st_size:,} bytes")
-    assert report["rows"]["entities"] == 1_000_000
+    print(f"{ENTITIES:,} entities: {seconds:.1f} s, {memory_mb:,} MB, page {Path(report['page']).stat().st_size:,} bytes")
+    assert report["rows"]["entities"] == ENTITIES
     assert Path(report["page"]).stat().st_size < 3_000_000
     assert memory_mb < 2_000

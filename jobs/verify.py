@@ -1,0 +1,50 @@
+"""textmill verify OUTPUT"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EVERY_S = 5.0
+
+
+def verify(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of `textmill tag`, or its URL.")],
+    config: Annotated[Path | None, typer.Option(help="TOML file whose [store] says how HDFS is reached.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="One setting of it.")] = None,
+) -> None:
+    """Count the input again and compare it with the output, file by file.
+
+    Files that have gone or changed since they were tagged cannot be counted again; files_gone says how many these are. Every part
+    is compared with its own record, with the files of dead letters and filtered documents, and with its digest in the run's
+    manifest. Writes nothing. Exit codes: 0 everything agrees, 3 planned parts are not there yet (run textmill tag again), 4
+    something is lost or changed; each difference is named.
+    """
+    from jobs.streams import note
+    from pipeline.config import load_store
+    from pipeline.stopping import stoppable
+    from pipeline.verify import verify as compare
+
+    told = time.monotonic()
+
+    def seen(done: int, files: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= EVERY_S:
+            told = time.monotonic()
+            note(f"{done:,} of {files:,} files counted again")
+
+    with stoppable() as stop:
+        found = compare(output, load_store(config, sets or ()), seen, stop.check)
+    print(json.dumps({"status": found.status, **asdict(found)}, indent=1, ensure_ascii=False))
+    for text in found.differences:
+        typer.echo(f"textmill: {text}", err=True)
+    if found.differences:
+        raise typer.Exit(4)
+    if found.parts_missing:
+        typer.echo(f"textmill: {found.parts_missing:,} planned parts are not there yet; run textmill tag again", err=True)
+        raise typer.Exit(3)

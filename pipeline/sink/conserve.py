@@ -1,0 +1,82 @@
+"""Whether all that was read is accounted for. What a reader has met, fragment by fragment, is counted apart from what becomes of
+it, and kept with the part; here the two are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.contract import Split
+from pipeline.errors import LostDocumentsError, StoreError
+from pipeline.sink.files import OUTCOMES, TAGS
+from pipeline.source.met import Met
+from pipeline.store.base import Store
+
+READ, UNREAD = "read", "unread"
+
+
+def written(met: Sequence[Met]) -> dict[str, Any]:
+    """What a part's footer says of what was met: `read`, the documents of each fragment of its split, in their order; `unread`,
+    for those that could not be read to their end, by their place in that order, the rows that are missing (0 if nobody knows).
+    """
+    return {READ: [one.documents for one in met], UNREAD: {str(i): one.unread for i, one in enumerate(met) if one.broken}}
+
+
+def read_of(footer: Mapping[str, Any]) -> int | None:
+    """Documents that were met for a part; None for parts that were made before they were counted."""
+    return sum(footer[READ]) if READ in footer else None
+
+
+def accounted_for(footer: Mapping[str, Any]) -> int:
+    """Documents that are in one of a part's files."""
+    return int(footer["rows"]) + sum(int(footer[kind]) for kind in OUTCOMES.values())
+
+
+def check_footer(split: Split, footer: Mapping[str, Any]) -> None:
+    """Compare what was met with what the part accounts for, and with what the footers of tables had told the plan.
+
+    Raises LostDocumentsError.
+    """
+    read = read_of(footer)
+    if read is None:
+        return
+    if read != (there := accounted_for(footer)):
+        raise LostDocumentsError(
+            f"{split.name}: {read:,} documents were read, {there:,} are accounted for; nothing of it is published"
+        )
+    if len(footer[READ]) != len(split.fragments):
+        raise LostDocumentsError(f"{split.name}: {len(split.fragments)} fragments were planned, {len(footer[READ])} were read")
+    for i, piece in enumerate(split.fragments):
+        broken = str(i) in footer[UNREAD]
+        met = Met(footer[READ][i], footer[UNREAD].get(str(i), 0), broken)
+        if not met.agrees(piece):
+            raise LostDocumentsError(
+                f"{piece.path}: its footer counted {piece.rows:,} rows when it was planned, {met.documents - broken:,} were read"
+            )
+
+
+def check_files(store: Store, part: str, footer: Mapping[str, Any], rows: int) -> None:
+    """Compare the rows that a part's files hold, `rows` in the part itself, with what its footer says.
+
+    Raises LostDocumentsError, or StoreError if a file cannot be read.
+    """
+    for kind, said in ((TAGS, footer["rows"]), *((kind, footer[kind]) for kind in OUTCOMES.values())):
+        path = part.replace(f"{TAGS}/", f"{kind}/", 1)
+        there = rows if kind == TAGS else _rows(store, path) if said else 0
+        if there != said:
+            what = f"{there:,} rows are there, the part says {said:,}"
+            raise LostDocumentsError(f"{store.url}/{path}: {what}; remove the part, and the next run makes it anew")
+
+
+def _rows(store: Store, path: str) -> int:
+    """Rows of a Parquet file; 0 if there is none."""
+    if store.stat(path) is None:
+        return 0
+    try:
+        with store.open_read(path) as stream:
+            return int(pq.read_metadata(stream).num_rows)
+    except (OSError, ValueError) as error:
+        raise StoreError(path, f"cannot be read: {error}") from error

@@ -1,0 +1,190 @@
+"""All plans of an output, for as many reads as a few plans cost: which there are, which are finished, which input they name."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.sink.compaction import EVERY, Compaction, newest, rows_of, write_compaction
+from pipeline.sink.plan_log import PLANS, Head, Plan, decode, decode_head, encode, write_finished, write_plan
+from pipeline.store.base import Entry, Store
+
+INPUT = pa.schema(
+    [
+        pa.field("plan", pa.int32(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("modified_ns", pa.int64(), nullable=False),
+    ]
+)
+# So much of what this process has read of logs, none of which ever changes, is kept.
+_KEPT_BYTES = 64 << 20
+
+
+class _Kept(OrderedDict[tuple[str, Entry], bytes]):
+    """Bytes of files by the store's URL and the file as it was listed; those that were kept first go first."""
+
+    size = 0
+
+    def keep(self, key: tuple[str, Entry], data: bytes) -> None:
+        if len(data) > _KEPT_BYTES:
+            return
+        self[key] = data
+        self.size += len(data)
+        while self.size > _KEPT_BYTES:
+            self.size -= len(self.popitem(last=False)[1])
+
+
+_kept = _Kept()
+
+
+class PlanLog:
+    """The plans of an output as they were at the last `look`, with what was added here since. What this process has read is not
+    read again, as far as _KEPT_BYTES go.
+
+    One compaction (see `pipeline.sink.compaction`) stands for most plans that have nothing left to be done: those that are
+    finished, with the files that they name, and those of older generations.
+    """
+
+    heads: list[Head]
+    """Of all plans, by number."""
+    done: set[int]
+    """Numbers of the plans that are finished."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._listed: dict[str, Entry] = {}
+        self._written: dict[str, bytes] = {}  # by this object
+        self._compaction: Compaction | None = None
+        self._known: dict[str, Head] = {}
+        self.heads, self.done = [], set()
+
+    def look(self) -> None:
+        """List the log, and read what is new. Raises OutputError for a file that is no plan, StoreError."""
+        self._listed = {entry.path: entry for entry in self._store.list(PLANS)}
+        sizes = {path: entry.size for path, entry in self._listed.items() if path.endswith(".parquet")}
+        if self._compaction is None or not self._compaction.covers.items() <= sizes.items():
+            self._compaction = newest(self._store, self._listed.values(), sizes)
+            self._known = {} if self._compaction is None else _heads(self._compaction)
+        for path in sizes.keys() - self._known.keys():
+            self._known[path] = decode_head(self._read(path), f"{self._store.url}/{path}")
+        self.heads = sorted((self._known[path] for path in sizes), key=lambda head: head.number)
+        self.done = {head.number for head in self.heads if f"{PLANS}/{head.name}.done.json" in self._listed}
+
+    @property
+    def newest(self) -> int:
+        """The newest generation."""
+        return max((head.generation for head in self.heads), default=1)
+
+    @property
+    def current(self) -> int:
+        """The newest generation of which a plan is finished; a new one is filled beside it until then."""
+        first = min((head.generation for head in self.heads), default=1)
+        return max((head.generation for head in self.heads if head.number in self.done), default=first)
+
+    @property
+    def mine(self) -> list[Head]:
+        """The plans of the newest generation. Those of older ones are history, finished or not."""
+        newest = self.newest
+        return [head for head in self.heads if head.generation == newest]
+
+    def plan(self, number: int) -> Plan:
+        """A whole plan. Raises OutputError, StoreError."""
+        path = _path(number)
+        return decode(self._read(path), f"{self._store.url}/{path}")
+
+    def record(self, number: int) -> dict[str, Any]:
+        """The record of a finished plan. Raises ValueError if it is no JSON object, StoreError."""
+        found = json.loads(self._read(f"{PLANS}/plan-{number:06d}.done.json"))
+        if not isinstance(found, dict):
+            raise ValueError("no object")
+        return found
+
+    def named(self) -> dict[str, tuple[int, int]]:
+        """Size and time of modification of every file that the plans of the newest generation name, by its whole path."""
+        roots = {head.number: head.root for head in self.mine}
+        found: dict[str, tuple[int, int]] = {}
+        for batch in self._input(roots):
+            columns = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            found.update((f"{roots[plan]}/{path}", (size, modified_ns)) for plan, path, size, modified_ns in columns)
+        return found
+
+    def add(self, plan: Plan) -> bool:
+        """Freeze a plan; False, and nothing done, if another planner took the number first."""
+        data = encode(plan)
+        if there := write_plan(self._store, plan, data):
+            path = _path(plan.number)
+            self._written[path], self._listed[path] = data, Entry(path, len(data), 0)
+            self._known[path] = Head(plan.number, plan.generation, plan.root, plan.settings, len(plan.splits))
+            self.heads.append(self._known[path])
+        return there
+
+    def finish(self, plan: Plan, counts: dict[str, Any]) -> None:
+        """Write the record of a plan all of whose parts are there. One that is there already stays."""
+        write_finished(self._store, plan, counts)
+        self.done.add(plan.number)
+
+    def compact(self) -> None:
+        """Let one file stand for the plans that have nothing left to be done, if that saves the next run EVERY reads or more."""
+        newest, covers = self.newest, {} if self._compaction is None else self._compaction.covers
+        if newest != self.current:
+            return  # a new generation is being filled
+        settled = [head for head in self.heads if head.generation < newest or head.number in self.done]
+        if sum(_path(head.number) not in covers for head in settled) < EVERY:
+            return
+        sizes = {_path(head.number): self._listed[_path(head.number)].size for head in settled}
+        texts = list(dict.fromkeys(json.dumps([head.generation, head.root, head.settings]) for head in settled))
+        index = {text: place for place, text in enumerate(texts)}
+        about = {
+            "kinds": [json.loads(text) for text in texts],
+            "plans": [[h.number, index[json.dumps([h.generation, h.root, h.settings])], h.splits] for h in settled],
+        }
+        rows = self._input([head.number for head in settled if head.generation == newest])
+        write_compaction(self._store, PLANS, self._listed.values(), sizes, about, INPUT, rows)
+
+    def _input(self, numbers: Collection[int]) -> Iterator[pa.RecordBatch]:
+        """Rows of INPUT of these plans, all of them of the newest generation."""
+        chosen, covers = pa.array(sorted(numbers), pa.int32()), {}
+        if self._compaction is not None:
+            covers = self._compaction.covers
+            for batch in self._compaction.rows(INPUT.names):
+                yield batch.filter(pc.is_in(batch["plan"], chosen))
+        for number in sorted(numbers):
+            if (path := _path(number)) not in covers:
+                for batch in map(_once, rows_of(self._read(path), INPUT.names[1:])):
+                    plan = pa.repeat(pa.scalar(number, pa.int32()), len(batch))
+                    yield pa.RecordBatch.from_arrays([plan, *batch.columns], schema=INPUT)
+
+    def _read(self, path: str) -> bytes:
+        """What a file of the log holds."""
+        if path in self._written:
+            return self._written[path]
+        key = self._store.url, self._listed[path]
+        if (data := _kept.get(key)) is None:
+            with self._store.open_read(path) as stream:
+                data = stream.read()
+            _kept.keep(key, data)
+        return data
+
+
+def _path(number: int) -> str:
+    return f"{PLANS}/plan-{number:06d}.parquet"
+
+
+def _once(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A file that is cut has its pieces one after the other: one of them does."""
+    path = batch["path"]
+    return batch if len(path) < 2 else batch.filter(pa.concat_arrays([pa.array([True]), pc.not_equal(path[1:], path[:-1])]))
+
+
+def _heads(compaction: Compaction) -> dict[str, Head]:
+    found = {}
+    for number, kind, splits in compaction.about["plans"]:
+        generation, root, settings = compaction.about["kinds"][kind]
+        found[_path(number)] = Head(number, generation, root, settings, splits)
+    return found

@@ -1,0 +1,59 @@
+"""Parquet and Arrow files, read by the calling thread alone.
+
+`pyarrow.parquet.read_table`, and any read ahead, leave the last reference to what was read to a thread of Arrow's own. What a
+Python file gave is a Python object: if the interpreter ends before that thread lets go of it, the thread is unwound through a
+C++ destructor, and the process aborts (134, "terminate called without an active exception") after all its work was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS = 65_536
+
+
+def parquet_file(stream: Any) -> pq.ParquetFile:
+    """A Parquet file, of which nothing is read ahead. Read it with `batches`; its `read` needs `use_threads=False`."""
+    return pq.ParquetFile(stream, pre_buffer=False)
+
+
+def batches(
+    file: pq.ParquetFile, columns: Sequence[str] | None = None, rows: int = ROWS, row_groups: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, or of some of its row groups, at most so many at a time. Raises KeyError for a column it lacks."""
+    names, groups = _names(file, columns), None if row_groups is None else list(row_groups)
+    yield from file.iter_batches(rows, groups, names, use_threads=False)
+
+
+def read_table(stream: Any, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of a Parquet file, or those columns of it. Raises KeyError for a column it lacks. The stream stays open."""
+    file = parquet_file(stream)
+    return file.read(_names(file, columns), use_threads=False)
+
+
+def arrow_batches(stream: Any) -> Iterator[pa.RecordBatch]:
+    """The batches of an Arrow file or stream (IPC), told apart by its first bytes. The stream must be seekable.
+
+    The footer of an Arrow file is read by a thread of Arrow's in any case: read one only in a process that ends by os._exit.
+    """
+    options = pa.ipc.IpcReadOptions(use_threads=False)
+    head = stream.read(6)
+    stream.seek(0)
+    if head != b"ARROW1":
+        yield from pa.ipc.open_stream(stream, options=options)
+        return
+    file = pa.ipc.open_file(stream, options=options)
+    for number in range(file.num_record_batches):
+        yield file.get_batch(number)
+
+
+def _names(file: pq.ParquetFile, columns: Sequence[str] | None) -> list[str] | None:
+    """Arrow itself would leave out in silence what is not there."""
+    for name in columns or ():
+        if name not in file.schema_arrow.names:
+            raise KeyError(name)
+    return None if columns is None else list(columns)

@@ -1,0 +1,123 @@
+"""Engines name their arithmetic: what differs in the last bit is never shared, and what is shared hangs on nothing else."""
+
+import math
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+import models
+import pipeline.cache.texts
+from models.runtime.cpu import cpu_flags
+from models.runtime.engines import OpenVinoEngine
+from models.runtime.package import open_package
+from pipeline.cache.envelope import envelope_of
+from pipeline.cache.settings import CacheConfig
+from pipeline.cache.texts import TextCache
+from pipeline.contract import Columns
+from pipeline.fleet.remote_engine import RemoteEngine
+from pipeline.tagging import BlockTagger
+from tests.redis_server import RedisServer, needs_redis
+from tests.test_engines import TEXTS
+
+LANGS = ("en", "und")
+SOME = list(dict.fromkeys(TEXTS[:60]))
+
+
+def openvino(precision="f32", threads=1):
+    """A tagger whose engine computes in that precision, whatever the CPU would take."""
+    tagger = models.load("en-fast", engine="openvino", threads=threads)
+    package = open_package("en-fast")
+    tagger.engine = OpenVinoEngine(package.config, package.weights(), threads, precision)
+    return tagger
+
+
+def windows(tagger, budget):
+    """The scores of every window, as bytes, with batches of so many tokens."""
+    tagger.budget_tokens = budget
+    found = {}
+    for scores in tagger.engine.infer(tagger.encode(SOME)[2]):
+        for i, window in enumerate(scores.batch.windows):
+            rows = scores.tokens[scores.batch.offsets[i] : scores.batch.offsets[i + 1]]
+            found[int(window)] = rows.tobytes() + scores.sentiment[i].tobytes()
+    return found
+
+
+def test_what_is_shared_hangs_neither_on_neighbours_nor_on_threads():
+    one, two = openvino(threads=1), openvino(threads=2)
+    assert one.engine.arithmetic == two.engine.arithmetic == "openvino-f32"
+    first = windows(one, 2048)
+    assert len(first) >= len(SOME)
+    assert all(windows(*other) == first for other in ((one, 256), (one, 40), (two, 2048), (two, 256)))
+
+
+def test_the_usual_engine_is_that_of_every_cpu():
+    """Faster arithmetic of a newer CPU would tag the same text otherwise than the node beside it."""
+    assert models.load("en-fast", engine="openvino", threads=1).engine.arithmetic == "openvino-f32"
+    reference = models.load("en-fast", engine="torch", threads=1).tag(SOME).to_pylist()
+    mine = openvino().tag(SOME).to_pylist()
+    different = sum(labels(one) != labels(two) for one, two in zip(mine, reference, strict=True))
+    assert different <= 1  # with bf16 it is one text in twenty
+
+
+def labels(row):
+    return row["sentiment"], row["words"], [(e["start"], e["end"], e["label"]) for e in row["entities"]]
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    monkeypatch.setattr(TextCache, "_seconds_for", lambda self, texts: math.inf)
+    monkeypatch.setattr(pipeline.cache.texts, "SHORTEST_S", 5.0)
+    with closing(RedisServer(tmp_path)) as one:
+        yield one
+
+
+def cache_of(server, tagger):
+    config = CacheConfig(redis_url=server.url, local_mb=0, timeout_ms=5000)
+    with closing(TextCache(config, LANGS, envelope_of("digest", LANGS, [one.engine.arithmetic for one in tagger.each]))) as cache:
+        table = cache.tag(SOME, tagger.tag)
+        return table, cache.told()
+
+
+@needs_redis
+def test_engines_of_other_arithmetic_never_see_each_others_values(server):
+    if not cpu_flags() & {"avx512_bf16", "amx_bf16"}:
+        pytest.skip("this CPU has no bf16")
+    f32, bf16 = openvino("f32"), openvino("bf16")
+    assert not np.array_equal(
+        *(np.array([s["positive"] for s in one.tag(SOME)["sentiment_scores"].to_pylist()]) for one in (f32, bf16))
+    )
+    for again in (False, True):
+        for tagger in (f32, bf16):
+            table, counts = cache_of(server, tagger)
+            assert table.equals(tagger.tag(SOME))
+            assert counts.get("shared", 0) == (len(SOME) if again else 0)
+
+
+@needs_redis
+@pytest.mark.parametrize("kind", ["torch", "staged", "remote"])
+def test_what_hangs_on_more_than_the_text_is_not_shared(server, kind, caplog):
+    f32 = openvino()
+    cache_of(server, f32)
+    with server.client() as client:
+        before = client.dbsize()
+    assert before == len(SOME)
+    if kind == "staged":
+        tagger = models.load("en-fast", devices=(("cpu",),))
+    elif kind == "torch":
+        tagger = models.load("en-fast", engine="torch", threads=1)
+    else:
+        tagger = openvino()
+        tagger.engine = RemoteEngine([], "en", tagger.engine)
+    assert tagger.engine.arithmetic is None
+    config = CacheConfig(redis_url=server.url, timeout_ms=5000)
+    cache = BlockTagger(tagger, Columns("text"), config, "digest").cache
+    assert "nothing is shared by Redis" in caplog.text
+    with closing(cache):
+        cache.tag(SOME, tagger.tag)
+        cache.tag(SOME, tagger.tag)
+        assert {key: cache.counts[key] for key in ("computed", "local", "shared")} == {
+            "computed": len(SOME), "local": len(SOME), "shared": 0,
+        }  # fmt: skip
+    with server.client() as client:
+        assert client.dbsize() == before
