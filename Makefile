@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE = 1
 
-.PHONY: demo test test-all lint
+.PHONY: demo test test-all lint chaos
 
 .venv/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
@@ -28,5 +28,15 @@ lint: .venv/installed-all
 test: lint
 	$(BIN)/pytest -m "not slow"
 
+# The real corpora, where they lie beside this folder; TEXTMILL_DATA names others, or none if it is empty.
+ifneq ($(wildcard ../shared/data/corpora/reddit),)
+test-all: export TEXTMILL_DATA ?= $(abspath ../shared/data)
+endif
 test-all: lint
 	$(BIN)/pytest
+
+# N seeds from SEED on: runs under faults that each seed draws, see docs/decisions/0023-chaos.md.
+SEED ?= 0
+N ?= 200
+chaos: .venv/installed-all
+	$(BIN)/python -m tests.faults.chaos.campaign $(SEED) $(N)
