@@ -25,7 +25,7 @@ from pipeline.source.read import read_fragment
 from pipeline.store.client import noticed
 from pipeline.store.opening import open_store
 from pipeline.store.settings import StoreConfig
-from pipeline.store.system import kind_of
+from pipeline.store.system import error_of_system
 from pipeline.tagging import BlockTagger
 
 STAGES = ("read", "prepare", "model", "write")
@@ -95,7 +95,7 @@ class TagWorker:
         try:
             return self._with_care(split, check, tell, careful)
         except OSError as error:
-            raise kind_of(error.errno)(split.name, f"{error}") from error
+            raise error_of_system(split.name, error) from error
 
     def _with_care(
         self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None, careful: bool
