@@ -34,7 +34,7 @@ RAY_ENV = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-STORE = {"timeout_s": 3.0, "retry_s": 6.0, "lease_s": 3.0}
+STORE = {"timeout_s": 3.0, "retry_s": 6.0, "lease_s": 6.0}
 DISK_BYTES = 16 << 20
 
 
