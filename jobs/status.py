@@ -45,6 +45,10 @@ def status(
                 say(plain(live["waits"]))
             limit = f"{live['limits']} limits it; " if live["limits"] else ""
             say(plain(f"{limit}{live['dead_letters']:,} dead letters"))
+    if found.lost:
+        say(plain(f"{len(found.lost):,} files could not be read whole; the next run tags them again when they are mended:"))
+        for path, why in list(found.lost.items())[:10]:
+            say(plain(f"  {path}: {why}"))
     if found.last is not None:
         last = found.last
         say(plain(f"last run to end: {last['run']}, {last['status']}, {last['rows_out']:,} documents, {last['ended']}"))

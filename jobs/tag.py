@@ -64,6 +64,16 @@ def tag(
     split_tokens: Annotated[int | None, typer.Option(help="Predicted tokens of a part; 1000000.")] = None,
     dead_letter_share: Annotated[float | None, typer.Option(help="Stop (exit 4) when more than this share (0.1) ...")] = None,
     dead_letter_count: Annotated[int | None, typer.Option(help="... and more than this many (100) are dead letters.")] = None,
+    failed_files_share: Annotated[
+        float | None, typer.Option(help="Fail (exit 4) when more than this share of the files could not be read whole (0).")
+    ] = None,
+    retag_files: Annotated[
+        list[str] | None,
+        typer.Option("--retag-files", metavar="GLOB", help="Tag files anew whose path below the input matches; may be repeated."),
+    ] = None,
+    retry_dead_letters: Annotated[
+        bool | None, typer.Option("--retry-dead-letters", help="Tag the files anew of which there are dead letters.")
+    ] = None,
     retag: Annotated[
         bool | None,
         typer.Option("--retag", help="Tag everything anew, as another model or changed files need; the old tags stay till then."),

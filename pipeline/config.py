@@ -65,6 +65,14 @@ class TagConfig(BaseModel):
         tuple[tuple[str, int, int], ...] | None,
         Field(description="path below the input, size and time (ns) of the files that this run may take on; None is all"),
     ] = None
+    failed_files_share: Annotated[
+        float,
+        Field(ge=0, le=1, description="a run fails (exit 4) when more than this share of the files could not be read whole"),
+    ] = 0.0
+    retag_files: Annotated[
+        tuple[str, ...], Field(description="globs of paths below the input: files that are tagged anew, though they were tagged")
+    ] = ()
+    retry_dead_letters: Annotated[bool, Field(description="tag the files anew of which there are dead letters")] = False
     retag: Annotated[bool, Field(description="tag everything anew; the old tags stay until then")] = False
     cache: Annotated[CacheConfig, Field(description="what is remembered of texts that were tagged")] = CacheConfig()
     store: StoreConfig = Field(default_factory=StoreConfig, description="how HDFS and other remote file systems are reached")

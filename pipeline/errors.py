@@ -11,7 +11,10 @@ PipelineError                exit 4  (not to be tried again)
 |-- NoReportError            exit 4  the report of a night could not be made
 |-- WorkerLostError          exit 3  a worker died; the run may be tried again
 |   `-- NoWorkersError               no worker has been alive for too long
-|-- InputChangedError        exit 4  a planned file is not what it was
+|-- InputError               exit 4  something is wrong with a file of the input
+|   |-- InputChangedError            a planned file is not what it was
+|   |   `-- InputGoneError           a planned file is no longer there
+|   `-- UnreadableInputError         a file could not be read, or not to its end
 |-- TooManyDeadLettersError  exit 4  the input is obviously not what the run was told
 |-- TaggerBrokenError        exit 4  the model fails on any text
 |-- LostDocumentsError       exit 4  documents were read that are in no file: a bug
@@ -125,8 +128,27 @@ class NoWorkersError(WorkerLostError):
     """No worker has been alive for longer than `no_workers_s`."""
 
 
-class InputChangedError(PipelineError):
+class InputError(PipelineError):
+    """About one file of the input; `path` names it, below the input's root."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path, self.message = path, message
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str]]:
+        return type(self), (self.path, self.message)
+
+
+class InputChangedError(InputError):
     """A planned file is not what it was when it was planned."""
+
+
+class InputGoneError(InputChangedError):
+    """A planned file is no longer there."""
+
+
+class UnreadableInputError(InputError):
+    """A file of the input could not be read, or not to its end; it is tagged anew when it can be."""
 
 
 class TooManyDeadLettersError(PipelineError):

@@ -54,6 +54,15 @@ POINTS = (
     "manifest.write.after",
     "manifest.rename.after",
 )
+# Those of files that are tagged anew: the reduced part is staged, the part that it replaces is deleted, a new part gets its name.
+SUPERSEDE_POINTS = (
+    "lost.write.before",
+    "lost.write.after",
+    "lost.rename.after",
+    "supersede.staged.after",
+    "supersede.deleted.after",
+    "supersede.publish.before",
+)
 # Those of a compaction, which not every run writes, in their order.
 COMPACT_POINTS = ("compact.write.before", "compact.write.after", "compact.rename.after")
 # Those of the night's job, in their order.
@@ -82,7 +91,7 @@ REPORT_POINTS = ("report.publish.before", "report.exchange.after", "report.publi
 # model (drop: it does not).
 READ_POINTS = ("source.read", "tables.batch", "block.read")
 
-_KNOWN = frozenset((*POINTS, *COMPACT_POINTS, *NIGHT_POINTS, *BATCH_POINTS, *REPORT_POINTS, *READ_POINTS))
+_KNOWN = frozenset((*POINTS, *COMPACT_POINTS, *NIGHT_POINTS, *BATCH_POINTS, *REPORT_POINTS, *READ_POINTS, *SUPERSEDE_POINTS))
 
 
 @dataclass(frozen=True, slots=True)

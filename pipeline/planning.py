@@ -11,12 +11,14 @@ from typing import Any
 from models.runtime.package import Models
 from pipeline.config import TagConfig
 from pipeline.contract import Columns, Split
-from pipeline.errors import ConfigError, InputChangedError, OutputError
+from pipeline.errors import ConfigError, OutputError
+from pipeline.redo import Redo
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
 from pipeline.sink.history import tokens_a_byte
-from pipeline.sink.plan_log import Head, Plan
+from pipeline.sink.plan_log import AGAIN, Head, Plan
 from pipeline.sink.plans import PlanLog
+from pipeline.sink.supersede import check
 from pipeline.source.discover import Found, discover, partitions_of
 from pipeline.source.pack import all_fragments, pack
 from pipeline.store.base import Entry, Store
@@ -32,8 +34,8 @@ def columns_of(plan: Plan | Head) -> Columns:
 class Planner:
     """Gives plan after plan.
 
-    `log`: the plans there are; `tried`: those that are not to be given again. `changed`: files that are no longer what a plan
-    has named; `skipped`: see `discover`.
+    `log`: the plans there are; `tried`: those that are not to be given again. `redo`: what is tagged again, and what cannot be;
+    `skipped`: see `discover`; `files`: how many the input has.
     """
 
     def __init__(self, options: TagConfig, models: Models, store: Store) -> None:
@@ -41,8 +43,9 @@ class Planner:
         self.log = PlanLog(store)
         self._retag = options.retag
         self.tried: set[int] = set()
-        self.changed: dict[str, Exception] = {}
+        self.redo = Redo(options, store, self.log)
         self.skipped: Counter[str] = Counter()
+        self.files = 0
         self._found: Found | None = None
         self._known = False  # whether the log is that of now: whoever holds the claim alone adds to it
 
@@ -52,9 +55,7 @@ class Planner:
         Raises OutputError if the output was made with other settings, ConfigError if the input is not there.
         """
         log = self.log
-        if not self._known:
-            log.look()
-            self._known = True
+        self._look_at_log()
         found, self._found = self._found, None
         left = next((head for head in log.mine if head.number not in log.done | self.tried), None)
         if left is not None:
@@ -65,6 +66,18 @@ class Planner:
         self._check_settings(left)
         return log.plan(left.number)
 
+    def begun_again(self) -> Iterator[Plan]:
+        """Plans of files that are tagged again that are not finished."""
+        self._look_at_log()
+        for head in self.log.mine:
+            if head.again and head.number not in self.log.done:
+                yield self.log.plan(head.number)
+
+    def _look_at_log(self) -> None:
+        if not self._known:
+            self.log.look()
+            self._known = True
+
     def _new(self, found: Found) -> Plan | None:
         log, mine = self.log, self.log.mine
         generation = mine[0].generation if mine else 1
@@ -74,19 +87,32 @@ class Planner:
         self._retag = False
         if mine:
             self._check_settings(mine[-1])
-        new = self._unnamed(found, log.named() if mine else {})
+        named = log.named() if mine else {}
+        new, again = [entry for entry in found.files if f"{found.store.url}/{entry.path}" not in named], False
         if not new and mine:
-            return None
+            self.redo.look(found.store, found.files, named)
+            new, again = self._again(found), True
+            if not new:
+                return None
         columns = self._columns(found, mine[-1] if mine else None)
         # Files of one priority share splits; the sort is stable, so that paths stay in order.
         new.sort(key=lambda entry: -self._options.priority_of(entry.path))
         number = max((head.number for head in log.heads), default=0) + 1
-        settings = self._settings(columns)
+        settings = self._settings(columns) | ({AGAIN: True} if again else {})
         plan = Plan(number, generation, found.store.url, settings, tuple(self._splits(found, new, number, columns)))
         if log.add(plan):
             return plan
         self._known = False  # another planner was first: look again
         return self.next()
+
+    def _again(self, found: Found) -> list[Entry]:
+        """Files that were tagged before and are tagged again, once all that is planned is done."""
+        chosen = self.redo.chosen
+        if not chosen or any(head.number not in self.log.done for head in self.log.mine):
+            return []
+        check(self._store, self.log, {entry.path for entry in chosen}, found.store.url)
+        self.redo.begun(found.store)
+        return chosen
 
     def arrivals(self) -> Plan | None:
         """A plan of the files that have come since the newest one, while that one is still worked on; None if there are none.
@@ -103,18 +129,6 @@ class Planner:
                 yield replace(split, number=count)
                 count += 1
 
-    def _unnamed(self, found: Found, known: dict[str, tuple[int, int]]) -> list[Entry]:
-        self.changed = {}
-        new = []
-        for entry in found.files:
-            before = known.get(f"{found.store.url}/{entry.path}")
-            if before is None:
-                new.append(entry)
-            elif before != (entry.size, entry.modified_ns):
-                text = f"{entry.path}: changed since it was tagged; give --retag to tag everything anew"
-                self.changed[entry.path] = InputChangedError(text)
-        return new
-
     def look(self) -> None:
         """Look at the input; the next plan is of what is seen now. Raises ConfigError if there is no input, or if the output lies
         in it.
@@ -129,7 +143,7 @@ class Planner:
         if (only := self._options.only) is not None:
             chosen = set(only)
             found.files = [entry for entry in found.files if (entry.path, entry.size, entry.modified_ns) in chosen]
-        self.skipped = found.skipped
+        self.skipped, self.files = found.skipped, len(found.files)
         return found
 
     def _columns(self, found: Found, latest: Head | None) -> Columns:

@@ -16,7 +16,15 @@ from models.runtime.tagger import check_engine
 from pipeline.cache.texts import summary
 from pipeline.config import TagConfig
 from pipeline.contract import Split
-from pipeline.errors import Cancelled, ClaimedError, FolderError, OutputError, PipelineError, TooManyDeadLettersError
+from pipeline.errors import (
+    Cancelled,
+    ClaimedError,
+    FolderError,
+    OutputError,
+    PipelineError,
+    TooManyDeadLettersError,
+    UnreadableInputError,
+)
 from pipeline.fleet.actors import RayCrew
 from pipeline.fleet.drive import Crew, Near, drive, nowhere
 from pipeline.fleet.joining import check_ray
@@ -28,7 +36,7 @@ from pipeline.observe.verdict import verdict
 from pipeline.observe.watch import Watch
 from pipeline.planning import Planner, columns_of
 from pipeline.result import Result, busy, mine_of, summed
-from pipeline.sink import ledger
+from pipeline.sink import ledger, supersede
 from pipeline.sink.files import CLAIM, NEXT, drop
 from pipeline.sink.manifest import known_speed, new_run, write_manifest
 from pipeline.sink.plan_log import Plan
@@ -53,6 +61,7 @@ class _Run:
         self._threads: int | None = None
         self._start_s: float | None = None
         self.near = 0
+        self._lost: dict[str, str] = {}
         self._held: Callable[[], None] = lambda: None
         self._active: list[Plan] = []
         self._looked = time.monotonic()
@@ -66,6 +75,8 @@ class _Run:
         self._held = held
         held()
         ledger.settle(self.store)
+        supersede.settle(self.store)
+        self._finish_begun()
         while (plan := self._next()) is not None:
             splits = ledger.missing([plan], ledger.parts(self.store))
             self._announce(plan, splits)
@@ -84,7 +95,17 @@ class _Run:
             held()
             drop(self.store, NEXT)
             ledger.clean(self.store)
-        self.failures.update(self.planner.changed)
+        self.failures.update(self.planner.redo.changed)
+        self.failures.update(self._too_many_lost())
+
+    def _finish_begun(self) -> None:
+        """A plan of files that are tagged again, all parts of which are there, is finished whatever this run is for: rows that
+        its parts take the place of may be gone already.
+        """
+        there = ledger.parts(self.store)
+        for plan in self.planner.begun_again():
+            if not ledger.missing([plan], there):
+                self._finish(plan, there)
 
     def _next(self) -> Plan | None:
         self._held()
@@ -110,7 +131,7 @@ class _Run:
         if not splits:
             return
         options = self.options
-        folder = f"{NEXT}/" if self._is_new_generation(plan) else ""
+        folder = f"{NEXT}/" if self._is_new_generation(plan) or plan.again else ""
         about = {"run": self.name, "model": self.models.name, "model_digest": self.models.digest}
         threads = options.threads
         if options.address:
@@ -161,7 +182,9 @@ class _Run:
     def _arrivals(self) -> Sequence[Split]:
         """Splits of files that have come since the run began, if it is time to look for them."""
         first, now = self._active[0], time.monotonic()
-        if not self.options.look_s or now - self._looked < self.options.look_s or self._is_new_generation(first):
+        if not self.options.look_s or now - self._looked < self.options.look_s:
+            return ()
+        if self._is_new_generation(first) or first.again:
             return ()
         self._looked = now
         try:
@@ -185,7 +208,21 @@ class _Run:
             ledger.switch(self.store, plan)
             there = ledger.parts(self.store)
         ledger.recover(self.store, there)
-        self.planner.log.finish(plan, ledger.counts_of(self.store, plan, there))
+        lost: dict[str, list[str]] = {}
+        counts = ledger.counts_of(self.store, plan, there, lost)
+        if plan.again and not self._is_new_generation(plan):
+            supersede.supersede(self.store, self.planner.log, plan, lost, self.name)
+        self.planner.log.finish(plan, counts, lost)
+        files = {piece.path for split in plan.splits for piece in split.fragments}
+        self._lost = {path: why for path, why in self._lost.items() if path not in files}
+        self._lost |= {path: why for path, (_, why) in lost.items()}
+
+    def _too_many_lost(self) -> dict[str, Exception]:
+        """Files of the input that could not be read whole, if they are more than there may be."""
+        lost = {**self.planner.redo.lost, **self._lost}
+        if len(lost) <= self.options.failed_files_share * self.planner.files:
+            return {}
+        return {path: UnreadableInputError(path, why) for path, why in lost.items()}
 
     def result(self, status: str, seconds: float) -> Result:
         """Write the manifest and sum up."""

@@ -63,8 +63,12 @@ class BlockTagger:
         block.counts["cleaned_texts"] += sum(one is not None for one in cleaned)
         return block, cleaned
 
-    def tag(self, prepared: Prepared, check: Callable[[], object] | None) -> tuple[pa.Table, list[LeftOut], Counter[str]]:
-        """The rows, what is left out, and counts. Documents on which the model fails are dead letters, their neighbours rows.
+    def tag(
+        self, prepared: Prepared, check: Callable[[], object] | None
+    ) -> tuple[pa.Table, list[LeftOut], Counter[str], list[str]]:
+        """The rows, what is left out, counts, and the file of each row.
+
+        Documents on which the model fails are dead letters, their neighbours rows.
 
         What `check` raises passes through. Raises TaggerBrokenError if the model fails on any text, and what is no document's
         fault as it is.
@@ -97,8 +101,8 @@ class BlockTagger:
             block = _without(block, list(failed), None)
             cleaned = [one for i, one in enumerate(cleaned) if i not in failed]
         if tags is None or not block.texts:
-            return self._schema.empty_table(), left_out, counts
-        return self._joined(block, restore(tags, block.texts, cleaned)), left_out, counts
+            return self._schema.empty_table(), left_out, counts, []
+        return self._joined(block, restore(tags, block.texts, cleaned)), left_out, counts, block.paths
 
     def _joined(self, block: Block, tags: pa.Table) -> pa.Table:
         columns = list(block.columns.columns)

@@ -19,8 +19,9 @@ from pipeline.errors import FolderError, LostDocumentsError, OutputError, StoreE
 from pipeline.planning import columns_of
 from pipeline.sink import ledger
 from pipeline.sink.attempt import read_part
-from pipeline.sink.conserve import READ, UNREAD, accounted_for, check_files, check_footer
+from pipeline.sink.conserve import LOST, READ, UNREAD, accounted_for, check_files, check_footer, superseded_in
 from pipeline.sink.files import RUNS
+from pipeline.sink.plan_log import Plan
 from pipeline.sink.plans import PlanLog
 from pipeline.source.count import count_documents
 from pipeline.source.discover import format_of
@@ -101,7 +102,7 @@ def verify(
                 found.differences.append(f"{split.name} is not there, though its plan is finished")
             else:
                 found.parts_missing += 1
-            _spread(files, plan.root, split, columns, footer)
+            _spread(files, plan, split, columns, footer)
     found.plans, found.files = len(heads), len(files)
     newer = {f"part-{head.number:06d}" for head in log.heads if head.generation > log.current}
     for name, path in sorted(there.items()):
@@ -158,12 +159,15 @@ class _Digests:
 
 
 def _spread(
-    files: dict[tuple[str, str], _File], root: str, split: Split, columns: Columns, footer: dict[str, Any] | None
+    files: dict[tuple[str, str], _File], plan: Plan, split: Split, columns: Columns, footer: dict[str, Any] | None
 ) -> None:
     """Add what a part says to the files of its fragments."""
     known = footer is not None and len(footer.get(READ, ())) == len(split.fragments)
+    gone = frozenset() if footer is None else superseded_in(footer)
     for i, piece in enumerate(split.fragments):
-        one = files.setdefault((root, piece.path), _File(piece.size, piece.modified_ns, columns))
+        if i in gone or (footer is not None and plan.again and footer.get(LOST, {}).get(str(i), ("broken",))[0] != "broken"):
+            continue  # another plan has the file
+        one = files.setdefault((plan.root, piece.path), _File(piece.size, piece.modified_ns, columns))
         if footer is None:
             one.whole = False
         elif not known:

@@ -19,9 +19,9 @@ from pipeline.faults import point
 from pipeline.sink.attempt import Attempt
 from pipeline.source.ahead import read_ahead
 from pipeline.source.blocks import merged
+from pipeline.source.lost import Losses, LostFileError, losses_of, read_all_but
 from pipeline.source.met import Met
 from pipeline.source.pack import BYTES_A_TOKEN
-from pipeline.source.read import read_fragment
 from pipeline.store.client import noticed
 from pipeline.store.opening import open_store
 from pipeline.store.settings import StoreConfig
@@ -89,7 +89,7 @@ class TagWorker:
         """Read, tag and publish a split. `check` is called often, what it raises ends the work without a trace; `tell`
         hears of every block. `careful`: the model works in a process of its own, as somebody has died over this split.
 
-        Raises InputChangedError, StoreError, TaggerBrokenError, LostDocumentsError or OutputError; errors of the system, too,
+        Raises StoreError, TaggerBrokenError, LostDocumentsError or OutputError; errors of the system, too,
         are StoreErrors, so that they mean the same wherever they are caught.
         """
         try:
@@ -111,6 +111,17 @@ class TagWorker:
             child.close()
 
     def _run(self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None) -> Done:
+        """A file that turns out to be lost is left out, and the split begun anew."""
+        losses: Losses = {}
+        while True:
+            try:
+                return self._once(split, losses, check, tell)
+            except LostFileError as error:
+                losses = {**losses_of(self._source, split.fragments), **losses, **error.losses}
+
+    def _once(
+        self, split: Split, losses: Losses, check: Callable[[], object] | None, tell: Callable[[Step], object] | None
+    ) -> Done:
         work = self._work
         seconds = dict.fromkeys(STAGES, 0.0)
         known = Counter(noticed)
@@ -128,7 +139,7 @@ class TagWorker:
         try:
             met = [Met() for _ in split.fragments]
             readers = [
-                partial(read_fragment, self._source, piece, work.columns, one)
+                partial(read_all_but, self._source, piece, work.columns, one, losses)
                 for piece, one in zip(split.fragments, met, strict=True)
             ]
             with closing(read_ahead(readers, self._source.lanes, check or (lambda: None))) as blocks:
@@ -140,12 +151,12 @@ class TagWorker:
                     seconds["prepare"] += time.perf_counter() - began
                     began = time.perf_counter()
                     before = self._tagging.tagger.work.tokens
-                    table, left_out, counts = self._tagging.tag(prepared, check)
+                    table, left_out, counts, paths = self._tagging.tag(prepared, check)
                     seconds["model"] += time.perf_counter() - began
                     done = self._tagging.tagger.work.tokens - before
                     tokens += done
                     began = time.perf_counter()
-                    attempt.add(table, left_out, counts)
+                    attempt.add(table, left_out, counts, paths)
                     seconds["write"] += time.perf_counter() - began
                     if tell is not None:
                         dead = sum(one.outcome == "dead_letter" for one in left_out)

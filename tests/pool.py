@@ -190,8 +190,8 @@ class Pool:
         lease, of = person.queue.popleft()
         error: Exception | None = None
         if self.random.random() < self._failures:
-            transient = OSError(5, "Input/output error")
-            error = self.random.choice([MemoryError(), UnavailableError("a", "away"), transient, InputChangedError("changed")])
+            transient, changed = OSError(5, "Input/output error"), InputChangedError("a", "changed")
+            error = self.random.choice([MemoryError(), UnavailableError("a", "away"), transient, changed])
         self.tell(Answer(lease, 1.0, None if error else done(of), error))
         self._next(what[0])
 

@@ -92,7 +92,7 @@ def test_what_check_raises_ends_the_model_at_once(tagger, block, monkeypatch):
     assert len(batches) == 1
     batches.clear()
     work = BlockTagger(tagger, Columns(id="id"))
-    table, left_out, _ = work.tag(work.prepare(block), None)
+    table, left_out, *_ = work.tag(work.prepare(block), None)
     assert (table.num_rows, left_out) == (len(TEXTS), [])
     assert len(batches) > 2
 
@@ -123,11 +123,11 @@ def test_a_model_that_fails_once_on_a_document_is_asked_again(tagger, block, mon
 
     monkeypatch.setattr(Tagger, "tag", fails)
     work = BlockTagger(tagger, Columns(id="id"))
-    table, left_out, _ = work.tag(work.prepare(block), None)
+    table, left_out, *_ = work.tag(work.prepare(block), None)
     assert (table.num_rows, left_out) == (len(TEXTS), [])
     failures = iter([RuntimeError("it cannot read this")] * 100)
     work = BlockTagger(tagger, Columns(id="id"))
-    table, left_out, _ = work.tag(work.prepare(block), None)
+    table, left_out, *_ = work.tag(work.prepare(block), None)
     assert [(one.id, one.reason) for one in left_out] == [("a-77", "tagger_failed")]
     assert table.num_rows == len(TEXTS) - 1
 

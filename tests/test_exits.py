@@ -10,7 +10,7 @@ import models.errors
 import pipeline.run
 from jobs import cli
 from pipeline import errors, exits
-from pipeline.errors import Cancelled, PipelineError, StoreError
+from pipeline.errors import Cancelled, InputError, PipelineError, StoreError
 from pipeline.exits import BUG, SETTINGS, TRY_AGAIN, exit_of
 from pipeline.store.system import kind_of
 from tests.test_run import run, write_lines
@@ -24,7 +24,7 @@ OURS = [kind for kind in tree(PipelineError) if kind.__module__.startswith(("pip
 
 
 def made(kind):
-    return kind("path", "message") if issubclass(kind, StoreError) else kind("message")
+    return kind("path", "message") if issubclass(kind, (StoreError, InputError)) else kind("message")
 
 
 @pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.__name__)

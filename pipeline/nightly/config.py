@@ -93,6 +93,9 @@ def load_night(path: Path) -> NightConfig:
         raise ConfigError(
             f"{path}: tag.retag: a job that runs every night cannot tag everything anew; run textmill tag --retag once"
         )
+    if tag.retag_files or tag.retry_dead_letters:
+        key, flag = ("retag_files", "--retag-files") if tag.retag_files else ("retry_dead_letters", "--retry-dead-letters")
+        raise ConfigError(f"{path}: tag.{key}: every night would tag these files anew; run textmill tag {flag} once")
     try:
         return NightConfig.model_validate({**values, "tag": tag})
     except ValidationError as error:

@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from pipeline.errors import OutputError, TakenError
 from pipeline.nightly.dates import days_of
+from pipeline.sink.attempt import read_footer
 from pipeline.sink.compaction import gathered
-from pipeline.sink.files import TAGS, write_whole
+from pipeline.sink.files import DAYS, TAGS, write_whole
 from pipeline.sink.plan_log import PLANS, Head
 from pipeline.sink.plans import PlanLog
 from pipeline.store.base import Store
@@ -65,7 +66,7 @@ def index_of(store: Store, zone: str) -> Index:
 
 def _kept(store: Store, plans: Sequence[Head], zone: str) -> Iterable[dict[str, Any]]:
     """What was counted of each plan, counted now if it was not yet."""
-    folder = f"{NIGHTLY}/days/{zone.replace('/', '-')}"
+    folder = f"{DAYS}/{zone.replace('/', '-')}"
     listed = list(store.list(folder))
     sizes = {entry.path: entry.size for entry in listed}
     paths = {f"{folder}/{plan.name}.json": plan for plan in plans}
@@ -87,13 +88,14 @@ def _count(store: Store, plan: Head, zone: str) -> dict[str, Any]:
     digests: dict[date, Any] = defaultdict(hashlib.sha256)
     undated = 0
     for part in sorted(record["made"], key=lambda part: str(part["name"])):
-        times = _times(store, f"{TAGS}/{part['name']}.parquet")
+        path = f"{TAGS}/{part['name']}.parquet"
+        now, times = read_footer(store, path), _times(store, path)  # rows may have been taken out since the record was written
         dated = 0
         for day, places in days_of(times, zone_of(zone)):
             rows[day] += len(places)
             dated += len(places)
-            digests[day].update(f"{part['name']} {part['attempt']} {len(places)}\n".encode())
-        undated += int(part["rows"]) - dated
+            digests[day].update(f"{part['name']} {now['attempt']} {len(places)}\n".encode())
+        undated += int(now["rows"]) - dated
     return {"undated": undated, "days": {str(day): [rows[day], digests[day].hexdigest()[:32]] for day in sorted(rows)}}
 
 

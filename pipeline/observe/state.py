@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,7 +76,10 @@ class StateFile:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What can be seen of an output: the newest generation's parts, the live state of a run or None, the last manifest."""
+    """What can be seen of an output: the newest generation's parts, the live state of a run or None, the last manifest.
+
+    `lost`: the files that could not be read whole when they were tagged last, and why.
+    """
 
     parts: int
     planned: int
@@ -85,6 +88,7 @@ class Status:
     live: dict[str, Any] | None
     stale: bool
     last: dict[str, Any] | None
+    lost: dict[str, str] = field(default_factory=dict)
 
 
 def status_of(store: Store) -> Status:
@@ -101,4 +105,5 @@ def status_of(store: Store) -> Status:
     planned = sum(head.splits for head in mine)
     parts = sum(min(head.splits, there[f"part-{head.number:06d}"]) for head in mine)
     left = sum(head.number not in log.done for head in mine)
-    return Status(parts, planned, len(mine), left, live, age > FRESH_S, last_manifest(store))
+    lost = {path: why for path, (_, why) in log.lost(log.named()).items()} if log.has_lost else {}
+    return Status(parts, planned, len(mine), left, live, age > FRESH_S, last_manifest(store), lost)

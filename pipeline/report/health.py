@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.report.parts import Part, left_out, records
 from pipeline.report.window import Window
-from pipeline.sink.conserve import accounted_for, read_of
+from pipeline.sink.conserve import accounted_for, read_of, superseded_rows
 from pipeline.store.base import Store
 
 _OUTCOMES = {"dead_letter": "dead_letters", "filtered": "filtered"}
@@ -103,7 +103,7 @@ def _check_plans(found: Health, plans: Sequence[dict[str, Any]], parts: Mapping[
         missing = sorted(set(names) - set(there))
         found.check(not missing, f"plan {plan['plan']} is finished, but {', '.join(missing[:NAMED])} are not there")
         if not missing:
-            summed = sum(parts[name].rows for name in names)
+            summed = sum(parts[name].rows + superseded_rows(parts[name].footer) for name in names)
             found.check(
                 summed == plan["rows"], f"plan {plan['plan']}: its record says {plan['rows']} rows, its parts hold {summed}"
             )

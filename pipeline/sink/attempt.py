@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import astuple
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,6 +23,7 @@ from pipeline.errors import OutputError, StoreError, TakenError, UnavailableErro
 from pipeline.faults import point
 from pipeline.sink.conserve import accounted_for, check_footer, read_of, written
 from pipeline.sink.files import OUTCOMES, STAGING, TAGS, drop
+from pipeline.sink.origins import ORIGIN, ORIGINS, encode, origins_of, paths_of
 from pipeline.source.met import Met
 from pipeline.store.base import Store
 
@@ -40,23 +42,27 @@ class Attempt:
         self._store, self._split, self._attempt, self._folder = store, split, attempt, folder
         self._staging = f"{STAGING}/{attempt}"
         self._schema, self._about = schema, about
+        self._places = {path: place for place, path in enumerate(paths_of(split))}
+        self._origins: list[np.ndarray] = []
         self._waiting: list[pa.Table] = []
         self._rows = self._written = 0
         self._counts: Counter[str] = Counter()
-        self._files: dict[str, _File] = {}
+        self._files: dict[str, PartFile] = {}
         self._stack = ExitStack()
         self._published = False
         point("part.write.before")
         self._part = self._open(TAGS, schema)
 
-    def _open(self, kind: str, schema: pa.Schema) -> _File:
+    def _open(self, kind: str, schema: pa.Schema) -> PartFile:
         path = f"{self._staging}/{self._split.name}.{kind}.parquet"
-        self._files[kind] = _File(self._stack.enter_context(self._store.create_exclusive(path)), path, schema)
+        self._files[kind] = PartFile(self._stack.enter_context(self._store.create_exclusive(path)), path, schema)
         return self._files[kind]
 
-    def add(self, table: pa.Table, left_out: Sequence[LeftOut], counts: Counter[str]) -> None:
-        """Rows of the part's schema, what was left out beside them, and counts of what was noticed."""
-        self._waiting.append(table)
+    def add(self, table: pa.Table, left_out: Sequence[LeftOut], counts: Counter[str], paths: Sequence[str] = ()) -> None:
+        """Rows of the part's schema, what was left out beside them, and counts of what was noticed. `paths`: each row's file; not
+        needed where the split has but one.
+        """
+        self._waiting.append(table.append_column(ORIGIN, origins_of(paths, self._places, table.num_rows)))
         self._rows += table.num_rows
         self._counts.update(counts)
         for outcome, kind in OUTCOMES.items():
@@ -72,7 +78,8 @@ class Attempt:
         if not self._waiting:
             return
         table = pa.concat_tables(self._waiting).sort_by(SORTED_BY)
-        self._part.write(table.cast(self._schema))
+        self._origins.append(table[ORIGIN].to_numpy())
+        self._part.write(table.drop_columns(ORIGIN).cast(self._schema))
         self._waiting, self._written = [], self._rows
         point("part.group.after")
 
@@ -94,8 +101,8 @@ class Attempt:
             **written(met),
         }
         check_footer(self._split, footer)
-        for file in self._files.values():
-            file.close(footer)
+        for kind, file in self._files.items():
+            file.close(footer, {ORIGINS: encode(self._origins)} if kind == TAGS and len(self._places) > 1 else {})
         self._stack.close()
         point("part.close.after")
         digest = ""
@@ -130,20 +137,25 @@ class Attempt:
                 drop(self._store, self._staging)
 
 
-class _File:
+class PartFile:
+    """A Parquet file of a part, of its tags or of what was left out."""
+
     def __init__(self, stream: Any, path: str, schema: pa.Schema) -> None:
         self.path, self.rows = path, 0
         self._writer = pq.ParquetWriter(stream, schema, compression="zstd")
 
     def write(self, table: pa.Table) -> None:
+        """More rows."""
         self._writer.write_table(table, row_group_size=GROUP_ROWS)
         self.rows += table.num_rows
 
-    def close(self, footer: dict[str, Any]) -> None:
-        self._writer.add_key_value_metadata({FOOTER: json.dumps(footer)})
+    def close(self, footer: dict[str, Any], more: Mapping[bytes, bytes] | None = None) -> None:
+        """Write what the attempt says of it, and end the file."""
+        self._writer.add_key_value_metadata({FOOTER: json.dumps(footer), **(more or {})})
         self._writer.close()
 
     def give_up(self) -> None:
+        """End without a file that is whole."""
         with suppress(OSError, ValueError, StoreError):
             self._writer.close()
         self._writer.is_open = False  # else it would try again, and fail again, when it is collected

@@ -15,14 +15,30 @@ from pipeline.sink.files import OUTCOMES, TAGS
 from pipeline.source.met import Met
 from pipeline.store.base import Store
 
-READ, UNREAD = "read", "unread"
+READ, UNREAD, LOST, SUPERSEDED = "read", "unread", "lost", "superseded"
 
 
 def written(met: Sequence[Met]) -> dict[str, Any]:
     """What a part's footer says of what was met: `read`, the documents of each fragment of its split, in their order; `unread`,
-    for those that could not be read to their end, by their place in that order, the rows that are missing (0 if nobody knows).
+    for those that could not be read to their end, by their place in that order, the rows that are missing (0 if nobody knows),
+    and `lost` what the trouble was, of what kind and in words.
     """
-    return {READ: [one.documents for one in met], UNREAD: {str(i): one.unread for i, one in enumerate(met) if one.broken}}
+    broken = {str(i): one for i, one in enumerate(met) if one.broken}
+    return {
+        READ: [one.documents for one in met],
+        UNREAD: {i: one.unread for i, one in broken.items()},
+        LOST: {i: [one.trouble, one.why] for i, one in broken.items()},
+    }
+
+
+def superseded_in(footer: Mapping[str, Any]) -> frozenset[int]:
+    """Places of the fragments whose documents are in parts of a later plan and were taken out of this one."""
+    return frozenset(footer.get(SUPERSEDED, {}).get("fragments", ()))
+
+
+def superseded_rows(footer: Mapping[str, Any]) -> int:
+    """Rows that were taken out of a part, as their files were tagged anew."""
+    return int(footer.get(SUPERSEDED, {}).get("rows", 0))
 
 
 def read_of(footer: Mapping[str, Any]) -> int | None:
@@ -49,7 +65,10 @@ def check_footer(split: Split, footer: Mapping[str, Any]) -> None:
         )
     if len(footer[READ]) != len(split.fragments):
         raise LostDocumentsError(f"{split.name}: {len(split.fragments)} fragments were planned, {len(footer[READ])} were read")
+    gone = superseded_in(footer)
     for i, piece in enumerate(split.fragments):
+        if i in gone:
+            continue
         broken = str(i) in footer[UNREAD]
         met = Met(footer[READ][i], footer[UNREAD].get(str(i), 0), broken)
         if not met.agrees(piece):

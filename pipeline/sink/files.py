@@ -11,6 +11,8 @@ from pipeline.store.base import Store
 
 TAGS, DEAD_LETTERS, FILTERED = "tags", "dead_letters", "filtered"
 STAGING, RUNS, NEXT, CLAIM, STATE = "_staging", "_runs", "_next", "_claim", "_state.json"
+# What `textmill nightly` has counted of plans: `DAYS/ZONE/plan-N.json`.
+DAYS = "_nightly/days"
 OUTCOMES = {"dead_letter": DEAD_LETTERS, "filtered": FILTERED}
 
 

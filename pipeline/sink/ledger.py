@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.contract import Split
 from pipeline.errors import OutputError
 from pipeline.sink.attempt import publish, read_footer, read_part
-from pipeline.sink.conserve import accounted_for, check_files, check_footer, read_of
+from pipeline.sink.conserve import LOST, accounted_for, check_files, check_footer, read_of
 from pipeline.sink.files import DEAD_LETTERS, FILTERED, NEXT, OUTCOMES, STAGING, TAGS, drop
 from pipeline.sink.plan_log import PLANS, Plan
 from pipeline.store.base import Store
@@ -104,8 +104,9 @@ def missing(plans: Iterable[Plan], there: dict[str, str]) -> list[Split]:
     return [split for plan in plans for split in plan.splits if split.name not in there]
 
 
-def counts_of(store: Store, plan: Plan, there: dict[str, str]) -> dict[str, Any]:
-    """What the record of a finished plan says: sums over its parts, and each of them, from their footers.
+def counts_of(store: Store, plan: Plan, there: dict[str, str], lost: dict[str, list[str]] | None = None) -> dict[str, Any]:
+    """What the record of a finished plan says: sums over its parts, and each of them, from their footers. Files that could not
+    be read are put into `lost`, with the kind of the trouble and what it was.
 
     Raises LostDocumentsError if what was read, what the footers say and what the files hold is not the same.
     """
@@ -122,6 +123,9 @@ def counts_of(store: Store, plan: Plan, there: dict[str, str]) -> dict[str, Any]
 
     with ThreadPoolExecutor(store.lanes, "textmill-count") as pool:
         for split, footer in zip(plan.splits, pool.map(checked, plan.splits), strict=True):
+            for place, trouble in footer.get(LOST, {}).items():
+                if lost is not None:
+                    lost.setdefault(split.fragments[int(place)].path, trouble)
             met = read_of(footer)
             read += accounted_for(footer) if met is None else met
             sums.update({key: footer[key] for key in sums})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ SCHEMA = pa.schema(
     ]
 )
 _KEY = b"textmill.plan"
+# The setting of plans of files that were tagged before.
+AGAIN = "again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class Plan:
     def name(self) -> str:
         return f"plan-{self.number:06d}"
 
+    @property
+    def again(self) -> bool:
+        """Whether its files were tagged before: its parts take the place of what earlier plans have of them."""
+        return bool(self.settings.get(AGAIN))
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -60,6 +68,11 @@ class Head:
     @property
     def name(self) -> str:
         return f"plan-{self.number:06d}"
+
+    @property
+    def again(self) -> bool:
+        """See Plan."""
+        return bool(self.settings.get(AGAIN))
 
 
 def write_plan(store: Store, plan: Plan, data: bytes | None = None) -> bool:
@@ -109,6 +122,17 @@ def _table(data: bytes, path: str, columns: list[str]) -> tuple[dict[str, Any], 
         return {key: head[key] for key in ("number", "generation", "root", "settings")}, table
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise OutputError(f"{path} is no plan ({type(error).__name__}: {error}); name another output") from error
+
+
+def lost_path(number: int) -> str:
+    """Where it is kept which files of a plan could not be read, if there are such."""
+    return f"{PLANS}/plan-{number:06d}.lost.json"
+
+
+def write_lost(store: Store, plan: Plan, lost: dict[str, list[str]]) -> None:
+    """Keep which files of a plan could not be read, or not to their end: the kind of the trouble, and what it was in words."""
+    with suppress(TakenError):
+        write_whole(store, lost_path(plan.number), json.dumps(lost, indent=1).encode() + b"\n", "lost")
 
 
 def write_finished(store: Store, plan: Plan, counts: dict[str, Any]) -> None:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Set
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.sink.compaction import EVERY, Compaction, newest, rows_of, write_compaction
-from pipeline.sink.plan_log import PLANS, Head, Plan, decode, decode_head, encode, write_finished, write_plan
+from pipeline.sink.plan_log import (
+    PLANS,
+    Head,
+    Plan,
+    decode,
+    decode_head,
+    encode,
+    lost_path,
+    write_finished,
+    write_lost,
+    write_plan,
+)
 from pipeline.store.base import Entry, Store
 
 INPUT = pa.schema(
@@ -24,6 +35,14 @@ INPUT = pa.schema(
 )
 # So much of what this process has read of logs, none of which ever changes, is kept.
 _KEPT_BYTES = 64 << 20
+
+
+class Named(NamedTuple):
+    """A file as the last plan that names it saw it."""
+
+    size: int
+    modified_ns: int
+    plan: int
 
 
 class _Kept(OrderedDict[tuple[str, Entry], bytes]):
@@ -105,13 +124,39 @@ class PlanLog:
             raise ValueError("no object")
         return found
 
-    def named(self) -> dict[str, tuple[int, int]]:
-        """Size and time of modification of every file that the plans of the newest generation name, by its whole path."""
+    def named(self) -> dict[str, Named]:
+        """Every file that the plans of the newest generation name, by its whole path."""
         roots = {head.number: head.root for head in self.mine}
-        found: dict[str, tuple[int, int]] = {}
+        found: dict[str, Named] = {}
         for batch in self._input(roots):
             columns = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-            found.update((f"{roots[plan]}/{path}", (size, modified_ns)) for plan, path, size, modified_ns in columns)
+            found.update((f"{roots[plan]}/{path}", Named(size, modified_ns, plan)) for plan, path, size, modified_ns in columns)
+        return found
+
+    def naming(self, paths: Set[str], root: str) -> set[int]:
+        """Numbers of the plans of the newest generation that name one of these files below `root`."""
+        wanted = pa.array(sorted(paths), pa.string())
+        found: set[int] = set()
+        for batch in self._input([head.number for head in self.mine if head.root == root]):
+            found.update(batch["plan"].filter(pc.is_in(batch["path"], wanted)).to_pylist())
+        return found
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether there was ever a file that could not be read whole."""
+        return any(lost_path(head.number) in self._listed for head in self.mine)
+
+    def lost(self, named: Mapping[str, Named]) -> dict[str, tuple[str, str]]:
+        """The files that could not be read when they were tagged last, by whole path: of what kind the trouble was, and in words.
+        `named` is what `named` gives. Raises ValueError if a record is no JSON, StoreError.
+        """
+        found = {}
+        for head in self.mine:
+            if lost_path(head.number) in self._listed:
+                for path, (trouble, why) in json.loads(self._read(lost_path(head.number))).items():
+                    whole = f"{head.root}/{path}"
+                    if whole in named and named[whole].plan == head.number:
+                        found[whole] = trouble, why
         return found
 
     def add(self, plan: Plan) -> bool:
@@ -124,8 +169,13 @@ class PlanLog:
             self.heads.append(self._known[path])
         return there
 
-    def finish(self, plan: Plan, counts: dict[str, Any]) -> None:
-        """Write the record of a plan all of whose parts are there. One that is there already stays."""
+    def finish(self, plan: Plan, counts: dict[str, Any], lost: dict[str, list[str]] | None = None) -> None:
+        """Write the record of a plan all of whose parts are there, and which files are `lost`. What is there already stays."""
+        if lost:
+            write_lost(self._store, plan, lost)
+            data = json.dumps(lost).encode()
+            path = lost_path(plan.number)
+            self._written[path], self._listed[path] = data, Entry(path, len(data), 0)
         write_finished(self._store, plan, counts)
         self.done.add(plan.number)
 

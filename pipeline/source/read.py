@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from pipeline.contract import Block, Columns, Fragment
-from pipeline.errors import TRANSIENT, InputChangedError, LostDocumentsError, StoreError, UnavailableError
+from pipeline.errors import (
+    TRANSIENT,
+    DeniedError,
+    InputChangedError,
+    InputGoneError,
+    LostDocumentsError,
+    StoreError,
+    UnavailableError,
+)
 from pipeline.faults import point
 from pipeline.source import unpack
 from pipeline.source.blocks import BlockBuilder
@@ -39,7 +47,7 @@ def read_fragment(store: Store, fragment: Fragment, columns: Columns, met: Met |
             if builder.full():
                 yield builder.take()
     except BombError as error:
-        met.stop(fragment)
+        met.stop(fragment, str(error))
         builder.kill(at, "bomb", str(error))
     except (*UNREADABLE, StoreError, csv.Error) as error:
         check_unchanged(store, fragment)
@@ -47,8 +55,9 @@ def read_fragment(store: Store, fragment: Fragment, columns: Columns, met: Met |
             raise
         if isinstance(error, OSError) and error.errno in TRANSIENT:
             raise UnavailableError(fragment.path, f"{error.strerror}; try again") from error
-        met.stop(fragment)
-        builder.kill(at, "file_unreadable", f"{type(error).__name__}: {error}")
+        why = f"{type(error).__name__}: {error}"
+        met.stop(fragment, why, "denied" if isinstance(error, DeniedError) else "broken")
+        builder.kill(at, "file_unreadable", why)
     if not builder.empty:
         yield builder.take()
     check_unchanged(store, fragment)
@@ -60,12 +69,9 @@ def check_unchanged(store: Store, fragment: Fragment) -> None:
     """Raise InputChangedError unless the file has the size and the time of modification that the plan names."""
     now = store.stat(fragment.path)
     if now is None:
-        raise InputChangedError(f"{fragment.path}: planned, but no longer there; put it back, or give --retag to plan anew")
+        raise InputGoneError(fragment.path, "planned, but no longer there")
     if (now.size, now.modified_ns) != (fragment.size, fragment.modified_ns):
-        raise InputChangedError(
-            f"{fragment.path}: changed since it was planned ({fragment.size:,} bytes then, {now.size:,} now); "
-            "give --retag to plan and tag everything anew"
-        )
+        raise InputChangedError(fragment.path, f"changed since it was planned ({fragment.size:,} bytes then, {now.size:,} now)")
 
 
 def _records(store: Store, fragment: Fragment, builder: BlockBuilder, met: Met) -> Iterator[int]:

@@ -138,7 +138,7 @@ def test_a_batch_that_was_rewritten_after_it_was_tagged_is_told_and_its_old_tags
     running.wait(decision="done")
     write_day(landing, DAYS[0], 9)
     os.utime(landing / "_SUCCESS")
-    why = f"exit code 4 {DAYS[0]}-posts.jsonl: changed since it was tagged; give --retag to tag everything anew"
+    why = f"exit code 4 {DAYS[0]}-posts.jsonl: changed since it was tagged; give --retag-files with its path to tag it anew"
     done = running.wait(decision="done", why=why)
     assert running.end() == 0
     assert sorted(one["exit_code"] for one in records(out)) == [0, 4]

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.sink.attempt import FOOTER
+from pipeline.sink.conserve import SUPERSEDED
 from pipeline.sink.files import CLAIM, DEAD_LETTERS, FILTERED, RUNS, TAGS
 from tests.faults.chaos.corpus import SECRETS, Corpus
 
@@ -110,9 +112,19 @@ def _counts(there: dict[str, bytes]) -> Iterator[str]:
         if path.startswith("_plans/") and path.endswith(".done.json"):
             record = json.loads(data)
             for part in record["made"]:
+                gone = superseded(there.get(f"{TAGS}/{part['name']}.parquet", b""))
                 for key, kind in (("rows", TAGS), ("dead_letters", DEAD_LETTERS), ("filtered", FILTERED)):
-                    if part[key] != held.get(f"{kind}/{part['name']}.parquet", 0):
+                    now = held.get(f"{kind}/{part['name']}.parquet", 0)
+                    if part[key] != now + gone["rows"] if kind == TAGS else not gone["fragments"] and part[key] != now:
                         yield f"I6: {path}: {part['name']} is said to have {part[key]} {key}"
+
+
+def superseded(data: bytes) -> dict[str, Any]:
+    """What a part, or a file beside it, says of rows that were taken out as their files were tagged anew."""
+    footer: dict[str, Any] = {}
+    with suppress(pa.ArrowException, OSError, KeyError, TypeError):
+        footer = json.loads(pq.read_metadata(io.BytesIO(data)).metadata[FOOTER])
+    return footer.get(SUPERSEDED, {"fragments": [], "rows": 0})
 
 
 def _held(there: dict[str, bytes]) -> dict[str, int]:
@@ -129,6 +141,9 @@ def _part(manifest: str, part: dict[str, Any], there: dict[str, bytes], held: di
     path = f"{TAGS}/{part['name']}.parquet"
     if path not in there:
         yield f"I6: {manifest} names {path}, which is not there"
+    elif (gone := superseded(there[path]))["fragments"]:
+        if held.get(path, 0) + gone["rows"] != part["rows"]:
+            yield f"I6: {manifest}: {path} holds {held.get(path)} rows and lost {gone['rows']}, not {part['rows']} together"
     elif hashlib.sha256(there[path]).hexdigest() != part["sha256"]:
         yield f"I6: {manifest}: {path} is not the file that it names"
     elif held.get(path) != part["rows"]:

@@ -52,6 +52,7 @@ class Trial:
         self.world, self.schedule, self.corpus, self.golden, self.off = world, schedule, corpus, golden, off
         self.outcome = Outcome(schedule)
         self._number = 0
+        self._retagged: set[str] = set()  # files that are not what they were when they were tagged
 
     def run(self) -> Outcome:
         began = time.monotonic()
@@ -122,6 +123,7 @@ class Trial:
             command += ["--workers", "2"]
         elif crew == "cluster":
             command += ["--address", str(world.address)]
+        command += [more for path in sorted(self._retagged) for more in ("--retag-files", path)]
         return command + (["--servers", "1"] if schedule.servers and crew != "process" else [])
 
     def _store_sets(self) -> list[str]:
@@ -145,7 +147,9 @@ class Trial:
             code, hit = self._attempt(self._wanted())
             self._check_code(f"attempt {self._number}", code, hit)
             self.injector.repair(hit)
-            if code == 0:
+            replaced = {one.what.partition(" ")[2] for one in hit if one.kind == "file"}
+            self._retagged |= replaced
+            if code == 0 and not replaced:
                 return
         # The last word: no fault any more.
         self._number = ATTEMPTS
@@ -237,6 +241,7 @@ class Trial:
     def _check_again(self, before: dict[str, bytes]) -> None:
         """I4: a further run changes nothing and says so. The product's own check finds nothing either."""
         self.world.faults.write_text("")
+        self._retagged.clear()
         again = self._start("process", "again")
         again.wait(HANGS_S)
         said = self._read("again.out")

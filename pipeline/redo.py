@@ -1,0 +1,80 @@
+"""Which files of the input are tagged again, file by file, though a finished plan names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from fnmatch import fnmatch
+
+from pipeline.config import TagConfig
+from pipeline.errors import InputChangedError, OutputError, StoreError, UnavailableError
+from pipeline.sink.files import DEAD_LETTERS
+from pipeline.sink.plans import Named, PlanLog
+from pipeline.store.base import Entry, Store
+from pipeline.store.parquet import read_table
+
+
+class Redo:
+    """Decides of files that a plan names already: `chosen` are to be tagged again, each once a run; `lost` could not be read when
+    they were tagged, and still cannot, and why; `changed` are not what they were, and nobody asked for them.
+    """
+
+    def __init__(self, options: TagConfig, output: Store, log: PlanLog) -> None:
+        self._options, self._output, self._log = options, output, log
+        self._done: set[str] = set()
+        self.chosen: list[Entry] = []
+        self.lost: dict[str, str] = {}
+        self.changed: dict[str, Exception] = {}
+
+    def look(self, root: Store, files: Iterable[Entry], named: Mapping[str, Named]) -> None:
+        """Look at the files of the input again."""
+        self.chosen, self.lost, self.changed = [], {}, {}
+        try:
+            lost = self._log.lost(named)
+        except ValueError as error:
+            raise OutputError(f"{self._output.url}: which files were lost cannot be read ({error})") from error
+        dead = self._with_dead_letters() if self._options.retry_dead_letters else frozenset()
+        for entry in files:
+            whole = f"{root.url}/{entry.path}"
+            before = named.get(whole)
+            if before is None:
+                continue
+            changed = (before.size, before.modified_ns) != (entry.size, entry.modified_ns)
+            asked = any(fnmatch(entry.path, glob) for glob in self._options.retag_files)
+            trouble = lost.get(whole)
+            if whole not in self._done and (
+                asked
+                or (before.plan, entry.path) in dead
+                or (trouble is not None and (changed or (trouble[0] != "broken" and _opens(root, entry.path))))
+            ):
+                self.chosen.append(entry)
+            elif trouble is not None:
+                self.lost[entry.path] = trouble[1]
+            elif changed:
+                text = "changed since it was tagged; give --retag-files with its path to tag it anew"
+                self.changed[entry.path] = InputChangedError(entry.path, text)
+
+    def begun(self, root: Store) -> None:
+        """The chosen files are planned."""
+        self._done.update(f"{root.url}/{entry.path}" for entry in self.chosen)
+        self.chosen = []
+
+    def _with_dead_letters(self) -> Set[tuple[int, str]]:
+        """Number of the plan and path of the files of which there are dead letters."""
+        found: set[tuple[int, str]] = set()
+        for entry in self._output.list(DEAD_LETTERS):
+            plan = int(entry.path.rsplit("/", 1)[-1].split("-")[1])
+            with self._output.open_read(entry.path) as stream:
+                found.update((plan, path) for path in read_table(stream, ["path"])["path"].unique().to_pylist())
+        return found
+
+
+def _opens(store: Store, path: str) -> bool:
+    """Whether a file that could not be opened can be now."""
+    try:
+        with store.open_read(path) as stream:
+            stream.read(1)
+    except UnavailableError:
+        raise
+    except (StoreError, OSError):
+        return False
+    return True
