@@ -11,7 +11,7 @@ from typing import Any
 from models.runtime.package import Models
 from pipeline.config import TagConfig
 from pipeline.contract import Columns, Split
-from pipeline.errors import ConfigError, InputChangedError, OutputError
+from pipeline.errors import ConfigError, InputChangedError, OutputError, StoreError
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
 from pipeline.sink.history import tokens_a_byte
@@ -33,7 +33,8 @@ class Planner:
     """Gives plan after plan.
 
     `log`: the plans there are; `tried`: those that are not to be given again. `changed`: files that are no longer what a plan
-    has named; `skipped`: see `discover`.
+    has named; `unreadable`: folders and files that could not be looked at, so that this run cannot be whole; `skipped` and
+    `examples`: see `discover`.
     """
 
     def __init__(self, options: TagConfig, models: Models, store: Store) -> None:
@@ -42,7 +43,9 @@ class Planner:
         self._retag = options.retag
         self.tried: set[int] = set()
         self.changed: dict[str, Exception] = {}
+        self.unreadable: dict[str, StoreError] = {}
         self.skipped: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
         self._found: Found | None = None
         self._known = False  # whether the log is that of now: whoever holds the claim alone adds to it
 
@@ -107,10 +110,12 @@ class Planner:
         self.changed = {}
         new = []
         for entry in found.files:
-            before = known.get(f"{found.store.url}/{entry.path}")
+            before, now = known.get(f"{found.store.url}/{entry.path}"), (entry.size, entry.modified_ns)
             if before is None:
-                new.append(entry)
-            elif before != (entry.size, entry.modified_ns):
+                # A plan may have named it by a name that was its only one then.
+                if all(known.get(f"{found.store.url}/{name}") != now for name in found.also.get(entry.path, ())):
+                    new.append(entry)
+            elif before != now:
                 text = f"{entry.path}: changed since it was tagged; give --retag to tag everything anew"
                 self.changed[entry.path] = InputChangedError(text)
         return new
@@ -129,7 +134,9 @@ class Planner:
         if (only := self._options.only) is not None:
             chosen = set(only)
             found.files = [entry for entry in found.files if (entry.path, entry.size, entry.modified_ns) in chosen]
-        self.skipped = found.skipped
+        self.skipped, self.examples, self.unreadable = found.skipped, found.examples, found.unreadable
+        if found.unreadable and not found.files:
+            raise next(iter(found.unreadable.values()))
         return found
 
     def _columns(self, found: Found, latest: Head | None) -> Columns:

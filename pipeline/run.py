@@ -85,6 +85,7 @@ class _Run:
             drop(self.store, NEXT)
             ledger.clean(self.store)
         self.failures.update(self.planner.changed)
+        self.failures.update(self.planner.unreadable)
 
     def _next(self) -> Plan | None:
         self._held()
