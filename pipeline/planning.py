@@ -22,11 +22,16 @@ from pipeline.source.pack import all_fragments, pack
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import is_inside
 
+# What a plan says of where the first plan's input was, if it was elsewhere.
+FIRST_ROOT = "first_root"
+
 
 def columns_of(plan: Plan | Head) -> Columns:
     """The columns that a plan was made with."""
     given = plan.settings["columns"]
-    return Columns(**{**given, "keep": tuple(given["keep"]), "partitions": tuple(given["partitions"])})
+    columns = Columns(**{**given, "keep": tuple(given["keep"]), "partitions": tuple(given["partitions"])})
+    first = plan.settings.get(FIRST_ROOT)
+    return columns if first is None else replace(columns, root=plan.root, first_root=first)
 
 
 class Planner:
@@ -85,6 +90,8 @@ class Planner:
         new.sort(key=lambda entry: -self._options.priority_of(entry.path))
         number = max((head.number for head in log.heads), default=0) + 1
         settings = self._settings(columns)
+        if mine and mine[0].root != found.store.url:
+            settings[FIRST_ROOT] = mine[0].root
         plan = Plan(number, generation, found.store.url, settings, tuple(self._splits(found, new, number, columns)))
         if log.add(plan):
             return plan
@@ -156,6 +163,7 @@ class Planner:
     def _settings(self, columns: Columns) -> dict[str, Any]:
         """All that the tags depend on, beside the input."""
         chosen = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(columns).items()}
+        chosen = {key: value for key, value in chosen.items() if key not in ("root", FIRST_ROOT)}
         return {"model": self._models.name, "model_digest": self._models.digest, "columns": chosen}
 
     def _differs(self, plan: Head) -> tuple[str, Any, Any] | None:

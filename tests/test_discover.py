@@ -4,10 +4,14 @@ import os
 import socket
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipeline.contract import Columns
 from pipeline.errors import ConfigError, DeniedError
 from pipeline.source.discover import discover
 from pipeline.store.finding import unasked
+from pipeline.verify import verify
 from tests.test_run import rows, run
 
 LINE = '{"text": "in Oslo"}\n'
@@ -84,8 +88,13 @@ def test_every_file_is_read_once_and_a_link_is_not_the_file(tmp_path):
     assert found.skipped == {"another name of a file that is read": 3, "link to nothing": 1, "link in a circle": 2}
     assert sorted(found.examples["link in a circle"]) == ["a/up", "self.jsonl"]
     # Given by several names, in any order.
-    given = (["a", ".", "a/x.jsonl"], ["latest.jsonl", "z.jsonl", "b", "*"], ["**/*.jsonl"], ["a/*.jsonl", "*", "*.jsonl"])
-    for sources in given:
+    sources_given = (
+        ["a", ".", "a/x.jsonl"],
+        ["latest.jsonl", "z.jsonl", "b", "*"],
+        ["**/*.jsonl"],
+        ["a/*.jsonl", "*", "*.jsonl"],
+    )
+    for sources in sources_given:
         assert paths(*(tmp_path / source for source in sources)) == ["a/hard.jsonl", "z.jsonl"]
 
 
@@ -217,3 +226,31 @@ def test_an_unreadable_folder_is_told_in_the_exit_code_when_the_rest_is_done(tmp
     locked.append("nothing")
     assert run(tmp_path / "in", tmp_path / "out", id_column=None).status == "finished"
     assert ids(tmp_path / "out") == ["a.jsonl@0", "locked/b.jsonl@0"]
+
+
+def test_ids_are_unique_across_the_inputs_of_an_output(tmp_path):
+    put(tmp_path, "in/a/x.jsonl", "in/b/x.jsonl", "in/c/x.jsonl", "in/a/sub/x.jsonl")
+    out = tmp_path / "out"
+    run(tmp_path / "in" / "a" / "x.jsonl", out, id_column=None)
+    run(tmp_path / "in" / "b", out, id_column=None)
+    run(tmp_path / "in" / "a" / "sub", out, id_column=None)
+    run(tmp_path / "in", out, id_column=None)
+    b, c = (f"{tmp_path}/in/{name}/x.jsonl@0" for name in "bc")
+    assert ids(out) == sorted([b, c, "sub/x.jsonl@0", "x.jsonl@0"])
+    assert verify(str(out)).status == "agrees"
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "a/a", "a/b", "b/a", ""]), min_size=1, max_size=5),
+    st.lists(st.sampled_from(["a/x", "b/x", "a/a/x", "a/b/x", "x", "a/b/c/x"]), min_size=2, max_size=2, unique=True),
+)
+def test_ids_are_unique_whatever_the_roots_and_depend_on_the_file_alone(roots, files):
+    """Each file by every root above it: one path in ids, and none in common with another file."""
+    full = [f"/in/{root}".rstrip("/") for root in roots]
+    found = []
+    for file in files:
+        below = [root for root in full if f"/in/{file}".startswith(f"{root}/")]
+        columns = [Columns() if root == full[0] else Columns(root=root, first_root=full[0]) for root in below]
+        found.append({one.path_in_id(f"/in/{file}"[len(root) + 1 :]) for root, one in zip(below, columns, strict=True)})
+    assert all(len(one) <= 1 for one in found)
+    assert found[0].isdisjoint(found[1])
