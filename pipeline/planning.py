@@ -19,6 +19,8 @@ from pipeline.sink.plan_log import Head, Plan
 from pipeline.sink.plans import PlanLog
 from pipeline.source.discover import Found, discover, partitions_of
 from pipeline.source.pack import all_fragments, pack
+from pipeline.source.peek import Peeked, peek
+from pipeline.source.piped import PIPES
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import is_inside
 
@@ -39,7 +41,7 @@ class Planner:
 
     `log`: the plans there are; `tried`: those that are not to be given again. `changed`: files that are no longer what a plan
     has named; `unreadable`: folders and files that could not be looked at, so that this run cannot be whole; `skipped` and
-    `examples`: see `discover`.
+    `examples`: see `discover`; `files`: how many the input holds; `peeked`: their columns, as far as they were looked into.
     """
 
     def __init__(self, options: TagConfig, models: Models, store: Store) -> None:
@@ -51,6 +53,8 @@ class Planner:
         self.unreadable: dict[str, StoreError] = {}
         self.skipped: Counter[str] = Counter()
         self.examples: dict[str, list[str]] = {}
+        self.files = 0
+        self.peeked = Peeked()
         self._found: Found | None = None
         self._known = False  # whether the log is that of now: whoever holds the claim alone adds to it
 
@@ -68,12 +72,12 @@ class Planner:
         if left is not None:
             self._retag = self._retag and (log.newest == log.current or self._differs(left) is not None)
         if left is None or self._retag:
-            return self._new(self._look() if found is None else found)
+            return self._new(self._look() if found is None else found, peeking=True)
         ledger.recover(self._store, ledger.parts(self._store))
         self._check_settings(left)
         return log.plan(left.number)
 
-    def _new(self, found: Found) -> Plan | None:
+    def _new(self, found: Found, peeking: bool = False) -> Plan | None:
         log, mine = self.log, self.log.mine
         generation = mine[0].generation if mine else 1
         if self._retag and mine:
@@ -85,6 +89,8 @@ class Planner:
         new = self._unnamed(found, log.named() if mine else {})
         if not new and mine:
             return None
+        if peeking and mine:
+            self._peek(found, new)  # of these columns it is known that they are somewhere
         columns = self._columns(found, mine[-1] if mine else None)
         # Files of one priority share splits; the sort is stable, so that paths stay in order.
         new.sort(key=lambda entry: -self._options.priority_of(entry.path))
@@ -122,16 +128,29 @@ class Planner:
                 # A plan may have named it by a name that was its only one then.
                 if all(known.get(f"{found.store.url}/{name}") != now for name in found.also.get(entry.path, ())):
                     new.append(entry)
-            elif before != now:
+            elif before != now and not self._is_spooled(found, before, now):
                 text = f"{entry.path}: changed since it was tagged; give --retag to tag everything anew"
                 self.changed[entry.path] = InputChangedError(text)
         return new
 
+    def _is_spooled(self, found: Found, before: tuple[int, int], now: tuple[int, int]) -> bool:
+        """Whether a file is what came out of a pipe, whose name tells what is in it, so that another time means nothing."""
+        return found.store.url == f"{self._store.url}/{PIPES}" and before[0] == now[0]
+
     def look(self) -> None:
-        """Look at the input; the next plan is of what is seen now. Raises ConfigError if there is no input, or if the output lies
-        in it.
+        """Look at the input; the next plan is of what is seen now. Raises ConfigError if there is no input, if the output lies
+        in it, or if it is new and no file that is looked into has one of the columns that were asked for.
         """
         self._found = self._look()
+        if not self._retag:
+            self.log.look()
+        if self._retag or not self.log.heads:
+            self._peek(self._found, self._found.files)
+            check_columns(self._options, self.peeked)
+
+    def _peek(self, found: Found, entries: list[Entry]) -> None:
+        asked = self._options.asked_columns.values()
+        self.peeked = peek(found.store, entries, self._options.columns, asked)
 
     def _look(self) -> Found:
         for source in self._options.sources:
@@ -142,6 +161,7 @@ class Planner:
             chosen = set(only)
             found.files = [entry for entry in found.files if (entry.path, entry.size, entry.modified_ns) in chosen]
         self.skipped, self.examples, self.unreadable = found.skipped, found.examples, found.unreadable
+        self.files = len(found.files)
         if found.unreadable and not found.files:
             raise next(iter(found.unreadable.values()))
         return found
@@ -179,6 +199,20 @@ class Planner:
             key, before, value = differs
             raise OutputError(
                 f"{self._store.url} was tagged with {key} {before!r}, not {value!r}; name another output, or give --retag"
+            )
+
+
+def check_columns(options: TagConfig, peeked: Peeked) -> None:
+    """Raise ConfigError for a column that was asked for and that no file has which was looked into."""
+    if options.absent_columns == "allow":
+        return
+    for setting, column in options.asked_columns.items():
+        if peeked.files and len(peeked.lacking[column]) == peeked.files:
+            nearest = peeked.nearest(column)
+            raise ConfigError(
+                f"{setting.replace('_', ' ')}: no column {column!r} in {peeked.files:,} files that were looked into"
+                + (f"; is it {nearest!r}?" if nearest is not None else ";")
+                + f" There are: {peeked.named()}. --set absent_columns=allow tags them nevertheless"
             )
 
 

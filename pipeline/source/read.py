@@ -21,8 +21,11 @@ from pipeline.store.base import Store
 BLANK = b" \t\r\n\0"
 
 
-def read_fragment(store: Store, fragment: Fragment, columns: Columns, met: Met | None = None) -> Iterator[Block]:
-    """The fragment's blocks. What cannot be read ends with a dead letter that says where. `met` counts what was met.
+def read_fragment(
+    store: Store, fragment: Fragment, columns: Columns, met: Met | None = None, builder: BlockBuilder | None = None
+) -> Iterator[Block]:
+    """The fragment's blocks. What cannot be read ends with a dead letter that says where. `met` counts what was met; `builder`
+    takes the records, if not one of the usual kind.
 
     Raises InputChangedError if the file is not, or at the end no longer, the one that was planned, UnavailableError if it
     cannot be read for now (an I/O error of the machine is no fault of the file), LostDocumentsError if a table holds another
@@ -30,7 +33,7 @@ def read_fragment(store: Store, fragment: Fragment, columns: Columns, met: Met |
     """
     met = met or Met()
     check_unchanged(store, fragment)
-    builder = BlockBuilder(fragment.path, columns)
+    builder = builder or BlockBuilder(fragment.path, columns)
     at = fragment.start
     try:
         for after in _records(store, fragment, builder, met):
