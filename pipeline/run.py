@@ -32,7 +32,7 @@ from pipeline.observe.watch import Watch
 from pipeline.planning import Planner, columns_of
 from pipeline.result import Result, busy, mine_of, summed
 from pipeline.sink import ledger
-from pipeline.sink.files import CLAIM, NEXT, drop
+from pipeline.sink.files import CLAIM, NEXT, drop, hold
 from pipeline.sink.manifest import known_speed, new_run, write_manifest
 from pipeline.sink.plan_log import Plan
 from pipeline.source.nearness import Nearness
@@ -302,7 +302,7 @@ def tag_documents(options: TagConfig) -> Result:
         _check_folder(run.store)
         ledger.check_output(run.store)
         run.look()  # what is wrong with the input is said before the output is made
-        with run.store.claim(CLAIM) as held:
+        with hold(run.store, CLAIM) as held:
             run.watch.held = _cancelling(held)
             status = "failed"
             try:
@@ -341,7 +341,7 @@ def _told(run: _Run, status: str, seconds: float) -> Result:
     before = sys.exc_info()[1]
     if not (run.plans or run.failures):
         result = Result(run.name, status="nothing to do", skipped=dict(run.planner.skipped))
-        result.warnings = run.warn(result, {})
+        result.warnings = [] if before is not None else run.warn(result, {})
         return result
     try:
         return run.result(status, seconds)

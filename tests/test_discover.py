@@ -1,14 +1,16 @@
 """Which files a source names: by one set of rules for folders, patterns and URLs, each file once, whatever leads to it."""
 
 import os
+import re
 import socket
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.contract import Columns
-from pipeline.errors import ConfigError, DeniedError
+from pipeline.errors import ConfigError, DeniedError, OutputError
 from pipeline.source.discover import discover
 from pipeline.store.finding import unasked
 from pipeline.verify import verify
@@ -254,3 +256,12 @@ def test_ids_are_unique_whatever_the_roots_and_depend_on_the_file_alone(roots, f
         found.append({one.path_in_id(f"/in/{file}"[len(root) + 1 :]) for root, one in zip(below, columns, strict=True)})
     assert all(len(one) <= 1 for one in found)
     assert found[0].isdisjoint(found[1])
+
+
+@pytest.mark.parametrize("place", ["/proc/nope/out", "file/out", "file"])
+def test_an_output_that_cannot_be_made_is_named(tmp_path, place):
+    put(tmp_path, "in/a.jsonl")
+    (tmp_path / "file").touch()
+    output = tmp_path / place if place[0] != "/" else Path(place)
+    with pytest.raises(OutputError, match=rf"^{re.escape(str(output))}:? .*name a"):
+        run(tmp_path / "in", output, id_column=None)

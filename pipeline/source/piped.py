@@ -29,7 +29,7 @@ STDIN = "-"
 # Where the bytes lie, below the output, until all that was planned of them is tagged.
 PIPES = "_pipes"
 # So long a named pipe is waited for that nobody has opened for writing.
-WRITER_S = 10.0
+WRITER_S = 5.0
 _BLOCK, _HEAD = 1 << 20, 1 << 16
 _POLL_S = 0.2
 _SIGNS = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"{", "jsonl"))
