@@ -33,10 +33,7 @@ def tag(
     source_column: Annotated[str | None, typer.Option(help="Column of the source; source.")] = None,
     keep: Annotated[list[str] | None, typer.Option(help="Carry this column through; may be repeated.")] = None,
     keep_text: Annotated[bool | None, typer.Option("--keep-text", help="Write the text beside its tags.")] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(help="Format of what comes out of a pipe (jsonl, csv, tsv, text ...), if its start does not tell."),
-    ] = None,
+    format: Annotated[str | None, typer.Option(help="Of pipes whose names do not tell it: jsonl, csv, tsv, text, ...")] = None,
     documents: Annotated[str | None, typer.Option(help="What a document of a .txt file is: line (default) or file.")] = None,
     clean: Annotated[str | None, typer.Option(help="html: remove tags and entities before the model reads; no.")] = None,
     languages: Annotated[

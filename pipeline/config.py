@@ -39,7 +39,7 @@ class TagConfig(BaseModel):
     source_column: Annotated[str, Field(description="column of the source")] = "source"
     keep: Annotated[tuple[str, ...], Field(description="columns that are carried through, as strings")] = ()
     keep_text: Annotated[bool, Field(description="write the text beside its tags")] = False
-    format: Annotated[str | None, Field(description="format of what comes out of a pipe: jsonl, csv, tsv, text, ...")] = None
+    format: Annotated[str, Field(description="of pipes without a name that tells it: jsonl, csv, tsv, text, ...")] = ""
     documents: Annotated[Literal["line", "file"], Field(description="what a document of a .txt file is")] = "line"
     clean: Annotated[Literal["no", "html"], Field(description="remove HTML tags and entities before the model reads")] = "no"
     languages: Annotated[

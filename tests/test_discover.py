@@ -172,6 +172,7 @@ def test_what_of_a_path_was_not_asked_for(names, pattern, ways):
     assert sorted("/".join(way) for way in found) == sorted(ways)
 
 
+@pytest.mark.slow
 def test_objects_whose_names_are_no_paths(s3):
     import boto3
 
@@ -230,6 +231,7 @@ def test_an_unreadable_folder_is_told_in_the_exit_code_when_the_rest_is_done(tmp
     assert ids(tmp_path / "out") == ["a.jsonl@0", "locked/b.jsonl@0"]
 
 
+@pytest.mark.slow
 def test_ids_are_unique_across_the_inputs_of_an_output(tmp_path):
     put(tmp_path, "in/a/x.jsonl", "in/b/x.jsonl", "in/c/x.jsonl", "in/a/sub/x.jsonl")
     out = tmp_path / "out"

@@ -106,7 +106,7 @@ def stdin_of(data, monkeypatch):
         thread.join()
 
 
-def spooled(tmp_path, sources, kind=None, check=lambda: None):
+def spooled(tmp_path, sources, kind="", check=lambda: None):
     store = LocalStore(tmp_path / "out")
     return [(url.rpartition("/")[2], Path(url).read_bytes()) for url in piped.spool(store, sources, kind, check)]
 
@@ -120,13 +120,13 @@ def as_parquet():
 @pytest.mark.parametrize(
     ("data", "kind", "suffix"),
     [
-        (lines(2), None, "jsonl"),
-        (b"\xef\xbb\xbf \n{}", None, "jsonl"),
-        (gzip.compress(lines(2)), None, "jsonl"),
-        (as_parquet(), None, "parquet"),
+        (lines(2), "", "jsonl"),
+        (b"\xef\xbb\xbf \n{}", "", "jsonl"),
+        (gzip.compress(lines(2)), "", "jsonl"),
+        (as_parquet(), "", "parquet"),
         (b"text\nOslo\n", "csv", "csv"),
         (b"Oslo\n", "text", "txt"),
-        (b"", None, "jsonl"),
+        (b"", "", "jsonl"),
     ],
 )
 def test_the_format_is_told_or_shows_in_the_first_bytes(tmp_path, monkeypatch, data, kind, suffix):
@@ -137,7 +137,7 @@ def test_the_format_is_told_or_shows_in_the_first_bytes(tmp_path, monkeypatch, d
     assert name.endswith(f".{suffix}")
 
 
-@pytest.mark.parametrize(("data", "kind"), [(b"Oslo\n", None), (gzip.compress(b"Oslo")[:12], None), (b"{}", "pdf")])
+@pytest.mark.parametrize(("data", "kind"), [(b"Oslo\n", ""), (gzip.compress(b"Oslo")[:12], ""), (b"{}", "pdf")])
 def test_a_format_that_nobody_tells_is_an_error(tmp_path, monkeypatch, data, kind):
     with stdin_of(data, monkeypatch), pytest.raises(ConfigError, match="Give --format with one of jsonl, csv"):
         spooled(tmp_path, ["-"], kind)
@@ -185,7 +185,7 @@ def test_who_stops_need_not_wait_for_a_silent_pipe(tmp_path):
 
     writer = os.open(tmp_path / "a.jsonl", os.O_RDWR)
     with pytest.raises(KeyboardInterrupt):
-        spooled(tmp_path, [str(tmp_path / "a.jsonl")], None, check)
+        spooled(tmp_path, [str(tmp_path / "a.jsonl")], "", check)
     os.close(writer)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 

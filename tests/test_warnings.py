@@ -73,6 +73,7 @@ def lines(path, *records):
 ZH = "李雷昨天在上海见了韩梅梅。"
 
 
+@pytest.mark.slow
 def test_what_is_doubtful_is_said_everywhere(tmp_path, capsys):
     lines(tmp_path / "in" / "a.jsonl", *({"id": "same", "text": ZH, "created_at": "soon"} for _ in range(3)))
     result = run(tmp_path / "in", tmp_path / "out")
@@ -158,6 +159,7 @@ def test_a_column_that_only_some_files_have_is_a_warning(tmp_path):
     assert len(rows(tmp_path / "out")) == 3
 
 
+@pytest.mark.slow
 def test_columns_of_folders_of_objects_and_of_files_without_records(tmp_path):
     lines(tmp_path / "in" / "site=web" / "a.jsonl", {"text": "in Oslo", "created_at": "2026-11-20"})
     assert not run(tmp_path / "in", tmp_path / "out", id_column=None, source_column="site").warnings

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -100,11 +101,11 @@ def _columns(store: Store, entry: Entry, columns: Columns) -> list[str]:
     try:
         if kind in ("parquet", "arrow"):
             return _schema(store, entry, kind)
-        head = _Head(entry.path, columns)
+        names: dict[str, None] = {}
         piece = Fragment(entry.path, kind, 0, entry.size, entry.size, entry.modified_ns, 1)
-        with closing(read_fragment(store, piece, columns, builder=head)) as blocks:  # type: ignore[type-var]
+        with closing(read_fragment(store, piece, columns, make=partial(_Head, names))) as blocks:  # type: ignore[type-var]
             next(blocks, None)
-        return list(head.names)
+        return list(names)
     except UnavailableError:
         raise
     except (PipelineError, OSError, ValueError, csv.Error, pa.ArrowException):
@@ -125,17 +126,16 @@ def _schema(store: Store, entry: Entry, kind: str) -> list[str]:
 
 
 class _Head(BlockBuilder):
-    """Takes the names of columns, and no documents."""
+    """Takes the names of columns, and no documents; full when it has seen enough."""
 
-    def __init__(self, path: str, columns: Columns) -> None:
+    def __init__(self, names: dict[str, None], path: str, columns: Columns) -> None:
         super().__init__(path, columns)
-        self.names: dict[str, None] = {}
+        self._names = names
         self._records = self._bytes = 0
 
     def add(self, position: int, record: Mapping[str, Any], raw: bytes = b"", replaced: int = 0) -> None:
-        self.names |= dict.fromkeys(record)
-        self._records += 1
-        self._bytes += len(raw)
+        self._names |= dict.fromkeys(record)
+        self.kill(position, "", "", raw)
 
     def kill(self, position: int, reason: str, message: str, raw: bytes = b"") -> None:
         self._records += 1
@@ -143,3 +143,7 @@ class _Head(BlockBuilder):
 
     def full(self) -> bool:
         return self._records >= RECORDS or self._bytes >= BYTES
+
+    @property
+    def empty(self) -> bool:
+        return not self._records

@@ -66,8 +66,8 @@ def check_pipes(sources: Sequence[str]) -> bool:
     return bool(found)
 
 
-def spool(store: Store, sources: Sequence[str], kind: str | None, check: Callable[[], object]) -> list[str]:
-    """Read pipes to their ends into files below PIPES of a store; gives their URLs. `kind` is their format, without which their
+def spool(store: Store, sources: Sequence[str], kind: str, check: Callable[[], object]) -> list[str]:
+    """Read pipes to their ends into files below PIPES of a store; gives their URLs. `kind` is their format; if it is "", names or
     first bytes must tell it. `check` is called several times a second; what it raises ends it without a trace.
 
     Raises ConfigError if the format is not known, UnavailableError if nobody writes into a named pipe.
@@ -128,7 +128,7 @@ def _stem(source: str) -> str:
     return "stdin" if source == STDIN or not plain or plain.isdigit() else plain[:100]
 
 
-def _suffix(source: str, kind: str | None, head: bytes) -> str:
+def _suffix(source: str, kind: str, head: bytes) -> str:
     suffixes = {name: suffix.lstrip(".") for suffix, name in reversed(FORMATS.items())}
     known = kind or format_of(PurePath(source).name) or _told_by(head)
     if known is None or known not in suffixes:

@@ -65,7 +65,7 @@ class LocalStore:
         return str(self.root)
 
     def list(self, folder: str = "") -> Iterator[Entry]:
-        found = self.survey(folder, lambda _: True)
+        found = walk(str(self._at(folder)), folder, lambda _: True)
         if error := next(iter(found.failed.values()), None):
             raise error
         yield from (entry for entry in found.files if entry.path != folder)
