@@ -5,10 +5,13 @@ import re
 import socket
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.cli import main
 from pipeline.contract import Columns
 from pipeline.errors import ConfigError, DeniedError, OutputError
 from pipeline.source.discover import discover
@@ -267,3 +270,19 @@ def test_an_output_that_cannot_be_made_is_named(tmp_path, place):
     output = tmp_path / place if place[0] != "/" else Path(place)
     with pytest.raises(OutputError, match=rf"^{re.escape(str(output))}:? .*name a"):
         run(tmp_path / "in", output, id_column=None)
+
+
+@pytest.mark.parametrize("foreign", ["no Parquet", "another table", "another column"])
+def test_show_on_a_file_that_is_no_part_is_one_sentence(tmp_path, capsys, foreign):
+    (tmp_path / "tags").mkdir()
+    path = tmp_path / "tags" / "x.parquet"
+    if foreign == "no Parquet":
+        path.write_text("no")
+    elif foreign == "another table":
+        pq.write_table(pa.table({"id": ["1"], "sentiment": ["a"], "entities": ["b"]}), path)
+    else:
+        pq.write_table(pa.table({"id": ["1"]}).replace_schema_metadata({"textmill": "{}"}), path)
+    with pytest.raises(SystemExit) as ended:
+        main(["show", str(tmp_path)])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"textmill: {path} is no part of a run")
