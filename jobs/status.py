@@ -21,6 +21,7 @@ def status(
     from pipeline.errors import ConfigError
     from pipeline.observe.progress import duration
     from pipeline.observe.state import status_of
+    from pipeline.observe.warnings import in_words
     from pipeline.store.opening import open_store
 
     found = status_of(open_store(output, load_store(config, sets or ())))
@@ -52,3 +53,5 @@ def status(
     if found.last is not None:
         last = found.last
         say(plain(f"last run to end: {last['run']}, {last['status']}, {last['rows_out']:,} documents, {last['ended']}"))
+        for warning in last.get("warnings", ()):
+            say(plain(f"warning: {in_words(warning)}", "yellow"))

@@ -17,9 +17,9 @@ def tag(
         list[str] | None,
         typer.Argument(
             metavar="INPUT... OUTPUT",
-            help="Files, folders or globs of JSON lines, CSV, TSV, text, Parquet or Arrow, each also .gz, .zst or .bz2; last "
-            "the folder for tags/, dead_letters/, filtered/ and the plans; all of them also as hdfs:// or s3:// URLs. A "
-            "--config may name them instead.",
+            help="Files, folders or globs of JSON lines, CSV, TSV, text, Parquet or Arrow, each also .gz, .zst or .bz2, or - for "
+            "standard input; last the folder for tags/, dead_letters/, filtered/ and the plans; all of them also as hdfs:// or "
+            "s3:// URLs. A --config may name them instead.",
             show_default=False,
         ),
     ] = None,
@@ -33,6 +33,7 @@ def tag(
     source_column: Annotated[str | None, typer.Option(help="Column of the source; source.")] = None,
     keep: Annotated[list[str] | None, typer.Option(help="Carry this column through; may be repeated.")] = None,
     keep_text: Annotated[bool | None, typer.Option("--keep-text", help="Write the text beside its tags.")] = None,
+    format: Annotated[str | None, typer.Option(help="Of pipes whose names do not tell it: jsonl, csv, tsv, text, ...")] = None,
     documents: Annotated[str | None, typer.Option(help="What a document of a .txt file is: line (default) or file.")] = None,
     clean: Annotated[str | None, typer.Option(help="html: remove tags and entities before the model reads; no.")] = None,
     languages: Annotated[

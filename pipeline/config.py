@@ -39,6 +39,7 @@ class TagConfig(BaseModel):
     source_column: Annotated[str, Field(description="column of the source")] = "source"
     keep: Annotated[tuple[str, ...], Field(description="columns that are carried through, as strings")] = ()
     keep_text: Annotated[bool, Field(description="write the text beside its tags")] = False
+    format: Annotated[str, Field(description="of pipes without a name that tells it: jsonl, csv, tsv, text, ...")] = ""
     documents: Annotated[Literal["line", "file"], Field(description="what a document of a .txt file is")] = "line"
     clean: Annotated[Literal["no", "html"], Field(description="remove HTML tags and entities before the model reads")] = "no"
     languages: Annotated[
@@ -61,6 +62,12 @@ class TagConfig(BaseModel):
     split_tokens: Annotated[int, Field(ge=1, description="predicted tokens of a part")] = SPLIT_TOKENS
     dead_letter_share: Annotated[float, Field(ge=0, le=1, description="a run stops when more than this share ...")] = 0.1
     dead_letter_count: Annotated[int, Field(ge=0, description="... and more than this many documents are dead letters")] = 100
+    absent_columns: Annotated[
+        Literal["refuse", "allow"],
+        Field(
+            description="what a column comes to that was named, and that no file has which is looked into before the first run"
+        ),
+    ] = "refuse"
     only: Annotated[
         tuple[tuple[str, int, int], ...] | None,
         Field(description="path below the input, size and time (ns) of the files that this run may take on; None is all"),
@@ -80,6 +87,14 @@ class TagConfig(BaseModel):
     def priority_of(self, path: str) -> float:
         """The priority of a file, by its path below the input; of several globs that match, the highest counts."""
         return self.priority + max((more for glob, more in self.priorities.items() if fnmatch(path, glob)), default=0.0)
+
+    @property
+    def asked_columns(self) -> dict[str, str]:
+        """The columns that must be somewhere: those that were named, by their settings, and that of the text."""
+        found = {"text_column": self.text_column}
+        found |= {name: getattr(self, name) for name in ("time_column", "source_column") if name in self.model_fields_set}
+        found |= {} if self.id_column is None else {"id_column": self.id_column}
+        return found | {f"keep {name}": name for name in self.keep}
 
     @property
     def columns(self) -> Columns:

@@ -68,7 +68,8 @@ RESERVED = frozenset({"id", "source", "created_at", "text", *TAGS.names})
 class Columns:
     """Which columns of the input are what, and how texts are prepared: all that a part depends on beside model and input.
 
-    `id` None: every id is made from path and position.
+    `id` None: every id is made from path and position. `root` and `first_root` are given where they differ: that of the plan,
+    and that of its output's first plan, see `path_in_id`.
     """
 
     text: str = "text"
@@ -81,6 +82,16 @@ class Columns:
     documents: Literal["line", "file"] = "line"
     clean: Literal["no", "html"] = "no"
     languages: Literal["known", "all"] = "known"
+    root: str = ""
+    first_root: str = ""
+
+    def path_in_id(self, path: str) -> str:
+        """What the ids of a file's documents begin with: its path below the first root of the output, the whole path of a file
+        that lies elsewhere. So no two files of an output have it in common, whatever folders the runs were given.
+        """
+        if not self.root:
+            return path
+        return f"{self.root.rstrip('/')}/{path}".removeprefix(f"{self.first_root.rstrip('/')}/")
 
     def schema(self) -> pa.Schema:
         """The schema of the parts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
@@ -11,31 +11,38 @@ from typing import Any
 from models.runtime.package import Models
 from pipeline.config import TagConfig
 from pipeline.contract import Columns, Split
-from pipeline.errors import ConfigError, OutputError
+from pipeline.errors import ConfigError, OutputError, StoreError
 from pipeline.redo import Redo
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
 from pipeline.sink.history import tokens_a_byte
 from pipeline.sink.plan_log import AGAIN, Head, Plan
-from pipeline.sink.plans import PlanLog
+from pipeline.sink.plans import Named, PlanLog
 from pipeline.sink.supersede import check
 from pipeline.source.discover import Found, discover, partitions_of
 from pipeline.source.pack import all_fragments, pack
+from pipeline.source.peek import Peeked, peek
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import is_inside
+
+# What a plan says of where the first plan's input was, if it was elsewhere.
+FIRST_ROOT = "first_root"
 
 
 def columns_of(plan: Plan | Head) -> Columns:
     """The columns that a plan was made with."""
     given = plan.settings["columns"]
-    return Columns(**{**given, "keep": tuple(given["keep"]), "partitions": tuple(given["partitions"])})
+    columns = Columns(**{**given, "keep": tuple(given["keep"]), "partitions": tuple(given["partitions"])})
+    first = plan.settings.get(FIRST_ROOT)
+    return columns if first is None else replace(columns, root=plan.root, first_root=first)
 
 
 class Planner:
     """Gives plan after plan.
 
     `log`: the plans there are; `tried`: those that are not to be given again. `redo`: what is tagged again, and what cannot be;
-    `skipped`: see `discover`; `files`: how many the input has.
+    `unreadable`: folders and files that could not be looked at, so that this run cannot be whole; `skipped` and `examples`: see
+    `discover`; `files`: how many the input holds; `peeked`: their columns, as far as they were looked into.
     """
 
     def __init__(self, options: TagConfig, models: Models, store: Store) -> None:
@@ -44,8 +51,11 @@ class Planner:
         self._retag = options.retag
         self.tried: set[int] = set()
         self.redo = Redo(options, store, self.log)
+        self.unreadable: dict[str, StoreError] = {}
         self.skipped: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
         self.files = 0
+        self.peeked = Peeked()
         self._found: Found | None = None
         self._known = False  # whether the log is that of now: whoever holds the claim alone adds to it
 
@@ -61,7 +71,7 @@ class Planner:
         if left is not None:
             self._retag = self._retag and (log.newest == log.current or self._differs(left) is not None)
         if left is None or self._retag:
-            return self._new(self._look() if found is None else found)
+            return self._new(self._look() if found is None else found, peeking=True)
         ledger.recover(self._store, ledger.parts(self._store))
         self._check_settings(left)
         return log.plan(left.number)
@@ -78,7 +88,7 @@ class Planner:
             self.log.look()
             self._known = True
 
-    def _new(self, found: Found) -> Plan | None:
+    def _new(self, found: Found, peeking: bool = False) -> Plan | None:
         log, mine = self.log, self.log.mine
         generation = mine[0].generation if mine else 1
         if self._retag and mine:
@@ -88,17 +98,21 @@ class Planner:
         if mine:
             self._check_settings(mine[-1])
         named = log.named() if mine else {}
-        new, again = [entry for entry in found.files if f"{found.store.url}/{entry.path}" not in named], False
+        new, again = [entry for entry in found.files if self._is_new(found, entry, named)], False
         if not new and mine:
-            self.redo.look(found.store, found.files, named)
+            self.redo.look(found, named)
             new, again = self._again(found), True
             if not new:
                 return None
+        if peeking and mine:
+            self._peek(found, new)  # of these columns it is known that they are somewhere
         columns = self._columns(found, mine[-1] if mine else None)
         # Files of one priority share splits; the sort is stable, so that paths stay in order.
         new.sort(key=lambda entry: -self._options.priority_of(entry.path))
         number = max((head.number for head in log.heads), default=0) + 1
         settings = self._settings(columns) | ({AGAIN: True} if again else {})
+        if mine and mine[0].root != found.store.url:
+            settings[FIRST_ROOT] = mine[0].root
         plan = Plan(number, generation, found.store.url, settings, tuple(self._splits(found, new, number, columns)))
         if log.add(plan):
             return plan
@@ -129,11 +143,26 @@ class Planner:
                 yield replace(split, number=count)
                 count += 1
 
+    def _is_new(self, found: Found, entry: Entry, named: Mapping[str, Named]) -> bool:
+        """Whether no plan names a file, nor did by a name that was its only one then."""
+        names, now = found.also.get(entry.path, ()), (entry.size, entry.modified_ns)
+        known = (named.get(f"{found.store.url}/{name}") for name in names)
+        return f"{found.store.url}/{entry.path}" not in named and all(one is None or one[:2] != now for one in known)
+
     def look(self) -> None:
-        """Look at the input; the next plan is of what is seen now. Raises ConfigError if there is no input, or if the output lies
-        in it.
+        """Look at the input; the next plan is of what is seen now. Raises ConfigError if there is no input, if the output lies
+        in it, or if it is new and no file that is looked into has one of the columns that were asked for.
         """
         self._found = self._look()
+        if not self._retag:
+            self.log.look()
+        if self._retag or not self.log.heads:
+            self._peek(self._found, self._found.files)
+            check_columns(self._options, self.peeked)
+
+    def _peek(self, found: Found, entries: list[Entry]) -> None:
+        asked = self._options.asked_columns.values()
+        self.peeked = peek(found.store, entries, self._options.columns, asked)
 
     def _look(self) -> Found:
         for source in self._options.sources:
@@ -143,7 +172,10 @@ class Planner:
         if (only := self._options.only) is not None:
             chosen = set(only)
             found.files = [entry for entry in found.files if (entry.path, entry.size, entry.modified_ns) in chosen]
-        self.skipped, self.files = found.skipped, len(found.files)
+        self.skipped, self.examples, self.unreadable = found.skipped, found.examples, found.unreadable
+        self.files = len(found.files)
+        if found.unreadable and not found.files:
+            raise next(iter(found.unreadable.values()))
         return found
 
     def _columns(self, found: Found, latest: Head | None) -> Columns:
@@ -163,6 +195,7 @@ class Planner:
     def _settings(self, columns: Columns) -> dict[str, Any]:
         """All that the tags depend on, beside the input."""
         chosen = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(columns).items()}
+        chosen = {key: value for key, value in chosen.items() if key not in ("root", FIRST_ROOT)}
         return {"model": self._models.name, "model_digest": self._models.digest, "columns": chosen}
 
     def _differs(self, plan: Head) -> tuple[str, Any, Any] | None:
@@ -178,6 +211,20 @@ class Planner:
             key, before, value = differs
             raise OutputError(
                 f"{self._store.url} was tagged with {key} {before!r}, not {value!r}; name another output, or give --retag"
+            )
+
+
+def check_columns(options: TagConfig, peeked: Peeked) -> None:
+    """Raise ConfigError for a column that was asked for and that no file has which was looked into."""
+    if options.absent_columns == "allow":
+        return
+    for setting, column in options.asked_columns.items():
+        if peeked.files and len(peeked.lacking[column]) == peeked.files:
+            nearest = peeked.nearest(column)
+            raise ConfigError(
+                f"{setting.replace('_', ' ')}: no column {column!r} in {peeked.files:,} files that were looked into"
+                + (f"; is it {nearest!r}?" if nearest is not None else ";")
+                + f" There are: {peeked.named()}. --set absent_columns=allow tags them nevertheless"
             )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from fnmatch import fnmatch
 
 from pipeline.config import TagConfig
 from pipeline.errors import InputChangedError, OutputError, StoreError, UnavailableError
 from pipeline.sink.files import DEAD_LETTERS
 from pipeline.sink.plans import Named, PlanLog
+from pipeline.source.discover import Found
+from pipeline.source.piped import PIPES
 from pipeline.store.base import Entry, Store
 from pipeline.store.parquet import read_table
 
@@ -25,20 +27,23 @@ class Redo:
         self.lost: dict[str, str] = {}
         self.changed: dict[str, Exception] = {}
 
-    def look(self, root: Store, files: Iterable[Entry], named: Mapping[str, Named]) -> None:
-        """Look at the files of the input again."""
+    def look(self, found: Found, named: Mapping[str, Named]) -> None:
+        """Look at the files of the input again; `named` are those that plans name."""
+        root = found.store
+        # What came out of a pipe has a name that tells what is in it: another time means nothing.
+        spooled = root.url == f"{self._output.url}/{PIPES}"
         self.chosen, self.lost, self.changed = [], {}, {}
         try:
             lost = self._log.lost(named)
         except ValueError as error:
             raise OutputError(f"{self._output.url}: which files were lost cannot be read ({error})") from error
         dead = self._with_dead_letters() if self._options.retry_dead_letters else frozenset()
-        for entry in files:
+        for entry in found.files:
             whole = f"{root.url}/{entry.path}"
             before = named.get(whole)
             if before is None:
                 continue
-            changed = (before.size, before.modified_ns) != (entry.size, entry.modified_ns)
+            changed = before.size != entry.size or (before.modified_ns != entry.modified_ns and not spooled)
             asked = any(fnmatch(entry.path, glob) for glob in self._options.retag_files)
             trouble = lost.get(whole)
             if whole not in self._done and (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.contract import Done
 from pipeline.worker import STAGES
@@ -14,7 +15,8 @@ class Result:
     """What a run did; speeds include reading and writing. `rows_in` is counted where documents are read, `rows_out`,
     `dead_letters` and `filtered` where they are written; no part is published for which the one is not the sum of the others.
 
-    `failures` names the splits that were given up.
+    `failures` names the splits that were given up; `warnings` are what may not be as it was meant, see
+    `pipeline.observe.warnings`.
     """
 
     run: str
@@ -31,6 +33,7 @@ class Result:
     documents_s: float = 0.0
     tokens_s: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
 
 
 def mine_of(run: str, parts: Sequence[Done]) -> list[Done]:

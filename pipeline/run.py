@@ -6,10 +6,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from models.runtime.package import Models, open_models
 from models.runtime.tagger import check_engine
@@ -33,14 +35,16 @@ from pipeline.observe.gauges import RayGauges
 from pipeline.observe.progress import Progress, duration
 from pipeline.observe.state import StateFile
 from pipeline.observe.verdict import verdict
+from pipeline.observe.warnings import Facts, as_records, warnings_of
 from pipeline.observe.watch import Watch
 from pipeline.planning import Planner, columns_of
 from pipeline.result import Result, busy, mine_of, summed
 from pipeline.sink import ledger, supersede
-from pipeline.sink.files import CLAIM, NEXT, drop
+from pipeline.sink.files import CLAIM, NEXT, drop, hold
 from pipeline.sink.manifest import known_speed, new_run, write_manifest
 from pipeline.sink.plan_log import Plan
 from pipeline.source.nearness import Nearness
+from pipeline.source.piped import PIPES, STDIN, check_pipes, spool
 from pipeline.source.tables import stop_children
 from pipeline.stopping import Stop, stoppable
 from pipeline.store.base import Store
@@ -62,6 +66,7 @@ class _Run:
         self._start_s: float | None = None
         self.near = 0
         self._lost: dict[str, str] = {}
+        self._piped = False
         self._held: Callable[[], None] = lambda: None
         self._active: list[Plan] = []
         self._looked = time.monotonic()
@@ -77,6 +82,8 @@ class _Run:
         ledger.settle(self.store)
         supersede.settle(self.store)
         self._finish_begun()
+        if self._piped:
+            self._take_in()
         while (plan := self._next()) is not None:
             splits = ledger.missing([plan], ledger.parts(self.store))
             self._announce(plan, splits)
@@ -94,8 +101,11 @@ class _Run:
         if not self.planner.tried:
             held()
             drop(self.store, NEXT)
+            if any(head.root == f"{self.store.url}/{PIPES}" for head in self.planner.log.heads):
+                drop(self.store, PIPES)
             ledger.clean(self.store)
         self.failures.update(self.planner.redo.changed)
+        self.failures.update(self.planner.unreadable)
         self.failures.update(self._too_many_lost())
 
     def _finish_begun(self) -> None:
@@ -106,6 +116,22 @@ class _Run:
         for plan in self.planner.begun_again():
             if not ledger.missing([plan], there):
                 self._finish(plan, there)
+
+    def look(self) -> None:
+        """Look at the input, as far as it can be looked at before it is read. Raises what `Planner.look` raises."""
+        self._piped = check_pipes(self.options.sources)
+        if not self._piped:
+            self.planner.look()
+
+    def _take_in(self) -> None:
+        """Read the pipes that are the input; the next plan is of the files that they have become."""
+        options, say = self.options, self.progress.say
+        what = ", ".join("standard input" if source == STDIN else source for source in options.sources)
+        say(f"{what}: read to the end before anything is tagged; if that is stopped, all of it has to be given again")
+        files = spool(self.store, options.sources, options.format, self.watch.check)
+        say(f"{what}: read; what comes of it the next run into {self.store.url} can finish, if this one is stopped")
+        self.planner = Planner(options.model_copy(update={"sources": tuple(files)}), self.models, self.store)
+        self.planner.look()
 
     def _next(self) -> Plan | None:
         self._held()
@@ -122,8 +148,9 @@ class _Run:
             f"{plan.name}: {len(files):,} files, {sum(files.values()) / 1e6:,.1f} MB, about {tokens:,} tokens in "
             f"{len(splits):,} parts{begun}{time}"
         )
-        if skipped := self.planner.skipped:
-            self.progress.say("left alone: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(skipped.items())))
+        skipped, seen = self.planner.skipped, self.planner.examples
+        if skipped:
+            self.progress.say("left alone: " + ", ".join(_left_alone(reason, skipped, seen) for reason in sorted(skipped)))
 
     def _tag(self, plan: Plan, splits: Sequence[Split]) -> None:
         self._active = []
@@ -228,6 +255,7 @@ class _Run:
         """Write the manifest and sum up."""
         mine = mine_of(self.name, self.watch.parts)
         result = summed(self.name, status, mine, self.planner.skipped, self.failures, seconds)
+        result.warnings = self.warn(result, sum((Counter(part.counts) for part in mine), Counter()))
         stages = busy(mine)
         cache = summary([part.cache for part in mine])
         found = verdict(stages, seconds, self.watch.workers, self.models.name, cache)
@@ -262,6 +290,18 @@ class _Run:
             ledger.clean(self.store)
         return result
 
+    def warn(self, result: Result, counts: Mapping[str, int]) -> list[dict[str, Any]]:
+        """Say what of a run may not be as it was meant; gives it for the manifest."""
+        seen = self.planner
+        facts = Facts(
+            self.models.name, self.options.id_column, self.options.time_column, seen.files, result.rows_in, result.rows_out,
+            result.filtered, counts, seen.skipped, seen.examples, seen.peeked.files, seen.peeked.lacking,
+        )  # fmt: skip
+        found = warnings_of(facts)
+        for one in found:
+            self.progress.say(f"warning: {one}")
+        return as_records(found)
+
 
 def _card_speed(models: Models) -> float | None:
     """Tokens/s that the card of the slowest model says, on the machine that made it."""
@@ -270,6 +310,11 @@ def _card_speed(models: Models) -> float | None:
         return min(float(card["speed"]["engine_tokens_s"]) for card in cards)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _left_alone(reason: str, skipped: Mapping[str, int], examples: Mapping[str, Sequence[str]]) -> str:
+    some = [repr(path)[1:-1] for path in examples.get(reason, ())]
+    return f"{skipped[reason]:,} {reason}" + (f" ({', '.join(some)})" if some else "")
 
 
 def _check_folder(store: Store) -> None:
@@ -293,8 +338,8 @@ def tag_documents(options: TagConfig) -> Result:
         run = _Run(options, models, progress, stop)
         _check_folder(run.store)
         ledger.check_output(run.store)
-        run.planner.look()  # what is wrong with the input is said before the output is made
-        with run.store.claim(CLAIM) as held:
+        run.look()  # what is wrong with the input is said before the output is made
+        with hold(run.store, CLAIM) as held:
             run.watch.held = _cancelling(held)
             status = "failed"
             try:
@@ -332,7 +377,9 @@ def _told(run: _Run, status: str, seconds: float) -> Result:
     """Write the manifest, if there is anything to be told. What goes wrong here does not hide what went wrong before."""
     before = sys.exc_info()[1]
     if not (run.plans or run.failures):
-        return Result(run.name, status="nothing to do")
+        result = Result(run.name, status="nothing to do", skipped=dict(run.planner.skipped))
+        result.warnings = [] if before is not None else run.warn(result, {})
+        return result
     try:
         return run.result(status, seconds)
     except (PipelineError, OSError) as error:

@@ -27,6 +27,7 @@ from pipeline.store.opening import open_store
 from pipeline.store.settings import StoreConfig
 from pipeline.store.system import error_of_system
 from pipeline.tagging import BlockTagger
+from pipeline.tally import tally
 
 STAGES = ("read", "prepare", "model", "write")
 
@@ -156,7 +157,7 @@ class TagWorker:
                     done = self._tagging.tagger.work.tokens - before
                     tokens += done
                     began = time.perf_counter()
-                    attempt.add(table, left_out, counts, paths)
+                    attempt.add(table, left_out, counts + tally(block, table, left_out), paths)
                     seconds["write"] += time.perf_counter() - began
                     if tell is not None:
                         dead = sum(one.outcome == "dead_letter" for one in left_out)

@@ -144,8 +144,8 @@ def polls(top, count):
 def test_finished_folders_cost_a_watcher_their_place_in_the_listing(tmp_path):
     _, few_first, few, _, _ = polls(tmp_path / "few", 10)
     _, many_first, many, _, _ = polls(tmp_path / "many", FOLDERS)
-    assert few == many == Counter(list=1)
-    assert few_first == many_first == Counter(list=2)  # the input, and the records
+    assert few == many == Counter(survey=1)
+    assert few_first == many_first == Counter(survey=1, list=1)  # the input, and the records
 
 
 def test_a_marker_or_manifest_that_comes_late_is_seen_though_nothing_is_asked_for(tmp_path):

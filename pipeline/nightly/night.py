@@ -22,7 +22,7 @@ from pipeline.nightly.retire import retire
 from pipeline.nightly.revisions import Due, current_revisions, due, inputs_of, new_folder, publish
 from pipeline.report.publish import claim_of
 from pipeline.run import tag_documents
-from pipeline.sink.files import CLAIM
+from pipeline.sink.files import CLAIM, hold
 from pipeline.stopping import Stop, stoppable
 from pipeline.store.base import Store
 from pipeline.store.claim import Claim, held
@@ -42,7 +42,7 @@ class _Night:
         point("night.begin")
         result = tag_documents(self._config.tag)
         night.tag = {key: value for key, value in asdict(result).items() if key not in ("documents_s", "tokens_s")}
-        with store.claim(CLAIM) as output:  # nobody tags while the reports are made: they agree with what is counted here
+        with hold(store, CLAIM) as output:  # nobody tags while the reports are made: they agree with what is counted here
             self._held.append(output)
             self._check()
             index = index_of(store, self._config.zone)

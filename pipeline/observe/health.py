@@ -12,6 +12,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from pipeline.errors import StoreError, TakenError
+from pipeline.observe.warnings import in_words
+from pipeline.sink.manifest import last_manifest
+from pipeline.store.base import Store
 from pipeline.store.opening import is_local, open_store
 from pipeline.store.settings import StoreConfig
 
@@ -106,6 +109,7 @@ def _output(output: str, config: StoreConfig | None) -> Iterator[Check]:
             yield Check("output", f"{trial}/one/y" in left, "folders change places, as --retag needs")
         except StoreError as error:
             yield Check("output", None, f"folders cannot change places, --retag would fail: {error.message}")
+        yield from _last_run(store)
         if (free := store.free_bytes()) is not None:
             yield Check("output", True if free > LOW_BYTES else None, f"{free / 1e9:,.1f} GB free")
     except StoreError as error:
@@ -116,3 +120,12 @@ def _output(output: str, config: StoreConfig | None) -> Iterator[Check]:
         if made:
             with suppress(OSError):
                 Path(store.url).rmdir()
+
+
+def _last_run(store: Store) -> Iterator[Check]:
+    """What the last run into an output has warned of."""
+    try:
+        for warning in (last_manifest(store) or {}).get("warnings", ()):
+            yield Check("last run", None, in_words(warning))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        yield Check("last run", None, f"its manifest cannot be read ({type(error).__name__})")

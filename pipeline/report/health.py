@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from pipeline.observe.warnings import in_words
 from pipeline.report.parts import Part, left_out, records
 from pipeline.report.window import Window
 from pipeline.sink.conserve import accounted_for, read_of, superseded_rows
@@ -125,6 +126,7 @@ def _run(manifest: Mapping[str, Any], metrics: Mapping[str, Any], mine: Mapping[
         **{key: manifest.get(key) for key in keys},
         "started": window.local(str(manifest["started"] or "")),
         "failures": dict(manifest.get("failures") or {}),
+        "warnings": [in_words(one) for one in manifest.get("warnings") or ()],
         "rows_here": sum(part.rows for part in mine.values() if part.footer["run"] == manifest["run"]),
         "limits": verdict.get("limits"),
         "verdict": verdict.get("text"),

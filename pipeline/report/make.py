@@ -26,7 +26,7 @@ from pipeline.report.schema import TABLES, tables_of
 from pipeline.report.texts import LANGUAGES
 from pipeline.report.window import Window
 from pipeline.report.write import Written, write_bytes, write_table
-from pipeline.sink.files import drop
+from pipeline.sink.files import drop, hold
 from pipeline.store.base import Store
 from pipeline.store.opening import open_store
 from pipeline.store.settings import StoreConfig
@@ -82,7 +82,7 @@ def make_report(
     target, folder = _place(store, window, into, reach)
     with database(memory_mb) as con:
         parts = parts_of(store)
-        with target.claim(claim_of(folder)) as held:
+        with hold(target, claim_of(folder)) as held:
             target.settle(f"{folder}.new", folder)
             tidy(target, folder)
             before = about(target, folder)

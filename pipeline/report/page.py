@@ -56,7 +56,7 @@ def _context(facts: Facts, lang: str) -> dict[str, Any]:
     usual = facts.before.documents / filled * days if filled > 0 and facts.before.documents else 0.0
     left = {outcome: sum(rows for _, rows in reasons) for outcome, reasons in facts.reasons.items()}
     well = not facts.health.disagreements and all(
-        run["status"] == "finished" and not run["failures"] for run in facts.health.runs
+        run["status"] == "finished" and not run["failures"] and not run["warnings"] for run in facts.health.runs
     )
     heading = texts["all_days"]
     if facts.window.first is not None and facts.window.last is not None:

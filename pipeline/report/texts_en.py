@@ -93,6 +93,7 @@ TEXTS: dict[str, Any] = {
     "stopped": "stopped",
     "no_runs": "No run of textmill tag has left its manifest here.",
     "failures": "What failed",
+    "warnings": "What may not be as it was meant",
     "agree": "All {n} counts agree: documents, dead letters and filtered documents in the files, the parts' footers, the runs' "
     "manifests and the records of plans.",
     "disagree": "{bad} of {n} counts do not agree:",

@@ -93,6 +93,7 @@ TEXTS: dict[str, Any] = {
     "stopped": "中止",
     "no_runs": "这里没有 textmill tag 的运行记录。",
     "failures": "失败的部分",
+    "warnings": "可能有误之处",
     "agree": "核对的 {n} 项计数全部一致：文件中的文档、无法处理与被过滤的文档，与各分片的页脚、运行清单和计划记录相符。",
     "disagree": "{n} 项计数中有 {bad} 项不一致：",
     "why": "未标注的原因",

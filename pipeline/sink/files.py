@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from uuid import uuid4
 
-from pipeline.errors import StoreError
+from pipeline.errors import NoSpaceError, OutputError, StoreError, UnavailableError
 from pipeline.faults import point
 from pipeline.store.base import Store
 
@@ -19,6 +20,23 @@ OUTCOMES = {"dead_letter": DEAD_LETTERS, "filtered": FILTERED}
 def folder_of(kind: str, generation: int, current: int) -> str:
     """Where parts of a generation are: a new one is filled beside the current one."""
     return kind if generation <= current else f"{NEXT}/{kind}"
+
+
+@contextmanager
+def hold(store: Store, path: str) -> Iterator[Callable[[], None]]:
+    """A claim on a folder of an output, see `Store.claim`: the first thing that is written there.
+
+    Raises OutputError, which names the place, where nothing can be written, and what `Store.claim` raises.
+    """
+    with ExitStack() as stack:
+        try:
+            held = stack.enter_context(store.claim(path))
+        except (UnavailableError, NoSpaceError) as error:
+            raise type(error)(f"{store.url.rstrip('/')}/{error.path}", error.message) from error
+        except StoreError as error:
+            text = f"{store.url}: nothing can be written there ({error.path}: {error.message})"
+            raise OutputError(f"{text}; name another folder for the output, or have its permissions changed") from error
+        yield held
 
 
 def write_whole(store: Store, path: str, data: bytes, name: str, staging: str = STAGING) -> None:

@@ -52,6 +52,7 @@ class BlockBuilder:
     def __init__(self, path: str, columns: Columns) -> None:
         # A file name need not be UTF-8; Arrow strings must be.
         self.path, self.columns = path.encode("utf-8", "replace").decode(), columns
+        self._path_in_id = columns.path_in_id(self.path)
         self._folders = partitions_of(self.path)
         self._begin()
 
@@ -89,7 +90,7 @@ class BlockBuilder:
             self._counts["unreadable_times"] += 1
         self._texts.append(text)
         self._positions.append(position)
-        self._ids.append(given or f"{self.path}@{position}")
+        self._ids.append(given or f"{self._path_in_id}@{position}")
         self._sources.append(as_string(record.get(columns.source)) or self._folders.get(columns.source))
         self._times.append(time)
         for name, values in self._kept.items():

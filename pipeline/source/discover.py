@@ -10,10 +10,12 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from pipeline.errors import ConfigError, StoreError
-from pipeline.store.base import Entry, Store
-from pipeline.store.finding import Top, existing
+from pipeline.source.once import Names
+from pipeline.store.base import Entry, Listing, Store
+from pipeline.store.finding import HIDDEN, Named, named, unasked
 from pipeline.store.opening import join_url, open_store
 from pipeline.store.settings import StoreConfig
+from pipeline.store.walk import AGAIN
 
 PACKED = (".gz", ".zst", ".bz2")
 FORMATS = {
@@ -28,19 +30,32 @@ FORMATS = {
     ".ipc": "arrow",
     ".feather": "arrow",
 }
-UNFINISHED = (".tmp", "._copying_", ".inprogress", ".part", ".crdownload")
+UNFINISHED = (".tmp", "._copying_", ".inprogress", ".part", ".partial", ".filepart", ".crdownload", ".download")
+# So many files of a kind are named where they are told of.
+EXAMPLES = 3
 
 
 @dataclass(slots=True)
 class Found:
-    """The input's files, sorted by path; `skipped` counts, by reason, those that are left alone; `marks` are files of the names
-    that were asked for, by their paths, documents or not.
+    """The input's files, sorted by path; `skipped` counts, by reason, those that are left alone, `examples` are some of them;
+    `marks` are files of the names that were asked for, by their paths, documents or not.
+
+    `also`: other names of a file, by the path under which it is read. `unreadable`: folders and files that cannot be looked at.
     """
 
     store: Store
     files: list[Entry] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     marks: dict[str, Entry] = field(default_factory=dict)
+    also: dict[str, list[str]] = field(default_factory=dict)
+    unreadable: dict[str, StoreError] = field(default_factory=dict)
+
+    def skip(self, path: str, reason: str) -> None:
+        """Note a file, or a folder with all that is in it, that is left alone."""
+        self.skipped[reason] += 1
+        if len(some := self.examples.setdefault(reason, [])) < EXAMPLES:
+            some.append(path.encode("utf-8", "backslashreplace").decode())
 
 
 def format_of(path: str) -> str | None:
@@ -62,53 +77,109 @@ def partitions_of(path: str) -> dict[str, str | None]:
 
 
 def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: Collection[str] = ()) -> Found:
-    """The documents' files in files, folders and globs, each once.
+    """The documents' files in files, folders and what patterns match, each once, however many names or links lead to it.
 
     Paths are relative to the folder that all sources share. Files that are hidden, empty, not finished, still being written, of
-    no known format or with a name that is not UTF-8 are skipped and counted. `marks`: names of files that are told of beside, as
-    the listing that finds the documents shows them; beside a source that is a file they are asked for. Raises ConfigError if a
-    source does not exist, or if they lie on several file systems.
+    no known format or with a name that is not UTF-8 are skipped and counted, and so is what is no regular file. `marks`: names
+    of files that are told of beside, as the listing that finds the documents shows them; beside a source that is a file they
+    are asked for. Raises ConfigError if a source does not exist, or if they lie on several file systems.
     """
-    tops = [top for source in sources for top in existing(source, config)]
+    tops = [named(source, config) for source in sources]
     if len({(top.scheme, top.authority) for top in tops}) > 1:
         raise ConfigError(f"{', '.join(sources)}: on several file systems; tag them one after the other, into one output each")
     root = _shared([top.path if top.folder else top.path.parent for top in tops])
     store = open_store(join_url(tops[0].scheme, tops[0].authority, "" if str(root) == "/" else str(root)), config)
     found = Found(store)
-    entries: dict[str, Entry] = {}
+    names = Names(store.url)
     beside = set[str]()  # paths at which there may be marks that no listing shows
-    for top in tops:
+    for source, top in zip(sources, tops, strict=True):
         inside = top.path.relative_to(root).as_posix()
         inside = "" if inside == "." else inside
-        if top.folder:
-            entries |= _listed(found, inside, marks)
-        elif (single := store.stat(inside)) is not None:
-            if single.size == 0:
-                found.skipped["empty"] += 1
-            else:
-                _check_name(top, single)
-                entries[inside] = single
-                beside.update(f"{inside.rpartition('/')[0]}/{mark}".lstrip("/") for mark in marks)
+        told = found.skipped.total() + len(found.marks) + len(found.unreadable)
+        listing = _Sieve(found, inside, top, marks).sifted()
+        names.add(listing)
+        if not top.folder:
+            beside.update(f"{inside.rpartition('/')[0]}/{mark}".lstrip("/") for mark in marks)
+        elif top.pattern and not listing.files and told == found.skipped.total() + len(found.marks) + len(found.unreadable):
+            raise ConfigError(f"{source}: no file matches")
     _ask(found, beside - found.marks.keys())
-    for path in sorted(entries):
-        if store.unfinished(entries[path]):
-            found.skipped["unfinished"] += 1
+    files, found.also = names.once()
+    for path in (path for others in found.also.values() for path in others):
+        found.skip(path, AGAIN)
+    for entry in files:
+        if store.unfinished(entry):
+            found.skip(entry.path, "unfinished")
         else:
-            found.files.append(entries[path])
+            found.files.append(entry)
     return found
 
 
-def _listed(found: Found, folder: str, marks: Collection[str]) -> dict[str, Entry]:
-    """What a folder holds, by path, without what is left alone."""
-    entries = {}
-    for entry in found.store.list(folder):
-        if entry.path.rpartition("/")[2] in marks:
-            found.marks[entry.path] = entry
-        if reason := _skip(entry, folder):
-            found.skipped[reason] += 1
-        else:
-            entries[entry.path] = entry
-    return entries
+class _Sieve:
+    """What a source names, without what is left alone; that is told to `found`."""
+
+    def __init__(self, found: Found, inside: str, top: Named, marks: Collection[str]) -> None:
+        self._found, self._inside, self._top, self._marks = found, inside, top, marks
+
+    def sifted(self) -> Listing:
+        found = self._found
+        listing = found.store.survey(self._inside, self._enters)
+        for path, reason in listing.odd.items():
+            if self._ways(path):
+                found.skip(path, reason)
+        found.unreadable |= {path: error for path, error in listing.failed.items() if self._ways(path, partly=True)}
+        listing.files = [entry for entry in listing.files if self._is_wanted(entry)]
+        return listing
+
+    def _ways(self, path: str, partly: bool = False) -> list[tuple[str, ...]]:
+        """For every way in which the source names a path, the parts of it that were not asked for by name."""
+        below = path[len(self._inside) + 1 :] if self._inside else path
+        return list(unasked(tuple(below.split("/")) if below else (), self._top.pattern, partly))
+
+    def _enters(self, folder: str) -> bool:
+        ways = self._ways(folder, partly=True)
+        if ways and all(map(_is_hidden, ways)):
+            self._found.skip(folder, "hidden")
+            return False
+        return bool(ways)
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        found, path = self._found, entry.path
+        if self._top.folder and path.rpartition("/")[2] in self._marks:
+            found.marks[path] = entry
+        if not (ways := self._ways(path)):
+            return False
+        reason = "hidden" if all(map(_is_hidden, ways)) else _not_documents(entry)
+        if not self._top.folder and reason not in (None, "empty"):
+            raise ConfigError(f"{str(self._top.path).encode('utf-8', 'backslashreplace').decode()}: {_REMEDIES[reason]}")
+        if reason is not None:
+            found.skip(path, reason)
+        return reason is None
+
+
+def _is_hidden(names: Sequence[str]) -> bool:
+    """Whether one of the names is that of something that is left alone; a folder such as `_year=2026` is a partition."""
+    return any(name.startswith(HIDDEN) and not (name[0] == "_" and "=" in name) for name in names)
+
+
+def _not_documents(entry: Entry) -> str | None:
+    """Why a file that is not hidden is left alone; None if it holds documents."""
+    try:
+        entry.path.encode()
+    except UnicodeEncodeError:
+        return "name is not UTF-8"  # no plan can name it
+    if entry.size == 0:
+        return "empty"
+    if entry.path.lower().endswith(UNFINISHED):
+        return "unfinished"
+    return None if format_of(entry.path) else "other format"
+
+
+_FORMAT = f"not a known format; names end in {', '.join(FORMATS)}, and in {', '.join(PACKED)} behind it"
+_REMEDIES: dict[str | None, str] = {
+    "name is not UTF-8": "the name is not UTF-8; rename the file",
+    "unfinished": "by its name it is still being written; rename it when it is whole",
+    "other format": _FORMAT,
+}
 
 
 def _ask(found: Found, paths: Collection[str]) -> None:
@@ -119,31 +190,8 @@ def _ask(found: Found, paths: Collection[str]) -> None:
                 found.marks[path] = mark
 
 
-def _check_name(top: Top, single: Entry) -> None:
-    if _skip(single, "") == "name is not UTF-8":
-        raise ConfigError(f"{str(top.path).encode('utf-8', 'replace').decode()}: the name is not UTF-8; rename the file")
-    if format_of(single.path) is None:
-        known = ", ".join(FORMATS)
-        raise ConfigError(f"{top.path}: not a known format; names end in {known}, and in {', '.join(PACKED)} behind it")
-
-
 def _shared(folders: Sequence[PurePosixPath]) -> PurePosixPath:
     shared = folders[0]
     while not all(folder.is_relative_to(shared) for folder in folders):
         shared = shared.parent
     return shared
-
-
-def _skip(entry: Entry, top: str) -> str | None:
-    try:
-        entry.path.encode()
-    except UnicodeEncodeError:
-        return "name is not UTF-8"  # no plan can name it
-    inside = entry.path.removeprefix(top).lstrip("/")
-    if any(part.startswith((".", "_")) for part in inside.split("/")):
-        return "hidden"
-    if inside.lower().endswith(UNFINISHED):
-        return "unfinished"
-    if entry.size == 0:
-        return "empty"
-    return None if format_of(inside) else "other format"

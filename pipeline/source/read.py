@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from pipeline.contract import Block, Columns, Fragment
@@ -29,8 +29,15 @@ from pipeline.store.base import Store
 BLANK = b" \t\r\n\0"
 
 
-def read_fragment(store: Store, fragment: Fragment, columns: Columns, met: Met | None = None) -> Iterator[Block]:
-    """The fragment's blocks. What cannot be read ends with a dead letter that says where. `met` counts what was met.
+def read_fragment(
+    store: Store,
+    fragment: Fragment,
+    columns: Columns,
+    met: Met | None = None,
+    make: Callable[[str, Columns], BlockBuilder] = BlockBuilder,
+) -> Iterator[Block]:
+    """The fragment's blocks. What cannot be read ends with a dead letter that says where. `met` counts what was met; what
+    `make` makes takes the records.
 
     Raises InputChangedError if the file is not, or at the end no longer, the one that was planned, UnavailableError if it
     cannot be read for now (an I/O error of the machine is no fault of the file), LostDocumentsError if a table holds another
@@ -38,7 +45,7 @@ def read_fragment(store: Store, fragment: Fragment, columns: Columns, met: Met |
     """
     met = met or Met()
     check_unchanged(store, fragment)
-    builder = BlockBuilder(fragment.path, columns)
+    builder = make(fragment.path, columns)
     at = fragment.start
     try:
         for after in _records(store, fragment, builder, met):

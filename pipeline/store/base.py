@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
+from pipeline.errors import StoreError
 from pipeline.store.settings import StoreConfig
 
 
@@ -17,6 +18,22 @@ class Entry:
     path: str
     size: int
     modified_ns: int
+
+
+@dataclass(slots=True)
+class Listing:
+    """What lies at or below a path, for whoever reads it: nothing of it is left out without a word.
+
+    `files` are sorted by path. `real`: where a file really is, by the path at which a link shows it; `linked`: what several
+    names of one file have in common, by path. `odd`: what is no file that could be read, and what it is. `failed`: folders and
+    files that could not be looked at.
+    """
+
+    files: list[Entry] = field(default_factory=list)
+    real: dict[str, str] = field(default_factory=dict)
+    linked: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    odd: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, StoreError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +69,12 @@ class Store(Protocol):
 
     def list(self, folder: str = "") -> Iterator[Entry]:
         """All files below a folder, at any depth, sorted by path; none if there is no such folder."""
+        ...
+
+    def survey(self, path: str, enter: Callable[[str], bool]) -> Listing:
+        """What lies at or below a path, as an input: folders that may not be listed are told instead of raised. Folders of whose
+        paths `enter` says False are not looked into, where the store looks into one after the other.
+        """
         ...
 
     def stat(self, path: str) -> Entry | None:

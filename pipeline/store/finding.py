@@ -1,91 +1,104 @@
-"""What a user's source names: files and folders, on this machine or below a URL; globs are matched."""
+"""What a user's source names: a file or a folder, on this machine or below a URL, or what a pattern matches below a folder."""
 
 from __future__ import annotations
 
+import errno
+import os
 import re
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from pipeline.errors import ConfigError, FolderError
 from pipeline.store.base import Store
 from pipeline.store.opening import join_url, open_store, split_url
 from pipeline.store.settings import StoreConfig
+from pipeline.store.system import translated
 
 _MAGIC = re.compile(r"[*?[]")
+# By their first character these are left alone wherever they are found: what somebody has hidden, or has not finished.
+HIDDEN = (".", "_")
 
 
 @dataclass(frozen=True, slots=True)
-class Top:
-    """A file or folder by file system ("" and "" on this machine) and absolute path in it."""
+class Named:
+    """A file or folder by file system ("" and "" on this machine) and absolute path in it; with a `pattern`, by its parts, what
+    that matches below the folder.
+    """
 
     scheme: str
     authority: str
     path: PurePosixPath
     folder: bool
+    pattern: tuple[str, ...] = ()
 
 
-def existing(source: str, config: StoreConfig | None) -> list[Top]:
-    """What a source names. Raises ConfigError if that is nothing, StoreError if the file system cannot be asked."""
+def named(source: str, config: StoreConfig | None) -> Named:
+    """What a source names; a name that is there is no pattern, whatever is in it.
+
+    Raises ConfigError if nothing bears the name, or what does can be neither read nor entered, StoreError if the file system
+    cannot be asked.
+    """
     scheme, authority, path = split_url(source)
-    if not scheme:
-        return [Top("", "", PurePosixPath(found), found.is_dir()) for found in _local(source, Path(path))]
-    store = open_store(join_url(scheme, authority, ""), config)
-    name = path.lstrip("/")
-    kind = _kind(store, name)
+    store = None if not scheme else open_store(join_url(scheme, authority, ""), config)
+    kind = _local_kind(source, path) if store is None else _kind(store, path.lstrip("/"))
     if kind is not None:
-        return [Top(scheme, authority, PurePosixPath(path or "/"), kind)]
-    if not _MAGIC.search(name):
+        return Named(scheme, authority, PurePosixPath(path or "/"), kind)
+    parts = PurePosixPath(path or "/").parts
+    fixed = next((i for i, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
+    if fixed == len(parts):
         raise ConfigError(f"{source}: no such file or folder")
-    if found := sorted(_matches(store, name)):
-        return [Top(scheme, authority, PurePosixPath(f"/{one}"), folder) for one, folder in found]
-    raise ConfigError(f"{source}: no file matches")
+    return Named(scheme, authority, PurePosixPath(*parts[:fixed]), True, parts[fixed:])
 
 
-def _local(source: str, path: Path) -> Sequence[Path]:
-    if path.exists():
-        return [path]
-    if not _MAGIC.search(source):
-        raise ConfigError(f"{source}: no such file or folder")
-    given = Path(source.removeprefix("file://"))
-    fixed = next(i for i, part in enumerate(given.parts) if _MAGIC.search(part))
-    base = Path(*given.parts[:fixed]) if fixed else Path()
-    if matches := sorted(match.resolve() for match in base.glob(str(Path(*given.parts[fixed:])))):
-        return matches
-    raise ConfigError(f"{source}: no file matches")
+def _local_kind(source: str, path: str) -> bool | None:
+    """Whether it is a folder; None if there is nothing of that name."""
+    with translated(path):
+        try:
+            mode = os.stat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.islink(given := source.removeprefix("file://")):
+                raise ConfigError(f"{source}: a link to {os.readlink(given)}, which is not there") from None
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ConfigError(f"{source}: a link that cannot be followed ({error.strerror})") from error
+            raise
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise ConfigError(f"{source}: no regular file; of what is none only pipes are read, and only by `textmill tag`")
+    return stat.S_ISDIR(mode)
 
 
 def _kind(store: Store, name: str) -> bool | None:
-    """Whether it is a folder; None if there is nothing of that name."""
+    """As `_local_kind`. An empty object may stand for a folder."""
     try:
-        return None if store.stat(name) is None else False
+        found = store.stat(name)
     except FolderError:
         return True
+    if found is None:
+        return None
+    return not found.size and next(iter(store.list(name)), None) is not None
 
 
-def _matches(store: Store, pattern: str) -> set[tuple[str, bool]]:
-    """Files and folders that match; ** stands for any number of folders."""
-    parts = pattern.split("/")
-    fixed = next(i for i, part in enumerate(parts) if _MAGIC.search(part))
-    found = set()
-    for entry in store.list("/".join(parts[:fixed])):
-        names = entry.path.split("/")
-        for depth in _depths(names, parts):
-            found.add(("/".join(names[:depth]), depth < len(names)))
-    return found
-
-
-def _depths(names: Sequence[str], parts: Sequence[str]) -> Iterator[int]:
-    """How many of the names the whole pattern takes up, in every way that it matches."""
-    if not parts:
-        yield 0
+def unasked(names: tuple[str, ...], pattern: tuple[str, ...], partly: bool = False) -> Iterator[tuple[str, ...]]:
+    """For every way in which a pattern matches a path, or a folder above it, by their parts: the names that nobody has asked for
+    by name. That are those that stand where the pattern has a wildcard, and those below what it matches. `**` stands for any
+    number of folders. `partly`: the path may also be that of a folder in which something may match.
+    """
+    if not pattern:
+        yield names
         return
-    if parts[0] == "**":
-        for skipped in range(len(names) + 1):
-            yield from (skipped + depth for depth in _depths(names[skipped:], parts[1:]))
-    elif names and fnmatchcase(names[0], parts[0]):
-        yield from (1 + depth for depth in _depths(names[1:], parts[1:]))
+    if partly and not names:
+        yield ()
+        return
+    if pattern[0] == "**":
+        for end in range(len(names) + 1):
+            yield from (names[:end] + rest for rest in unasked(names[end:], pattern[1:], partly))
+    elif names and fnmatchcase(names[0], pattern[0]):
+        asked = not _MAGIC.search(pattern[0]) or pattern[0].startswith(HIDDEN)
+        yield from ((() if asked else names[:1]) + rest for rest in unasked(names[1:], pattern[1:], partly))
 
 
 def is_inside(url: str, source: str) -> bool:

@@ -73,13 +73,13 @@ class FsspecClient:
 
     def status(self, path: str) -> Status | None:
         with suppress(MissingError), _told(path):
-            return _status(self.fs.info(path))
+            return _status(found := self.fs.info(path), str(found["name"]).rstrip("/"))
         return None
 
     def files(self, path: str) -> list[Status]:
-        """All below a folder."""
+        """All at or below a name. Objects whose names end in a slash stand for folders."""
         with suppress(MissingError), _told(path):
-            return [_status(one) for one in self.fs.find(path, detail=True, withdirs=False).values()]
+            return [_status(one, key) for key, one in self.fs.find(path, detail=True, withdirs=False).items()]
         return []
 
     def reader(self, path: str) -> Ranged:
@@ -138,7 +138,7 @@ def _whole_keys(split: Callable[[str], tuple[str, str, str | None]]) -> Callable
     return whole
 
 
-def _status(one: dict[str, Any]) -> Status:
+def _status(one: dict[str, Any], name: str) -> Status:
     when = (
         one.get("LastModified") or one.get("mtime") or one.get("updated") or one.get("last_modified") or one.get("created") or 0
     )
@@ -147,9 +147,8 @@ def _status(one: dict[str, Any]) -> Status:
     seconds = when.timestamp() if isinstance(when, datetime) else float(when)
     # An object that is written anew in the same second is told by what it holds.
     tag = int.from_bytes(str(one.get("ETag", "")).strip('"').encode()[:3], "big")
-    return Status(
-        str(one["name"]).rstrip("/"), one["type"] == "directory", int(one["size"] or 0), round(seconds * 1e3) * 10**6 + tag
-    )
+    folder = one["type"] == "directory" or name.endswith("/")
+    return Status(name, folder, int(one["size"] or 0), round(seconds * 1e3) * 10**6 + tag)
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from typing import BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
 
-from pipeline.errors import ConfigError, FolderError, MissingError, StoreError, TakenError, UnavailableError
-from pipeline.store.base import Entry, Place
+from pipeline.errors import ConfigError, DeniedError, FolderError, MissingError, StoreError, TakenError, UnavailableError
+from pipeline.store.base import Entry, Listing, Place
 from pipeline.store.claim import claimed
 from pipeline.store.client import Calls, Client, Ranged, Status
 from pipeline.store.ranges import buffered
@@ -58,21 +58,36 @@ class HdfsStore:
         return f"{self._root}/{path}" if path else (self._root or "/")
 
     def list(self, folder: str = "") -> Iterator[Entry]:
-        found: list[Entry] = []
-        waiting = [self._at(folder)]
+        found = self.survey(folder, lambda _: True)
+        if error := next(iter(found.failed.values()), None):
+            raise error
+        yield from (entry for entry in found.files if entry.path != folder)
+
+    def survey(self, path: str, enter: Callable[[str], bool]) -> Listing:
+        found = Listing()
+        waiting = [self._at(path)]
         while waiting:
             top = waiting.pop()
-            for one in self._call(top, lambda client, top=top: client.children(top), listing=True):  # type: ignore[misc]
-                if one.folder:
+            try:
+                below = self._call(top, lambda client, top=top: client.children(top), listing=True)  # type: ignore[misc]
+            except DeniedError as error:
+                found.failed[self._below(top)] = error
+                continue
+            for one in below:
+                if not one.folder:
+                    found.files.append(self._entry(one))
+                elif enter(self._below(one.path)):
                     waiting.append(one.path)
-                elif one.path != top:
-                    found.append(self._entry(one))
-        yield from sorted(found, key=attrgetter("path"))  # each path is there once
+        found.files.sort(key=attrgetter("path"))  # each path is there once
+        return found
+
+    def _below(self, at: str) -> str:
+        return at[len(self._root) :].lstrip("/")
 
     def _entry(self, one: Status) -> Entry:
         if one.size and one.block_bytes and not one.size % one.block_bytes:
-            self._doubtful.add(one.path[len(self._root) :].lstrip("/"))
-        return Entry(one.path[len(self._root) :].lstrip("/"), one.size, one.modified_ns)
+            self._doubtful.add(self._below(one.path))
+        return Entry(self._below(one.path), one.size, one.modified_ns)
 
     def _status(self, at: str) -> Status | None:
         return self._call(at, lambda client: client.status(at))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import ctypes
 import errno
 import fcntl
@@ -11,16 +10,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
 from pipeline.errors import ClaimedError, FolderError, MissingError, StoreError, TakenError
-from pipeline.store.base import Entry, Place
+from pipeline.store.base import Entry, Listing, Place
 from pipeline.store.claim import claimed
 from pipeline.store.settings import LEASE_S, StoreConfig
 from pipeline.store.system import error_of_system, translated
+from pipeline.store.walk import walk
 
 _AT_FDCWD = -100
 _NO_REPLACE, _EXCHANGE = 1, 2
@@ -28,8 +27,6 @@ _NO_REPLACE, _EXCHANGE = 1, 2
 _UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 # Where a folder waits while two of them change names in steps.
 BEFORE = "_before"
-# A folder in which files vanish while it is listed is listed again, so many times.
-_LISTINGS = 10
 _BUFFER = 128 << 10
 
 
@@ -68,49 +65,13 @@ class LocalStore:
         return str(self.root)
 
     def list(self, folder: str = "") -> Iterator[Entry]:
-        top = self._at(folder)
-        seen = set[tuple[int, int]]()
-        with translated(folder or self.url):
-            yield from sorted(self._walk(top, folder, seen), key=attrgetter("path"))  # each path is there once
+        found = walk(str(self._at(folder)), folder, lambda _: True)
+        if error := next(iter(found.failed.values()), None):
+            raise error
+        yield from (entry for entry in found.files if entry.path != folder)
 
-    def _walk(self, folder: Path, name: str, seen: set[tuple[int, int]]) -> Iterator[Entry]:
-        """Links are followed, each folder once, so that a link to a folder above does not lead in circles."""
-        try:
-            found = folder.stat()
-        except FileNotFoundError:
-            return
-        if (found.st_dev, found.st_ino) in seen:
-            return
-        seen.add((found.st_dev, found.st_ino))
-        for left in reversed(range(_LISTINGS)):
-            found_below, whole = self._files(folder, name)
-            if whole or not left:
-                break
-        for path, below in found_below:
-            if below is None:
-                yield from self._walk(self._at(path), path, seen)
-            else:
-                yield below
-
-    def _files(self, folder: Path, name: str) -> tuple[builtins.list[tuple[str, Entry | None]], bool]:
-        """What a folder holds, None for each folder; False if a file has vanished meanwhile. Then this may show neither that file
-        nor the one that took its place, as if there was none of the two at any time."""
-        found: builtins.list[tuple[str, Entry | None]] = []
-        whole = True
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                path = f"{name}/{entry.name}" if name else entry.name
-                if entry.is_dir():
-                    found.append((path, None))
-                    continue
-                try:
-                    stat = entry.stat()
-                except FileNotFoundError:
-                    whole = whole and os.path.lexists(entry.path)  # else a link to nothing
-                    continue
-                if entry.is_file():
-                    found.append((path, Entry(path, stat.st_size, stat.st_mtime_ns)))
-        return found, whole
+    def survey(self, path: str, enter: Callable[[str], bool]) -> Listing:
+        return walk(str(self._at(path)), path, enter)
 
     def stat(self, path: str) -> Entry | None:
         with translated(path):

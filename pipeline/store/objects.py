@@ -10,7 +10,7 @@ from typing import BinaryIO, TypeVar
 from urllib.parse import quote
 
 from pipeline.errors import ConfigError, FolderError, MissingError, StoreError, TakenError, UnavailableError
-from pipeline.store.base import Entry, Place
+from pipeline.store.base import Entry, Listing, Place
 from pipeline.store.claim import claimed
 from pipeline.store.client import Calls, Status
 from pipeline.store.fsspec_client import FsspecClient
@@ -25,6 +25,7 @@ ATOMIC = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 # One PUT takes no more.
 LARGEST_PUT = 5 << 30
 BEFORE = "_before"
+_DOTS = frozenset({".", ".."})
 
 
 def _list_of(folder: str) -> str:
@@ -50,8 +51,7 @@ class ObjectStore:
         return self._calls(path, call, bytes_, listing)  # type: ignore[arg-type]
 
     def _at(self, path: str) -> str:
-        parts = path.split("/")
-        if path.startswith("/") or ".." in parts or "." in parts or ("" in parts and path):
+        if not _DOTS.isdisjoint(path.split("/")):  # doubled slashes, and one in front, are a part of the name
             raise StoreError(path, f"leads out of {self.url}")
         return f"{self._root}/{path}" if path else self._root
 
@@ -62,12 +62,24 @@ class ObjectStore:
         return self._at(path)
 
     def list(self, folder: str = "") -> Iterator[Entry]:
-        top = self._at(folder)
-        found = self._call(top, lambda client: client.files(top), listing=True)
-        yield from sorted(self._entry(one) for one in found if not one.folder and one.path.startswith(f"{top}/"))
+        yield from (entry for entry in self.survey(folder, lambda _: True).files if entry.path != folder)
+
+    def survey(self, path: str, enter: Callable[[str], bool]) -> Listing:
+        """Names with . or .. between slashes are told as odd: on their way to the store they would become others."""
+        top, found = self._at(path), Listing()
+        for one in self._call(top, lambda client: client.files(top), listing=True):
+            if one.folder or not (one.path == top or one.path.startswith(f"{top}/")):
+                continue
+            entry = self._entry(one)
+            if _DOTS.isdisjoint(entry.path.split("/")):
+                found.files.append(entry)
+            else:
+                found.odd[entry.path] = "name with . or .. between slashes"
+        found.files.sort()
+        return found
 
     def _entry(self, one: Status) -> Entry:
-        return Entry(one.path[len(self._root) :].lstrip("/"), one.size, one.modified_ns)
+        return Entry(one.path[len(self._root) + 1 :], one.size, one.modified_ns)
 
     def stat(self, path: str) -> Entry | None:
         at = self._at(path)

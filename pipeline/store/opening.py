@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from importlib.util import find_spec
@@ -26,7 +27,7 @@ def split_url(url: str) -> tuple[str, str, str]:
     found = _SCHEME.match(url)
     if found is None or found[1].lower() == "file":
         path = url if found is None else url[len("file://") + len(found[2]) :]
-        return "", "", str(Path(path).resolve())
+        return "", "", os.path.realpath(path)
     path = url[found.end() :]
     if ".." in path.split("/"):
         raise ConfigError(f"{url}: write the path without ..")

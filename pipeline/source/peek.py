@@ -1,0 +1,149 @@
+"""Which columns an input has: the heads of some of its files are read, of each kind some, packed or not."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.contract import Columns, Fragment
+from pipeline.errors import PipelineError, UnavailableError
+from pipeline.source.blocks import BlockBuilder
+from pipeline.source.discover import format_of, partitions_of
+from pipeline.source.pack import kind_of
+from pipeline.source.read import read_fragment
+from pipeline.store.base import Entry, Store
+
+# Of each kind of file so many are looked into, of each so many records, or as many as have so many bytes.
+FILES, RECORDS, BYTES = 16, 500, 1 << 20
+# So many columns are named.
+SHOWN = 20
+
+
+@dataclass(slots=True)
+class Peeked:
+    """The columns of `files` files in which there are records with columns, by how many of them have each, in the order in which
+    they were met; `lacking`: for each column that was asked for, files that have no such column.
+    """
+
+    files: int = 0
+    columns: Counter[str] = field(default_factory=Counter)
+    lacking: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def nearest(self, column: str) -> str | None:
+        """The column whose name is most like one that is not there."""
+        plain = {name.strip().casefold(): name for name in reversed(self.columns)}
+        found = get_close_matches(column.strip().casefold(), list(plain), 1, 0.6)
+        return plain[found[0]] if found else None
+
+    def named(self) -> str:
+        """The columns that there are, in words."""
+        names = [repr(name)[1:-1] for name in self.columns]
+        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+        return ", ".join(names[:SHOWN]) + more
+
+
+def peek(store: Store, entries: Sequence[Entry], columns: Columns, asked: Iterable[str]) -> Peeked:
+    """Look into a sample of files for the columns `asked`. What cannot be read now is told where it is tagged.
+
+    Raises UnavailableError if the store does not answer.
+    """
+    found, asked = Peeked(), list(asked)
+    chosen = _sample(entries)
+    with ThreadPoolExecutor(store.lanes, "textmill-peek") as pool:
+        for entry, names in zip(chosen, pool.map(lambda entry: _columns(store, entry, columns), chosen), strict=True):
+            if not names:
+                continue
+            there = {**dict.fromkeys(names), **partitions_of(entry.path)}
+            found.files += 1
+            found.columns.update(there.keys())
+            for column in asked:
+                if not _has(there, column):
+                    found.lacking[column].append(entry.path)
+    return found
+
+
+def _sample(entries: Sequence[Entry]) -> list[Entry]:
+    """Files of each kind, spread over all of them."""
+    kinds: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        kinds[kind_of(entry.path)].append(entry)
+    chosen = []
+    for files in kinds.values():
+        count = min(FILES, len(files))
+        chosen += [files[i * (len(files) - 1) // max(1, count - 1)] for i in range(count)]
+    return chosen
+
+
+def _has(names: Mapping[str, object], column: str) -> bool:
+    """Whether a record can have a column: by its name, by one of several that are joined, by the object that it lies in."""
+    if column in names:
+        return True
+    if "," in column:
+        return any(_has(names, part.strip()) for part in column.split(","))
+    return "." in column and _has(names, column.rpartition(".")[0])
+
+
+def _columns(store: Store, entry: Entry, columns: Columns) -> list[str]:
+    """The columns of a file's first records; none if it has no records, or none with columns."""
+    kind = format_of(entry.path) or "jsonl"
+    if kind == "text":
+        return []
+    try:
+        if kind in ("parquet", "arrow"):
+            return _schema(store, entry, kind)
+        names: dict[str, None] = {}
+        piece = Fragment(entry.path, kind, 0, entry.size, entry.size, entry.modified_ns, 1)
+        with closing(read_fragment(store, piece, columns, make=partial(_Head, names))) as blocks:  # type: ignore[type-var]
+            next(blocks, None)
+        return list(names)
+    except UnavailableError:
+        raise
+    except (PipelineError, OSError, ValueError, csv.Error, pa.ArrowException):
+        return []
+
+
+def _schema(store: Store, entry: Entry, kind: str) -> list[str]:
+    with store.open_read(entry.path) as stream:
+        if kind == "parquet":
+            return list(pq.read_schema(stream).names)
+        magic = stream.read(6)
+        stream.seek(0)
+        if magic != b"ARROW1":
+            return list(pa.ipc.open_stream(stream).schema.names)
+        from pyarrow.dataset import IpcFileFormat
+
+        return list(IpcFileFormat().make_fragment(stream).physical_schema.names)
+
+
+class _Head(BlockBuilder):
+    """Takes the names of columns, and no documents; full when it has seen enough."""
+
+    def __init__(self, names: dict[str, None], path: str, columns: Columns) -> None:
+        super().__init__(path, columns)
+        self._names = names
+        self._records = self._bytes = 0
+
+    def add(self, position: int, record: Mapping[str, Any], raw: bytes = b"", replaced: int = 0) -> None:
+        self._names |= dict.fromkeys(record)
+        self.kill(position, "", "", raw)
+
+    def kill(self, position: int, reason: str, message: str, raw: bytes = b"") -> None:
+        self._records += 1
+        self._bytes += len(raw)
+
+    def full(self) -> bool:
+        return self._records >= RECORDS or self._bytes >= BYTES
+
+    @property
+    def empty(self) -> bool:
+        return not self._records
