@@ -56,6 +56,7 @@ EXTRAS = {
     "ray": "ray",
     "spacy": "spacy",
     "redis": "cache",
+    "fastavro": "avro",
     "hdfs": "hdfs",
     "hdfs_native": "hdfs",
     "s3fs": "s3",

@@ -25,10 +25,23 @@ def tag(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with the settings below, - written as _.")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the text; text if not given.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Column of the id; without it, or where empty, path@position.")] = None,
+    text_column: Annotated[
+        str | None,
+        typer.Option(help="Column of the text (text); a.b is b within a; title,body are joined, as are lists of strings."),
+    ] = None,
+    text_separator: Annotated[str | None, typer.Option(help="What joins them; a line's end.")] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Column of the id; id, where there is one. Where it is empty, or '': path@position.")
+    ] = None,
     time_column: Annotated[
-        str | None, typer.Option(help="Column of the time (ISO 8601, or seconds or milliseconds since 1970); created_at.")
+        str | None,
+        typer.Option(help="Column of the time; the first of created_at, timestamp, date, time, created_utc."),
+    ] = None,
+    time_format: Annotated[
+        str | None, typer.Option(help="How times are written (strptime; or s, ms, us, ns since 1970); any form with one reading.")
+    ] = None,
+    time_from: Annotated[
+        str | None, typer.Option(help="What tells the time: column (default), folder (dt=2026-11-20) or name (of the file).")
     ] = None,
     source_column: Annotated[str | None, typer.Option(help="Column of the source; source.")] = None,
     keep: Annotated[list[str] | None, typer.Option(help="Carry this column through; may be repeated.")] = None,

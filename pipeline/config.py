@@ -13,9 +13,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pipeline.cache.settings import CacheConfig, check_cache
 from pipeline.contract import RESERVED, Columns
 from pipeline.errors import ConfigError
+from pipeline.source.times import check_form
 from pipeline.store.settings import StoreConfig
 
 SPLIT_TOKENS = 1_000_000
+TEXT_SEPARATOR = "\n"
 
 
 def _as_string(path: Any) -> Any:
@@ -31,11 +33,25 @@ class TagConfig(BaseModel):
     output: Annotated[
         str, BeforeValidator(_as_string), Field(description="folder or URL for tags/, dead_letters/, filtered/ and the plans")
     ]
-    text_column: Annotated[str, Field(description="column of the text")] = "text"
-    id_column: Annotated[str | None, Field(description="column of the id; without it, or where empty, path@position")] = None
-    time_column: Annotated[str, Field(description="column of the time: ISO 8601, or seconds or milliseconds since 1970")] = (
-        "created_at"
-    )
+    text_column: Annotated[
+        str, Field(description='column of the text; "a.b" is b within a; "title,body" are joined, as are lists of strings')
+    ] = "text"
+    text_separator: Annotated[str, Field(description="what joins several columns, or the strings of a list")] = TEXT_SEPARATOR
+    id_column: Annotated[
+        str | None, Field(description='column of the id; id, where there is one; where empty, or with "", path@position')
+    ] = None
+    time_column: Annotated[
+        str | None,
+        Field(description="column of the time; the first there is of created_at, timestamp, date, time, created_utc"),
+    ] = None
+    time_format: Annotated[
+        str | None,
+        Field(description="how times are written: strptime's format, or s, ms, us or ns since 1970; any known form"),
+    ] = None
+    time_from: Annotated[
+        Literal["column", "folder", "name"],
+        Field(description="what tells the time: the column, folders (dt=2026-11-20) or the file's name"),
+    ] = "column"
     source_column: Annotated[str, Field(description="column of the source")] = "source"
     keep: Annotated[tuple[str, ...], Field(description="columns that are carried through, as strings")] = ()
     keep_text: Annotated[bool, Field(description="write the text beside its tags")] = False
@@ -92,16 +108,23 @@ class TagConfig(BaseModel):
     def asked_columns(self) -> dict[str, str]:
         """The columns that must be somewhere: those that were named, by their settings, and that of the text."""
         found = {"text_column": self.text_column}
-        found |= {name: getattr(self, name) for name in ("time_column", "source_column") if name in self.model_fields_set}
+        found |= {
+            name: getattr(self, name)
+            for name in ("time_column", "source_column")
+            if name in self.model_fields_set and getattr(self, name)
+        }
         found |= {} if self.id_column is None else {"id_column": self.id_column}
         return found | {f"keep {name}": name for name in self.keep}
 
     @property
     def columns(self) -> Columns:
         """What the parts depend on beside model and input; without the partitions, which the input tells."""
+        usual = tuple(role for role, column in (("id", self.id_column), ("time", self.time_column)) if column is None)
+        time = "created_at" if self.time_column is None else self.time_column
         return Columns(
-            self.text_column, self.id_column, self.time_column, self.source_column, self.keep, self.keep_text,
-            documents=self.documents, clean=self.clean, languages=self.languages,
+            self.text_column, self.id_column or None, time, self.source_column, self.keep, self.keep_text,
+            documents=self.documents, clean=self.clean, languages=self.languages, usual=usual, separator=self.text_separator,
+            time_format=self.time_format, time_from=self.time_from,
         )  # fmt: skip
 
 
@@ -122,6 +145,11 @@ def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str,
     if config.servers and not (config.workers or config.address):
         raise ConfigError("servers compute for Ray workers: give --workers or --address too")
     check_cache(config.cache)
+    if config.time_format is not None:
+        try:
+            check_form(config.time_format)
+        except ValueError as error:
+            raise ConfigError(f"time_format {config.time_format!r}: {error}") from error
     if taken := sorted(RESERVED.intersection(config.keep)):
         raise ConfigError(f"keep {taken[0]}: the output has a column of that name already")
     if len(set(config.keep)) < len(config.keep):

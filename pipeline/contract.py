@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -70,6 +70,10 @@ class Columns:
 
     `id` None: every id is made from path and position. `root` and `first_root` are given where they differ: that of the plan,
     and that of its output's first plan, see `path_in_id`.
+    `id` None: every id is made from path and position. `usual` names what is looked for by its usual names, "id" and "time" (see
+    pipeline.source.fields), in the place of `id` and `time`. `separator` joins the strings of a list, and the columns that `text`
+    names with commas between them; None: neither is a text. `time_format`: strptime's, the only one then; `time_from`: the
+    column, the folder's date (dt=2026-11-20) or the file's name. The defaults of the last four are what plans of before 0.2 mean.
     """
 
     text: str = "text"
@@ -93,9 +97,20 @@ class Columns:
             return path
         return f"{self.root.rstrip('/')}/{path}".removeprefix(f"{self.first_root.rstrip('/')}/")
 
+    usual: tuple[str, ...] = ()
+    separator: str | None = None
+    time_format: str | None = None
+    time_from: Literal["column", "folder", "name"] = "column"
+
     def schema(self) -> pa.Schema:
         """The schema of the parts."""
         return tags_schema((*self.keep, *map(partition_column, self.partitions)), self.keep_text)
+
+
+def columns_from(settings: Mapping[str, Any]) -> Columns:
+    """The columns of a plan's settings, or of any other JSON; what they do not name is as it was before."""
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    return Columns(**given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +118,8 @@ class Fragment:
     """A part of one input file, as it was when it was planned.
 
     `start` and `end` are bytes, for Parquet row groups; a file that cannot be cut is 0 to its size. `tokens` is predicted;
-    `rows` is what the footer of a Parquet or Arrow file says that the fragment holds, None where no footer tells.
+    `rows` is what the footer of a table says that the fragment holds, None where no footer tells. `skip`, where it is not None:
+    the fragment is `rows` of those rows, behind the first `skip`.
     """
 
     path: str
@@ -114,6 +130,7 @@ class Fragment:
     modified_ns: int
     tokens: int
     rows: int | None = None
+    skip: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from itertools import groupby
 from typing import Any
 
 from models.runtime.package import Models
-from pipeline.config import TagConfig
-from pipeline.contract import Columns, Split
+from pipeline.config import TEXT_SEPARATOR, TagConfig
+from pipeline.contract import Columns, Split, columns_from
 from pipeline.errors import ConfigError, OutputError, StoreError
 from pipeline.redo import Redo
 from pipeline.sink import ledger
@@ -31,9 +31,7 @@ FIRST_ROOT = "first_root"
 
 def columns_of(plan: Plan | Head) -> Columns:
     """The columns that a plan was made with."""
-    given = plan.settings["columns"]
-    columns = Columns(**{**given, "keep": tuple(given["keep"]), "partitions": tuple(given["partitions"])})
-    first = plan.settings.get(FIRST_ROOT)
+    columns, first = columns_from(plan.settings["columns"]), plan.settings.get(FIRST_ROOT)
     return columns if first is None else replace(columns, root=plan.root, first_root=first)
 
 
@@ -183,27 +181,26 @@ class Planner:
         keys = dict.fromkeys(key for entry in found.files for key in partitions_of(entry.path))
         mine = tuple(key for key in keys if key not in (*given.keep, given.source))
         if latest is None:
-            return _with(given, mine)
+            return replace(given, partitions=mine)
         carried = columns_of(latest).partitions
         if unknown := set(mine) - set(carried):
             raise OutputError(
                 f"folders {', '.join(sorted(unknown))}= are new in the input, and {self._store.url} has no such column; "
                 "name another output, or give --retag"
             )
-        return _with(given, carried)
+        return _continued(given, latest)
 
     def _settings(self, columns: Columns) -> dict[str, Any]:
         """All that the tags depend on, beside the input."""
-        chosen = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(columns).items()}
-        chosen = {key: value for key, value in chosen.items() if key not in ("root", FIRST_ROOT)}
-        return {"model": self._models.name, "model_digest": self._models.digest, "columns": chosen}
+        return {"model": self._models.name, "model_digest": self._models.digest, "columns": _settings_of(columns)}
 
     def _differs(self, plan: Head) -> tuple[str, Any, Any] | None:
         """The first setting that is not what it was: its name, the value of then, that of now."""
-        now = self._settings(_with(self._options.columns, columns_of(plan).partitions))
+        now = self._settings(_continued(self._options.columns, plan))
         then = plan.settings
         pairs = [(key, then[key], now[key]) for key in ("model", "model_digest")]
-        pairs += [(key, then["columns"].get(key), value) for key, value in now["columns"].items()]
+        before = _settings_of(Columns()) | then["columns"]
+        pairs += [(key, before[key], value) for key, value in now["columns"].items()]
         return next((pair for pair in pairs if pair[1] != pair[2]), None)
 
     def _check_settings(self, plan: Head) -> None:
@@ -228,5 +225,16 @@ def check_columns(options: TagConfig, peeked: Peeked) -> None:
             )
 
 
-def _with(columns: Columns, partitions: tuple[str, ...]) -> Columns:
-    return Columns(**{**{name: getattr(columns, name) for name in Columns.__slots__}, "partitions": partitions})
+def _settings_of(columns: Columns) -> dict[str, Any]:
+    given = {key: value for key, value in asdict(columns).items() if key not in ("root", FIRST_ROOT)}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+
+
+def _continued(columns: Columns, plan: Head) -> Columns:
+    """The columns for an output that a plan has begun: with its partitions, and without what a plan of an earlier version did not
+    look for, so that such an output goes on as it was begun.
+    """
+    if "usual" not in plan.settings["columns"]:
+        separator = None if columns.separator == TEXT_SEPARATOR else columns.separator
+        columns = replace(columns, usual=(), separator=separator)
+    return replace(columns, partitions=columns_of(plan).partitions)

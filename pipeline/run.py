@@ -294,7 +294,7 @@ class _Run:
         """Say what of a run may not be as it was meant; gives it for the manifest."""
         seen = self.planner
         facts = Facts(
-            self.models.name, self.options.id_column, self.options.time_column, seen.files, result.rows_in, result.rows_out,
+            self.models.name, self.options.id_column, self.options.columns.time, seen.files, result.rows_in, result.rows_out,
             result.filtered, counts, seen.skipped, seen.examples, seen.peeked.files, seen.peeked.lacking,
         )  # fmt: skip
         found = warnings_of(facts)

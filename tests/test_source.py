@@ -408,7 +408,7 @@ def test_a_passing_error_reaches_this_process_from_the_reader_of_tables(name, tm
     code = (
         "import os, pipeline.source.tables as t\n"
         "def fails(*given):\n raise OSError(116, os.strerror(116))\n yield\n"
-        "t._batches = fails\nt._serve()"
+        "t.rows_of = fails\nt._serve()"
     )
     pq.write_table(pa.Table.from_pylist(RECORDS), tmp_path / "a.parquet")
     (tmp_path / "a.parquet").rename(tmp_path / name)

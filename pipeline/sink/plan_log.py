@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
         pa.field("modified_ns", pa.int64(), nullable=False),
         pa.field("tokens", pa.int64(), nullable=False),
         pa.field("rows", pa.int64(), metadata={"doc": "by the file's own footer; plans of before 0.2 have no such column"}),
+        pa.field("skip", pa.int64(), metadata={"doc": "rows that stand before the fragment's; null if it is no range of rows"}),
     ]
 )
 _KEY = b"textmill.plan"
@@ -101,9 +102,8 @@ def decode(data: bytes, path: str) -> Plan:
     """The plan in a file's bytes. Raises OutputError, which names `path`, if there is none in it."""
     head, table = _table(data, path, SCHEMA.names)
     splits: dict[int, list[Fragment]] = {}
-    columns = [table[name].to_pylist() for name in SCHEMA.names if name in table.column_names]
-    for row in zip(*columns, strict=True):
-        splits.setdefault(row[0], []).append(Fragment(*row[1:]))
+    for row in table.to_pylist():
+        splits.setdefault(row.pop("split"), []).append(Fragment(**row))
     made = tuple(Split(head["number"], number, tuple(pieces)) for number, pieces in sorted(splits.items()))
     return Plan(head["number"], head["generation"], head["root"], head["settings"], made)
 

@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.contract import RAW_BYTES, TIME, Block, Columns, LeftOut, partition_column
 from pipeline.source.discover import partitions_of
+from pipeline.source.fields import MISSING, NoTextError, as_id, as_json, as_string, find, first_of, id_names, text_of, time_names
+from pipeline.source.places import time_of_path
+from pipeline.source.times import instant
 
 BLOCK_ROWS = 4096
 BLOCK_CHARACTERS = 1 << 20
-# Numbers from this on are milliseconds since 1970; as seconds they would lie behind the year 5000.
-_MILLISECONDS = 1e11
-
-
-def as_string(value: Any) -> str | None:
-    """A carried value: strings as they are, everything else as JSON."""
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text.encode("utf-8", "replace").decode()
-
-
-def as_time(value: Any) -> datetime | None:
-    """ISO 8601, seconds or milliseconds since 1970, or a date; a time without a zone is UTC.
-
-    Raises ValueError for anything else.
-    """
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool):
-        raise ValueError("a truth value is no time")
-    if isinstance(value, (int, float)) or (isinstance(value, str) and value.strip().replace(".", "", 1).isdigit()):
-        number = float(value)
-        try:
-            return datetime.fromtimestamp(number / 1000 if number >= _MILLISECONDS else number, UTC)
-        except (OverflowError, OSError) as error:
-            raise ValueError(str(error)) from error
-    found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 class BlockBuilder:
@@ -54,6 +27,8 @@ class BlockBuilder:
         self.path, self.columns = path.encode("utf-8", "replace").decode(), columns
         self._path_in_id = columns.path_in_id(self.path)
         self._folders = partitions_of(self.path)
+        self._id_names, self._time_names = id_names(columns), time_names(columns)
+        self._time_of_path = time_of_path(self.path, columns.time_from)
         self._begin()
 
     def _begin(self) -> None:
@@ -74,31 +49,45 @@ class BlockBuilder:
 
     def add(self, position: int, record: Mapping[str, Any], raw: bytes = b"", replaced: int = 0) -> None:
         """One record; without a text it is a dead letter. `replaced` counts characters that could not be decoded."""
-        columns = self.columns
-        text = record.get(columns.text)
-        if isinstance(text, bytes):
-            text = text.decode("utf-8", "replace")
-            replaced += text.count("\ufffd")
-        if not isinstance(text, str):
-            found = "missing" if columns.text not in record else f"a {type(text).__name__}"
-            return self.kill(position, "no_text", f"column {columns.text!r} is {found}", raw)
-        given = as_string(record.get(columns.id)) if columns.id else None
         try:
-            time = as_time(record.get(columns.time))
-        except (ValueError, OverflowError):
-            time = None
-            self._counts["unreadable_times"] += 1
+            text = text_of(record, self.columns)
+        except NoTextError as error:
+            return self.kill(position, "no_text", str(error), raw or as_json(record))
+        given = self._carried(first_of(record, self._id_names), as_id)
         self._texts.append(text)
         self._positions.append(position)
         self._ids.append(given or f"{self._path_in_id}@{position}")
-        self._sources.append(as_string(record.get(columns.source)) or self._folders.get(columns.source))
-        self._times.append(time)
+        source = self._carried(first_of(record, (self.columns.source,)))
+        self._sources.append(source or self._folders.get(self.columns.source))
+        self._times.append(self._time(record))
         for name, values in self._kept.items():
-            values.append(as_string(record[name]) if name in record else self._folders.get(name))
+            value = find(record, name)
+            values.append(self._folders.get(name) if value is MISSING else self._carried(value))
         self._counts["made_ids"] += not given
         self._counts["replaced_characters"] += replaced
         self._characters += len(text)
         return None
+
+    def count(self, more: Mapping[str, int]) -> None:
+        """Add to the counts of what was noticed."""
+        self._counts.update(more)
+
+    def _carried(self, value: Any, how: Callable[[Any], str | None] = as_string) -> str | None:
+        try:
+            return how(value)
+        except ValueError:
+            self._counts["unreadable_values"] += 1
+            return None
+
+    def _time(self, record: Mapping[str, Any]) -> datetime | None:
+        if self.columns.time_from != "column":
+            self._counts["unreadable_times"] += self._time_of_path is None
+            return self._time_of_path
+        try:
+            return instant(first_of(record, self._time_names), self.columns.time_format)
+        except ValueError:
+            self._counts["unreadable_times"] += 1
+            return None
 
     def full(self) -> bool:
         """Whether it is time to `take`."""

@@ -10,7 +10,8 @@ from typing import Any
 from pipeline.contract import Columns
 from pipeline.errors import StoreError, UnavailableError
 from pipeline.source import unpack
-from pipeline.source.discover import format_of
+from pipeline.source.discover import TABLES, format_of
+from pipeline.source.fields import names_text
 from pipeline.source.pack import footer_rows
 from pipeline.source.read import BLANK
 from pipeline.source.unpack import UNREADABLE, BombError, lines, text_encoding, unpacked
@@ -42,7 +43,7 @@ def count_documents(store: Store, entry: Entry, columns: Columns) -> Counted:
 
 def _each(store: Store, entry: Entry, columns: Columns) -> Iterator[int]:
     kind = format_of(entry.path) or "jsonl"
-    if kind in ("parquet", "arrow"):
+    if kind in TABLES:
         rows = footer_rows(store, entry, kind)[1]
         yield _stream_rows(store, entry) if rows is None else rows
         return
@@ -58,7 +59,7 @@ def _each(store: Store, entry: Entry, columns: Columns) -> Iterator[int]:
         encoding, mark = text_encoding(head)
         found = lines(plain, encoding, 0, None)
         if kind in ("csv", "tsv"):
-            yield from _rows(found, encoding, mark, kind, columns.text)
+            yield from _rows(found, encoding, mark, kind, columns)
             return
         first = mark
         for _, raw, _ in found:
@@ -72,7 +73,9 @@ def _head(store: Store, entry: Entry) -> bytes:
         return plain.read(4)
 
 
-def _rows(found: Iterator[tuple[int, bytes | None, bytes]], encoding: str, mark: int, kind: str, text: str) -> Iterator[int]:
+def _rows(
+    found: Iterator[tuple[int, bytes | None, bytes]], encoding: str, mark: int, kind: str, columns: Columns
+) -> Iterator[int]:
     def decoded() -> Iterator[str]:
         first = mark
         for _, raw, _ in found:
@@ -84,7 +87,7 @@ def _rows(found: Iterator[tuple[int, bytes | None, bytes]], encoding: str, mark:
     csv.field_size_limit(unpack.MAX_LINE_BYTES)
     dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if kind == "tsv" else {}
     rows = csv.reader(decoded(), **dialect)
-    yield int(text not in next(rows, []))  # a header without the column of the text is told as a dead letter
+    yield int(not names_text(next(rows, []), columns))  # a header without the column of the text is told as a dead letter
     for row in rows:
         yield int(bool(row))
 

@@ -29,7 +29,11 @@ FORMATS = {
     ".arrow": "arrow",
     ".ipc": "arrow",
     ".feather": "arrow",
+    ".orc": "orc",
+    ".avro": "avro",
 }
+# Formats that are read row by row in a process of their own; see pipeline.source.tables.
+TABLES = frozenset({"parquet", "arrow", "orc", "avro"})
 UNFINISHED = (".tmp", "._copying_", ".inprogress", ".part", ".partial", ".filepart", ".crdownload", ".download")
 # So many files of a kind are named where they are told of.
 EXAMPLES = 3

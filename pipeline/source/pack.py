@@ -9,13 +9,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from types import MappingProxyType
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import orc
 
 from pipeline.contract import Fragment, Split
 from pipeline.errors import StoreError, UnavailableError
-from pipeline.source.discover import PACKED, format_of
+from pipeline.source import avro
+from pipeline.source.discover import PACKED, TABLES, format_of
 from pipeline.source.unpack import MAX_LINE_BYTES, packing, text_encoding
 from pipeline.store.base import Entry, Store
+from pipeline.store.parquet import arrow_batches
 
 # Predicted tokens, until earlier plans tell (sink/history.py): a byte of text is a quarter of one, packed text unpacks to about
 # four times; opening a file costs too.
@@ -89,7 +93,7 @@ def all_fragments(
 
 def _counted(store: Store, entry: Entry, kind: str) -> Callable[[int, int], int | None]:
     """Tells the rows of a piece of a table by the file's footer; None where there is none, or none that can be read."""
-    if kind not in ("parquet", "arrow"):
+    if kind not in TABLES:
         return lambda start, end: None
     try:
         groups, whole = footer_rows(store, entry, kind)
@@ -101,21 +105,29 @@ def _counted(store: Store, entry: Entry, kind: str) -> Callable[[int, int], int 
 
 
 def footer_rows(store: Store, entry: Entry, kind: str) -> tuple[list[int], int | None]:
-    """Rows of each row group of a Parquet file, and of the whole file; of an Arrow file the latter, None for a stream, which
-    has no footer. Raises StoreError, or OSError or ValueError for a file that is damaged.
+    """Rows of each row group of a Parquet file, and of the whole file; of other tables the latter, None for an Arrow stream, as
+    it has no footer. Raises StoreError, or OSError or ValueError for a file that is damaged.
     """
     with store.open_read(entry.path) as stream:
         if kind == "parquet":
             footer = pq.read_metadata(stream)
             groups = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
             return groups, sum(groups)
+        if kind == "orc":
+            return [], int(orc.ORCFile(stream).nrows)
+        if kind == "avro":
+            return [], avro.count_rows(stream)
         magic = stream.read(6)
         stream.seek(0)
         if magic != b"ARROW1":
             return [], None
         from pyarrow.dataset import IpcFileFormat
 
-        return [], int(IpcFileFormat().make_fragment(stream).count_rows(use_threads=False))
+        try:
+            return [], int(IpcFileFormat().make_fragment(stream).count_rows(use_threads=False))
+        except pa.ArrowInvalid:  # two columns of one name are too many for it
+            stream.seek(0)
+            return [], sum(batch.num_rows for batch in arrow_batches(stream, lambda schema: [0] if len(schema) else []))
 
 
 def pack(pieces: Iterable[Fragment], plan: int, target: int) -> Iterator[Split]:

@@ -20,6 +20,8 @@ from pipeline.errors import (
 from pipeline.faults import point
 from pipeline.source import unpack
 from pipeline.source.blocks import BlockBuilder
+from pipeline.source.discover import TABLES
+from pipeline.source.fields import names_text
 from pipeline.source.met import Met
 from pipeline.source.tables import read_table
 from pipeline.source.unpack import UNREADABLE, BombError, lines, text_encoding, unpacked
@@ -83,7 +85,7 @@ def check_unchanged(store: Store, fragment: Fragment) -> None:
 
 def _records(store: Store, fragment: Fragment, builder: BlockBuilder, met: Met) -> Iterator[int]:
     """Add the fragment's records to the builder, counting them; gives, after each, the position of what comes next."""
-    if fragment.format in ("parquet", "arrow"):
+    if fragment.format in TABLES:
         yield from read_table(store, fragment, builder, met)
         return
     with store.open_read(fragment.path, (fragment.start, fragment.end)) as stream:
@@ -196,7 +198,7 @@ def _delimited(
     source = _Decoded(stream, encoding, mark, None if whole else fragment.end)
     csv.field_size_limit(unpack.MAX_LINE_BYTES)
     header = next(_reader(source, fragment.format), [])
-    if fragment.start == 0 and builder.columns.text not in header:
+    if fragment.start == 0 and not names_text(header, builder.columns):
         text = f"the header names no column {builder.columns.text!r}; its {len(header)} columns end before byte {source.at:,}"
         met.documents += 1
         builder.kill(mark, "no_text", text, source.take()[0])

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files, read by a child process with bounded memory: a corrupt file ends the child, not the run."""
+"""Tables (Parquet, Arrow, ORC, Avro), read by a child process with bounded memory: a corrupt file ends the child, not the run."""
 
 from __future__ import annotations
 
@@ -13,48 +13,57 @@ import sys
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from pipeline import errors
-from pipeline.contract import Columns, Fragment
+from pipeline.contract import Columns, Fragment, columns_from
 from pipeline.errors import UnavailableError
 from pipeline.faults import point
 from pipeline.pipes import NoAnswerError, read_in_time, write_all
+from pipeline.source.avro import check_installed
 from pipeline.source.met import Met
+from pipeline.source.table_files import Rows, rows_of
 from pipeline.store.opening import open_store
-from pipeline.store.parquet import arrow_batches, batches, parquet_file
 from pipeline.store.settings import StoreConfig
 
 if TYPE_CHECKING:
     from pipeline.source.blocks import BlockBuilder
     from pipeline.store.base import Store
 
-BATCH_ROWS = 1024
 CHILD_BYTES = 8 << 30
 # So long a reader may be silent; what its consumer takes does not count.
 CHILD_S = 300.0
-# A frame: a row's number, and the size of what follows; or _END, and the size of an error, 0 if there is none.
+# A frame: _ROWS or _END, and the size of the JSON that follows: rows, or an error; 0 if there is none.
 _HEAD = struct.Struct("<qQ")
-_END = -1
+_ROWS, _END = 0, -1
 # These do not come of what a file holds.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _COMMAND = [sys.executable, "-m", "pipeline.source.tables"]
 
 
 def read_table(store: Store, fragment: Fragment, builder: BlockBuilder, met: Met) -> Iterator[int]:
-    """Add the rows of a Parquet or Arrow file to the builder, counting them; gives the number of the next row after each.
+    """Add the rows of a table to the builder, counting them; gives the number of the next row after each.
 
-    Raises OSError with what is wrong with the file, or the StoreError of the store.
+    Raises OSError with what is wrong with the file, the StoreError of the store, or ModuleNotFoundError for a format that needs
+    an extra.
     """
-    with contextlib.closing(_child_batches(store, fragment, builder.columns)) as batches:
-        for first, batch in batches:
-            records = batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows
-            met.documents += batch.num_rows
-            for number, record in enumerate(records, first):
-                builder.add(number, record)
+    if fragment.format == "avro":
+        check_installed()
+    with contextlib.closing(_child_rows(store, fragment, builder.columns)) as found:
+        for rows in found:
+            met.documents += rows.size
+            builder.count(rows.counts)
+            for name in rows.typed:
+                rows.columns[name] = [value and _moment(value) for value in rows.columns[name]]
+            values = zip(*rows.columns.values(), strict=True) if rows.columns else [()] * rows.size
+            for number, row in enumerate(values, rows.first):
+                builder.add(number, dict(zip(rows.columns, row, strict=True)))
                 yield number + 1
+
+
+def _moment(value: str) -> date:
+    return datetime.fromisoformat(value) if "T" in value else date.fromisoformat(value)
 
 
 class _Child:
@@ -79,9 +88,9 @@ class _Child:
         head = read_in_time(stream, _HEAD.size, CHILD_S)
         if head is None:
             return None
-        first, size = _HEAD.unpack(head)
+        kind, size = _HEAD.unpack(head)
         data = read_in_time(stream, size, CHILD_S)
-        return None if data is None else (first, data)
+        return None if data is None else (kind, data)
 
     def stop(self) -> int:
         """End it; gives the exit code, of a process that had ended before that one."""
@@ -112,8 +121,7 @@ def stop_children() -> None:
         child.stop()
 
 
-def _child_batches(store: Store, fragment: Fragment, columns: Columns) -> Generator[tuple[int, pa.RecordBatch], None, None]:
-    """The batches, each with the number of its first row."""
+def _child_rows(store: Store, fragment: Fragment, columns: Columns) -> Generator[Rows, None, None]:
     with _lock:
         child = _idle.pop() if _idle else None
     child = child or _Child()
@@ -126,13 +134,13 @@ def _child_batches(store: Store, fragment: Fragment, columns: Columns) -> Genera
         }  # fmt: skip
         child.ask(json.dumps(request).encode() + b"\n")
         while (frame := child.frame()) is not None:
-            first, data = frame
-            if first == _END:
+            kind, data = frame
+            if kind == _END:
                 whole = True
                 if data:
                     raise _failure(data)
                 return
-            yield first, pa.ipc.open_stream(data).read_next_batch()
+            yield Rows(**json.loads(data))
     except BrokenPipeError:
         pass
     except NoAnswerError:
@@ -157,49 +165,24 @@ def _failure(data: bytes) -> Exception:
     return OSError(said["text"]) if kind is None else kind(said["path"], said["text"])
 
 
-def _batches(store: Store, fragment: Fragment, wanted: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    number = 0
-    if fragment.format == "parquet":
-        file = parquet_file(store.open_read(fragment.path))
-        whole = fragment.start == 0 and fragment.end == fragment.size
-        groups = range(file.num_row_groups) if whole else range(fragment.start, fragment.end)
-        number = sum(file.metadata.row_group(i).num_rows for i in range(groups.start))
-        names = [name for name in wanted if name in file.schema_arrow.names]
-        for batch in batches(file, names, BATCH_ROWS, groups):
-            yield number, batch
-            number += batch.num_rows
-        return
-    with store.open_read(fragment.path, (0, fragment.size)) as stream:
-        for batch in arrow_batches(stream):
-            batch.validate(full=True)
-            batch = batch.select([name for name in wanted if name in batch.schema.names])
-            for start in range(0, batch.num_rows, BATCH_ROWS):
-                yield number, batch.slice(start, BATCH_ROWS)
-                number += min(BATCH_ROWS, batch.num_rows - start)
-
-
 def _serve() -> None:
-    """The child: a JSON request a line; frames of (first row, Arrow stream) back, ended by (-1, error or nothing)."""
+    """The child: a JSON request a line; frames of rows back, ended by one of an error or nothing."""
     resource.setrlimit(resource.RLIMIT_AS, (CHILD_BYTES, CHILD_BYTES))
     out = os.fdopen(os.dup(1), "wb")
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        columns = request["columns"]
-        wanted = [columns[key] for key in ("text", "id", "time", "source") if columns[key]] + columns["keep"]
         failure = b""
         try:
             store = open_store(request["root"], StoreConfig(**request["store"]) if request["store"] else None)
-            for first, batch in _batches(store, Fragment(**request["fragment"]), list(dict.fromkeys(wanted))):
+            columns = columns_from(request["columns"])
+            for rows in rows_of(store, Fragment(**request["fragment"]), columns):
                 point("tables.batch")
-                sink = pa.BufferOutputStream()
-                with pa.ipc.new_stream(sink, batch.schema) as writer:
-                    writer.write_batch(batch)
-                data = sink.getvalue()
-                out.write(_HEAD.pack(first, data.size))
+                data = json.dumps({name: getattr(rows, name) for name in Rows.__slots__}, ensure_ascii=False).encode()
+                out.write(_HEAD.pack(_ROWS, len(data)))
                 out.write(data)
         except errors.StoreError as error:
             failure = json.dumps({"store_error": type(error).__name__, "path": error.path, "text": error.message}).encode()
-        except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a file makes a reader raise, it is the file's
             said = {"text": f"{type(error).__name__}: {error}"[:500], "errno": getattr(error, "errno", None)}
             failure = json.dumps(said).encode()
         out.write(_HEAD.pack(_END, len(failure)) + failure)

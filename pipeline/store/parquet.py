@@ -7,7 +7,7 @@ C++ destructor, and the process aborts (134, "terminate called without an active
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -35,25 +35,32 @@ def read_table(stream: Any, columns: Sequence[str] | None = None) -> pa.Table:
     return file.read(_names(file, columns), use_threads=False)
 
 
-def arrow_batches(stream: Any) -> Iterator[pa.RecordBatch]:
-    """The batches of an Arrow file or stream (IPC), told apart by its first bytes. The stream must be seekable.
+def arrow_batches(stream: Any, choose: Callable[[pa.Schema], list[int]] | None = None) -> Iterator[pa.RecordBatch]:
+    """The batches of an Arrow file or stream (IPC), told apart by its first bytes. The stream must be seekable. `choose`: the
+    places of the columns that are wanted. Raises OSError for Feather's version 1, which is no Arrow file.
 
     The footer of an Arrow file is read by a thread of Arrow's in any case: read one only in a process that ends by os._exit.
     """
-    options = pa.ipc.IpcReadOptions(use_threads=False)
     head = stream.read(6)
     stream.seek(0)
+    if head.startswith(b"FEA1"):
+        raise OSError("Feather of version 1: write it anew with pyarrow.feather.write_feather(read_table(path), path)")
+    opened = pa.ipc.open_file if head == b"ARROW1" else pa.ipc.open_stream
+    fields = None
+    if choose is not None:
+        fields = choose(opened(stream, options=pa.ipc.IpcReadOptions(use_threads=False)).schema)
+        stream.seek(0)
+    file = opened(stream, options=pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields))
     if head != b"ARROW1":
-        yield from pa.ipc.open_stream(stream, options=options)
+        yield from file
         return
-    file = pa.ipc.open_file(stream, options=options)
     for number in range(file.num_record_batches):
         yield file.get_batch(number)
 
 
 def _names(file: pq.ParquetFile, columns: Sequence[str] | None) -> list[str] | None:
-    """Arrow itself would leave out in silence what is not there."""
+    """Arrow itself would leave out in silence what is not there. "a.b" may be b within a column of structs."""
     for name in columns or ():
-        if name not in file.schema_arrow.names:
+        if name not in file.schema_arrow.names and name.partition(".")[0] not in file.schema_arrow.names:
             raise KeyError(name)
     return None if columns is None else list(columns)

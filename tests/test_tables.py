@@ -1,0 +1,260 @@
+"""Tables of any schema: every row is a document or a dead letter, and a value that cannot be read costs that value alone."""
+
+import json
+from collections import Counter
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import orc
+
+from pipeline.contract import Columns
+from pipeline.source.count import count_documents
+from pipeline.source.discover import discover
+from pipeline.source.met import Met
+from pipeline.source.pack import fragments
+from pipeline.source.plain import plain
+from pipeline.source.read import read_fragment
+from pipeline.source.tables import stop_children
+from tests.arrow_data import arrays
+
+USUAL = Columns(usual=("id", "time"), separator="\n", keep=("k",))
+
+
+@pytest.fixture(autouse=True)
+def _no_child_stays():
+    yield
+    stop_children()
+
+
+def read(folder, columns=USUAL, target=1 << 40):
+    """Blocks of all files; what was met and what is counted in another way agree."""
+    found = discover([str(folder)])
+    blocks = []
+    for entry in found.files:
+        documents = 0
+        for piece in fragments(found.store, entry, target):
+            met = Met()
+            blocks += read_fragment(found.store, piece, columns, met)
+            documents += met.documents - met.broken + met.unread
+        counted = count_documents(found.store, entry, columns)
+        assert counted.documents - counted.broken == documents
+    return blocks
+
+
+def rows(blocks):
+    return [row for block in blocks for row in block.columns.to_pylist()]
+
+
+def texts(blocks):
+    return [text for block in blocks for text in block.texts]
+
+
+def counts(blocks):
+    return sum((block.counts for block in blocks), Counter())
+
+
+def write_arrow(table, path):
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def write_all(table, folder):
+    pq.write_table(table, folder / "a.parquet")
+    write_arrow(table, folder / "b.arrow")
+
+
+def not_utf8(*values):
+    """A string array of these bytes."""
+    return pa.Array.from_buffers(pa.string(), len(values), pa.array(values, pa.binary()).buffers())
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.data(), st.integers(0, 5))
+def test_any_array_has_plain_values(data, size):
+    """As many as it has rows, as JSON can hold them, and those of a slice are the slice of them."""
+    array = data.draw(arrays(size))
+    lost = Counter()
+    values = plain(array, lost)
+    assert len(values) == size
+    json.dumps(values)
+    assert json.dumps(plain(array.slice(1), Counter())) == json.dumps(values[1:])
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.data(), st.integers(0, 4))
+def test_any_table_gives_a_document_or_a_dead_letter_a_row(tmp_path_factory, data, size):
+    folder = tmp_path_factory.mktemp("any")
+    names = data.draw(st.lists(st.sampled_from(["text", "id", "created_at", "date", "source", "k", "x"]), min_size=1, max_size=5))
+    table = pa.Table.from_arrays([data.draw(arrays(size)) for _ in names], names=names)
+    files = 1
+    write_arrow(table, folder / "a.arrow")
+    try:
+        pq.write_table(table, folder / "b.parquet")
+        files = 2
+    except (pa.ArrowException, OSError):  # a type that Parquet does not have
+        (folder / "b.parquet").unlink(missing_ok=True)
+    blocks = read(folder)
+    assert sum(block.rows for block in blocks) == files * size
+    assert {one.reason for block in blocks for one in block.left_out} <= {"no_text"}
+
+
+def test_what_no_python_object_can_hold_costs_itself_alone(tmp_path):
+    """A time of the year 148113, bytes that are no UTF-8 in every kind of column, a zone that nobody knows."""
+    table = pa.table(
+        {
+            "id": not_utf8(b"a\xff", b"b", b"c"),
+            "text": not_utf8(b"C\xd4te", b"Oslo", b"Lyon"),
+            "created_at": pa.array([2**62, 1795170600000000, None], pa.timestamp("us", "Mars/Olympus")),
+            "source": not_utf8(b"x", b"\xfe", b"z"),
+            "k": pa.array([2**31 - 1, 0, None], pa.date32()),
+        }
+    )
+    write_all(table, tmp_path)
+    for block in read(tmp_path):
+        assert block.texts == ["C\ufffdte", "Oslo", "Lyon"]
+        assert block.columns["id"].to_pylist() == ["a\ufffd", "b", "c"]
+        assert block.columns["source"].to_pylist() == ["x", "\ufffd", "z"]
+        assert block.columns["created_at"].to_pylist() == [None, datetime(2026, 11, 20, 10, 30, tzinfo=UTC), None]
+        assert block.columns["k"].to_pylist() == [None, "1970-01-01", None]
+        assert block.counts == {"replaced_characters": 3, "unreadable_times": 1, "unreadable_values": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "are"),
+    [
+        ([b"abc", b"\x00\xff", None], ["abc", "00ff", None]),
+        ([Decimal("1.50"), Decimal("1E+3"), None], ["1.50", "1000.00", None]),
+        ([date(2026, 11, 20), None], ["2026-11-20", None]),
+        ([datetime(2026, 11, 20, 10, 30), None], ["2026-11-20T10:30:00", None]),
+        ([float("nan"), 1.0, None], [None, "1.0", None]),
+        ([1, 2, None], ["1", "2", None]),
+        ([True, None], ["true", None]),
+        ([["a", 1]] and [[1, 2], None], ["[1, 2]", None]),
+        ([{"a": "\u00fc"}, None], ['{"a": "\u00fc"}', None]),
+        (pa.array([UUID(int=7).bytes, None], pa.uuid()), [str(UUID(int=7)), None]),
+        (pa.array(["x", None]).dictionary_encode(), ["x", None]),
+        (pa.array(["x", None], pa.string_view()), ["x", None]),
+        (pa.array([5, None], pa.duration("ms")), ["PT0.005S", None]),
+    ],
+)
+def test_ids_and_kept_values_are_plain_strings(values, are, tmp_path):
+    array = values if isinstance(values, pa.Array) else pa.array(values)
+    write_arrow(pa.table({"id": array, "k": array, "text": ["x"] * len(array)}), tmp_path / "a.arrow")
+    found = rows(read(tmp_path))
+    assert [row["id"] for row in found] == [one or f"a.arrow@{i}" for i, one in enumerate(are)]
+    assert [row["k"] for row in found] == [
+        "NaN" if one != one else told for one, told in zip(array.to_pylist(), are, strict=True)
+    ]
+
+
+def test_of_columns_of_one_name_the_last_counts_as_in_json(tmp_path):
+    table = pa.Table.from_arrays([pa.array(["1"]), pa.array(["Oslo"]), pa.array(["Lyon"])], names=["id", "text", "text"])
+    write_all(table, tmp_path)
+    (tmp_path / "c.jsonl").write_text('{"id": "1", "text": "Oslo", "text": "Lyon"}\n')
+    assert texts(read(tmp_path)) == ["Lyon"] * 3
+
+
+def test_columns_that_differ_from_file_to_file(tmp_path):
+    tables = [
+        {"id": pa.array([1]), "text": ["a"], "k": pa.array([1.5])},
+        {"id": pa.array(["x"]), "text": ["b"], "timestamp": pa.array([1795170600])},
+        {"text": ["c"], "k": pa.array([[1]]), "date": pa.array([date(2026, 11, 20)])},
+        {"id": pa.nulls(1), "text": pa.nulls(1)},
+    ]
+    for i, table in enumerate(tables):
+        pq.write_table(pa.table(table), tmp_path / f"{i}.parquet")
+    blocks = read(tmp_path)
+    assert [(row["id"], row["k"]) for row in rows(blocks)] == [("1", "1.5"), ("x", None), ("2.parquet@0", "[1]")]
+    assert [row["created_at"] and f"{row['created_at']:%d %H:%M}" for row in rows(blocks)] == [None, "20 10:30", "20 00:00"]
+    assert [(one.path, one.reason) for block in blocks for one in block.left_out] == [("3.parquet", "no_text")]
+
+
+def test_a_dead_letter_of_a_table_shows_its_row(tmp_path):
+    write_all(pa.table({"id": ["7"], "text": pa.array([7]), "other": ["x"]}), tmp_path)
+    pq.write_table(pa.table({"body": ["Oslo"], "n": [1]}), tmp_path / "c.parquet")
+    raws = [json.loads(one.raw) for block in read(tmp_path) for one in block.left_out]
+    assert raws == [{"text": 7, "id": "7"}] * 2 + [{"body": "Oslo", "n": 1}]
+
+
+def test_only_the_columns_that_are_needed_are_read(tmp_path):
+    """A column that cannot be read is no matter where nobody asks for it."""
+    good = pa.table({"text": ["Oslo"] * 100, "s": [{"body": "x", "n": 1}] * 100, "other": [str(i) * 50 for i in range(100)]})
+    pq.write_table(good, tmp_path / "a.parquet", compression="none", use_dictionary=False)
+    chunk = pq.read_metadata(tmp_path / "a.parquet").row_group(0).column(3)
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    data[chunk.data_page_offset : chunk.data_page_offset + 40] = bytes(40)
+    (tmp_path / "a.parquet").write_bytes(data)
+    assert texts(read(tmp_path)) == ["Oslo"] * 100
+    assert texts(read(tmp_path, Columns(text="s.body"))) == ["x"] * 100
+    assert [one.reason for block in read(tmp_path, Columns(text="other")) for one in block.left_out] == ["file_unreadable"]
+
+
+def test_orc_and_avro(tmp_path):
+    import fastavro
+
+    table = pa.table(
+        {"id": ["1", "2"], "text": ["Oslo", None], "created_at": pa.array([1795170600, None], pa.timestamp("ns")), "k": [1, 2]}
+    )
+    orc.write_table(table, str(tmp_path / "a.orc"))
+    fields = [
+        {"name": "id", "type": "string"},
+        {"name": "text", "type": ["null", "bytes", "string"]},
+        {"name": "created_at", "type": ["null", {"type": "long", "logicalType": "timestamp-micros"}]},
+        {"name": "k", "type": {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}},
+    ]
+    records = [
+        {"id": "1", "text": "Oslo", "created_at": datetime(1970, 1, 1, tzinfo=UTC), "k": Decimal("1.50")},
+        {"id": "2", "text": b"C\xd4te", "created_at": None, "k": Decimal("2.00")},
+    ]
+    with (tmp_path / "b.avro").open("wb") as file:
+        fastavro.writer(file, fastavro.parse_schema({"type": "record", "name": "r", "fields": fields}), records)
+    blocks = read(tmp_path)
+    assert texts(blocks) == ["Oslo", "Oslo", "C\ufffdte"]
+    assert [(row["id"], row["k"]) for row in rows(blocks)] == [("1", "1"), ("1", "1.50"), ("2", "2.00")]
+    assert [(one.path, one.reason, json.loads(one.raw)["id"]) for block in blocks for one in block.left_out] == [
+        ("a.orc", "no_text", "2")
+    ]
+    (tmp_path / "a.orc").write_bytes((tmp_path / "a.orc").read_bytes()[:-30])
+    (tmp_path / "b.avro").write_bytes((tmp_path / "b.avro").read_bytes()[:-3])
+    assert [(one.path, one.reason) for block in read(tmp_path) for one in block.left_out] == [
+        ("a.orc", "file_unreadable"),
+        ("b.avro", "file_unreadable"),
+    ]
+
+
+def test_an_avro_time_that_is_out_of_range_costs_itself_alone(tmp_path):
+    import fastavro
+
+    raw = {"type": "record", "name": "r", "fields": [{"name": "text", "type": "string"}, {"name": "created_at", "type": "long"}]}
+    with (tmp_path / "a.avro").open("wb") as file:
+        fastavro.writer(file, fastavro.parse_schema(raw), [{"text": "a", "created_at": 2**62}, {"text": "b", "created_at": 0}])
+    typed = b'{"type": "long", "logicalType": "timestamp-micros"}'
+    data = (tmp_path / "a.avro").read_bytes()
+    assert b'"long"' in data
+    with (tmp_path / "a.avro").open("rb") as file:
+        reader = fastavro.reader(file)
+        schema = json.loads(json.dumps(reader.writer_schema).replace('"long"', typed.decode()))
+        records = list(reader)
+    with (tmp_path / "a.avro").open("wb") as file:
+        fastavro.writer(file, schema, records)
+    blocks = read(tmp_path)
+    assert texts(blocks) == ["a", "b"]
+    assert [row["created_at"] for row in rows(blocks)] == [None, datetime(1970, 1, 1, tzinfo=UTC)]
+    assert counts(blocks)["unreadable_times"] == 1
+
+
+@pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
+def test_feather_of_version_1_is_named_with_the_remedy(tmp_path):
+    from pyarrow import feather
+
+    feather.write_feather(pa.table({"text": ["x"]}), str(tmp_path / "a.feather"), version=1)
+    (letter,) = [one for block in read(tmp_path) for one in block.left_out]
+    assert letter.reason == "file_unreadable"
+    assert "Feather of version 1: write it anew" in letter.message
