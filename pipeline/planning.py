@@ -10,7 +10,7 @@ from typing import Any
 
 from models.runtime.package import Models
 from pipeline.config import TagConfig
-from pipeline.contract import Columns, Split
+from pipeline.contract import Columns, Reading, Split
 from pipeline.errors import ConfigError, InputChangedError, OutputError
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
@@ -26,7 +26,10 @@ from pipeline.store.finding import is_inside
 def columns_of(plan: Plan | Head) -> Columns:
     """The columns that a plan was made with."""
     given = plan.settings["columns"]
-    return Columns(**{**given, "keep": tuple(given["keep"]), "partitions": tuple(given["partitions"])})
+    reading = dict(given.get("reading", {}))
+    reading["header"] = tuple(reading.get("header", ()))
+    lists = {key: tuple(given[key]) for key in ("keep", "partitions")}
+    return Columns(**{**given, **lists, "reading": Reading(**reading)})
 
 
 class Planner:
@@ -97,9 +100,9 @@ class Planner:
 
     def _splits(self, found: Found, entries: list[Entry], number: int, columns: Columns) -> Iterator[Split]:
         target, count = self._options.split_tokens, 0
-        whole, known = columns.documents == "file", tokens_a_byte(self.log)
+        known = tokens_a_byte(self.log)
         for _, group in groupby(entries, key=lambda entry: self._options.priority_of(entry.path)):
-            for split in pack(all_fragments(found.store, group, target, whole, known), number, target):
+            for split in pack(all_fragments(found.store, group, target, columns, known), number, target):
                 yield replace(split, number=count)
                 count += 1
 
@@ -148,15 +151,19 @@ class Planner:
 
     def _settings(self, columns: Columns) -> dict[str, Any]:
         """All that the tags depend on, beside the input."""
-        chosen = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(columns).items()}
-        return {"model": self._models.name, "model_digest": self._models.digest, "columns": chosen}
+        return {"model": self._models.name, "model_digest": self._models.digest, "columns": _plain(asdict(columns))}
 
     def _differs(self, plan: Head) -> tuple[str, Any, Any] | None:
         """The first setting that is not what it was: its name, the value of then, that of now."""
         now = self._settings(_with(self._options.columns, columns_of(plan).partitions))
         then = plan.settings
         pairs = [(key, then[key], now[key]) for key in ("model", "model_digest")]
-        pairs += [(key, then["columns"].get(key), value) for key, value in now["columns"].items()]
+        pairs += [(key, then["columns"].get(key), value) for key, value in now["columns"].items() if key != "reading"]
+        # An output of before 0.2 goes on if nothing else is said; files that it read rightly are read the same.
+        usual = _plain(asdict(Reading.usual()))
+        pairs += [
+            (key, then["columns"].get("reading", usual).get(key), value) for key, value in now["columns"]["reading"].items()
+        ]
         return next((pair for pair in pairs if pair[1] != pair[2]), None)
 
     def _check_settings(self, plan: Head) -> None:
@@ -169,3 +176,10 @@ class Planner:
 
 def _with(columns: Columns, partitions: tuple[str, ...]) -> Columns:
     return Columns(**{**{name: getattr(columns, name) for name in Columns.__slots__}, "partitions": partitions})
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: lists for tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return list(value) if isinstance(value, tuple) else value

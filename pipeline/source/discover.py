@@ -10,24 +10,12 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from pipeline.errors import ConfigError, StoreError
+from pipeline.source.formats import PACKED, SUFFIXES, format_of
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import Top, existing
 from pipeline.store.opening import join_url, open_store
 from pipeline.store.settings import StoreConfig
 
-PACKED = (".gz", ".zst", ".bz2")
-FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "text",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".ipc": "arrow",
-    ".feather": "arrow",
-}
 UNFINISHED = (".tmp", "._copying_", ".inprogress", ".part", ".crdownload")
 
 
@@ -41,14 +29,6 @@ class Found:
     files: list[Entry] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     marks: dict[str, Entry] = field(default_factory=dict)
-
-
-def format_of(path: str) -> str | None:
-    """The format that a file's name promises, or None."""
-    name = PurePosixPath(path.lower())
-    if name.suffix in PACKED:
-        name = name.with_suffix("")
-    return FORMATS.get(name.suffix)
 
 
 def partitions_of(path: str) -> dict[str, str | None]:
@@ -123,7 +103,7 @@ def _check_name(top: Top, single: Entry) -> None:
     if _skip(single, "") == "name is not UTF-8":
         raise ConfigError(f"{str(top.path).encode('utf-8', 'replace').decode()}: the name is not UTF-8; rename the file")
     if format_of(single.path) is None:
-        known = ", ".join(FORMATS)
+        known = ", ".join(SUFFIXES)
         raise ConfigError(f"{top.path}: not a known format; names end in {known}, and in {', '.join(PACKED)} behind it")
 
 
