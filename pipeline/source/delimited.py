@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.contract import RAW_BYTES
 from pipeline.source import lines
@@ -25,8 +25,7 @@ MAX_FIELD_LINES = 50_000
 _NAME = re.compile(r"[\w.:@-]{1,24}")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """The fields of a record: the bytes `position` to `end` of the file, of which `raw` are the first."""
 
     position: int
@@ -129,9 +128,10 @@ class Rows:
             content = decoded.rstrip("\r\n")
             if not content:
                 continue
-            if (fields := dialect.simple(content)) is not None:
-                return Row(position, position + len(raw), fields, raw[:RAW_BYTES], replaced)
-            return self._quoted(line, decoded, replaced)
+            fields = dialect.simple(content)
+            if fields is None or (len(fields) != self.width and dialect.quote and dialect.quote in content):
+                return self._quoted(line, decoded, replaced)
+            return Row(position, position + len(raw), fields, raw[:RAW_BYTES], replaced)
         raise StopIteration
 
     def _quoted(self, line: lines.Line, decoded: str, replaced: int) -> Row | Lost:

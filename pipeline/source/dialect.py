@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from pipeline.contract import Columns
 from pipeline.source.encodings import Coding
 from pipeline.source.plain import Text
 
 AUTO = "auto"
+csv.field_size_limit(sys.maxsize)  # lines are limited already
 _USUAL = {"csv": ",", "tsv": "\t"}
 # Excel, Hive and others; the usual one of the format goes before them.
 _DELIMITERS = (",", ";", "\t", "|", "\x01")
@@ -44,11 +48,19 @@ class Dialect:
         return tuple(char for char in (self.quote, self.escape) if char)
 
     def simple(self, content: str) -> list[str] | None:
-        """The fields of a line without quotes and escapes; None if there are some."""
+        """The fields of a line whose quotes, if there are some, are as they should be; None of another one."""
         for char in self._special:
             if char in content:
-                return None
+                try:
+                    return next(csv.reader((content,), **self._strict))
+                except csv.Error:
+                    return None
         return content.split(self.delimiter)
+
+    @cached_property
+    def _strict(self) -> dict[str, Any]:
+        quoting = {"quotechar": self.quote} if self.quote else {"quoting": csv.QUOTE_NONE}
+        return {"delimiter": self.delimiter, "escapechar": self.escape or None, "strict": True, **quoting}
 
     @cached_property
     def _closed(self) -> re.Pattern[str]:

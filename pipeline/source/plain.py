@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from pipeline.contract import Columns
 from pipeline.source.encodings import AUTO, HEAD_BYTES, check_text, coding_of, known_coding
@@ -15,13 +15,6 @@ from pipeline.source.unpack import CHUNK_BYTES, Joined, Readable, chunks_of
 
 # Of a big file whose beginning is ASCII so many bytes at some places are looked at, too.
 _WINDOW_BYTES = 1 << 16
-
-
-class Placed(Protocol):
-    """What has a place."""
-
-    @property
-    def position(self) -> int: ...
 
 
 class Plain:
@@ -130,6 +123,6 @@ class Text:
         return lines(self.plain.chunks(at), at, self.coding)
 
 
-def position_of(line: Line | Placed) -> int:
+def position_of(line: tuple[int, Any] | tuple[int, Any, Any, Any, Any] | Lost) -> int:
     """Where a line or a record begins."""
-    return line[0] if isinstance(line, tuple) else line.position
+    return line.position if isinstance(line, Lost) else line[0]
