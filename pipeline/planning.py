@@ -10,7 +10,7 @@ from typing import Any
 
 from models.runtime.package import Models
 from pipeline.config import TEXT_SEPARATOR, TagConfig
-from pipeline.contract import Columns, Split, columns_from
+from pipeline.contract import Columns, Reading, Split, columns_from
 from pipeline.errors import ConfigError, OutputError, StoreError
 from pipeline.redo import Redo
 from pipeline.sink import ledger
@@ -135,9 +135,9 @@ class Planner:
 
     def _splits(self, found: Found, entries: list[Entry], number: int, columns: Columns) -> Iterator[Split]:
         target, count = self._options.split_tokens, 0
-        whole, known = columns.documents == "file", tokens_a_byte(self.log)
+        known = tokens_a_byte(self.log)
         for _, group in groupby(entries, key=lambda entry: self._options.priority_of(entry.path)):
-            for split in pack(all_fragments(found.store, group, target, whole, known), number, target):
+            for split in pack(all_fragments(found.store, group, target, columns, known), number, target):
                 yield replace(split, number=count)
                 count += 1
 
@@ -199,8 +199,9 @@ class Planner:
         now = self._settings(_continued(self._options.columns, plan))
         then = plan.settings
         pairs = [(key, then[key], now[key]) for key in ("model", "model_digest")]
-        before = _settings_of(Columns()) | then["columns"]
-        pairs += [(key, before[key], value) for key, value in now["columns"].items()]
+        given = _settings_of(Columns()) | {"reading": _settings_of(Columns(reading=Reading.usual()))["reading"]} | then["columns"]
+        before, after = given | given.pop("reading"), now["columns"] | now["columns"].pop("reading")
+        pairs += [(key, before.get(key), value) for key, value in after.items()]
         return next((pair for pair in pairs if pair[1] != pair[2]), None)
 
     def _check_settings(self, plan: Head) -> None:
@@ -226,8 +227,8 @@ def check_columns(options: TagConfig, peeked: Peeked) -> None:
 
 
 def _settings_of(columns: Columns) -> dict[str, Any]:
-    given = {key: value for key, value in asdict(columns).items() if key not in ("root", FIRST_ROOT)}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+    found: dict[str, Any] = _plain({key: value for key, value in asdict(columns).items() if key not in ("root", FIRST_ROOT)})
+    return found
 
 
 def _continued(columns: Columns, plan: Head) -> Columns:
@@ -238,3 +239,10 @@ def _continued(columns: Columns, plan: Head) -> Columns:
         separator = None if columns.separator == TEXT_SEPARATOR else columns.separator
         columns = replace(columns, usual=(), separator=separator)
     return replace(columns, partitions=columns_of(plan).partitions)
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: lists for tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return list(value) if isinstance(value, tuple) else value

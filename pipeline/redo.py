@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pipeline.config import TagConfig
 from pipeline.errors import InputChangedError, OutputError, StoreError, UnavailableError
 from pipeline.sink.files import DEAD_LETTERS
+from pipeline.sink.origins import file_of
 from pipeline.sink.plans import Named, PlanLog
 from pipeline.source.discover import Found
 from pipeline.source.piped import PIPES
@@ -69,7 +70,8 @@ class Redo:
         for entry in self._output.list(DEAD_LETTERS):
             plan = int(entry.path.rsplit("/", 1)[-1].split("-")[1])
             with self._output.open_read(entry.path) as stream:
-                found.update((plan, path) for path in read_table(stream, ["path"])["path"].unique().to_pylist())
+                paths = read_table(stream, ["path"])["path"].unique().to_pylist()
+            found.update((plan, name) for path in paths for name in (path, file_of(path)))
         return found
 
 

@@ -24,7 +24,7 @@ from pipeline.sink.files import RUNS
 from pipeline.sink.plan_log import Plan
 from pipeline.sink.plans import PlanLog
 from pipeline.source.count import count_documents
-from pipeline.source.discover import TABLES, format_of
+from pipeline.source.formats import FORMATS, format_of
 from pipeline.store.base import Entry, Store
 from pipeline.store.opening import open_store
 from pipeline.store.settings import StoreConfig
@@ -211,7 +211,7 @@ def _count(
                 continue
             path, documents, broken = done
             one = files[path]
-            said = one.rows if format_of(path) in TABLES and not broken else one.read
+            said = one.rows if FORMATS[format_of(path) or "jsonl"].table and not broken else one.read
             found.counted += documents
             found.read += said
             if said != documents and not (broken and one.broken):

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pyarrow import orc
 
 from pipeline.contract import Columns
+from pipeline.source.arrow_values import plain
 from pipeline.source.count import count_documents
 from pipeline.source.discover import discover
 from pipeline.source.met import Met
 from pipeline.source.pack import fragments
-from pipeline.source.plain import plain
 from pipeline.source.read import read_fragment
 from pipeline.source.tables import stop_children
 from tests.arrow_data import arrays

@@ -28,7 +28,12 @@ def origins_of(paths: Sequence[str], places: Mapping[str, int], rows: int) -> pa
     """Each row's place among the files of its split, uint32[rows]. `paths` may be empty where there is but one file."""
     if len(places) == 1 or not rows:
         return pa.array(np.zeros(rows, _TYPE))
-    return pa.array(np.fromiter((places[path] for path in paths), _TYPE, rows))
+    return pa.array(np.fromiter((places[path] if path in places else places[file_of(path)] for path in paths), _TYPE, rows))
+
+
+def file_of(path: str) -> str:
+    """The file that holds a document of this path, which may be that of an archive's member: "a.zip!/b.jsonl"."""
+    return path.partition("!/")[0]
 
 
 def encode(origins: Sequence[np.ndarray]) -> bytes:

@@ -29,6 +29,9 @@ SCHEMA = pa.schema(
         pa.field("tokens", pa.int64(), nullable=False),
         pa.field("rows", pa.int64(), metadata={"doc": "by the file's own footer; plans of before 0.2 have no such column"}),
         pa.field("skip", pa.int64(), metadata={"doc": "rows that stand before the fragment's; null if it is no range of rows"}),
+        pa.field(
+            "encoding", pa.string(), metadata={"doc": "of a text file that was cut; plans of before 0.2 have no such column"}
+        ),
     ]
 )
 _KEY = b"textmill.plan"

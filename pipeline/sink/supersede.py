@@ -21,7 +21,7 @@ from pipeline.faults import point
 from pipeline.sink.attempt import PartFile, read_footer
 from pipeline.sink.conserve import LOST, READ, SUPERSEDED, UNREAD, read_of, superseded_in, superseded_rows
 from pipeline.sink.files import DAYS, DEAD_LETTERS, FILTERED, NEXT, STAGING, TAGS, drop
-from pipeline.sink.origins import ORIGINS, decode, encode, paths_of
+from pipeline.sink.origins import ORIGINS, decode, encode, file_of, paths_of
 from pipeline.sink.plan_log import Plan
 from pipeline.sink.plans import PlanLog
 from pipeline.store.base import Store
@@ -115,10 +115,16 @@ def _reduced(store: Store, split: Split, paths: Set[str], footer: dict[str, Any]
     gone = pa.array(sorted(name.encode("utf-8", "replace").decode() for name in paths), pa.string())
     for kind in _SIDES:
         if footer[kind]:
-            new[kind] = _copy(store, kind, split, new, {}, lambda batch, at: pc.invert(pc.is_in(batch["path"], gone)))
+            new[kind] = _copy(store, kind, split, new, {}, lambda batch, at: _of_others(batch["path"], gone))
     more = {ORIGINS: encode([origins[keeps]])} if len(names) > 1 else {}
     _copy(store, TAGS, split, new, more, lambda batch, at: pa.array(keeps[at : at + len(batch)]))
     return new
+
+
+def _of_others(paths: pa.Array, gone: pa.Array) -> pa.Array:
+    """Which paths are neither of these files nor of members of them."""
+    files = pa.array([file_of(path) for path in paths.to_pylist()], pa.string())
+    return pc.invert(pc.or_(pc.is_in(paths, gone), pc.is_in(files, gone)))
 
 
 _Keep = Callable[[pa.RecordBatch, int], pa.Array]

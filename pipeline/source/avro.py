@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from pipeline.contract import Fragment
-from pipeline.source.plain import REPLACED, UNREADABLE
+from pipeline.source.arrow_values import REPLACED, UNREADABLE
 from pipeline.store.base import Store
 
 

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from pipeline.errors import ConfigError, StoreError
+from pipeline.source.formats import PACKED, SUFFIXES, format_of
 from pipeline.source.once import Names
 from pipeline.store.base import Entry, Listing, Store
 from pipeline.store.finding import HIDDEN, Named, named, unasked
@@ -17,23 +18,6 @@ from pipeline.store.opening import join_url, open_store
 from pipeline.store.settings import StoreConfig
 from pipeline.store.walk import AGAIN
 
-PACKED = (".gz", ".zst", ".bz2")
-FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "text",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".ipc": "arrow",
-    ".feather": "arrow",
-    ".orc": "orc",
-    ".avro": "avro",
-}
-# Formats that are read row by row in a process of their own; see pipeline.source.tables.
-TABLES = frozenset({"parquet", "arrow", "orc", "avro"})
 UNFINISHED = (".tmp", "._copying_", ".inprogress", ".part", ".partial", ".filepart", ".crdownload", ".download")
 # So many files of a kind are named where they are told of.
 EXAMPLES = 3
@@ -60,14 +44,6 @@ class Found:
         self.skipped[reason] += 1
         if len(some := self.examples.setdefault(reason, [])) < EXAMPLES:
             some.append(path.encode("utf-8", "backslashreplace").decode())
-
-
-def format_of(path: str) -> str | None:
-    """The format that a file's name promises, or None."""
-    name = PurePosixPath(path.lower())
-    if name.suffix in PACKED:
-        name = name.with_suffix("")
-    return FORMATS.get(name.suffix)
 
 
 def partitions_of(path: str) -> dict[str, str | None]:
@@ -178,7 +154,7 @@ def _not_documents(entry: Entry) -> str | None:
     return None if format_of(entry.path) else "other format"
 
 
-_FORMAT = f"not a known format; names end in {', '.join(FORMATS)}, and in {', '.join(PACKED)} behind it"
+_FORMAT = f"not a known format; names end in {', '.join(SUFFIXES)}, and in {', '.join(PACKED)} behind it"
 _REMEDIES: dict[str | None, str] = {
     "name is not UTF-8": "the name is not UTF-8; rename the file",
     "unfinished": "by its name it is still being written; rename it when it is whole",

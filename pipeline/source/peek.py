@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from pipeline.contract import Columns, Fragment
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.source.blocks import BlockBuilder
-from pipeline.source.discover import format_of, partitions_of
+from pipeline.source.discover import partitions_of
+from pipeline.source.formats import format_of
 from pipeline.source.pack import kind_of
 from pipeline.source.read import read_fragment
 from pipeline.store.base import Entry, Store
@@ -95,7 +96,7 @@ def _has(names: Mapping[str, object], column: str) -> bool:
 
 def _columns(store: Store, entry: Entry, columns: Columns) -> list[str]:
     """The columns of a file's first records; none if it has no records, or none with columns."""
-    kind = format_of(entry.path) or "jsonl"
+    kind = format_of(entry.path) or columns.reading.format or "jsonl"
     if kind == "text":
         return []
     try:

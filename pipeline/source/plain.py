@@ -1,243 +1,128 @@
-"""Arrow values of any type as what JSON can hold; a value that cannot be told costs that value, never its neighbours."""
+"""A text file as its readers see it: plain bytes, with gaps where some could not be unpacked, and what makes text of them."""
 
 from __future__ import annotations
 
-import uuid
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
-from datetime import datetime, time, timedelta
-from decimal import Decimal
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.types as kinds
+from pipeline.contract import Columns
+from pipeline.source.encodings import AUTO, HEAD_BYTES, check_text, coding_of, known_coding
+from pipeline.source.items import Gap, Lost, RefusedError
+from pipeline.source.lines import Line, lines
+from pipeline.source.packings import MAGIC_BYTES, packing_of
+from pipeline.source.unpack import CHUNK_BYTES, Joined, Readable, chunks_of
 
-# Counts of what was lost: characters that became U+FFFD, values that became null.
-REPLACED, UNREADABLE = "replaced_characters", "unreadable_values"
-_EPOCH = datetime(1970, 1, 1)
-_FIRST, _LAST = (int((day - _EPOCH) / timedelta(microseconds=1)) for day in (datetime.min, datetime.max))
-_DAY_US = 86_400_000_000
-_PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
+# Of a big file whose beginning is ASCII so many bytes at some places are looked at, too.
+_WINDOW_BYTES = 1 << 16
 
 
-def plain(array: pa.Array, lost: Counter[str], as_text: bool = False) -> list[Any]:
-    """The values of an array, of any type, as None, bool, int, float, str, list and dict; `lost` counts what has no such value.
+class Plain:
+    """The plain bytes of a file of `size` bytes. `head` are the first of them.
 
-    Times, dates and durations are ISO 8601 (a time with a zone in UTC), decimals and UUIDs strings. Bytes are the UTF-8 text that
-    they hold, and where they hold none hexadecimal digits; with `as_text` they are text, with U+FFFD for what is none.
+    `broken` are exceptions that a member of an archive may raise, which end it with a gap; it is read in one go.
     """
-    mine = Counter[str]()
-    try:
-        values = _Plain(mine, as_text).of(array)
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001 - whatever Arrow or Python makes of a value, the others are told
-        return [_one(array, i, lost, as_text) for i in range(len(array))]
-    lost.update(mine)
-    return values
 
+    def __init__(
+        self, stream: BinaryIO | Readable, size: int, head_bytes: int = HEAD_BYTES, broken: tuple[type[Exception], ...] = ()
+    ) -> None:
+        self._stream, self.size, self._broken, self._seekable = stream, size, broken, not broken
+        magic = _read(stream, MAGIC_BYTES)
+        self.packed = packing_of(magic) is not None
+        self._first: list[bytes | Gap] = []
+        if self.packed:
+            self._rest = chunks_of(Joined([magic], stream), size)
+            read = 0
+            while read < head_bytes and (piece := next(self._rest, None)) is not None:
+                self._first.append(piece)
+                read += 0 if isinstance(piece, Gap) else len(piece)
+        else:
+            self._first = [magic + _read(stream, head_bytes - len(magic))]
+        whole = [piece for piece in self._first if isinstance(piece, bytes)]
+        self.head = b"".join(whole)[:head_bytes]
 
-def _one(array: pa.Array, i: int, lost: Counter[str], as_text: bool) -> Any:
-    mine = Counter[str]()
-    try:
-        (value,) = _Plain(mine, as_text).of(array.slice(i, 1))
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001
-        lost[UNREADABLE] += 1
-        return None
-    lost.update(mine)
-    return value
-
-
-class _Plain:
-    def __init__(self, lost: Counter[str], as_text: bool) -> None:
-        self._lost, self._as_text = lost, as_text
-
-    def of(self, array: pa.Array) -> list[Any]:
-        kind = array.type
-        return next(read for is_kind, read in _READERS if is_kind(kind))(self, array)
-
-    def as_it_is(self, array: pa.Array) -> list[Any]:
-        found: list[Any] = array.to_pylist()
-        return found
-
-    def none(self, array: pa.Array) -> list[Any]:
-        return [None] * len(array)
-
-    def half(self, array: pa.Array) -> list[Any]:
-        return [None if value is None else float(value) for value in array.to_pylist()]
-
-    def string(self, array: pa.Array) -> list[Any]:
+    def chunks(self, at: int = 0) -> Iterator[bytes | Gap]:
+        """The bytes from `at` on, once; of a packed file from the first ones on."""
         try:
-            return self.as_it_is(array)
-        except UnicodeDecodeError:
-            return [self._decoded(raw) for raw in array.cast(_binary_of(array.type)).to_pylist()]
+            yield from self._from(at)
+        except self._broken as error:
+            yield Gap(f"{type(error).__name__}: {error}")
 
-    def binary(self, array: pa.Array) -> list[Any]:
-        return [self._text_of(raw) for raw in array.to_pylist()]
+    def _from(self, at: int) -> Iterator[bytes | Gap]:
+        if self.packed:
+            for piece in self._first:
+                if isinstance(piece, Gap):
+                    yield piece
+                    continue
+                cut = min(at, len(piece))
+                at -= cut
+                yield piece[cut:]
+            yield from self._rest
+            return
+        if at < len(self.head):
+            yield self.head[at:]
+            at = len(self.head)
+        if self._seekable:
+            self._stream.seek(at)  # type: ignore[union-attr]
+        while chunk := self._stream.read(CHUNK_BYTES):
+            yield chunk
 
-    def _text_of(self, raw: bytes | None) -> str | None:
-        if raw is None or self._as_text:
-            return self._decoded(raw)
-        try:
-            return raw.decode()
-        except UnicodeDecodeError:
-            return raw.hex()
-
-    def _decoded(self, raw: bytes | None) -> str | None:
-        if raw is None:
-            return None
-        text = raw.decode("utf-8", "replace")
-        try:
-            raw.decode()
-        except UnicodeDecodeError:
-            self._lost[REPLACED] += text.count("\ufffd")
-        return text
-
-    def decimal(self, array: pa.Array) -> list[Any]:
-        return [None if value is None else format(Decimal(value), "f") for value in array.to_pylist()]
-
-    def timestamp(self, array: pa.Array) -> list[Any]:
-        per_second, zone = _PER_SECOND[array.type.unit], "" if array.type.tz is None else "+00:00"
-        return self._told(array.cast(pa.int64()), lambda value: _moment(value * 1_000_000 // per_second).isoformat() + zone)
-
-    def date32(self, array: pa.Array) -> list[Any]:
-        return self._told(array.cast(pa.int32()), lambda days: _moment(days * _DAY_US).date().isoformat())
-
-    def date64(self, array: pa.Array) -> list[Any]:
-        return self._told(array.cast(pa.int64()), lambda ms: _moment(ms * 1000).date().isoformat())
-
-    def time(self, array: pa.Array) -> list[Any]:
-        per_second = _PER_SECOND[array.type.unit]
-        whole = pa.int32() if kinds.is_time32(array.type) else pa.int64()
-        return self._told(array.cast(whole), lambda value: _time_of_day(value * 1_000_000 // per_second).isoformat())
-
-    def duration(self, array: pa.Array) -> list[Any]:
-        per_second = _PER_SECOND[array.type.unit]
-        return self._told(array.cast(pa.int64()), lambda value: f"PT{_seconds(value, per_second)}S")
-
-    def interval(self, array: pa.Array) -> list[Any]:
-        return self._told(array, lambda value: f"P{value[0]}M{value[1]}DT{_seconds(value[2], 1_000_000_000)}S")
-
-    def _told(self, array: pa.Array, tell: Callable[[Any], str]) -> list[Any]:
-        found: list[str | None] = []
-        for value in array.to_pylist():
-            try:
-                found.append(None if value is None else tell(value))
-            except (ValueError, OverflowError):
-                self._lost[UNREADABLE] += 1
-                found.append(None)
-        return found
-
-    def extension(self, array: pa.Array) -> list[Any]:
-        name = array.type.extension_name
-        if name == "arrow.uuid":
-            return [None if raw is None else str(uuid.UUID(bytes=raw)) for raw in array.storage.to_pylist()]
-        if name == "arrow.bool8":
-            return [None if value is None else value != 0 for value in array.storage.to_pylist()]
-        return self.of(array.storage)
-
-    def dictionary(self, array: pa.Array) -> list[Any]:
-        size = len(array.dictionary)
-        places = array.indices.to_pylist()
-        used = sorted({place for place in places if place is not None and 0 <= place < size})
-        values = dict(zip(used, self.of(array.dictionary.take(pa.array(used, pa.int64()))), strict=True))
-        self._lost[UNREADABLE] += sum(place is not None and place not in values for place in places)
-        return [values.get(place) for place in places]
-
-    def run_ends(self, array: pa.Array) -> list[Any]:
-        ends, values = array.run_ends.to_pylist(), self.of(array.values)
-        return [values[bisect_right(ends, array.offset + i)] for i in range(len(array))]
-
-    def rows_of_list(self, array: pa.Array) -> list[Any]:
-        ends = array.offsets.to_pylist()
-        values = self.of(array.values.slice(ends[0], ends[-1] - ends[0]))
-        spans = zip(ends, ends[1:], array.is_valid().to_pylist(), strict=False)
-        return [values[a - ends[0] : b - ends[0]] if valid else None for a, b, valid in spans]
-
-    def other_list(self, array: pa.Array) -> list[Any]:
-        return [self.of(array[i].values) if array[i].is_valid else None for i in range(len(array))]
-
-    def map(self, array: pa.Array) -> list[Any]:
-        ends = array.offsets.to_pylist()
-        span = ends[0], ends[-1] - ends[0]
-        keys, items = self.of(array.keys.slice(*span)), self.of(array.items.slice(*span))
-        found: list[Any] = []
-        for a, b, valid in zip(ends, ends[1:], array.is_valid().to_pylist(), strict=False):
-            pairs = list(zip(keys[a - ends[0] : b - ends[0]], items[a - ends[0] : b - ends[0]], strict=True))
-            named = all(isinstance(key, str) for key, _ in pairs)
-            found.append((dict(pairs) if named else [list(pair) for pair in pairs]) if valid else None)
-        return found
-
-    def struct(self, array: pa.Array) -> list[Any]:
-        names = [field.name for field in array.type]
-        children = [self.of(array.field(i)) for i in range(len(names))]
-        rows = zip(*children, strict=True) if children else [()] * len(array)
-        valid = array.is_valid().to_pylist()
-        return [dict(zip(names, row, strict=True)) if there else None for row, there in zip(rows, valid, strict=True)]
-
-    def union(self, array: pa.Array) -> list[Any]:
-        codes = {code: i for i, code in enumerate(array.type.type_codes)}
-        children = [self.of(array.field(i)) for i in range(array.type.num_fields)]
-        buffers = array.buffers()
-        mine = slice(array.offset, array.offset + len(array))
-        chosen = np.frombuffer(buffers[1] or b"", np.int8)[mine].tolist()
-        # Arrow cuts the children of a sparse union as the union is cut; those of a dense one stay whole.
-        dense = array.type.mode == "dense"
-        places: Sequence[int] = np.frombuffer(buffers[2] or b"", np.int32)[mine].tolist() if dense else range(len(array))
-        return [children[codes[code]][place] for code, place in zip(chosen, places, strict=True)]
+    def telling(self) -> bytes:
+        """What tells the encoding: the head and, where that is ASCII, lines of other places."""
+        if self.packed or not self._seekable or self.size <= len(self.head) or not self.head.isascii() or b"\0" in self.head:
+            return self.head
+        found = [self.head]
+        for quarter in (1, 2, 3):
+            self._stream.seek(self.size * quarter // 4)  # type: ignore[union-attr]
+            found.append(_read(self._stream, _WINDOW_BYTES).partition(b"\n")[2].rpartition(b"\n")[0])
+        return b"\n".join(found)
 
 
-def _moment(microseconds: int) -> datetime:
-    if not _FIRST <= microseconds <= _LAST:
-        raise OverflowError("before the year 1, or behind the year 9999")
-    return _EPOCH + timedelta(microseconds=microseconds)
+def _read(stream: Readable, size: int) -> bytes:
+    parts = []
+    while size > 0 and (part := stream.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
-def _time_of_day(microseconds: int) -> time:
-    if not 0 <= microseconds < _DAY_US:
-        raise OverflowError("not within a day")
-    return _moment(microseconds).time()
+class Text:
+    """A file's plain bytes, its coding and what is wanted of it.
+
+    Raises RefusedError if it is mostly no text in its encoding; `encoding` is that one, where it was decided before.
+    """
+
+    def __init__(self, plain: Plain, columns: Columns, encoding: str = "") -> None:
+        self.plain, self.columns = plain, columns
+        self.noticed: Counter[str] = Counter()  # what is told of the file
+        if encoding:
+            self.coding = known_coding(encoding, plain.head)
+            return
+        wanted = columns.reading.encoding
+        self.coding = coding_of(plain.telling() if wanted == AUTO else plain.head, wanted)
+        if trouble := check_text(plain.head, self.coding):
+            raise RefusedError(trouble)
+        if self.coding.name != "utf-8":
+            self.noticed[f"files_in_{self.coding.name}"] += 1
+
+    def lines(self, start: int = 0, end: int | None = None) -> Iterator[Line | Lost]:
+        """The lines that begin at byte `start` or behind it, and before byte `end`. The first one begins behind the mark."""
+        if start == 0:
+            found = self.lines_from(self.coding.mark)
+            end = None if end is None else max(end, self.coding.mark + 1)
+        else:
+            found = self.lines_from(start - 1)
+            next(found, None)
+        for line in found:
+            if end is not None and position_of(line) >= end:
+                return
+            yield line
+
+    def lines_from(self, at: int) -> Iterator[Line | Lost]:
+        """The lines from byte `at` on, at which one begins."""
+        return lines(self.plain.chunks(at), at, self.coding)
 
 
-def _seconds(value: int, per_second: int) -> str:
-    whole, part = divmod(abs(value), per_second)
-    fraction = f".{part:0{len(str(per_second)) - 1}d}".rstrip("0") if part else ""
-    return f"{'-' if value < 0 else ''}{whole}{fraction}"
-
-
-def _binary_of(kind: pa.DataType) -> pa.DataType:
-    if kinds.is_string_view(kind):
-        return pa.binary_view()
-    return pa.large_binary() if kinds.is_large_string(kind) else pa.binary()
-
-
-_READERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[_Plain, pa.Array], list[Any]]], ...] = (
-    (lambda kind: isinstance(kind, pa.BaseExtensionType), _Plain.extension),
-    (lambda kind: kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind), _Plain.string),
-    (lambda kind: kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind), _Plain.binary),
-    (kinds.is_fixed_size_binary, _Plain.binary),
-    (kinds.is_dictionary, _Plain.dictionary),
-    (kinds.is_timestamp, _Plain.timestamp),
-    (kinds.is_date32, _Plain.date32),
-    (kinds.is_date64, _Plain.date64),
-    (kinds.is_time, _Plain.time),
-    (kinds.is_duration, _Plain.duration),
-    (kinds.is_interval, _Plain.interval),
-    (kinds.is_decimal, _Plain.decimal),
-    (kinds.is_float16, _Plain.half),
-    (kinds.is_null, _Plain.none),
-    (kinds.is_map, _Plain.map),
-    (lambda kind: kinds.is_list(kind) or kinds.is_large_list(kind), _Plain.rows_of_list),
-    (
-        lambda kind: kinds.is_fixed_size_list(kind) or kinds.is_list_view(kind) or kinds.is_large_list_view(kind),
-        _Plain.other_list,
-    ),
-    (kinds.is_struct, _Plain.struct),
-    (kinds.is_union, _Plain.union),
-    (kinds.is_run_end_encoded, _Plain.run_ends),
-    (lambda kind: True, _Plain.as_it_is),
-)
+def position_of(line: tuple[int, Any] | tuple[int, Any, Any, Any, Any] | Lost) -> int:
+    """Where a line or a record begins."""
+    return line.position if isinstance(line, Lost) else line[0]

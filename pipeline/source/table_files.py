@@ -12,8 +12,8 @@ import pyarrow.types as kinds
 
 from pipeline.contract import Columns, Fragment
 from pipeline.source import avro
+from pipeline.source.arrow_values import UNREADABLE, plain
 from pipeline.source.fields import id_names, text_names, time_names, top_of
-from pipeline.source.plain import UNREADABLE, plain
 from pipeline.store.base import Store
 from pipeline.store.parquet import arrow_batches, batches, parquet_file
 
