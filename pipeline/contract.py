@@ -93,12 +93,11 @@ class Reading:
 class Columns:
     """Which columns of the input are what, and how texts are prepared: all that a part depends on beside model and input.
 
-    `id` None: every id is made from path and position. `root` and `first_root` are given where they differ: that of the plan,
-    and that of its output's first plan, see `path_in_id`.
     `id` None: every id is made from path and position. `usual` names what is looked for by its usual names, "id" and "time" (see
     pipeline.source.fields), in the place of `id` and `time`. `separator` joins the strings of a list, and the columns that `text`
     names with commas between them; None: neither is a text. `time_format`: strptime's, the only one then; `time_from`: the
     column, the folder's date (dt=2026-11-20) or the file's name. The defaults of the last four are what plans of before 0.2 mean.
+    `root` and `first_root` are given where they differ: that of the plan, and that of its output's first plan, see `path_in_id`.
     """
 
     text: str = "text"
@@ -135,7 +134,8 @@ class Columns:
 def columns_from(settings: Mapping[str, Any]) -> Columns:
     """The columns of a plan's settings, or of any other JSON; what they do not name is as it was before."""
     given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    return Columns(**given)
+    reading = {key: tuple(value) if isinstance(value, list) else value for key, value in given.pop("reading", {}).items()}
+    return Columns(**given, reading=Reading(**reading))
 
 
 @dataclass(frozen=True, slots=True)
