@@ -6,8 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -16,7 +16,16 @@ from models.runtime.tagger import check_engine
 from pipeline.cache.texts import summary
 from pipeline.config import TagConfig
 from pipeline.contract import Split
-from pipeline.errors import Cancelled, ClaimedError, FolderError, OutputError, PipelineError, TooManyDeadLettersError
+from pipeline.errors import (
+    Cancelled,
+    ClaimedError,
+    DeniedError,
+    FolderError,
+    MissingError,
+    OutputError,
+    PipelineError,
+    TooManyDeadLettersError,
+)
 from pipeline.fleet.actors import RayCrew
 from pipeline.fleet.drive import Crew, Near, drive, nowhere
 from pipeline.fleet.joining import check_ray
@@ -33,6 +42,7 @@ from pipeline.sink.files import CLAIM, NEXT, drop
 from pipeline.sink.manifest import known_speed, new_run, write_manifest
 from pipeline.sink.plan_log import Plan
 from pipeline.source.nearness import Nearness
+from pipeline.source.peek import columns_used
 from pipeline.source.tables import stop_children
 from pipeline.stopping import Stop, stoppable
 from pipeline.store.base import Store
@@ -101,6 +111,9 @@ class _Run:
             f"{plan.name}: {len(files):,} files, {sum(files.values()) / 1e6:,.1f} MB, about {tokens:,} tokens in "
             f"{len(splits):,} parts{begun}{time}"
         )
+        source = open_store(plan.root, self.options.store)
+        for kind, used in columns_used(source, pieces, columns_of(plan)).items():
+            self.progress.say(f"{kind}: {used}")
         if skipped := self.planner.skipped:
             self.progress.say("left alone: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(skipped.items())))
 
@@ -235,6 +248,15 @@ def _card_speed(models: Models) -> float | None:
         return None
 
 
+@contextmanager
+def _as_output(store: Store) -> Iterator[None]:
+    """Raise OutputError, which names the folder, for one that is not there and cannot be made, or not be written to."""
+    try:
+        yield
+    except (MissingError, DeniedError, FolderError) as error:
+        raise OutputError(f"{store.url}: {error.message} ({error.path}); name another output folder") from error
+
+
 def _check_folder(store: Store) -> None:
     with suppress(FolderError):
         if store.stat("") is not None:
@@ -254,10 +276,13 @@ def tag_documents(options: TagConfig) -> Result:
     began = time.monotonic()
     with stoppable() as stop, Progress() as progress:
         run = _Run(options, models, progress, stop)
-        _check_folder(run.store)
-        ledger.check_output(run.store)
+        with _as_output(run.store):
+            _check_folder(run.store)
+            ledger.check_output(run.store)
         run.planner.look()  # what is wrong with the input is said before the output is made
-        with run.store.claim(CLAIM) as held:
+        with ExitStack() as claim:
+            with _as_output(run.store):
+                held = claim.enter_context(run.store.claim(CLAIM))
             run.watch.held = _cancelling(held)
             status = "failed"
             try:
@@ -268,8 +293,8 @@ def tag_documents(options: TagConfig) -> Result:
                 if status == "finished" and not progress.documents and progress.dead_letters:
                     status = "failed"
                     run.failures["input"] = TooManyDeadLettersError(
-                        f"all {progress.dead_letters:,} documents are dead letters: is {options.columns.text!r} the text "
-                        f"column? Look into {run.store.url}/dead_letters"
+                        f"all {progress.dead_letters:,} documents are dead letters{run.watch.hint()}; look into "
+                        f"{run.store.url}/dead_letters"
                     )
             except KeyboardInterrupt:
                 status = "stopped"

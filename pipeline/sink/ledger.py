@@ -93,10 +93,14 @@ def switch(store: Store, plan: Plan) -> None:
 
 
 def batches_of(store: Store, kind: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of all parts of a kind, some of their columns."""
+    """The rows of all parts of a kind, some of their columns. Raises OutputError for a file that is none."""
     for entry in store.list(kind):
-        with store.open_read(entry.path) as stream:
-            yield from batches(parquet_file(stream), columns)
+        try:
+            with store.open_read(entry.path) as stream:
+                yield from batches(parquet_file(stream), columns)
+        except (pa.ArrowException, KeyError) as error:
+            said = f"no part that `textmill tag` has written ({type(error).__name__}: {error})"
+            raise OutputError(f"{store.url}/{entry.path} is {said}; move it away") from error
 
 
 def missing(plans: Iterable[Plan], there: dict[str, str]) -> list[Split]:

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from pipeline.errors import ConfigError, StoreError
+from pipeline.source.lake import without_what_no_snapshot_names
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import Top, existing
 from pipeline.store.opening import join_url, open_store
@@ -105,10 +106,10 @@ def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: C
 def _listed(found: Found, folder: str, marks: Collection[str]) -> dict[str, Entry]:
     """What a folder holds, by path, without what is left alone."""
     entries = {}
-    for entry in found.store.list(folder):
+    for entry, stale in without_what_no_snapshot_names(found.store, found.store.list(folder)):
         if entry.path.rpartition("/")[2] in marks:
             found.marks[entry.path] = entry
-        if reason := _skip(entry, folder):
+        if reason := "not in the table's snapshot" if stale else _skip(entry, folder):
             found.skipped[reason] += 1
         else:
             entries[entry.path] = entry
