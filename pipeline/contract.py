@@ -193,7 +193,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Documents in order: of B texts the files, positions and columns (B rows: all but the Tagger's)."""
+    """Documents in order: of B texts the files, positions and columns (B rows: all but the Tagger's).
+
+    `used`: how often which column was (role, name), as the reader has built the block.
+    """
 
     paths: list[str]
     texts: list[str]
@@ -201,6 +204,7 @@ class Block:
     columns: pa.Table
     left_out: list[LeftOut]
     counts: Counter[str] = field(default_factory=Counter)
+    used: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def rows(self) -> int:
@@ -212,7 +216,8 @@ class Block:
 class Done:
     """A split whose part is in place, and what it took: seconds a stage, counts of what was noticed.
 
-    `cache` is what the cache did, see TextCache.told; `read` are the documents that were met, counted where they were read.
+    `cache` is what the cache did, see TextCache.told; `read` are the documents that were met, counted where they were read,
+    `reasons` how many dead letters have which.
     """
 
     name: str
@@ -227,3 +232,4 @@ class Done:
     ours: bool = True
     cache: dict[str, float] = field(default_factory=dict)
     read: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)

@@ -207,6 +207,7 @@ class Planner:
     def _check_settings(self, plan: Head) -> None:
         if differs := self._differs(plan):
             key, before, value = differs
+            key = "columns under their usual names" if key == "usual" else key
             raise OutputError(
                 f"{self._store.url} was tagged with {key} {before!r}, not {value!r}; name another output, or give --retag"
             )
@@ -235,7 +236,7 @@ def _continued(columns: Columns, plan: Head) -> Columns:
     """The columns for an output that a plan has begun: with its partitions, and without what a plan of an earlier version did not
     look for, so that such an output goes on as it was begun.
     """
-    if "usual" not in plan.settings["columns"]:
+    if columns_of(plan).separator is None:  # as no plan of this version says
         separator = None if columns.separator == TEXT_SEPARATOR else columns.separator
         columns = replace(columns, usual=(), separator=separator)
     return replace(columns, partitions=columns_of(plan).partitions)

@@ -43,6 +43,7 @@ from pipeline.sink import ledger, supersede
 from pipeline.sink.files import CLAIM, NEXT, drop, hold
 from pipeline.sink.manifest import known_speed, new_run, write_manifest
 from pipeline.sink.plan_log import Plan
+from pipeline.source.columns_used import columns_used
 from pipeline.source.nearness import Nearness
 from pipeline.source.piped import PIPES, STDIN, check_pipes, spool
 from pipeline.source.tables import stop_children
@@ -148,6 +149,9 @@ class _Run:
             f"{plan.name}: {len(files):,} files, {sum(files.values()) / 1e6:,.1f} MB, about {tokens:,} tokens in "
             f"{len(splits):,} parts{begun}{time}"
         )
+        source = open_store(plan.root, self.options.store)
+        for kind, used in columns_used(source, pieces, columns_of(plan)).items():
+            self.progress.say(f"{kind}: {used}")
         skipped, seen = self.planner.skipped, self.planner.examples
         if skipped:
             self.progress.say("left alone: " + ", ".join(_left_alone(reason, skipped, seen) for reason in sorted(skipped)))
@@ -350,8 +354,8 @@ def tag_documents(options: TagConfig) -> Result:
                 if status == "finished" and not progress.documents and progress.dead_letters:
                     status = "failed"
                     run.failures["input"] = TooManyDeadLettersError(
-                        f"all {progress.dead_letters:,} documents are dead letters: is {options.columns.text!r} the text "
-                        f"column? Look into {run.store.url}/dead_letters"
+                        f"all {progress.dead_letters:,} documents are dead letters{run.watch.hint()}; look into "
+                        f"{run.store.url}/dead_letters"
                     )
             except KeyboardInterrupt:
                 status = "stopped"

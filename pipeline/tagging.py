@@ -102,7 +102,7 @@ class BlockTagger:
             cleaned = [one for i, one in enumerate(cleaned) if i not in failed]
         if tags is None or not block.texts:
             return self._schema.empty_table(), left_out, counts, []
-        return self._joined(block, restore(tags, block.texts, cleaned)), left_out, counts, block.paths
+        return self._joined(block, restore(tags, cleaned)), left_out, counts, block.paths
 
     def _joined(self, block: Block, tags: pa.Table) -> pa.Table:
         columns = list(block.columns.columns)

@@ -52,7 +52,9 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one block came to; `predicted` are the tokens that a plan would predict for it, `seconds` the time by stage."""
+    """What one block came to; `predicted` are the tokens that a plan would predict for it, `seconds` the time by stage,
+    `reasons` how many dead letters have which.
+    """
 
     documents: int
     tokens: int
@@ -60,6 +62,7 @@ class Step:
     filtered: int
     predicted: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
 
 
 class TagWorker:
@@ -129,6 +132,7 @@ class TagWorker:
         name, about = f"{work.run}-{uuid4().hex[:12]}", {"plan": split.plan, **work.about}
         attempt = Attempt(self._output, split, name, work.folder, work.columns.schema(), about)
         tokens = 0
+        reasons: Counter[str] = Counter()
         before_told = dict.fromkeys(STAGES, 0.0)
 
         def told(now: dict[str, float]) -> dict[str, float]:
@@ -159,10 +163,12 @@ class TagWorker:
                     began = time.perf_counter()
                     attempt.add(table, left_out, counts + tally(block, table, left_out), paths)
                     seconds["write"] += time.perf_counter() - began
+                    why = Counter(one.reason for one in left_out if one.outcome == "dead_letter")
+                    reasons += why
                     if tell is not None:
-                        dead = sum(one.outcome == "dead_letter" for one in left_out)
+                        dead = why.total()
                         predicted = int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
-                        tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds)))
+                        tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds), dict(why)))
             began = time.perf_counter()
             troubles = Counter({name: count - known[name] for name, count in noticed.items()})
             attempt.add(work.columns.schema().empty_table(), (), +troubles)
@@ -171,7 +177,7 @@ class TagWorker:
         except BaseException:
             attempt.abort()
             raise
-        return replace(published, cache=self._tagging.cache.told())
+        return replace(published, cache=self._tagging.cache.told(), reasons=dict(reasons))
 
 
 def _timed(blocks: Iterator[Block], seconds: dict[str, float], stage: str) -> Iterator[Block]:

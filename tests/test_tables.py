@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from pyarrow import orc
 
 from pipeline.contract import Columns
+from pipeline.sink.plan_log import Plan, decode, encode
 from pipeline.source.arrow_values import plain
 from pipeline.source.count import count_documents
 from pipeline.source.discover import discover
 from pipeline.source.met import Met
-from pipeline.source.pack import fragments
+from pipeline.source.pack import fragments, pack
 from pipeline.source.read import read_fragment
 from pipeline.source.tables import stop_children
 from tests.arrow_data import arrays
@@ -258,3 +259,42 @@ def test_feather_of_version_1_is_named_with_the_remedy(tmp_path):
     (letter,) = [one for block in read(tmp_path) for one in block.left_out]
     assert letter.reason == "file_unreadable"
     assert "Feather of version 1: write it anew" in letter.message
+
+
+def write_table(table, path):
+    import fastavro
+
+    match path.suffix:
+        case ".parquet":
+            pq.write_table(table, path, row_group_size=len(table) // 2 + 1)
+        case ".orc":
+            orc.write_table(table, str(path), stripe_size=1024)
+        case ".arrow":
+            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table, max_chunksize=7)
+        case ".avro":
+            schema = fastavro.parse_schema({"type": "record", "name": "r", "fields": [{"name": "text", "type": "string"}]})
+            with path.open("wb") as file:
+                fastavro.writer(file, schema, table.to_pylist(), sync_interval=64)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 60), st.integers(1, 40), st.sampled_from([".parquet", ".orc", ".arrow", ".avro"]))
+def test_ranges_of_rows_are_the_whole(tmp_path_factory, size, target, suffix):
+    """However few row groups a table has, it is cut, and its pieces hold what it holds, at the same places."""
+    folder = tmp_path_factory.mktemp("ranges")
+    write_table(pa.table({"text": [f"document {i}" for i in range(size)]}), folder / f"a{suffix}")
+
+    def places(target):
+        found = [pair for block in read(folder, USUAL, target) for pair in zip(block.positions, block.texts, strict=True)]
+        return found
+
+    assert places(target) == places(1 << 40) == [(i, f"document {i}") for i in range(size)]
+
+
+def test_a_row_group_that_is_too_big_is_shared(tmp_path):
+    pq.write_table(pa.table({"text": ["Oslo"] * 1000}), tmp_path / "a.parquet")
+    found = discover([str(tmp_path)])
+    pieces = list(fragments(found.store, found.files[0], 100))
+    assert [(piece.skip, piece.rows) for piece in pieces] == [(125 * i, 125) for i in range(8)]
+    assert decode(encode(Plan(1, 1, "/", {}, tuple(pack(pieces, 1, 100)))), "p").splits == tuple(pack(pieces, 1, 100))

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -166,3 +167,24 @@ def test_flat_padded_and_openvino_agree(vocab, pairs):
     out = compiled([ids.int().numpy(), (ids * 0).int().numpy(), mask.float().numpy()])
     np.testing.assert_allclose(out[0][mask.numpy()], tokens[mask], atol=1e-4)
     np.testing.assert_allclose(out[1], sentiment, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ("Oslo", r"texts is a str, .*write tag\(\[text\]\)"),
+        (b"Oslo", "texts is a bytes"),
+        (None, "texts is a NoneType"),
+        (iter(["Oslo"]), "not a sequence of strings"),
+        ([None], r"texts\[0\] is a NoneType, not a string"),
+        (["Oslo", 1], r"texts\[1\] is a int"),
+        (pa.array(["Oslo", None]), r"texts\[1\] is a NoneType"),
+    ],
+)
+def test_what_is_no_sequence_of_strings_is_refused(tagger, texts, said):
+    with pytest.raises(TypeError, match=said):
+        tagger.tag(texts)
+
+
+def test_an_arrow_array_is_a_sequence_of_strings(tagger):
+    assert tagger.tag(pa.array(["In Oslo.", ""])).equals(tagger.tag(("In Oslo.", "")))

@@ -10,7 +10,7 @@ import pyarrow as pa
 from models.errors import ModelMissingError
 from models.runtime.languages import identify
 from models.runtime.schema import TAGS
-from models.runtime.tagger import Tagger, Work
+from models.runtime.tagger import Tagger, Work, as_texts
 
 UNDETERMINED = "und"  # ISO 639-2
 # Which language's model comes nearest to a language that has none; for all others the first one.
@@ -54,6 +54,7 @@ class AutoTagger:
 
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
         """One row a text, in their order; see `Tagger.tag`. Each model gets all of its texts at once, so batches are full."""
+        texts = as_texts(texts)
         found = identify(texts)
         if not found:
             return TAGS.empty_table()

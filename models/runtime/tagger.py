@@ -34,6 +34,18 @@ GROUP_CHARACTERS = 1 << 18
 SENTENCE_ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f", "\uff1b")
 
 
+def as_texts(texts: Sequence[str]) -> Sequence[str]:
+    """The texts; those of an Arrow array as strings. Raises TypeError, with the place, for what is no sequence of strings."""
+    if isinstance(texts, (pa.Array, pa.ChunkedArray)):
+        texts = texts.to_pylist()
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Sequence):
+        raise TypeError(f"texts is a {type(texts).__name__}, not a sequence of strings; of one text write tag([text])")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{i}] is a {type(text).__name__}, not a string")
+    return texts
+
+
 @dataclass(slots=True)
 class Work:
     """What a Tagger has done: tokens of the texts (no specials), and tokens computed (specials, overlap, padding)."""
@@ -89,10 +101,10 @@ class Tagger:
         """One row a text, in their order, with the columns of `models.TAGS`.
 
         A text without a piece (empty, white space, control characters) has no entities and no words and is neutral.
-        `check` is called after every batch; what it raises ends the call. Raises BadOutputError if the engine gives
-        scores that are not numbers.
+        `check` is called after every batch; what it raises ends the call. Raises TypeError for what is no sequence of strings,
+        BadOutputError if the engine gives scores that are not numbers.
         """
-        tables = list(self._tables(texts, check))
+        tables = list(self._tables(as_texts(texts), check))
         return pa.concat_tables(tables) if tables else TAGS.empty_table()
 
     def encode(self, texts: Sequence[str]) -> tuple[Pieces, Windows, Iterator[RaggedBatch]]:

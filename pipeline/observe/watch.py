@@ -5,11 +5,12 @@ dead letters.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.config import TagConfig
-from pipeline.contract import Done, Split
+from pipeline.contract import REASONS, Done, Split
 from pipeline.errors import TooManyDeadLettersError
 from pipeline.observe.gauges import RayGauges
 from pipeline.observe.progress import Progress
@@ -34,6 +35,7 @@ class Watch:
         self._gauges: RayGauges | None = None
         self._stages = dict.fromkeys(STAGES, 0.0)
         self._began = time.monotonic()
+        self._reasons: Counter[str] = Counter()
         self._expected: dict[str, tuple[int, float, float]] = {}  # part -> predicted tokens, priority, time
 
     def use(self, workers: int, gauges: RayGauges) -> None:
@@ -61,14 +63,23 @@ class Watch:
             self._stages[stage] += spent
         progress, options = self._progress, self._options
         progress.limits = str(self._verdict()["limits"])
+        self._reasons.update(step.reasons)
         progress.add(step.documents, step.tokens, step.dead_letters, step.filtered, step.predicted)
         dead, seen = progress.dead_letters, progress.documents + progress.dead_letters + progress.filtered
         if dead > options.dead_letter_count and dead > options.dead_letter_share * seen:
             raise TooManyDeadLettersError(
                 f"{dead:,} of {seen:,} documents are dead letters, more than {options.dead_letter_share:.0%} and "
-                f"{options.dead_letter_count:,}: is {options.columns.text!r} the text column? Look into "
+                f"{options.dead_letter_count:,}{self.hint()}; look into "
                 f"{options.output}/dead_letters, or allow more with --dead-letter-share and --dead-letter-count"
             )
+
+    def hint(self) -> str:
+        """Why most dead letters are some, with what may help, to stand behind their number."""
+        if not self._reasons:
+            return ""
+        reason, count = self._reasons.most_common(1)[0]
+        asked = f"; is {self._options.columns.text!r} the text column?" if reason == "no_text" else ""
+        return f", {count:,} of them {reason} ({REASONS[reason]}){asked}"
 
     def done(self, part: Done) -> None:
         """A part is there; of copies every one is told."""

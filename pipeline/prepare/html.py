@@ -68,8 +68,8 @@ def clean(text: str) -> Cleaned | None:
     )
 
 
-def restore(tags: pa.Table, texts: list[str], cleaned: list[Cleaned | None]) -> pa.Table:
-    """Let the offsets of a Tagger's table lead into the original texts; the text of an entity is the original's slice."""
+def restore(tags: pa.Table, cleaned: list[Cleaned | None]) -> pa.Table:
+    """Let the offsets of a Tagger's table lead into the original texts; the text of an entity stays what the model has read."""
     if not any(cleaned):
         return tags
     found = tags.combine_chunks()
@@ -79,23 +79,16 @@ def restore(tags: pa.Table, texts: list[str], cleaned: list[Cleaned | None]) -> 
         docs = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
         start = flat.field("start").to_numpy(zero_copy_only=False).copy()
         end = flat.field("end").to_numpy(zero_copy_only=False).copy()
-        bounds = np.searchsorted(docs, np.arange(len(texts) + 1))
+        bounds = np.searchsorted(docs, np.arange(len(cleaned) + 1))
         for i, one in enumerate(cleaned):
             if one is not None and bounds[i] < bounds[i + 1]:
                 mine = slice(bounds[i], bounds[i + 1])
                 start[mine], end[mine] = one.places[start[mine]], one.ends[end[mine] - 1]
         fields = {field.name: flat.field(field.name) for field in column.type.value_type}
         fields["start"], fields["end"] = pa.array(start, pa.int32()), pa.array(end, pa.int32())
-        if "text" in fields:
-            slices = [_storable(texts[doc][a:b]) for doc, a, b in zip(docs.tolist(), start.tolist(), end.tolist(), strict=True)]
-            fields["text"] = pa.array(slices, pa.string())
         kind = column.type
         struct = pa.StructArray.from_arrays(list(fields.values()), fields=list(kind.value_type))
         offsets = np.concatenate([[0], np.cumsum(column.value_lengths().to_numpy(zero_copy_only=False))]).astype(np.int32)
         rebuilt = pa.ListArray.from_arrays(pa.array(offsets), struct, type=kind)
         found = found.set_column(found.schema.get_field_index(name), found.schema.field(name), rebuilt)
     return found
-
-
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from pipeline.errors import ConfigError, StoreError
 from pipeline.source.formats import PACKED, SUFFIXES, format_of
+from pipeline.source.lake import DELTA_LOG, without_what_no_snapshot_names
 from pipeline.source.once import Names
 from pipeline.store.base import Entry, Listing, Store
 from pipeline.store.finding import HIDDEN, Named, named, unasked
@@ -99,6 +100,7 @@ class _Sieve:
 
     def __init__(self, found: Found, inside: str, top: Named, marks: Collection[str]) -> None:
         self._found, self._inside, self._top, self._marks = found, inside, top, marks
+        self._logs: list[Entry] = []  # of Delta tables, which are hidden folders
 
     def sifted(self) -> Listing:
         found = self._found
@@ -107,7 +109,15 @@ class _Sieve:
             if self._ways(path):
                 found.skip(path, reason)
         found.unreadable |= {path: error for path, error in listing.failed.items() if self._ways(path, partly=True)}
-        listing.files = [entry for entry in listing.files if self._is_wanted(entry)]
+        files = []
+        for entry, stale in without_what_no_snapshot_names(found.store, [*listing.files, *self._logs]):
+            if entry in self._logs:
+                continue
+            if stale:
+                found.skip(entry.path, "not in the table's snapshot")
+            elif self._is_wanted(entry):
+                files.append(entry)
+        listing.files = files
         return listing
 
     def _ways(self, path: str, partly: bool = False) -> list[tuple[str, ...]]:
@@ -117,6 +127,8 @@ class _Sieve:
 
     def _enters(self, folder: str) -> bool:
         ways = self._ways(folder, partly=True)
+        if ways and folder.rpartition("/")[2] == DELTA_LOG:
+            self._logs.append(Entry(f"{folder}/log", 0, 0))
         if ways and all(map(_is_hidden, ways)):
             self._found.skip(folder, "hidden")
             return False

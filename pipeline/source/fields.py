@@ -60,9 +60,9 @@ def _unused(role: str, columns: Columns) -> tuple[str, ...]:
     return tuple(name for name in USUAL[role] if name not in taken)
 
 
-def first_of(record: Mapping[str, Any], names: Iterable[str]) -> Any:
-    """The value of the first of some columns that the record has, None if it has none."""
-    return next((value for name in names if (value := find(record, name)) is not MISSING), None)
+def first_of(record: Mapping[str, Any], names: Iterable[str]) -> tuple[str, Any]:
+    """The first of some columns that the record has, and its value; "" and None if it has none."""
+    return next(((name, value) for name in names if (value := find(record, name)) is not MISSING), ("", None))
 
 
 def names_text(header: Iterable[str], columns: Columns) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -28,7 +30,10 @@ from pipeline.store.parquet import arrow_batches
 BYTES_A_TOKEN = 4.5
 UNPACKED = 4.0
 FILE_TOKENS = 50
-_PACKED_FORMATS = {"parquet": 2.5}
+_PACKED_FORMATS = {"parquet": 2.5, "orc": 2.5}
+# A range of rows is read from the beginning of its row group: so many cost at most four times the reading, which is far less than
+# the tagging.
+MAX_ROW_RANGES = 8
 
 
 def kind_of(path: str) -> str:
@@ -57,7 +62,7 @@ def fragments(
     store: Store, entry: Entry, target: int, columns: Columns = AS_NAMED, known: Mapping[str, float] = NOTHING_KNOWN
 ) -> Iterator[Fragment]:
     """A file in pieces of at most about `target` predicted tokens; one that cannot be cut, or is small, in one. Pieces of
-    tables say how many rows they hold by the file's footer.
+    tables say how many rows they hold by the file's footer; a row group that is too big is cut into ranges of its rows.
     """
     kind = format_name(entry.path, columns)
     tokens = predicted(entry, known)
@@ -77,7 +82,21 @@ def fragments(
     for start, end in pairwise(cuts):
         share = (end - start) / max(1, cuts[-1])
         expected = max(1, int(tokens * share))
-        yield Fragment(entry.path, kind, start, end, entry.size, entry.modified_ns, expected, rows(start, end), encoding=encoding)
+        piece = Fragment(
+            entry.path, kind, start, end, entry.size, entry.modified_ns, expected, rows(start, end), encoding=encoding
+        )
+        yield from _row_ranges(piece, target)
+
+
+def _row_ranges(piece: Fragment, target: int) -> Iterator[Fragment]:
+    """A table's piece that holds far more than a split should, as one row group may, in ranges of its rows."""
+    if not piece.rows or piece.tokens <= 1.5 * target:
+        yield piece
+        return
+    ranges = min(MAX_ROW_RANGES, piece.rows, math.ceil(piece.tokens / target))
+    for i in range(ranges):
+        first, last = piece.rows * i // ranges, piece.rows * (i + 1) // ranges
+        yield replace(piece, skip=first, rows=last - first, tokens=max(1, piece.tokens // ranges))
 
 
 def all_fragments(

@@ -42,6 +42,8 @@ def rows_of(store: Store, fragment: Fragment, columns: Columns) -> Iterator[Rows
         for first, records in avro.records(store, fragment, BATCH_ROWS):
             for start, size in _within(fragment, 0, first, len(records)):
                 yield _of_records(first + start, records[start : start + size], columns)
+            if _behind(fragment, 0, first + len(records)):
+                return
         return
     base: int | None = None
     for first, batch in _BATCHES[fragment.format](store, fragment, columns):
@@ -50,7 +52,7 @@ def rows_of(store: Store, fragment: Fragment, columns: Columns) -> Iterator[Rows
         for start, size in _within(fragment, base, first, batch.num_rows):
             for at in range(start, start + size, step):
                 yield _of_batch(first + at, batch.slice(at, min(step, start + size - at)), columns)
-        if fragment.skip is not None and first + batch.num_rows >= base + fragment.skip + (fragment.rows or 0):
+        if _behind(fragment, base, first + batch.num_rows):
             return
 
 
@@ -62,6 +64,11 @@ def _within(fragment: Fragment, base: int, first: int, rows: int) -> Iterator[tu
         high = min(rows, base + fragment.skip + (fragment.rows or 0) - first)
     if low < high:
         yield low, high - low
+
+
+def _behind(fragment: Fragment, base: int, row: int) -> bool:
+    """Whether a row, and all that follow, lie behind the fragment's."""
+    return fragment.skip is not None and row >= base + fragment.skip + (fragment.rows or 0)
 
 
 def _step(batch: pa.RecordBatch) -> int:
