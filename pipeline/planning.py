@@ -211,7 +211,7 @@ def check_columns(options: TagConfig, peeked: Peeked) -> None:
             nearest = peeked.nearest(column)
             raise ConfigError(
                 f"{setting.replace('_', ' ')}: no column {column!r} in {peeked.files:,} files that were looked into"
-                + (f"; is it {nearest!r}?" if nearest is not None else ";")
+                + (f"; is it {nearest!r}?" if nearest is not None else ".")
                 + f" There are: {peeked.named()}. --set absent_columns=allow tags them nevertheless"
             )
 
