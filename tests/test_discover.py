@@ -73,6 +73,13 @@ def test_a_pattern_says_what_it_leaves_alone(tmp_path):
     assert found.examples == {"other format": ["notes.pdf"], "hidden": ["_x.jsonl"]}
 
 
+def test_odd_names_are_shown_as_they_can_be_printed(tmp_path):
+    for name in (b"new\nline.pdf", b"\xff.jsonl", b"back\\slash.pdf"):
+        (tmp_path / os.fsdecode(name)).write_text(LINE)
+    found = discover([str(tmp_path)])
+    assert found.examples == {"other format": ["back\\slash.pdf", "new\\nline.pdf"], "name is not UTF-8": ["\\udcff.jsonl"]}
+
+
 def test_a_name_with_characters_of_patterns_is_a_name(tmp_path):
     put(tmp_path, "l[1].jsonl", "s*.jsonl", "sx.jsonl", "q?.jsonl", "new\nline.jsonl")
     for name in ("l[1].jsonl", "s*.jsonl", "q?.jsonl", "new\nline.jsonl"):
