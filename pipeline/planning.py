@@ -160,6 +160,7 @@ class Planner:
         if (only := self._options.only) is not None:
             chosen = set(only)
             found.files = [entry for entry in found.files if (entry.path, entry.size, entry.modified_ns) in chosen]
+            found.unreadable = {}  # of what lies beside the chosen files
         self.skipped, self.examples, self.unreadable = found.skipped, found.examples, found.unreadable
         self.files = len(found.files)
         if found.unreadable and not found.files:
