@@ -128,12 +128,8 @@ class TagConfig(BaseModel):
     def asked_columns(self) -> dict[str, str]:
         """The columns that must be somewhere: those that were named, by their settings, and that of the text."""
         found = {"text_column": self.text_column}
-        found |= {
-            name: getattr(self, name)
-            for name in ("time_column", "source_column")
-            if name in self.model_fields_set and getattr(self, name)
-        }
-        found |= {} if self.id_column is None else {"id_column": self.id_column}
+        named = self.model_fields_set.intersection(("id_column", "time_column", "source_column"))
+        found |= {name: getattr(self, name) for name in sorted(named) if getattr(self, name)}
         return found | {f"keep {name}": name for name in self.keep}
 
     @property

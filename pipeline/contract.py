@@ -133,9 +133,13 @@ class Columns:
 
 def columns_from(settings: Mapping[str, Any]) -> Columns:
     """The columns of a plan's settings, or of any other JSON; what they do not name is as it was before."""
-    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    reading = {key: tuple(value) if isinstance(value, list) else value for key, value in given.pop("reading", {}).items()}
-    return Columns(**given, reading=Reading(**reading))
+    given = _with_tuples(settings)
+    return Columns(**{**given, "reading": Reading(**_with_tuples(given.get("reading", {})))})
+
+
+def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON gives as lists."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
 
 
 @dataclass(frozen=True, slots=True)

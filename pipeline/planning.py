@@ -170,6 +170,7 @@ class Planner:
         if (only := self._options.only) is not None:
             chosen = set(only)
             found.files = [entry for entry in found.files if (entry.path, entry.size, entry.modified_ns) in chosen]
+            found.unreadable = {}  # of what lies beside the chosen files
         self.skipped, self.examples, self.unreadable = found.skipped, found.examples, found.unreadable
         self.files = len(found.files)
         if found.unreadable and not found.files:
@@ -222,7 +223,7 @@ def check_columns(options: TagConfig, peeked: Peeked) -> None:
             nearest = peeked.nearest(column)
             raise ConfigError(
                 f"{setting.replace('_', ' ')}: no column {column!r} in {peeked.files:,} files that were looked into"
-                + (f"; is it {nearest!r}?" if nearest is not None else ";")
+                + (f"; is it {nearest!r}?" if nearest is not None else ".")
                 + f" There are: {peeked.named()}. --set absent_columns=allow tags them nevertheless"
             )
 

@@ -296,9 +296,9 @@ class _Run:
 
     def warn(self, result: Result, counts: Mapping[str, int]) -> list[dict[str, Any]]:
         """Say what of a run may not be as it was meant; gives it for the manifest."""
-        seen = self.planner
+        seen, chosen = self.planner, self.options
         facts = Facts(
-            self.models.name, self.options.id_column, self.options.columns.time, seen.files, result.rows_in, result.rows_out,
+            self.models.name, chosen.id_column, chosen.time_column or "created_at", seen.files, result.rows_in, result.rows_out,
             result.filtered, counts, seen.skipped, seen.examples, seen.peeked.files, seen.peeked.lacking,
         )  # fmt: skip
         found = warnings_of(facts)
@@ -317,8 +317,8 @@ def _card_speed(models: Models) -> float | None:
 
 
 def _left_alone(reason: str, skipped: Mapping[str, int], examples: Mapping[str, Sequence[str]]) -> str:
-    some = [repr(path)[1:-1] for path in examples.get(reason, ())]
-    return f"{skipped[reason]:,} {reason}" + (f" ({', '.join(some)})" if some else "")
+    some = ", ".join(examples.get(reason, ()))
+    return f"{skipped[reason]:,} {reason}" + (f" ({some})" if some else "")
 
 
 def _check_folder(store: Store) -> None:

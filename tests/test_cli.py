@@ -91,7 +91,19 @@ def test_doctor(tmp_path):
 def test_a_job_file_with_settings_over_it(tmp_path):
     job = tmp_path / "job.toml"
     job.write_text(f'sources = ["examples/documents/posts.jsonl"]\noutput = "{tmp_path}/out"\nmodel = "en"\nid_column = "id"\n')
-    done = textmill("tag", "--config", job, "--set", "split_tokens=2000", "--set", "keep=['kind']", "--model", "en-fast")
+    done = textmill(
+        "tag",
+        "--config",
+        job,
+        "--set",
+        "split_tokens=2000",
+        "--set",
+        "keep=['kind']",
+        "--set",
+        "absent_columns=allow",
+        "--model",
+        "en-fast",
+    )
     assert json.loads(done.stdout)["parts"] > 3
     notes = [json.loads(line)["text"] for line in done.stderr.splitlines()]
     assert notes[0].startswith("plan-000001: 1 files")

@@ -16,8 +16,9 @@ from pipeline.contract import Columns
 from pipeline.errors import ConfigError, DeniedError, OutputError
 from pipeline.source.discover import discover
 from pipeline.store.finding import unasked
+from pipeline.trigger.settle import Landing
 from pipeline.verify import verify
-from tests.test_run import rows, run
+from tests.test_run import load_config, rows, run
 
 LINE = '{"text": "in Oslo"}\n'
 
@@ -71,6 +72,13 @@ def test_a_pattern_says_what_it_leaves_alone(tmp_path):
     found = discover([str(tmp_path / "*")])
     assert (found.files, found.skipped) == ([], {"other format": 1, "hidden": 1})
     assert found.examples == {"other format": ["notes.pdf"], "hidden": ["_x.jsonl"]}
+
+
+def test_odd_names_are_shown_as_they_can_be_printed(tmp_path):
+    for name in (b"new\nline.pdf", b"\xff.jsonl", b"back\\slash.pdf"):
+        (tmp_path / os.fsdecode(name)).write_text(LINE)
+    found = discover([str(tmp_path)])
+    assert found.examples == {"other format": ["back\\slash.pdf", "new\\nline.pdf"], "name is not UTF-8": ["\\udcff.jsonl"]}
 
 
 def test_a_name_with_characters_of_patterns_is_a_name(tmp_path):
@@ -286,3 +294,23 @@ def test_show_on_a_file_that_is_no_part_is_one_sentence(tmp_path, capsys, foreig
         main(["show", str(tmp_path)])
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith(f"textmill: {path} is no part of a run")
+
+
+def test_a_watcher_goes_on_beside_a_folder_that_it_may_not_read(tmp_path, monkeypatch, caplog):
+    put(tmp_path, "in/a/x.jsonl", "in/locked/y.jsonl")
+    scan = os.scandir
+
+    def refused(folder):
+        if str(folder).endswith("locked"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    options = load_config(None, (), {"sources": [str(tmp_path / "in")], "output": tmp_path / "out"})
+    landing = Landing(options, "_SUCCESS", "_manifest.json")
+    for _ in range(2):
+        (batch,) = landing.look()
+        assert batch.folder == "a"
+    assert caplog.text.count("in/locked: Permission denied") == 1  # said once, not at every look
+    chosen = tuple((entry.path, entry.size, entry.modified_ns) for entry in batch.files)
+    assert run(tmp_path / "in", tmp_path / "out", id_column=None, only=chosen).rows_out == 1

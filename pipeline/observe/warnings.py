@@ -52,7 +52,7 @@ class Warned:
     examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        some = f" ({', '.join(repr(one)[1:-1] for one in self.examples)})" if self.examples else ""
+        some = f" ({', '.join(self.examples)})" if self.examples else ""
         return f"{self.text}{some}; {self.remedy}"
 
 

@@ -44,7 +44,12 @@ class Found:
         """Note a file, or a folder with all that is in it, that is left alone."""
         self.skipped[reason] += 1
         if len(some := self.examples.setdefault(reason, [])) < EXAMPLES:
-            some.append(path.encode("utf-8", "backslashreplace").decode())
+            some.append(shown(path))
+
+
+def shown(path: str) -> str:
+    """A path for messages: what cannot be printed, and what is no UTF-8, as in Python's own strings."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in path)
 
 
 def partitions_of(path: str) -> dict[str, str | None]:
@@ -142,7 +147,7 @@ class _Sieve:
             return False
         reason = "hidden" if all(map(_is_hidden, ways)) else _not_documents(entry)
         if not self._top.folder and reason not in (None, "empty"):
-            raise ConfigError(f"{str(self._top.path).encode('utf-8', 'backslashreplace').decode()}: {_REMEDIES[reason]}")
+            raise ConfigError(f"{shown(str(self._top.path))}: {_REMEDIES[reason]}")
         if reason is not None:
             found.skip(path, reason)
         return reason is None

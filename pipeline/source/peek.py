@@ -23,6 +23,7 @@ from pipeline.source.formats import format_of
 from pipeline.source.pack import kind_of
 from pipeline.source.read import read_fragment
 from pipeline.store.base import Entry, Store
+from pipeline.store.parquet import arrow_batches
 
 # Of each kind of file so many are looked into, of each so many records, or as many as have so many bytes.
 FILES, RECORDS, BYTES = 16, 500, 1 << 20
@@ -44,7 +45,8 @@ class Peeked:
         """The column whose name is most like one that is not there."""
         plain = {name.strip().casefold(): name for name in reversed(self.columns)}
         found = get_close_matches(column.strip().casefold(), list(plain), 1, 0.6)
-        return plain[found[0]] if found else None
+        # Two letters are in many words.
+        return plain[found[0]] if found and (len(found[0]) > 2 or found[0] in column.casefold().split("_")) else None
 
     def named(self) -> str:
         """The columns that there are, in words."""
@@ -120,7 +122,7 @@ def _schema(store: Store, entry: Entry, kind: str) -> list[str]:
         magic = stream.read(6)
         stream.seek(0)
         if magic != b"ARROW1":
-            return list(pa.ipc.open_stream(stream).schema.names)
+            return next((list(batch.schema.names) for batch in arrow_batches(stream)), [])
         from pyarrow.dataset import IpcFileFormat
 
         return list(IpcFileFormat().make_fragment(stream).physical_schema.names)

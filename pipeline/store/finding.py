@@ -41,6 +41,8 @@ def named(source: str, config: StoreConfig | None) -> Named:
     Raises ConfigError if nothing bears the name, or what does can be neither read nor entered, StoreError if the file system
     cannot be asked.
     """
+    if source == "-":
+        raise ConfigError("-: standard input is read by `textmill tag` alone")
     scheme, authority, path = split_url(source)
     store = None if not scheme else open_store(join_url(scheme, authority, ""), config)
     kind = _local_kind(source, path) if store is None else _kind(store, path.lstrip("/"))

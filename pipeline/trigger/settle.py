@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,6 +14,7 @@ from pipeline.errors import StoreError
 from pipeline.nightly.places import input_of, root_of
 from pipeline.store.base import Entry, Store
 
+log = logging.getLogger("textmill")
 # Why a batch is whole, or what it lacks. "unmarked": only time will tell.
 Mark = Literal["marker", "manifest", "unmarked", "incomplete", "unreadable"]
 
@@ -50,11 +52,16 @@ class Landing:
     def __init__(self, tag: TagConfig, marker: str, manifest: str) -> None:
         """`marker` and `manifest` are names of files that say that a folder is whole."""
         self._tag, self._marker, self._manifest = tag, marker, manifest
+        self._told = set[str]()
         self._seen: dict[str, tuple[list[Entry | None], Batch]] = {}  # by folder: marker, manifest and documents' files
 
     def look(self) -> list[Batch]:
         """The batches of the input, by folder. Raises ConfigError or StoreError."""
         found = input_of(self._tag, (self._marker, self._manifest))
+        for path, error in found.unreadable.items():
+            if path not in self._told:
+                log.warning("left out until it can be read: %s", error)
+        self._told = set(found.unreadable)
         folders: dict[str, list[Entry]] = defaultdict(list)
         for entry in found.files:
             folders[entry.path.rpartition("/")[0]].append(entry)
