@@ -17,9 +17,9 @@ def tag(
         list[str] | None,
         typer.Argument(
             metavar="INPUT... OUTPUT",
-            help="Files, folders or globs of JSON lines, CSV, TSV, text, Parquet or Arrow, each also .gz, .zst or .bz2, or - for "
-            "standard input; last the folder for tags/, dead_letters/, filtered/ and the plans; all of them also as hdfs:// or "
-            "s3:// URLs. A --config may name them instead.",
+            help="Files, folders or globs of JSON, CSV, TSV, text, Parquet, Arrow, zip or tar, text also packed (.gz, .zst, "
+            ".bz2, .xz, .lz4, .snappy), or - for standard input; last the folder for tags/, dead_letters/, filtered/ and the "
+            "plans; all of them also as hdfs:// or s3:// URLs. A --config may name them instead.",
             show_default=False,
         ),
     ] = None,
@@ -33,8 +33,24 @@ def tag(
     source_column: Annotated[str | None, typer.Option(help="Column of the source; source.")] = None,
     keep: Annotated[list[str] | None, typer.Option(help="Carry this column through; may be repeated.")] = None,
     keep_text: Annotated[bool | None, typer.Option("--keep-text", help="Write the text beside its tags.")] = None,
-    format: Annotated[str | None, typer.Option(help="Of pipes whose names do not tell it: jsonl, csv, tsv, text, ...")] = None,
     documents: Annotated[str | None, typer.Option(help="What a document of a .txt file is: line (default) or file.")] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Of text files: auto, by each file's beginning, or a name such as gb18030; a mark goes first."),
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between the fields of CSV and TSV; auto, told by the header.")] = None,
+    quote: Annotated[str | None, typer.Option(help='Round the fields of CSV; ".')] = None,
+    escape: Annotated[
+        str | None, typer.Option(help="Before quotes in the fields of CSV; auto, told by the first records.")
+    ] = None,
+    column_names: Annotated[
+        str | None, typer.Option("--columns", metavar="A,B,C", help="Names of the columns of CSV and TSV without a header.")
+    ] = None,
+    null: Annotated[str | None, typer.Option(help="A field of CSV or TSV that is no value; \\\\N.")] = None,
+    json_path: Annotated[str | None, typer.Option(help="Where in each JSON document the records are, as data.items.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Of files and pipes whose names end in no known suffix: jsonl, csv, tsv, text, ...")
+    ] = None,
     clean: Annotated[str | None, typer.Option(help="html: remove tags and entities before the model reads; no.")] = None,
     languages: Annotated[
         str | None, typer.Option(help="known: filter texts in a language that no model reads (default); all: tag them too.")
@@ -86,6 +102,8 @@ def tag(
     flags: dict[str, Any] = {
         key: value for key, value in given.items() if value is not None and key not in ("paths", "config", "sets")
     }
+    if column_names is not None:
+        flags["column_names"] = column_names.split(",")
     if paths:
         if len(paths) < 2:
             raise ConfigError(f"{paths[0]}: name the input, and behind it the folder for the output")

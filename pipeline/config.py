@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline.cache.settings import CacheConfig, check_cache
-from pipeline.contract import RESERVED, Columns
+from pipeline.contract import RESERVED, Columns, Reading
 from pipeline.errors import ConfigError
+from pipeline.source.encodings import check_encoding
+from pipeline.source.formats import FORMATS
 from pipeline.store.settings import StoreConfig
 
 SPLIT_TOKENS = 1_000_000
@@ -20,6 +22,10 @@ SPLIT_TOKENS = 1_000_000
 
 def _as_string(path: Any) -> Any:
     return str(path) if isinstance(path, Path) else path
+
+
+def _as_tab(delimiter: Any) -> Any:
+    return "\t" if delimiter == "\\t" else delimiter
 
 
 class TagConfig(BaseModel):
@@ -39,8 +45,22 @@ class TagConfig(BaseModel):
     source_column: Annotated[str, Field(description="column of the source")] = "source"
     keep: Annotated[tuple[str, ...], Field(description="columns that are carried through, as strings")] = ()
     keep_text: Annotated[bool, Field(description="write the text beside its tags")] = False
-    format: Annotated[str, Field(description="of pipes without a name that tells it: jsonl, csv, tsv, text, ...")] = ""
     documents: Annotated[Literal["line", "file"], Field(description="what a document of a .txt file is")] = "line"
+    encoding: Annotated[
+        str,
+        Field(description="of text files: auto, told by each file's beginning, or a name such as gb18030; a mark goes before it"),
+    ] = "auto"
+    delimiter: Annotated[
+        str,
+        BeforeValidator(_as_tab),
+        Field(description="between the fields of CSV and TSV: one character, or auto, told by the header"),
+    ] = "auto"
+    quote: Annotated[str, Field(description='round the fields of CSV; "" is none')] = '"'
+    escape: Annotated[str, Field(description='in the fields of CSV, before quotes: "\\\\", "" for none, or auto')] = "auto"
+    column_names: Annotated[tuple[str, ...], Field(description="of CSV and TSV files that have no header")] = ()
+    null: Annotated[str | None, Field(description="a field of CSV or TSV that is no value")] = "\\N"
+    json_path: Annotated[str, Field(description="where in each JSON document the records are: data, or response.items")] = ""
+    format: Annotated[str, Field(description="of files and pipes whose names tell none: jsonl, csv, tsv, text, ...")] = ""
     clean: Annotated[Literal["no", "html"], Field(description="remove HTML tags and entities before the model reads")] = "no"
     languages: Annotated[
         Literal["known", "all"], Field(description="known: texts in a language that no model reads are filtered")
@@ -94,6 +114,9 @@ class TagConfig(BaseModel):
         return Columns(
             self.text_column, self.id_column, self.time_column, self.source_column, self.keep, self.keep_text,
             documents=self.documents, clean=self.clean, languages=self.languages,
+            reading=Reading(
+                self.encoding, self.delimiter, self.quote, self.escape, self.column_names, self.null, self.json_path, self.format
+            ),
         )  # fmt: skip
 
 
@@ -114,11 +137,26 @@ def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str,
     if config.servers and not (config.workers or config.address):
         raise ConfigError("servers compute for Ray workers: give --workers or --address too")
     check_cache(config.cache)
+    _check_reading(config)
     if taken := sorted(RESERVED.intersection(config.keep)):
         raise ConfigError(f"keep {taken[0]}: the output has a column of that name already")
     if len(set(config.keep)) < len(config.keep):
         raise ConfigError("keep names a column twice")
     return config
+
+
+def _check_reading(config: TagConfig) -> None:
+    check_encoding(config.encoding)
+    if config.format and config.format not in FORMATS:
+        raise ConfigError(f"format {config.format}: give one of {', '.join(FORMATS)}")
+    if len(set(config.column_names)) < len(config.column_names):
+        raise ConfigError("columns names a column twice")
+    for key, least in (("delimiter", 1), ("quote", 0), ("escape", 0)):
+        value = getattr(config, key)
+        if not (least <= len(value) <= 1 or (value == "auto" and key != "quote")) or value in ("\r", "\n"):
+            raise ConfigError(f"{key} {value!r}: give one character")
+    if config.delimiter in (config.quote, config.escape) and config.delimiter != "auto":
+        raise ConfigError(f"delimiter {config.delimiter!r}: quote or escape is the same")
 
 
 def _given(path: Path | None, sets: Sequence[str]) -> dict[str, Any]:

@@ -28,9 +28,9 @@ LEFT_OUT = pa.schema(
 )
 
 REASONS = {
-    "not_json": "the line is no JSON",
+    "not_json": "the line or record is no JSON",
     "not_an_object": "the line is JSON, but no object",
-    "bad_csv": "the record has more fields than the header",
+    "bad_csv": "the record has more fields than the header, or a quote that is not closed",
     "no_text": "there is no text column, or it holds no string",
     "line_too_long": "the line is longer than a document may be",
     "file_unreadable": "the file cannot be read from here on",
@@ -65,6 +65,31 @@ RESERVED = frozenset({"id", "source", "created_at", "text", *TAGS.names})
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How files of text are read. The defaults are what plans of before 0.2 mean, which say nothing of it.
+
+    `encoding`: auto, the name of one, or marks: UTF-8, or what a byte order mark says. `delimiter`: auto is told by the header,
+    "" is what the format's name says. `escape`: auto is told by the first records, "" is none. `header`: the columns' names,
+    where the files have no header. `null`: a field of these characters is no value. `json_path`: where in each JSON document
+    the records are. `format`: of files whose names tell none.
+    """
+
+    encoding: str = "marks"
+    delimiter: str = ""
+    quote: str = '"'
+    escape: str = ""
+    header: tuple[str, ...] = ()
+    null: str | None = None
+    json_path: str = ""
+    format: str = ""
+
+    @classmethod
+    def usual(cls) -> Reading:
+        """What is meant where nothing is said."""
+        return cls(encoding="auto", delimiter="auto", escape="auto", null="\\N")
+
+
+@dataclass(frozen=True, slots=True)
 class Columns:
     """Which columns of the input are what, and how texts are prepared: all that a part depends on beside model and input.
 
@@ -82,6 +107,7 @@ class Columns:
     documents: Literal["line", "file"] = "line"
     clean: Literal["no", "html"] = "no"
     languages: Literal["known", "all"] = "known"
+    reading: Reading = Reading()
     root: str = ""
     first_root: str = ""
 
@@ -103,7 +129,8 @@ class Fragment:
     """A part of one input file, as it was when it was planned.
 
     `start` and `end` are bytes, for Parquet row groups; a file that cannot be cut is 0 to its size. `tokens` is predicted;
-    `rows` is what the footer of a Parquet or Arrow file says that the fragment holds, None where no footer tells.
+    `rows` is what the footer of a Parquet or Arrow file says that the fragment holds, None where no footer tells. `encoding` is
+    that of a text file that was cut, "" if its reader decides.
     """
 
     path: str
@@ -114,6 +141,7 @@ class Fragment:
     modified_ns: int
     tokens: int
     rows: int | None = None
+    encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ from typing import Any
 
 from models.runtime.package import Models
 from pipeline.config import TagConfig
-from pipeline.contract import Columns, Split
+from pipeline.contract import Columns, Reading, Split
 from pipeline.errors import ConfigError, InputChangedError, OutputError, StoreError
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
 from pipeline.sink.history import tokens_a_byte
 from pipeline.sink.plan_log import Head, Plan
 from pipeline.sink.plans import PlanLog
-from pipeline.source.discover import Found, discover, partitions_of
+from pipeline.source.discover import KNOWN, OTHER, Found, discover, partitions_of
 from pipeline.source.pack import all_fragments, pack
 from pipeline.source.peek import Peeked, peek
 from pipeline.source.piped import PIPES
@@ -31,7 +31,10 @@ FIRST_ROOT = "first_root"
 def columns_of(plan: Plan | Head) -> Columns:
     """The columns that a plan was made with."""
     given = plan.settings["columns"]
-    columns = Columns(**{**given, "keep": tuple(given["keep"]), "partitions": tuple(given["partitions"])})
+    reading = dict(given.get("reading", {}))
+    reading["header"] = tuple(reading.get("header", ()))
+    lists = {key: tuple(given[key]) for key in ("keep", "partitions")}
+    columns = Columns(**{**given, **lists, "reading": Reading(**reading)})
     first = plan.settings.get(FIRST_ROOT)
     return columns if first is None else replace(columns, root=plan.root, first_root=first)
 
@@ -113,9 +116,9 @@ class Planner:
 
     def _splits(self, found: Found, entries: list[Entry], number: int, columns: Columns) -> Iterator[Split]:
         target, count = self._options.split_tokens, 0
-        whole, known = columns.documents == "file", tokens_a_byte(self.log)
+        known = tokens_a_byte(self.log)
         for _, group in groupby(entries, key=lambda entry: self._options.priority_of(entry.path)):
-            for split in pack(all_fragments(found.store, group, target, whole, known), number, target):
+            for split in pack(all_fragments(found.store, group, target, columns, known), number, target):
                 yield replace(split, number=count)
                 count += 1
 
@@ -145,6 +148,9 @@ class Planner:
         if not self._retag:
             self.log.look()
         if self._retag or not self.log.heads:
+            if not self._found.files and (others := self._found.skipped[OTHER]):
+                some = ", ".join(self._found.examples[OTHER])
+                raise ConfigError(f"{', '.join(self._options.sources)}: {others:,} files ({some}), {KNOWN}")
             self._peek(self._found, self._found.files)
             check_columns(self._options, self.peeked)
 
@@ -156,7 +162,7 @@ class Planner:
         for source in self._options.sources:
             if is_inside(self._store.url, source):
                 raise ConfigError(f"{self._store.url} lies inside the input {source}; the next run would read it")
-        found = discover(self._options.sources, self._options.store)
+        found = discover(self._options.sources, self._options.store, any_name=bool(self._options.format))
         if (only := self._options.only) is not None:
             chosen = set(only)
             found.files = [entry for entry in found.files if (entry.path, entry.size, entry.modified_ns) in chosen]
@@ -183,8 +189,7 @@ class Planner:
 
     def _settings(self, columns: Columns) -> dict[str, Any]:
         """All that the tags depend on, beside the input."""
-        chosen = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(columns).items()}
-        chosen = {key: value for key, value in chosen.items() if key not in ("root", FIRST_ROOT)}
+        chosen = {key: value for key, value in _plain(asdict(columns)).items() if key not in ("root", FIRST_ROOT)}
         return {"model": self._models.name, "model_digest": self._models.digest, "columns": chosen}
 
     def _differs(self, plan: Head) -> tuple[str, Any, Any] | None:
@@ -192,7 +197,12 @@ class Planner:
         now = self._settings(_with(self._options.columns, columns_of(plan).partitions))
         then = plan.settings
         pairs = [(key, then[key], now[key]) for key in ("model", "model_digest")]
-        pairs += [(key, then["columns"].get(key), value) for key, value in now["columns"].items()]
+        pairs += [(key, then["columns"].get(key), value) for key, value in now["columns"].items() if key != "reading"]
+        # An output of before 0.2 goes on if nothing else is said; files that it read rightly are read the same.
+        usual = _plain(asdict(Reading.usual()))
+        pairs += [
+            (key, then["columns"].get("reading", usual).get(key), value) for key, value in now["columns"]["reading"].items()
+        ]
         return next((pair for pair in pairs if pair[1] != pair[2]), None)
 
     def _check_settings(self, plan: Head) -> None:
@@ -219,3 +229,10 @@ def check_columns(options: TagConfig, peeked: Peeked) -> None:
 
 def _with(columns: Columns, partitions: tuple[str, ...]) -> Columns:
     return Columns(**{**{name: getattr(columns, name) for name in Columns.__slots__}, "partitions": partitions})
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: lists for tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return list(value) if isinstance(value, tuple) else value

@@ -23,7 +23,7 @@ from pipeline.sink.conserve import READ, UNREAD, accounted_for, check_files, che
 from pipeline.sink.files import RUNS
 from pipeline.sink.plans import PlanLog
 from pipeline.source.count import count_documents
-from pipeline.source.discover import format_of
+from pipeline.source.formats import format_of
 from pipeline.store.base import Entry, Store
 from pipeline.store.opening import open_store
 from pipeline.store.settings import StoreConfig

@@ -153,7 +153,7 @@ def test_what_is_no_utf8_is_replaced_and_counted(tmp_path):
 
 
 def test_bad_lines_are_dead_letters_with_their_place(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.source.unpack.MAX_LINE_BYTES", 2000)
+    monkeypatch.setattr("pipeline.source.lines.MAX_LINE_BYTES", 2000)
     lines = [
         b'{"text": "good"}',
         b"{bad",
@@ -182,9 +182,9 @@ def test_csv_records_that_do_not_fit_the_header(tmp_path):
     blocks = read(tmp_path / "a.csv")
     assert texts(blocks) == ["three"]
     assert letters(blocks) == [(8, "bad_csv"), (19, "no_text")]
-    (tmp_path / "b.csv").write_text('"unclosed,text\n1,2\n')  # the quote swallows the file
+    (tmp_path / "b.csv").write_text('"unclosed,text\n1,2\n')  # the quote would swallow the file
     (tmp_path / "c.csv").write_text("no,such\n1,2\n")
-    assert letters(read(tmp_path / "b.csv")) == [(0, "no_text")]
+    assert letters(read(tmp_path / "b.csv")) == [(0, "bad_csv"), (15, "bad_csv")]
     assert letters(read(tmp_path / "c.csv")) == [(0, "no_text"), (8, "no_text")]
 
 

@@ -26,7 +26,7 @@ from pipeline.fleet.events import (
     Tick,
 )
 from pipeline.fleet.policy import Policy
-from pipeline.source.discover import PACKED
+from pipeline.source.formats import PACKED
 
 # Exit codes of errors: of those that concern one split only (most others that a worker raises end the run), and of settings.
 TRY_AGAIN_EXIT, SETTINGS_EXIT = 3, 2

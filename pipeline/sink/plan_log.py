@@ -27,6 +27,9 @@ SCHEMA = pa.schema(
         pa.field("modified_ns", pa.int64(), nullable=False),
         pa.field("tokens", pa.int64(), nullable=False),
         pa.field("rows", pa.int64(), metadata={"doc": "by the file's own footer; plans of before 0.2 have no such column"}),
+        pa.field(
+            "encoding", pa.string(), metadata={"doc": "of a text file that was cut; plans of before 0.2 have no such column"}
+        ),
     ]
 )
 _KEY = b"textmill.plan"

@@ -1,19 +1,19 @@
-"""How many documents a file holds, counted in one go over the whole of it: another way than the one on which they are tagged."""
+"""How many documents a file holds, counted in one go over the whole of it and without making documents of them."""
 
 from __future__ import annotations
 
-import csv
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from pipeline.contract import Columns
+from pipeline.contract import Columns, Fragment
 from pipeline.errors import StoreError, UnavailableError
-from pipeline.source import unpack
-from pipeline.source.discover import format_of
-from pipeline.source.pack import footer_rows
-from pipeline.source.read import BLANK
-from pipeline.source.unpack import UNREADABLE, BombError, lines, text_encoding, unpacked
+from pipeline.source.contents import IsTableError, contents
+from pipeline.source.formats import FORMATS, PACKED
+from pipeline.source.items import Lost, RefusedError
+from pipeline.source.pack import footer_rows, format_name
+from pipeline.source.read import UNREADABLE
+from pipeline.source.unpack import BombError
 from pipeline.store.base import Entry, Store
 from pipeline.store.parquet import arrow_batches
 
@@ -34,61 +34,31 @@ def count_documents(store: Store, entry: Entry, columns: Columns) -> Counted:
             found.documents += one
     except UnavailableError:
         raise
-    except (*UNREADABLE, BombError, StoreError, csv.Error, ValueError):
+    except (*UNREADABLE, BombError, StoreError, ValueError):
         found.documents += 1
         found.broken = True
     return found
 
 
 def _each(store: Store, entry: Entry, columns: Columns) -> Iterator[int]:
-    kind = format_of(entry.path) or "jsonl"
-    if kind in ("parquet", "arrow"):
-        rows = footer_rows(store, entry, kind)[1]
-        yield _stream_rows(store, entry) if rows is None else rows
+    kind = format_name(entry.path, columns)
+    if FORMATS[kind].table:
+        if entry.path.lower().endswith(PACKED):
+            raise RefusedError("packed as a whole")
+        yield _table_rows(store, entry, kind)
         return
-    with store.open_read(entry.path, (0, entry.size)) as stream:
-        plain, _ = unpacked(stream, entry.size)
-        if kind == "text" and columns.documents == "file":
-            while plain.read(1 << 20):
-                pass
-            yield 1
-            return
-        # The mark of an encoding is a part of the first line here, which changes no count.
-        head = _head(store, entry)
-        encoding, mark = text_encoding(head)
-        found = lines(plain, encoding, 0, None)
-        if kind in ("csv", "tsv"):
-            yield from _rows(found, encoding, mark, kind, columns.text)
-            return
-        first = mark
-        for _, raw, _ in found:
-            yield int(raw is None or bool(raw[first:].strip(BLANK)))
-            first = 0
+    whole = Fragment(entry.path, kind, 0, entry.size, entry.size, entry.modified_ns, 0)
+    try:
+        with store.open_read(entry.path, (0, entry.size)) as stream:
+            for _, found in contents(stream, whole, columns, Counter()):
+                yield 1 if isinstance(found, Lost) else found.count()
+    except IsTableError as error:
+        yield _table_rows(store, entry, str(error))
 
 
-def _head(store: Store, entry: Entry) -> bytes:
-    with store.open_read(entry.path) as stream:
-        plain, _ = unpacked(stream, entry.size)
-        return plain.read(4)
-
-
-def _rows(found: Iterator[tuple[int, bytes | None, bytes]], encoding: str, mark: int, kind: str, text: str) -> Iterator[int]:
-    def decoded() -> Iterator[str]:
-        first = mark
-        for _, raw, _ in found:
-            if raw is None:
-                raise csv.Error("a line that is too long")
-            yield raw[first:].decode(encoding, "replace")
-            first = 0
-
-    csv.field_size_limit(unpack.MAX_LINE_BYTES)
-    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if kind == "tsv" else {}
-    rows = csv.reader(decoded(), **dialect)
-    yield int(text not in next(rows, []))  # a header without the column of the text is told as a dead letter
-    for row in rows:
-        yield int(bool(row))
-
-
-def _stream_rows(store: Store, entry: Entry) -> int:
+def _table_rows(store: Store, entry: Entry, kind: str) -> int:
+    rows = footer_rows(store, entry, kind)[1]
+    if rows is not None:
+        return rows
     with store.open_read(entry.path, (0, entry.size)) as stream:
         return sum(batch.num_rows for batch in arrow_batches(stream))

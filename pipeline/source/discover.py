@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from pipeline.errors import ConfigError, StoreError
+from pipeline.source.formats import PACKED, SUFFIXES, format_of
 from pipeline.source.once import Names
 from pipeline.store.base import Entry, Listing, Store
 from pipeline.store.finding import HIDDEN, Named, named, unasked
@@ -17,20 +18,8 @@ from pipeline.store.opening import join_url, open_store
 from pipeline.store.settings import StoreConfig
 from pipeline.store.walk import AGAIN
 
-PACKED = (".gz", ".zst", ".bz2")
-FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "text",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".ipc": "arrow",
-    ".feather": "arrow",
-}
 UNFINISHED = (".tmp", "._copying_", ".inprogress", ".part", ".partial", ".filepart", ".crdownload", ".download")
+OTHER = "other format"
 # So many files of a kind are named where they are told of.
 EXAMPLES = 3
 
@@ -63,14 +52,6 @@ def shown(path: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in path)
 
 
-def format_of(path: str) -> str | None:
-    """The format that a file's name promises, or None."""
-    name = PurePosixPath(path.lower())
-    if name.suffix in PACKED:
-        name = name.with_suffix("")
-    return FORMATS.get(name.suffix)
-
-
 def partitions_of(path: str) -> dict[str, str | None]:
     """Values of Hive-style folders: "dt=2026-11-22/a.jsonl" gives {"dt": "2026-11-22"}."""
     found: dict[str, str | None] = {}
@@ -81,13 +62,17 @@ def partitions_of(path: str) -> dict[str, str | None]:
     return found
 
 
-def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: Collection[str] = ()) -> Found:
+def discover(
+    sources: Sequence[str], config: StoreConfig | None = None, marks: Collection[str] = (), any_name: bool = False
+) -> Found:
     """The documents' files in files, folders and what patterns match, each once, however many names or links lead to it.
 
     Paths are relative to the folder that all sources share. Files that are hidden, empty, not finished, still being written, of
     no known format or with a name that is not UTF-8 are skipped and counted, and so is what is no regular file. `marks`: names
     of files that are told of beside, as the listing that finds the documents shows them; beside a source that is a file they
-    are asked for. Raises ConfigError if a source does not exist, or if they lie on several file systems.
+    are asked for. `any_name`: files whose names tell no known format are documents, too.
+
+    Raises ConfigError if a source does not exist, or if they lie on several file systems.
     """
     tops = [named(source, config) for source in sources]
     if len({(top.scheme, top.authority) for top in tops}) > 1:
@@ -101,7 +86,7 @@ def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: C
         inside = top.path.relative_to(root).as_posix()
         inside = "" if inside == "." else inside
         told = found.skipped.total() + len(found.marks) + len(found.unreadable)
-        listing = _Sieve(found, inside, top, marks).sifted()
+        listing = _Sieve(found, inside, top, marks, any_name).sifted()
         names.add(listing)
         if not top.folder:
             beside.update(f"{inside.rpartition('/')[0]}/{mark}".lstrip("/") for mark in marks)
@@ -122,8 +107,8 @@ def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: C
 class _Sieve:
     """What a source names, without what is left alone; that is told to `found`."""
 
-    def __init__(self, found: Found, inside: str, top: Named, marks: Collection[str]) -> None:
-        self._found, self._inside, self._top, self._marks = found, inside, top, marks
+    def __init__(self, found: Found, inside: str, top: Named, marks: Collection[str], any_name: bool) -> None:
+        self._found, self._inside, self._top, self._marks, self._any_name = found, inside, top, marks, any_name
 
     def sifted(self) -> Listing:
         found = self._found
@@ -154,6 +139,7 @@ class _Sieve:
         if not (ways := self._ways(path)):
             return False
         reason = "hidden" if all(map(_is_hidden, ways)) else _not_documents(entry)
+        reason = None if reason == OTHER and self._any_name else reason
         if not self._top.folder and reason not in (None, "empty"):
             raise ConfigError(f"{shown(str(self._top.path))}: {_REMEDIES[reason]}")
         if reason is not None:
@@ -176,14 +162,17 @@ def _not_documents(entry: Entry) -> str | None:
         return "empty"
     if entry.path.lower().endswith(UNFINISHED):
         return "unfinished"
-    return None if format_of(entry.path) else "other format"
+    return None if format_of(entry.path) else OTHER
 
 
-_FORMAT = f"not a known format; names end in {', '.join(FORMATS)}, and in {', '.join(PACKED)} behind it"
+KNOWN = (
+    f"not a known format; names end in {', '.join(SUFFIXES)}, and in {', '.join(PACKED)} behind it; "
+    "--format says in which format files of other names are"
+)
 _REMEDIES: dict[str | None, str] = {
     "name is not UTF-8": "the name is not UTF-8; rename the file",
     "unfinished": "by its name it is still being written; rename it when it is whole",
-    "other format": _FORMAT,
+    OTHER: KNOWN,
 }
 
 

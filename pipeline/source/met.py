@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from pipeline.contract import Fragment
+
+# A document's bytes, where none was read that would tell.
+DOCUMENT_BYTES = 1000
 
 
 @dataclass(slots=True)
 class Met:
     """Documents, and what should have been one; `unread` are rows behind a place where a table could not be read on, by its
     footer. `broken`: reading ended there, with a dead letter that counts as one of the documents.
+
+    `noticed` counts what is told of beside: `lost_bytes` of text that no record came of, and `lost_documents`, which dead letters
+    stand for beside themselves: of a table by its footer, of text by the mean of the documents before.
     """
 
     documents: int = 0
     unread: int = 0
     broken: bool = False
+    noticed: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
 
-    def stop(self, fragment: Fragment) -> None:
-        """The fragment cannot be read on: one dead letter stands for what is left of it."""
+    def stop(self, fragment: Fragment, lost_bytes: int = 0) -> None:
+        """The fragment cannot be read on: one dead letter stands for what is left of it, about so many bytes of text."""
         if fragment.rows is not None:
             self.unread = fragment.rows - self.documents
+            self.noticed["lost_documents"] += max(0, self.unread - 1)
+        self.lose(lost_bytes)
         self.documents += 1
         self.broken = True
+
+    def lose(self, lost_bytes: int) -> None:
+        """So many bytes of text are lost, for which one dead letter stands."""
+        if lost_bytes > 0:
+            mean = self.bytes / self.documents if self.documents and self.bytes else DOCUMENT_BYTES
+            self.noticed["lost_bytes"] += lost_bytes
+            self.noticed["lost_documents"] += max(0, round(lost_bytes / mean) - 1)
+
+    def take(self) -> Counter[str]:
+        """What was noticed since the last time."""
+        found, self.noticed = +self.noticed, Counter()
+        return found
 
     def agrees(self, fragment: Fragment) -> bool:
         """Whether so many were met as the file's footer counts, where there is one."""

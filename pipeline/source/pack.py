@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,10 +10,13 @@ from types import MappingProxyType
 
 import pyarrow.parquet as pq
 
-from pipeline.contract import Fragment, Split
+from pipeline.contract import Columns, Fragment, Split
 from pipeline.errors import StoreError, UnavailableError
-from pipeline.source.discover import PACKED, format_of
-from pipeline.source.unpack import MAX_LINE_BYTES, packing, text_encoding
+from pipeline.source.archives import archive_of
+from pipeline.source.formats import FORMATS, PACKED, format_of
+from pipeline.source.items import RefusedError
+from pipeline.source.plain import Plain, Text
+from pipeline.source.unpack import BombError
 from pipeline.store.base import Entry, Store
 
 # Predicted tokens, until earlier plans tell (sink/history.py): a byte of text is a quarter of one, packed text unpacks to about
@@ -39,39 +41,48 @@ def predicted(entry: Entry, known: Mapping[str, float]) -> int:
 
 
 NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
+AS_NAMED = Columns()
+
+
+def format_name(path: str, columns: Columns) -> str:
+    """The format as which a file is read: that which its name promises, or else the one that was said."""
+    return format_of(path) or columns.reading.format or "jsonl"
 
 
 def fragments(
-    store: Store, entry: Entry, target: int, whole: bool = False, known: Mapping[str, float] = NOTHING_KNOWN
+    store: Store, entry: Entry, target: int, columns: Columns = AS_NAMED, known: Mapping[str, float] = NOTHING_KNOWN
 ) -> Iterator[Fragment]:
     """A file in pieces of at most about `target` predicted tokens; one that cannot be cut, or is small, in one. Pieces of
     tables say how many rows they hold by the file's footer.
     """
-    kind = format_of(entry.path) or "jsonl"
+    kind = format_name(entry.path, columns)
     tokens = predicted(entry, known)
-    cuts = [0, entry.size]
+    cuts, encoding = [0, entry.size], ""
     # Row groups are read by number; a whole Parquet file is all of them, however many there are.
-    if tokens > 1.5 * target and not whole:
+    if tokens > 1.5 * target:
+        step = max(1, int(entry.size * target / tokens))
         try:
-            cuts = _CUTTERS.get(kind, _not)(store, entry, max(1, int(entry.size * target / tokens)))
+            cuts, encoding = (
+                (_at_row_groups(store, entry, step), "") if kind == "parquet" else _cut(store, entry, kind, step, columns)
+            )
         except UnavailableError:
             raise
-        except (StoreError, OSError, ValueError, csv.Error):
+        except (StoreError, OSError, ValueError, RefusedError, BombError):
             cuts = [0, entry.size]  # what is wrong with it will be said where it is read
     rows = _counted(store, entry, kind)
     for start, end in pairwise(cuts):
         share = (end - start) / max(1, cuts[-1])
         expected = max(1, int(tokens * share))
-        yield Fragment(entry.path, kind, start, end, entry.size, entry.modified_ns, expected, rows(start, end))
+        yield Fragment(entry.path, kind, start, end, entry.size, entry.modified_ns, expected, rows(start, end), encoding)
 
 
 def all_fragments(
-    store: Store, entries: Iterable[Entry], target: int, whole: bool = False, known: Mapping[str, float] = NOTHING_KNOWN
+    store: Store, entries: Iterable[Entry], target: int, columns: Columns = AS_NAMED, known: Mapping[str, float] = NOTHING_KNOWN
 ) -> Iterator[Fragment]:
     """The pieces of all files, in their order. Several files at once are looked into: footers come with a store's latency."""
 
     def look(entry: Entry) -> list[Fragment]:
-        return list(fragments(store, entry, target, whole, known))
+        return list(fragments(store, entry, target, columns, known))
 
     waiting: deque[Future[list[Fragment]]] = deque()
     with ThreadPoolExecutor(store.lanes, "textmill-plan") as pool:
@@ -89,7 +100,7 @@ def all_fragments(
 
 def _counted(store: Store, entry: Entry, kind: str) -> Callable[[int, int], int | None]:
     """Tells the rows of a piece of a table by the file's footer; None where there is none, or none that can be read."""
-    if kind not in ("parquet", "arrow"):
+    if not FORMATS[kind].table:
         return lambda start, end: None
     try:
         groups, whole = footer_rows(store, entry, kind)
@@ -132,39 +143,28 @@ def pack(pieces: Iterable[Fragment], plan: int, target: int) -> Iterator[Split]:
         yield Split(plan, number, tuple(waiting))
 
 
-def _not(store: Store, entry: Entry, step: int) -> list[int]:
-    return [0, entry.size]
-
-
-def _at_lines(store: Store, entry: Entry, step: int) -> list[int]:
-    """Any byte: the reader begins behind the next line's end. Packed or UTF-16 files stay whole."""
-    with store.open_read(entry.path) as stream:
-        head = stream.read(4)
-    if packing(head) or text_encoding(head)[0] != "utf-8":
-        return [0, entry.size]
-    return [*range(0, entry.size - step // 2, step), entry.size]
-
-
-def _at_records(store: Store, entry: Entry, step: int) -> list[int]:
-    """CSV: a record may hold line ends between quotes, so the file is read once, with the reader's own rules."""
+def _cut(store: Store, entry: Entry, kind: str, step: int, columns: Columns) -> tuple[list[int], str]:
+    """Where a file of text is cut, and its encoding, which is decided here once for all pieces."""
+    form, whole = FORMATS[kind], ([0, entry.size], "")
+    if form.table or form.read is None:
+        return whole
     with store.open_read(entry.path, (0, entry.size)) as stream:
-        head = stream.read(4)
-        if packing(head) or text_encoding(head)[0] != "utf-8":
-            return [0, entry.size]
-        stream.seek(0)
-        cuts, at = [0], 0
-
-        def lines() -> Iterator[str]:
-            nonlocal at
-            for line in stream:
-                at += len(line)
-                yield line.decode("latin-1")  # only quotes, commas and line ends matter here
-
-        csv.field_size_limit(MAX_LINE_BYTES)
-        for _ in csv.reader(lines()):
+        plain = Plain(stream, entry.size)
+        if plain.packed or archive_of(plain):
+            return whole
+        text = Text(plain, columns)
+        if not text.coding.plain:
+            return whole
+        if form.lines(text):
+            # Any byte: the reader begins behind the next line's end.
+            return [*range(0, entry.size - step // 2, step), entry.size], text.coding.name
+        if form.places is None:
+            return whole
+        cuts = [0]
+        for at in form.places(text):
             if at - cuts[-1] >= step and entry.size - at >= step // 2:
                 cuts.append(at)
-    return [*cuts, entry.size]
+        return [*cuts, entry.size], text.coding.name
 
 
 def _at_row_groups(store: Store, entry: Entry, step: int) -> list[int]:
@@ -181,12 +181,3 @@ def _at_row_groups(store: Store, entry: Entry, step: int) -> list[int]:
             waiting = 0
         waiting += size
     return [*cuts, footer.num_row_groups]
-
-
-_CUTTERS: dict[str, Callable[[Store, Entry, int], list[int]]] = {
-    "jsonl": _at_lines,
-    "tsv": _at_lines,
-    "text": _at_lines,
-    "csv": _at_records,
-    "parquet": _at_row_groups,
-}

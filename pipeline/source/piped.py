@@ -20,8 +20,10 @@ from uuid import uuid4
 
 from pipeline.errors import ConfigError, TakenError, UnavailableError
 from pipeline.sink.files import STAGING, drop
-from pipeline.source.discover import FORMATS, format_of
-from pipeline.source.unpack import UNREADABLE, BombError, unpacked
+from pipeline.source.formats import FORMATS, format_of
+from pipeline.source.plain import Plain
+from pipeline.source.read import UNREADABLE
+from pipeline.source.unpack import BombError
 from pipeline.store.base import Store
 from pipeline.store.system import translated
 
@@ -32,7 +34,7 @@ PIPES = "_pipes"
 WRITER_S = 5.0
 _BLOCK, _HEAD = 1 << 20, 1 << 16
 _POLL_S = 0.2
-_SIGNS = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"{", "jsonl"))
+_SIGNS = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"{", "jsonl"), (b"[", "jsonl"))
 
 
 def is_pipe(source: str) -> bool:
@@ -129,18 +131,15 @@ def _stem(source: str) -> str:
 
 
 def _suffix(source: str, kind: str, head: bytes) -> str:
-    suffixes = {name: suffix.lstrip(".") for suffix, name in reversed(FORMATS.items())}
     known = kind or format_of(PurePath(source).name) or _told_by(head)
-    if known is None or known not in suffixes:
-        raise ConfigError(
-            f"{source}: in which format is it? Give --format with one of {', '.join(dict.fromkeys(FORMATS.values()))}"
-        )
-    return suffixes[known]
+    if known not in FORMATS:
+        raise ConfigError(f"{source}: in which format is it? Give --format with one of {', '.join(FORMATS)}")
+    return FORMATS[known].suffixes[0].lstrip(".")
 
 
-def _told_by(head: bytes) -> str | None:
-    """The format that a stream's first bytes tell; of an empty one any."""
+def _told_by(head: bytes) -> str:
+    """The format that a stream's first bytes tell, "" if none; of an empty one any."""
     with suppress(*UNREADABLE, BombError):
-        head = unpacked(io.BytesIO(head), len(head))[0].read(64)
+        head = Plain(io.BytesIO(head), len(head), _HEAD).head
     plain = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return next((kind for sign, kind in _SIGNS if plain.startswith(sign)), None if plain else "jsonl")
+    return next((kind for sign, kind in _SIGNS if plain.startswith(sign)), "" if plain else "jsonl")

@@ -1,129 +1,210 @@
-"""Bytes into lines of text: gzip, zstd and bz2 told by their first bytes, UTF-8 and UTF-16 by their mark."""
+"""Packed files into plain bytes, told by their first bytes whatever the name says. A broken piece (a member of gzip, a frame of
+zstd or lz4, a stream of bz2 or xz) costs itself where another begins behind it.
+"""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import zlib
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Protocol, cast
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Protocol
 
-import pyarrow as pa
+from pipeline.source.items import Gap
+from pipeline.source.packings import BROKEN, MAGIC_BYTES, Packing, packing_of
 
 # A file that unpacks to more than this many times its size, and to more than this, is a bomb.
 MAX_RATIO = 1000
 MAX_UNPACKED = 256 << 20
-MAX_LINE_BYTES = 16 << 20
-UNREADABLE = (OSError, EOFError, zlib.error, pa.ArrowException)
+CHUNK_BYTES = 1 << 18
+_READ_BYTES = 1 << 14
+# What was read last and may be gone back to, to look for the next piece: more than a decoder holds of its input.
+_RECENT_BYTES = 4 * _READ_BYTES
+# So often a file may be packed.
+_DEEP = 4
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.S)
 
 
 class Readable(Protocol):
-    """What lines are read from."""
+    """What is unpacked: a file, or the pieces of another packed one."""
 
     def read(self, size: int = -1, /) -> bytes: ...
-
-    def readline(self, size: int = -1, /) -> bytes: ...
 
 
 class BombError(Exception):
     """A packed file grows beyond MAX_RATIO."""
 
 
-def packing(head: bytes) -> str | None:
-    """gzip, zstd, bz2 or None, from a file's first four bytes."""
-    for magic, name in ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2")):
-        if head.startswith(magic):
-            return name
-    return None
+def chunks_of(stream: Readable, size: int, deep: int = 0) -> Iterator[bytes | Gap]:
+    """The plain bytes of a stream that is read from its beginning, unpacked as often as it is packed; `size` is that of the file.
+
+    Raises BombError, RefusedError where a library is missing, and what reading the stream raises.
+    """
+    head = stream.read(CHUNK_BYTES)
+    found = packing_of(head) if deep < _DEEP else None
+    if found is None:
+        while head:
+            yield head
+            head = stream.read(CHUNK_BYTES)
+        return
+    pieces = _limited(_pieces(Joined([head], stream), found), size)
+    first: list[bytes | Gap] = []
+    for piece in pieces:
+        first.append(piece)
+        if isinstance(piece, Gap) or sum(len(one) for one in first if isinstance(one, bytes)) >= MAGIC_BYTES:
+            break
+    if packing_of(b"".join(one for one in first if isinstance(one, bytes))) is None:
+        yield from first
+        yield from pieces
+        return
+    inner = Chunks(chain(first, pieces))
+    yield from chunks_of(inner, size, deep + 1)
+    yield from inner.gaps
 
 
-def text_encoding(head: bytes) -> tuple[str, int]:
-    """The encoding that a byte order mark tells, and the mark's length."""
-    for mark, name in ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
-        if head.startswith(mark):
-            return name, len(mark)
-    return "utf-8", 0
+def _limited(pieces: Iterator[bytes | Gap], size: int) -> Iterator[bytes | Gap]:
+    limit, read = max(MAX_UNPACKED, size * MAX_RATIO), 0
+    for piece in pieces:
+        read += 0 if isinstance(piece, Gap) else len(piece)
+        if read > limit:
+            raise BombError(f"more than {limit:,} bytes come out of it")
+        yield piece
 
 
-class _Counted(io.RawIOBase):
-    """Counts what was unpacked and stops a bomb."""
+class Joined:
+    """A stream behind bytes that were read from it already."""
 
-    def __init__(self, inner: BinaryIO, size: int) -> None:
-        self._take: Callable[[int], bytes] = getattr(inner, "read1", inner.read)
-        self._limit, self._read = max(MAX_UNPACKED, size * MAX_RATIO), 0
+    def __init__(self, read: Sequence[bytes], stream: Readable) -> None:
+        self._head, self._stream = b"".join(read), stream
 
-    def readable(self) -> bool:
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            head, self._head = self._head, b""
+            return head + self._stream.read()
+        head, self._head = self._head[:size], self._head[size:]
+        return head or self._stream.read(size)
+
+
+class Chunks:
+    """Pieces as a stream, which ends at the first gap; `gaps` are those that were met, `place` the bytes that were read."""
+
+    def __init__(self, pieces: Iterable[bytes | Gap]) -> None:
+        self._pieces, self._held = iter(pieces), b""
+        self.gaps: list[Gap] = []
+        self.place = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        parts: list[bytes] = []
+        wanted = size if size >= 0 else sys.maxsize
+        while wanted > 0 and (self._held or self._fill()):
+            part, self._held = self._held[:wanted], self._held[wanted:]
+            parts.append(part)
+            wanted -= len(part)
+            self.place += len(part)
+        return b"".join(parts)
+
+    def _fill(self) -> bool:
+        while not self._held and not self.gaps:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return False
+            if isinstance(piece, Gap):
+                self.gaps.append(piece)
+            else:
+                self._held = piece
+        return bool(self._held)
+
+
+def _pieces(stream: Readable, packing: Packing) -> Iterator[bytes | Gap]:
+    """What one piece after the other holds."""
+    source, out_bytes = _Source(stream), 0
+    while True:
+        if (strange := source.begin(packing)) is not None:
+            yield strange
+        if not source.held:
+            return
+        start, piece = source.place, packing.make()
+        while not piece.eof:
+            ended = not source.held and not source.fill()
+            try:
+                out, rest = piece.feed(source.held)
+            except BROKEN as error:
+                broken = source.place
+                source.seek(packing, start + 1)
+                lost = max(0, source.place - broken)
+                what = f"the {packing.piece} that begins at its byte {start:,} is broken ({error})"
+                yield Gap(f"{what}; {lost:,} packed bytes are lost", int(lost * out_bytes / max(1, broken)))
+                break
+            source.took(rest)
+            out_bytes += len(out)
+            if out:
+                yield out
+            elif ended and not piece.eof:
+                if not piece.ends:
+                    yield Gap(f"it ends in the middle of the {packing.piece} that begins at its byte {start:,}")
+                return
+
+
+class _Source:
+    """A packed file's bytes: `held` were read and not taken, the first of them at `place`; what was read last is kept."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._recent, self._read = b"", 0
+        self.held, self.place = b"", 0
+
+    def fill(self) -> bool:
+        """Read on; whether there was something."""
+        chunk = self._stream.read(_READ_BYTES)
+        self._read += len(chunk)
+        self._recent = (self._recent + chunk)[-_RECENT_BYTES:]
+        self.held += chunk
+        return bool(chunk)
+
+    def took(self, rest: bytes) -> None:
+        """All but `rest` was taken."""
+        self.place += len(self.held) - len(rest)
+        self.held = rest
+
+    def begin(self, packing: Packing) -> Gap | None:
+        """Go to where a piece begins, or to the end; a gap if there is more than padding before it."""
+        while True:
+            while True:
+                self.took(self.held.lstrip(b"\0"))
+                if len(self.held) >= MAGIC_BYTES or not self.fill():
+                    break
+            self.took(self.held.lstrip(b"\0"))
+            if not self._skippable():
+                break
+        if not self.held or packing.begin.match(self.held):
+            return None
+        start = self.place
+        self.seek(packing, start + 1)
+        return Gap(f"{self.place - start:,} bytes from its byte {start:,} on are no {packing.piece}")
+
+    def _skippable(self) -> bool:
+        """Leave a frame of zstd or lz4 behind that is to be skipped."""
+        if _SKIPPABLE.match(self.held) is None:
+            return False
+        left = 8 + int.from_bytes(self.held[4:8], "little")
+        while left and (self.held or self.fill()):
+            taken = min(left, len(self.held))
+            self.took(self.held[taken:])
+            left -= taken
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer)
-        # What is there, not all that is asked for: behind a file's torn end the rest would be lost with the error.
-        data = self._take(len(view))
-        self._read += len(data)
-        if self._read > self._limit:
-            raise BombError(f"more than {self._limit:,} bytes come out of it")
-        view[: len(data)] = data
-        return len(data)
-
-
-def unpacked(stream: BinaryIO, size: int) -> tuple[BinaryIO, bool]:
-    """The plain bytes of a file of `size` bytes, and whether it was packed. Reading may raise UNREADABLE or BombError."""
-    kind = packing(stream.read(4))
-    stream.seek(0)
-    if kind is None:
-        return stream, False
-    inner: object
-    if kind == "gzip":
-        inner = gzip.GzipFile(fileobj=stream)
-    elif kind == "bz2":
-        inner = bz2.BZ2File(stream)
-    else:
-        inner = pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd")
-    return cast(BinaryIO, io.BufferedReader(_Counted(cast(BinaryIO, inner), size), 1 << 18)), True
-
-
-def lines(stream: Readable, encoding: str, at: int, end: int | None) -> Iterator[tuple[int, bytes | None, bytes]]:
-    """Lines that begin before `end`: position, the line without its end as bytes, and, if it is too long, None and its head."""
-    newline = "\n".encode(encoding)
-    if encoding != "utf-8":
-        yield from _wide_lines(stream, newline, at)
-        return
-    while end is None or at < end:
-        raw = stream.readline(MAX_LINE_BYTES + 1)
-        if not raw:
-            return
-        start, at = at, at + len(raw)
-        if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
-            while rest := stream.readline(MAX_LINE_BYTES):
-                at += len(rest)
-                if rest.endswith(b"\n"):
-                    break
-            yield start, None, raw[:1000]
-        else:
-            yield start, raw, b""
-
-
-def _wide_lines(stream: Readable, newline: bytes, at: int) -> Iterator[tuple[int, bytes | None, bytes]]:
-    """UTF-16: a line end is two bytes at an even place."""
-    held = b""
-    while True:
-        data = stream.read(1 << 18)
-        held += data
-        start = 0
-        place = held.find(newline)
-        while place >= 0:
-            if place % 2 == 0:
-                yield at + start, held[start : place + 2], b""
-                start = place + 2
-                place = held.find(newline, start)
-            else:
-                place = held.find(newline, place + 1)
-        held, at = held[start:], at + start
-        if len(held) > MAX_LINE_BYTES:
-            yield at, None, held[:1000]
-            return
-        if not data:
-            break
-    if held:
-        yield at, held, b""
+    def seek(self, packing: Packing, least: int) -> None:
+        """Go to the next piece that begins at byte `least` or behind it and not before what was read last; or to the end."""
+        begin = self._read - len(self._recent)
+        window, at = self._recent[max(0, least - begin) :], max(begin, least)
+        while (found := packing.next.search(window)) is None:
+            chunk = self._stream.read(CHUNK_BYTES)
+            if not chunk:
+                self.held, self.place = b"", at + len(window)
+                return
+            self._read += len(chunk)
+            kept = window[-2 * MAGIC_BYTES :]
+            at += len(window) - len(kept)
+            window = kept + chunk
+        self.held, self.place = window[found.start() :], at + found.start()
+        self._recent = self.held[-_RECENT_BYTES:]

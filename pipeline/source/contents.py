@@ -1,0 +1,89 @@
+"""What a file of text holds: itself, or the members of an archive; told by its first bytes, whatever its name says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pipeline.contract import RAW_BYTES, Columns, Fragment
+from pipeline.source.archives import archive_of, members
+from pipeline.source.formats import FORMATS, Format, format_of
+from pipeline.source.items import Item, Lost, RefusedError
+from pipeline.source.packings import MAGIC_BYTES
+from pipeline.source.plain import Plain, Text
+
+# Of a piece of a cut file so much of the beginning is read: a header tells the dialect.
+_HEAD_BYTES = 1 << 18
+_TABLES = {b"PAR1": "parquet", b"ARROW1": "arrow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A text, and the format in which it is read."""
+
+    form: Format
+    text: Text
+
+    def items(self, start: int = 0, end: int | None = None) -> Iterator[Item]:
+        """Its records that begin between two bytes."""
+        return self.form.read(self.text, start, end) if self.form.read is not None else iter(())
+
+    def count(self) -> int:
+        """How many all its records are."""
+        return sum(self.form.count(self.text)) if self.form.count is not None else 0
+
+
+class IsTableError(Exception):
+    """A file with the name of text is a table of this format."""
+
+
+def contents(
+    stream: BinaryIO, fragment: Fragment, columns: Columns, noticed: Counter[str]
+) -> Iterator[tuple[str, Content | Lost]]:
+    """The texts in a file, by their paths, or what of it is lost. `noticed` counts members of other formats.
+
+    Raises IsTableError, RefusedError, and what reading raises.
+    """
+    given = FORMATS[fragment.format]
+    if not is_whole(fragment):
+        plain = Plain(stream, fragment.size, _HEAD_BYTES if given.name in ("csv", "tsv") else MAGIC_BYTES)
+        yield fragment.path, Content(given, Text(plain, columns, fragment.encoding))
+        return
+    plain = Plain(stream, fragment.size)
+    if not plain.packed and (table := next((name for magic, name in _TABLES.items() if plain.head.startswith(magic)), None)):
+        raise IsTableError(table)
+    if archive_of(plain) is None:
+        if given.read is None:
+            raise RefusedError(f"no {given.name}, by its first bytes")
+        yield fragment.path, Content(given, Text(plain, columns))
+        return
+    some = False
+    for path, inside in members(fragment.path, stream, plain):
+        found = inside if isinstance(inside, Lost) else _member(path, inside, columns)
+        if found is None:
+            noticed["members_of_other_formats"] += 1
+        else:
+            some = True
+            yield path, found
+    if not some:
+        raise RefusedError("an archive without any file of a known format, by their names; --format says which others are")
+
+
+def _member(path: str, plain: Plain, columns: Columns) -> Content | Lost | None:
+    """A member of an archive, or why it is not read; None if it is of no known format."""
+    form = FORMATS.get(format_of(path) or columns.reading.format)
+    if form is None:
+        return None
+    if form.read is None:
+        return Lost(0, 0, "file_unreadable", f"{form.name} inside an archive: unpack it", plain.head[:RAW_BYTES], plain.size)
+    try:
+        return Content(form, Text(plain, columns))
+    except RefusedError as error:
+        return Lost(0, 0, "file_unreadable", str(error), plain.head[:RAW_BYTES], plain.size)
+
+
+def is_whole(fragment: Fragment) -> bool:
+    """Whether it is all of its file."""
+    return fragment.start == 0 and fragment.end == fragment.size

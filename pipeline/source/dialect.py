@@ -1,0 +1,218 @@
+"""Which characters part the fields of CSV and TSV: as was said, or told by the header and the first records."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from pipeline.contract import Columns
+from pipeline.source.encodings import Coding
+from pipeline.source.plain import Text
+
+AUTO = "auto"
+csv.field_size_limit(sys.maxsize)  # lines are limited already
+_USUAL = {"csv": ",", "tsv": "\t"}
+# Excel, Hive and others; the usual one of the format goes before them.
+_DELIMITERS = (",", ";", "\t", "|", "\x01")
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "\x01": "control_a", "\\": "backslash"}
+# The escape is told by so many records at most, in so many bytes of the beginning.
+_TELLING_RECORDS, _TELLING_BYTES = 200, 1 << 18
+_SEP = re.compile(r"sep=(.)$", re.I)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """`begin` is the first byte behind a mark and a line like sep=;, `header` the names that were given for files without one.
+    Without a `quote` a record is a line.
+    """
+
+    coding: Coding
+    delimiter: str
+    quote: str | None
+    escape: str
+    begin: int
+    header: tuple[str, ...] = ()
+
+    def unusual(self, kind: str) -> list[str]:
+        """What is to be told of a file of `kind` csv or tsv."""
+        found = [] if self.delimiter == _USUAL[kind] else [f"files_with_delimiter_{_NAMES.get(self.delimiter, self.delimiter)}"]
+        return found + [f"files_with_escape_{_NAMES.get(self.escape, self.escape)}"] * bool(self.escape)
+
+    @cached_property
+    def _special(self) -> tuple[str, ...]:
+        return tuple(char for char in (self.quote, self.escape) if char)
+
+    def simple(self, content: str) -> list[str] | None:
+        """The fields of a line whose quotes, if there are some, are as they should be; None of another one."""
+        for char in self._special:
+            if char in content:
+                try:
+                    return next(csv.reader((content,), **self._strict))
+                except csv.Error:
+                    return None
+        return content.split(self.delimiter)
+
+    @cached_property
+    def _strict(self) -> dict[str, Any]:
+        quoting = {"quotechar": self.quote} if self.quote else {"quoting": csv.QUOTE_NONE}
+        return {"delimiter": self.delimiter, "escapechar": self.escape or None, "strict": True, **quoting}
+
+    @cached_property
+    def _closed(self) -> re.Pattern[str]:
+        """What is in quotes, up to the one that closes."""
+        quote, escape = re.escape(self.quote or ""), re.escape(self.escape)
+        plain = f"[^{quote}{escape}]*+"
+        return re.compile(f"({plain}(?:(?:{quote}{quote}{f'|{escape}.' if escape else ''}){plain})*+){quote}", re.S)
+
+    @cached_property
+    def _bare(self) -> re.Pattern[str]:
+        """What is not in quotes, up to a delimiter or the line's end."""
+        delimiter, escape = re.escape(self.delimiter), re.escape(self.escape)
+        plain = f"[^{delimiter}{escape}]*+"
+        return re.compile(f"{plain}(?:{escape}.{plain})*+" if escape else plain, re.S)
+
+    def closed(self, text: str, at: int) -> re.Match[str] | None:
+        """What is in the quotes that opened before `at`, None if they do not close in the text."""
+        return self._closed.match(text, at)
+
+    def bare(self, text: str, at: int, stop: int) -> str:
+        """What is up to the next delimiter, or `stop`."""
+        return self._bare.match(text, at, stop).group()  # type: ignore[union-attr]
+
+    def unescaped(self, text: str) -> str:
+        """Without what stands before characters that are meant as they are."""
+        return re.sub(re.escape(self.escape) + "(.)", r"\1", text, flags=re.S) if self.escape and self.escape in text else text
+
+    def unquoted(self, text: str) -> str:
+        """What quotes hold."""
+        if self.escape and self.escape in text:
+            quote, escape = re.escape(self.quote or ""), re.escape(self.escape)
+            return re.sub(f"{quote}({quote})|{escape}(.)", lambda m: m.group(1) or m.group(2), text, flags=re.S)
+        return text.replace(2 * self.quote, self.quote) if self.quote else text
+
+    def scan(self, line: str) -> Scan:
+        """The fields of a record that begins with a line."""
+        return Scan(self, line)
+
+    def blanks_before_quotes(self, line: str, width: int) -> list[str] | None:
+        """The fields of a record in one line if blanks before its quotes mean nothing; None if that makes not `width` of them."""
+        if self.quote is None:
+            return None
+        nearer = re.sub(f"({re.escape(self.delimiter)}) +(?={re.escape(self.quote)})", r"\1", line)
+        scan = self.scan(nearer)
+        return scan.fields if not scan.open and not scan.improper and len(scan.fields) == width else None
+
+
+class Scan:
+    """The fields of a record, line by line. `open`: a quote is not closed yet; `improper`: one was closed before other
+    characters than a delimiter or a line's end.
+    """
+
+    def __init__(self, dialect: Dialect, line: str) -> None:
+        self._dialect = dialect
+        self.fields: list[str] = []
+        self._parts: list[str] = []  # of the field whose quote is open
+        self.open = self.improper = False
+        self._read(line, 0)
+
+    def go_on(self, line: str) -> None:
+        """The next line; a quote is open."""
+        self._read(line, 0)
+
+    def _read(self, line: str, at: int) -> None:
+        dialect, stop = self._dialect, len(line.rstrip("\r\n"))
+        while at <= stop:
+            if not self.open and dialect.quote and line.startswith(dialect.quote, at, stop):
+                self.open, at = True, at + 1
+            if self.open:
+                found = dialect.closed(line, at)
+                if found is None:
+                    self._parts.append(line[at:])
+                    return
+                self._parts.append(found.group(1))
+                value, at = dialect.unquoted("".join(self._parts)), found.end()
+                self._parts, self.open = [], False
+                more = dialect.bare(line, at, stop)
+                self.improper |= bool(more)
+                value += dialect.unescaped(more)
+            else:
+                more = dialect.bare(line, at, stop)
+                value = dialect.unescaped(more)
+            self.fields.append(value)
+            at += len(more) + 1
+
+
+def dialect_of(text: Text, kind: str) -> Dialect:
+    """The dialect of a file of `kind` csv or tsv, by what is wanted and by its head, so that it is the same for all pieces."""
+    reading, coding = text.columns.reading, text.coding
+    quote = None if kind == "tsv" else reading.quote or None
+    begin, delimiter = coding.mark, reading.delimiter
+    first = next(_head_lines(text), "")
+    if (sep := _SEP.match(first.strip())) is not None and kind == "csv":
+        begin, delimiter = begin + len(first.encode(coding.name)), sep.group(1)
+    if delimiter in ("", AUTO):
+        delimiter = _told(text, kind, first, quote) if delimiter == AUTO else _USUAL[kind]
+    escape = "" if reading.escape == AUTO else reading.escape
+    found = Dialect(coding, delimiter, quote, escape, begin, reading.header)
+    if reading.escape == AUTO and quote and _tells_escape(text, found):
+        return replace(found, escape="\\")
+    return found
+
+
+def _head_lines(text: Text) -> Iterator[str]:
+    """Whole lines of the beginning, with what ends them."""
+    coding = text.coding
+    decoded = text.coding.decode(text.plain.head[coding.mark : _TELLING_BYTES])[0]
+    ends = "\r" if coding.newline.strip(b"\0") == b"\r" else "\n"
+    *whole, last = decoded.split(ends)
+    for one in whole:
+        yield one + ends
+    if last and len(text.plain.head) < _TELLING_BYTES:
+        yield last
+
+
+def _told(text: Text, kind: str, first: str, quote: str | None) -> str:
+    """The delimiter between whose fields the text's column is named or, of files without a header, that gives as many fields."""
+    usual = _USUAL[kind]
+    for one in (usual, *(one for one in _DELIMITERS if one != usual)):
+        fields = Dialect(text.coding, one, quote, "", 0).scan(first).fields
+        if text.columns.reading.header:
+            if len(fields) == len(text.columns.reading.header) > 1:
+                return one
+        elif text.columns.text in named(fields, text.columns):
+            return one
+    return usual
+
+
+def _tells_escape(text: Text, dialect: Dialect) -> bool:
+    r"""Whether more of the first records have as many fields as the header if \ escapes quotes, as Spark writes them."""
+    escaped = replace(dialect, escape="\\")
+    width, gained = 0, 0
+    for number, line in enumerate(_head_lines(text)):
+        if number > _TELLING_RECORDS:
+            break
+        usual = dialect.scan(line)
+        width = width or len(dialect.header) or len(usual.fields)
+        if '\\"' in line:
+            other = escaped.scan(line)
+            gained += (not other.open and len(other.fields) == width) - (not usual.open and len(usual.fields) == width)
+    return gained > 0
+
+
+def named(header: Sequence[str], columns: Columns) -> list[str | None]:
+    """The names of a header's columns; of two of one name only the first has it. A column that is wanted and not there by its
+    exact name is the first whose name differs from it in case and in blanks at its ends only.
+    """
+    first = {name: i for i, name in reversed(list(enumerate(header)))}
+    found: list[str | None] = [name if first[name] == i else None for i, name in enumerate(header)]
+    for wanted in (columns.text, columns.id, columns.time, columns.source, *columns.keep):
+        if wanted and wanted not in found:
+            near = [i for i, name in enumerate(found) if name is not None and name.strip().casefold() == wanted.casefold()]
+            if near:
+                found[near[0]] = wanted
+    return found

@@ -1,0 +1,90 @@
+"""The formats of input files, in one table: by what names they are told, and how they are read, cut and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePosixPath
+
+from pipeline.source.delimited import delimited_count, delimited_records, record_places
+from pipeline.source.items import Item
+from pipeline.source.json_lines import in_lines, json_count, json_records
+from pipeline.source.packings import PACKINGS
+from pipeline.source.plain import Text
+from pipeline.source.text_lines import text_count, text_records
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """`about` is what the format is in a sentence, `cut` where its files can be cut, in words.
+
+    Of text `read` gives the records that begin between two bytes (the whole file: from 0 to None), `count` numbers whose sum is
+    how many those of the whole file are. `lines` tells whether every line begins a record, so that a file can be cut anywhere;
+    else `places` are those where one begins, None if it is never cut. A `table` is read by a process of its own (tables.py);
+    the members of an archive are read as what they are.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    about: str
+    cut: str
+    read: Callable[[Text, int, int | None], Iterator[Item]] | None = None
+    count: Callable[[Text], Iterator[int]] | None = None
+    lines: Callable[[Text], bool] = lambda text: False
+    places: Callable[[Text], Iterator[int]] | None = None
+    table: bool = False
+
+
+_ALL = (
+    Format(
+        "jsonl", (".jsonl", ".ndjson", ".json", ".jl", ".jsonlines"),
+        "JSON: an object a line, arrays of objects, objects over several lines or behind each other, the arrays inside documents "
+        "(`--json-path`); the content tells",
+        "lines: anywhere",
+        json_records, json_count, in_lines,
+    ),
+    Format(
+        "csv", (".csv",),
+        "records of RFC 4180, with a header or `--columns`; the delimiter and an escape are told by the first records",
+        "between records",
+        partial(delimited_records, kind="csv"), partial(delimited_count, kind="csv"), lambda text: not text.columns.reading.quote,
+        partial(record_places, kind="csv"),
+    ),
+    Format(
+        "tsv", (".tsv", ".tab"), "a record a line, without quotes, as of Hive", "anywhere",
+        partial(delimited_records, kind="tsv"), partial(delimited_count, kind="tsv"), lambda text: True,
+    ),
+    Format(
+        "text", (".txt", ".text"), "a document a line or, with `--documents file`, a file", "lines: anywhere",
+        text_records, text_count, lambda text: text.columns.documents == "line",
+    ),
+    Format("parquet", (".parquet", ".pq", ".parq"), "Parquet", "between row groups", table=True),
+    Format("arrow", (".arrow", ".ipc", ".feather"), "Arrow IPC, files and streams", "no", table=True),
+    Format(
+        "archive", (".zip", ".tar", ".tgz", ".tbz2", ".txz"),
+        "zip and tar: each member of a format of text is a file of its own, with the path `a.zip!/member`", "no",
+    ),
+)  # fmt: skip
+FORMATS = {one.name: one for one in _ALL}
+_BY_SUFFIX = {suffix: one for one in _ALL for suffix in one.suffixes}
+SUFFIXES = tuple(_BY_SUFFIX)
+PACKED = tuple(suffix for packing in PACKINGS for suffix in packing.suffixes)
+
+
+def format_of(path: str) -> str | None:
+    """The format that a file's name promises, or None."""
+    name = PurePosixPath(path.lower())
+    while name.suffix in PACKED:
+        name = name.with_suffix("")
+    found = _BY_SUFFIX.get(name.suffix)
+    return None if found is None else found.name
+
+
+def formats_table() -> str:
+    """The formats as a table in Markdown, for the README."""
+    rows = ["| format | names | what is read | cut |", "|---|---|---|---|"]
+    for one in _ALL:
+        rows.append(f"| {one.name} | {' '.join(f'`{suffix}`' for suffix in one.suffixes)} | {one.about} | {one.cut} |")
+    packings = ", ".join(f"{one.name} ({' '.join(f'`{suffix}`' for suffix in one.suffixes)})" for one in PACKINGS)
+    return "\n".join(rows) + f"\n\nAll but Parquet and Arrow also packed: {packings}; told by their first bytes.\n"

@@ -1,0 +1,46 @@
+"""JSON values as records: what makes one, and why another is none."""
+
+from __future__ import annotations
+
+import json
+from math import isinf
+from typing import Any
+
+from pipeline.contract import Columns
+from pipeline.source.items import Item, Lost, Record
+
+# A line of these alone is no document; they may stand before one, as where files with marks were joined, or behind a crash.
+BLANK = " \t\r\n\0\ufeff"
+
+
+def as_item(value: Any, position: int, end: int, raw: bytes, replaced: int, columns: Columns) -> Item:
+    """A record, or why a value is none."""
+    if not isinstance(value, dict):
+        return Lost(position, end, "not_an_object", f"a {type(value).__name__}", raw)
+    if columns.text not in value and not columns.reading.json_path:
+        for name, inner in value.items():
+            if isinstance(inner, list) and inner and isinstance(inner[0], dict) and columns.text in inner[0]:
+                hint = f"there is no {columns.text!r}, but an array {name!r} of {len(inner):,} objects that have it"
+                return Lost(position, end, "no_text", f"{hint}: --json-path {name} reads them", raw)
+    return Record(position, end, value, raw, replaced)
+
+
+def parsed(text: str) -> Any:
+    """The value of a JSON text; a number that no number of Python's can hold is its digits. Raises what `json.loads` raises."""
+    try:
+        return LENIENT.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        return _DIGITS.decode(text)
+
+
+def _real(digits: str) -> float | str:
+    value = float(digits)
+    return digits if isinf(value) else value
+
+
+DECODER = json.JSONDecoder(parse_float=_real)
+# Control characters in strings are no JSON, but many a writer leaves them there.
+LENIENT = json.JSONDecoder(parse_float=_real, strict=False)
+_DIGITS = json.JSONDecoder(parse_float=_real, parse_int=str, strict=False)

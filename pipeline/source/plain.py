@@ -1,0 +1,128 @@
+"""A text file as its readers see it: plain bytes, with gaps where some could not be unpacked, and what makes text of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from pipeline.contract import Columns
+from pipeline.source.encodings import AUTO, HEAD_BYTES, check_text, coding_of, known_coding
+from pipeline.source.items import Gap, Lost, RefusedError
+from pipeline.source.lines import Line, lines
+from pipeline.source.packings import MAGIC_BYTES, packing_of
+from pipeline.source.unpack import CHUNK_BYTES, Joined, Readable, chunks_of
+
+# Of a big file whose beginning is ASCII so many bytes at some places are looked at, too.
+_WINDOW_BYTES = 1 << 16
+
+
+class Plain:
+    """The plain bytes of a file of `size` bytes. `head` are the first of them.
+
+    `broken` are exceptions that a member of an archive may raise, which end it with a gap; it is read in one go.
+    """
+
+    def __init__(
+        self, stream: BinaryIO | Readable, size: int, head_bytes: int = HEAD_BYTES, broken: tuple[type[Exception], ...] = ()
+    ) -> None:
+        self._stream, self.size, self._broken, self._seekable = stream, size, broken, not broken
+        magic = _read(stream, MAGIC_BYTES)
+        self.packed = packing_of(magic) is not None
+        self._first: list[bytes | Gap] = []
+        if self.packed:
+            self._rest = chunks_of(Joined([magic], stream), size)
+            read = 0
+            while read < head_bytes and (piece := next(self._rest, None)) is not None:
+                self._first.append(piece)
+                read += 0 if isinstance(piece, Gap) else len(piece)
+        else:
+            self._first = [magic + _read(stream, head_bytes - len(magic))]
+        whole = [piece for piece in self._first if isinstance(piece, bytes)]
+        self.head = b"".join(whole)[:head_bytes]
+
+    def chunks(self, at: int = 0) -> Iterator[bytes | Gap]:
+        """The bytes from `at` on, once; of a packed file from the first ones on."""
+        try:
+            yield from self._from(at)
+        except self._broken as error:
+            yield Gap(f"{type(error).__name__}: {error}")
+
+    def _from(self, at: int) -> Iterator[bytes | Gap]:
+        if self.packed:
+            for piece in self._first:
+                if isinstance(piece, Gap):
+                    yield piece
+                    continue
+                cut = min(at, len(piece))
+                at -= cut
+                yield piece[cut:]
+            yield from self._rest
+            return
+        if at < len(self.head):
+            yield self.head[at:]
+            at = len(self.head)
+        if self._seekable:
+            self._stream.seek(at)  # type: ignore[union-attr]
+        while chunk := self._stream.read(CHUNK_BYTES):
+            yield chunk
+
+    def telling(self) -> bytes:
+        """What tells the encoding: the head and, where that is ASCII, lines of other places."""
+        if self.packed or not self._seekable or self.size <= len(self.head) or not self.head.isascii() or b"\0" in self.head:
+            return self.head
+        found = [self.head]
+        for quarter in (1, 2, 3):
+            self._stream.seek(self.size * quarter // 4)  # type: ignore[union-attr]
+            found.append(_read(self._stream, _WINDOW_BYTES).partition(b"\n")[2].rpartition(b"\n")[0])
+        return b"\n".join(found)
+
+
+def _read(stream: Readable, size: int) -> bytes:
+    parts = []
+    while size > 0 and (part := stream.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+class Text:
+    """A file's plain bytes, its coding and what is wanted of it.
+
+    Raises RefusedError if it is mostly no text in its encoding; `encoding` is that one, where it was decided before.
+    """
+
+    def __init__(self, plain: Plain, columns: Columns, encoding: str = "") -> None:
+        self.plain, self.columns = plain, columns
+        self.noticed: Counter[str] = Counter()  # what is told of the file
+        if encoding:
+            self.coding = known_coding(encoding, plain.head)
+            return
+        wanted = columns.reading.encoding
+        self.coding = coding_of(plain.telling() if wanted == AUTO else plain.head, wanted)
+        if trouble := check_text(plain.head, self.coding):
+            raise RefusedError(trouble)
+        if self.coding.name != "utf-8":
+            self.noticed[f"files_in_{self.coding.name}"] += 1
+
+    def lines(self, start: int = 0, end: int | None = None) -> Iterator[Line | Lost]:
+        """The lines that begin at byte `start` or behind it, and before byte `end`. The first one begins behind the mark."""
+        if start == 0:
+            found = self.lines_from(self.coding.mark)
+            end = None if end is None else max(end, self.coding.mark + 1)
+        else:
+            found = self.lines_from(start - 1)
+            next(found, None)
+        for line in found:
+            if end is not None and position_of(line) >= end:
+                return
+            yield line
+
+    def lines_from(self, at: int) -> Iterator[Line | Lost]:
+        """The lines from byte `at` on, at which one begins."""
+        return lines(self.plain.chunks(at), at, self.coding)
+
+
+def position_of(line: tuple[int, Any] | tuple[int, Any, Any, Any, Any] | Lost) -> int:
+    """Where a line or a record begins."""
+    return line.position if isinstance(line, Lost) else line[0]
