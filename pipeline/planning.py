@@ -128,7 +128,7 @@ class Planner:
         for source in self._options.sources:
             if is_inside(self._store.url, source):
                 raise ConfigError(f"{self._store.url} lies inside the input {source}; the next run would read it")
-        found = discover(self._options.sources, self._options.store)
+        found = discover(self._options.sources, self._options.store, unnamed=self._options.format)
         if (only := self._options.only) is not None:
             chosen = set(only)
             found.files = [entry for entry in found.files if (entry.path, entry.size, entry.modified_ns) in chosen]

@@ -10,12 +10,15 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from pipeline.errors import ConfigError, StoreError
+from pipeline.source.contents import told_by_bytes
 from pipeline.source.formats import PACKED, SUFFIXES, format_of
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import Top, existing
 from pipeline.store.opening import join_url, open_store
 from pipeline.store.settings import StoreConfig
 
+# Such files are read if --format says what they are.
+NO_SUFFIX = "no suffix that tells the format"
 UNFINISHED = (".tmp", "._copying_", ".inprogress", ".part", ".crdownload")
 
 
@@ -41,12 +44,14 @@ def partitions_of(path: str) -> dict[str, str | None]:
     return found
 
 
-def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: Collection[str] = ()) -> Found:
+def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: Collection[str] = (), unnamed: str = "") -> Found:
     """The documents' files in files, folders and globs, each once.
 
     Paths are relative to the folder that all sources share. Files that are hidden, empty, not finished, still being written, of
     no known format or with a name that is not UTF-8 are skipped and counted. `marks`: names of files that are told of beside, as
-    the listing that finds the documents shows them; beside a source that is a file they are asked for. Raises ConfigError if a
+    the listing that finds the documents shows them; beside a source that is a file they are asked for. `unnamed` is the format of
+    files whose names tell none: of those that are asked for, and in folders of those without a suffix; if it is not given, the
+    latter are read if their first bytes tell. Raises ConfigError if a
     source does not exist, or if they lie on several file systems.
     """
     tops = [top for source in sources for top in existing(source, config)]
@@ -61,12 +66,12 @@ def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: C
         inside = top.path.relative_to(root).as_posix()
         inside = "" if inside == "." else inside
         if top.folder:
-            entries |= _listed(found, inside, marks)
+            entries |= _listed(found, inside, marks, unnamed)
         elif (single := store.stat(inside)) is not None:
             if single.size == 0:
                 found.skipped["empty"] += 1
             else:
-                _check_name(top, single)
+                _check_name(top, single, unnamed or told_by_bytes(store, single))
                 entries[inside] = single
                 beside.update(f"{inside.rpartition('/')[0]}/{mark}".lstrip("/") for mark in marks)
     _ask(found, beside - found.marks.keys())
@@ -78,13 +83,16 @@ def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: C
     return found
 
 
-def _listed(found: Found, folder: str, marks: Collection[str]) -> dict[str, Entry]:
+def _listed(found: Found, folder: str, marks: Collection[str], unnamed: str) -> dict[str, Entry]:
     """What a folder holds, by path, without what is left alone."""
     entries = {}
     for entry in found.store.list(folder):
         if entry.path.rpartition("/")[2] in marks:
             found.marks[entry.path] = entry
-        if reason := _skip(entry, folder):
+        reason = _skip(entry, folder)
+        if reason == NO_SUFFIX and (unnamed or told_by_bytes(found.store, entry)):
+            reason = None
+        if reason:
             found.skipped[reason] += 1
         else:
             entries[entry.path] = entry
@@ -99,12 +107,13 @@ def _ask(found: Found, paths: Collection[str]) -> None:
                 found.marks[path] = mark
 
 
-def _check_name(top: Top, single: Entry) -> None:
+def _check_name(top: Top, single: Entry, unnamed: str) -> None:
     if _skip(single, "") == "name is not UTF-8":
         raise ConfigError(f"{str(top.path).encode('utf-8', 'replace').decode()}: the name is not UTF-8; rename the file")
-    if format_of(single.path) is None:
+    if format_of(single.path) is None and not unnamed:
         known = ", ".join(SUFFIXES)
-        raise ConfigError(f"{top.path}: not a known format; names end in {known}, and in {', '.join(PACKED)} behind it")
+        more = f"and in {', '.join(PACKED)} behind it; --format says what another one is"
+        raise ConfigError(f"{top.path}: not a known format; names end in {known}, {more}")
 
 
 def _shared(folders: Sequence[PurePosixPath]) -> PurePosixPath:
@@ -126,4 +135,6 @@ def _skip(entry: Entry, top: str) -> str | None:
         return "unfinished"
     if entry.size == 0:
         return "empty"
-    return None if format_of(inside) else "other format"
+    if format_of(inside):
+        return None
+    return "other format" if PurePosixPath(inside).suffix else NO_SUFFIX
