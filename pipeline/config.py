@@ -81,7 +81,9 @@ class TagConfig(BaseModel):
     look_s: Annotated[float, Field(ge=0, description="seconds between looks for new files while a run lasts; 0 is never")] = 60.0
     split_tokens: Annotated[int, Field(ge=1, description="predicted tokens of a part")] = SPLIT_TOKENS
     dead_letter_share: Annotated[float, Field(ge=0, le=1, description="a run stops when more than this share ...")] = 0.1
-    dead_letter_count: Annotated[int, Field(ge=0, description="... and more than this many documents are dead letters")] = 100
+    dead_letter_count: Annotated[
+        int, Field(ge=0, description="... and more than this many documents are dead letters, or lost with one")
+    ] = 100
     absent_columns: Annotated[
         Literal["refuse", "allow"],
         Field(

@@ -52,7 +52,9 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one block came to; `predicted` are the tokens that a plan would predict for it, `seconds` the time by stage."""
+    """What one block came to; `predicted` are the tokens that a plan would predict for it, `seconds` the time by stage, `lost`
+    the documents that its dead letters seem to stand for beside themselves.
+    """
 
     documents: int
     tokens: int
@@ -60,6 +62,7 @@ class Step:
     filtered: int
     predicted: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    lost: int = 0
 
 
 class TagWorker:
@@ -151,7 +154,8 @@ class TagWorker:
                     if tell is not None:
                         dead = sum(one.outcome == "dead_letter" for one in left_out)
                         predicted = int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
-                        tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds)))
+                        lost = block.counts["lost_documents"]
+                        tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds), lost))
             began = time.perf_counter()
             troubles = Counter({name: count - known[name] for name, count in noticed.items()})
             attempt.add(work.columns.schema().empty_table(), (), +troubles)

@@ -113,7 +113,7 @@ def test_no_files_and_other_formats(tmp_path):
         assert in_words(found).startswith("the input holds no file of documents; left alone: 1 unfinished (a.jsonl.tmp)")
     (tmp_path / "in" / "part-00000").write_text("text\nin Oslo\n")
     (found,) = run(tmp_path / "in", tmp_path / "out").warnings
-    assert "left alone: 1 other format, 1 unfinished" in in_words(found)
+    assert "left alone: 1 no suffix that tells the format, 1 unfinished" in in_words(found)
     with pytest.raises(ConfigError, match=r"in: 1 files \(part-00000\), not a known format; .*--format says"):
         run(tmp_path / "in", tmp_path / "other")
     assert not (tmp_path / "other").exists()

@@ -244,7 +244,8 @@ class RayCrew:
         outcome: Outcome = got
         done: Done | None = outcome.done
         if done is not None:
-            self._tell(Step(done.rows, done.tokens, done.dead_letters, done.filtered, seconds=done.seconds))
+            lost = done.counts.get("lost_documents", 0)
+            self._tell(Step(done.rows, done.tokens, done.dead_letters, done.filtered, seconds=done.seconds, lost=lost))
         return Answer(lease, outcome.seconds, done)
 
     def _gone(self, lost: dict[int, Any]) -> list[News]:
