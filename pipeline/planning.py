@@ -18,8 +18,8 @@ from pipeline.sink.history import tokens_a_byte
 from pipeline.sink.plan_log import Head, Plan
 from pipeline.sink.plans import PlanLog
 from pipeline.source.discover import KNOWN, NO_SUFFIX, OTHER, Found, discover, partitions_of
+from pipeline.source.heads import Peeked, peek
 from pipeline.source.pack import all_fragments, pack
-from pipeline.source.peek import Peeked, peek
 from pipeline.source.piped import PIPES
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import is_inside
