@@ -76,7 +76,7 @@ class TagConfig(BaseModel):
     column_names: Annotated[tuple[str, ...], Field(description="of CSV and TSV files that have no header")] = ()
     null: Annotated[str | None, Field(description="a field of CSV or TSV that is no value")] = "\\N"
     json_path: Annotated[str, Field(description="where in each JSON document the records are: data, or response.items")] = ""
-    format: Annotated[str, Field(description="of files and pipes whose names end in no known suffix: jsonl, csv, text, ...")] = ""
+    format: Annotated[str, Field(description="of files and pipes whose names tell none: jsonl, csv, tsv, text, ...")] = ""
     clean: Annotated[Literal["no", "html"], Field(description="remove HTML tags and entities before the model reads")] = "no"
     languages: Annotated[
         Literal["known", "all"], Field(description="known: texts in a language that no model reads are filtered")
@@ -97,7 +97,9 @@ class TagConfig(BaseModel):
     look_s: Annotated[float, Field(ge=0, description="seconds between looks for new files while a run lasts; 0 is never")] = 60.0
     split_tokens: Annotated[int, Field(ge=1, description="predicted tokens of a part")] = SPLIT_TOKENS
     dead_letter_share: Annotated[float, Field(ge=0, le=1, description="a run stops when more than this share ...")] = 0.1
-    dead_letter_count: Annotated[int, Field(ge=0, description="... and more than this many documents are dead letters")] = 100
+    dead_letter_count: Annotated[
+        int, Field(ge=0, description="... and more than this many documents are dead letters, or lost with one")
+    ] = 100
     absent_columns: Annotated[
         Literal["refuse", "allow"],
         Field(

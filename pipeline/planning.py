@@ -19,9 +19,9 @@ from pipeline.sink.history import tokens_a_byte
 from pipeline.sink.plan_log import AGAIN, Head, Plan
 from pipeline.sink.plans import Named, PlanLog
 from pipeline.sink.supersede import check
-from pipeline.source.discover import Found, discover, partitions_of
+from pipeline.source.discover import KNOWN, NO_SUFFIX, OTHER, Found, discover, partitions_of
+from pipeline.source.heads import Peeked, peek
 from pipeline.source.pack import all_fragments, pack
-from pipeline.source.peek import Peeked, peek
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import is_inside
 
@@ -155,8 +155,15 @@ class Planner:
         if not self._retag:
             self.log.look()
         if self._retag or not self.log.heads:
+            self._check_formats(self._found)
             self._peek(self._found, self._found.files)
             check_columns(self._options, self.peeked)
+
+    def _check_formats(self, found: Found) -> None:
+        others = sum(found.skipped[reason] for reason in (OTHER, NO_SUFFIX))
+        if others and not found.files:
+            some = ", ".join(path for reason in (NO_SUFFIX, OTHER) for path in found.examples.get(reason, ()))
+            raise ConfigError(f"{', '.join(self._options.sources)}: {others:,} files ({some}), {KNOWN}")
 
     def _peek(self, found: Found, entries: list[Entry]) -> None:
         asked = self._options.asked_columns.values()
@@ -166,7 +173,7 @@ class Planner:
         for source in self._options.sources:
             if is_inside(self._store.url, source):
                 raise ConfigError(f"{self._store.url} lies inside the input {source}; the next run would read it")
-        found = discover(self._options.sources, self._options.store)
+        found = discover(self._options.sources, self._options.store, unnamed=self._options.format)
         if (only := self._options.only) is not None:
             chosen = set(only)
             found.files = [entry for entry in found.files if (entry.path, entry.size, entry.modified_ns) in chosen]

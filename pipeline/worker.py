@@ -53,7 +53,7 @@ class Work:
 @dataclass(frozen=True, slots=True)
 class Step:
     """What one block came to; `predicted` are the tokens that a plan would predict for it, `seconds` the time by stage,
-    `reasons` how many dead letters have which.
+    `reasons` how many dead letters have which, `lost` the documents that they seem to stand for beside themselves.
     """
 
     documents: int
@@ -63,6 +63,7 @@ class Step:
     predicted: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
 
 
 class TagWorker:
@@ -168,7 +169,8 @@ class TagWorker:
                     if tell is not None:
                         dead = why.total()
                         predicted = int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
-                        tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds), dict(why)))
+                        lost = block.counts["lost_documents"]
+                        tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds), dict(why), lost))
             began = time.perf_counter()
             troubles = Counter({name: count - known[name] for name, count in noticed.items()})
             attempt.add(work.columns.schema().empty_table(), (), +troubles)

@@ -4,47 +4,19 @@ import bz2
 import gzip
 import json
 import lzma
-from collections import Counter
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.contract import Columns, Reading
-from pipeline.source.count import count_documents
-from pipeline.source.discover import discover
-from pipeline.source.met import Met
-from pipeline.source.pack import fragments
-from pipeline.source.read import read_fragment
 from pipeline.source.tables import stop_children
-
-USUAL = Reading.usual()
+from tests.reading import read, usual
 
 
 @pytest.fixture(autouse=True)
 def readers():
     yield
     stop_children()  # as a run does at its end
-
-
-def read(path, target=1 << 40, id="id", reading=USUAL, **columns):
-    """Of the files of a path: texts by id (or all of them in order), dead letters, counts; reader and counter must agree."""
-    found = discover([str(path)])
-    wanted = Columns(id=id, reading=reading, **columns)
-    blocks = []
-    for entry in found.files:
-        met = 0
-        for piece in fragments(found.store, entry, target, wanted):
-            one = Met()
-            here = list(read_fragment(found.store, piece, wanted, one))
-            assert one.documents == sum(block.rows for block in here)
-            met += one.documents
-            blocks += here
-        assert met == count_documents(found.store, entry, wanted).documents
-    texts = [text for block in blocks for text in block.texts]
-    ids = [one for block in blocks for one in block.columns["id"].to_pylist()]
-    letters = [(one.position, one.reason) for block in blocks for one in block.left_out]
-    return list(zip(ids, texts, strict=True)), letters, sum((block.counts for block in blocks), Counter())
 
 
 PARTS = st.lists(
@@ -56,7 +28,7 @@ PARTS = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 @given(
     PARTS, st.sampled_from([".csv", ".tsv", ".jsonl", ".txt"]), st.integers(1, 40), st.sampled_from(["auto", "gb18030", "marks"])
 )
@@ -67,12 +39,11 @@ def test_whatever_a_file_holds_its_pieces_hold_what_the_whole_does(tmp_path_fact
     path.write_bytes(b"text,n\n" * (suffix == ".csv") + b"text\tn\n" * (suffix == ".tsv") + b"".join(parts))
     if not path.stat().st_size:
         return
-    reading = Reading(**{**{name: getattr(USUAL, name) for name in Reading.__slots__}, "encoding": encoding})
-    whole, pieces = (read(path, target, id=None, reading=reading) for target in (1 << 40, target))
+    whole, pieces = (read(path, target, id=None, reading=usual(encoding=encoding)) for target in (1 << 40, target))
     assert whole[:2] == pieces[:2]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(st.binary(max_size=400), st.sampled_from([".csv", ".tsv", ".jsonl", ".txt", ".csv.gz"]), st.integers(1, 40))
 def test_no_bytes_make_a_reader_fail(tmp_path_factory, data, suffix, target):
     path = tmp_path_factory.mktemp("bytes") / f"a{suffix}"
@@ -81,7 +52,7 @@ def test_no_bytes_make_a_reader_fail(tmp_path_factory, data, suffix, target):
         read(path, target)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_packed_bytes_that_are_damaged_cost_what_is_damaged(tmp_path_factory, data):
     """Any damage to a packed file ends no run, and reader and counter agree on it."""
@@ -129,6 +100,6 @@ def test_what_lies_behind_a_broken_piece_of_a_packed_file_is_read(tmp_path, pack
     rows, letters, counts = read(tmp_path)
     assert 240 < len(rows) < 300
     assert set(rows) < ROWS
-    assert [reason for _, reason in letters].count("file_unreadable") >= 1
+    assert [one.reason for one in letters].count("file_unreadable") >= 1
     assert counts["lost_bytes"] > 0
     assert abs(counts["lost_documents"] + len(letters) + len(rows) - 300) < 40

@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.observe.health import check_all
 from pipeline.observe.warnings import RULES, Facts, in_words, warnings_of
 from pipeline.report.make import make_report
+from pipeline.verify import verify
 from tests.test_run import rows, run
 
 GOOD = {"files": 3, "rows_in": 100, "rows_out": 90, "filtered": 10, "id_column": "id"}
@@ -106,10 +107,18 @@ def test_what_rows_come_to(tmp_path):
 
 def test_no_files_and_other_formats(tmp_path):
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.pdf").write_text("x")
+    (tmp_path / "in" / "a.jsonl.tmp").write_text("x")
     for _ in range(2):  # and when there is nothing to do
         (found,) = run(tmp_path / "in", tmp_path / "out").warnings
-        assert in_words(found).startswith("the input holds no file of documents; left alone: 1 other format (a.pdf)")
+        assert in_words(found).startswith("the input holds no file of documents; left alone: 1 unfinished (a.jsonl.tmp)")
+    (tmp_path / "in" / "part-00000").write_text("text\nin Oslo\n")
+    (found,) = run(tmp_path / "in", tmp_path / "out").warnings
+    assert "left alone: 1 no suffix that tells the format, 1 unfinished" in in_words(found)
+    with pytest.raises(ConfigError, match=r"in: 1 files \(part-00000\), not a known format; .*--format says"):
+        run(tmp_path / "in", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    assert run(tmp_path / "in", tmp_path / "other", id_column=None, format="csv").rows_out == 1
+    assert verify(str(tmp_path / "other")).status == "agrees"
 
 
 RECORDS = [{"ident": "1", "text": "in Oslo", "when": "2026-11-20"}]
@@ -133,7 +142,7 @@ def put(folder, kind):
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "csv", "tsv", "parquet", "arrow"])
 @pytest.mark.parametrize(
     ("setting", "column", "nearest"),
-    [("id_column", "idnet", "ident"), ("time_column", "whne", "when"), ("source_column", "Text", "text"), ("keep", "zzz", None)],
+    [("id_column", "idnet", "ident"), ("time_column", "whne", "when"), ("source_column", "texxt", "text"), ("keep", "zzz", None)],
 )
 def test_a_column_that_is_nowhere_is_an_error_before_anything_is_tagged(tmp_path, kind, setting, column, nearest):
     put(tmp_path, kind)

@@ -244,7 +244,8 @@ class RayCrew:
         outcome: Outcome = got
         done: Done | None = outcome.done
         if done is not None:
-            self._tell(Step(done.rows, done.tokens, done.dead_letters, done.filtered, seconds=done.seconds, reasons=done.reasons))
+            lost, seconds = done.counts.get("lost_documents", 0), done.seconds
+            self._tell(Step(done.rows, done.tokens, done.dead_letters, done.filtered, 0, seconds, done.reasons, lost))
         return Answer(lease, outcome.seconds, done)
 
     def _gone(self, lost: dict[int, Any]) -> list[News]:

@@ -17,7 +17,7 @@ def output_of(tag: TagConfig) -> Store:
 
 def input_of(tag: TagConfig, marks: Collection[str] = ()) -> Found:
     """The files of the input, and those of the names `marks`. Raises ConfigError if there is none, StoreError."""
-    return discover(tag.sources, tag.store, marks)
+    return discover(tag.sources, tag.store, marks, tag.format)
 
 
 def root_of(tag: TagConfig, url: str) -> Store:

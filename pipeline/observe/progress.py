@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 from typing import Any, TextIO
 
+DOCUMENT_TOKENS = 200
 EVERY_S = 5.0
 LIVE_S = 0.2
 # What the run waits for is said again after so many seconds, and so many times longer each time, up to the last of these.
@@ -52,6 +53,11 @@ class Progress:
         self.dead_letters += dead_letters
         self.filtered += filtered
         self.show()
+
+    def left(self) -> float:
+        """The predicted tokens that are not done yet, over those that are; over one document's, as long as none are."""
+        done = min(self._planned, self._finished + self._begun)
+        return (self._planned - done) / (done or DOCUMENT_TOKENS)
 
     def show(self) -> None:
         """Show how far it is, if it is time."""

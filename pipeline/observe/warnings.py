@@ -87,6 +87,7 @@ def _read_by(facts: Facts) -> str:
     return "no model reads these languages; --languages all has the nearest one tag them"
 
 
+_OTHERS = ("other format", "no suffix that tells the format")
 _ODD = ("no regular file", "link to nothing", "link in a circle", "name is not UTF-8", "name with . or .. between slashes")
 
 RULES = (
@@ -99,10 +100,10 @@ RULES = (
     ),
     Rule(
         "other_formats",
-        lambda f: (_sum(f, "other format") * (0 < f.files < _sum(f, "other format")), _sum(f, "other format"), 0.0),
+        lambda f: (_sum(f, *_OTHERS) * (0 < f.files < _sum(f, *_OTHERS)), _sum(f, *_OTHERS), 0.0),
         lambda f, n, of: f"{n:,} files are left alone because their names tell no known format, more than the {f.files:,} others",
-        lambda f: "rename them if they hold documents",
-        _examples("other format"),
+        lambda f: "rename them if they hold documents; --format says what those without a suffix are",
+        _examples(*_OTHERS),
     ),
     Rule(
         "odd_files",

@@ -36,6 +36,7 @@ class Watch:
         self._stages = dict.fromkeys(STAGES, 0.0)
         self._began = time.monotonic()
         self._reasons: Counter[str] = Counter()
+        self._lost = 0  # documents for which dead letters stand beside themselves
         self._expected: dict[str, tuple[int, float, float]] = {}  # part -> predicted tokens, priority, time
 
     def use(self, workers: int, gauges: RayGauges) -> None:
@@ -66,6 +67,8 @@ class Watch:
         self._reasons.update(step.reasons)
         progress.add(step.documents, step.tokens, step.dead_letters, step.filtered, step.predicted)
         dead, seen = progress.dead_letters, progress.documents + progress.dead_letters + progress.filtered
+        self._lost += step.lost
+        self._check_lost(dead, seen)
         if dead > options.dead_letter_count and dead > options.dead_letter_share * seen:
             raise TooManyDeadLettersError(
                 f"{dead:,} of {seen:,} documents are dead letters, more than {options.dead_letter_share:.0%} and "
@@ -80,6 +83,17 @@ class Watch:
         reason, count = self._reasons.most_common(1)[0]
         asked = f"; is {self._options.columns.text!r} the text column?" if reason == "no_text" else ""
         return f", {count:,} of them {reason} ({REASONS[reason]}){asked}"
+
+    def _check_lost(self, dead: int, seen: int) -> None:
+        """One damaged file that is large counts for as much as it held, among all that is planned: it may be the first one."""
+        lost, options = self._lost, self._options
+        whole = lost + seen + int(max(1, seen) * self._progress.left())
+        if lost and lost + dead > options.dead_letter_count and lost > options.dead_letter_share * whole:
+            raise TooManyDeadLettersError(
+                f"about {lost:,} of {whole:,} documents are lost in damaged files, more than {options.dead_letter_share:.0%} and "
+                f"{options.dead_letter_count:,}: {options.output}/dead_letters says which; mend them, or allow more with "
+                "--dead-letter-share and --dead-letter-count"
+            )
 
     def done(self, part: Done) -> None:
         """A part is there; of copies every one is told."""

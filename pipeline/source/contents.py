@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pipeline.contract import RAW_BYTES, Columns, Fragment
+from pipeline.contract import RAW_BYTES, Columns, Fragment, Reading
+from pipeline.errors import StoreError, UnavailableError
 from pipeline.source.archives import archive_of, members
 from pipeline.source.formats import FORMATS, Format, format_of
 from pipeline.source.items import Item, Lost, RefusedError
 from pipeline.source.packings import MAGIC_BYTES
 from pipeline.source.plain import Plain, Text
+from pipeline.source.unpack import BombError
+from pipeline.store.base import Entry, Store
 
 # Of a piece of a cut file so much of the beginning is read: a header tells the dialect.
 _HEAD_BYTES = 1 << 18
@@ -82,6 +86,26 @@ def _member(path: str, plain: Plain, columns: Columns) -> Content | Lost | None:
         return Content(form, Text(plain, columns))
     except RefusedError as error:
         return Lost(0, 0, "file_unreadable", str(error), plain.head[:RAW_BYTES], plain.size)
+
+
+def told_by_bytes(store: Store, entry: Entry) -> str:
+    """The format that a file's first bytes tell, if they do: of JSON, tables and archives; "" of others, and where it cannot be
+    read. Raises UnavailableError.
+    """
+    try:
+        with store.open_read(entry.path, (0, min(entry.size, _HEAD_BYTES))) as stream:
+            plain = Plain(stream, entry.size, 4096)
+            if archive_of(plain) or (not plain.packed and any(plain.head.startswith(magic) for magic in _TABLES)):
+                return "jsonl"  # what is read as JSON is looked at again
+            text = Text(plain, Columns(reading=Reading.usual()))
+            return "jsonl" if _JSON.match(text.coding.decode(plain.head)[0]) else ""
+    except UnavailableError:
+        raise
+    except (OSError, ValueError, StoreError, RefusedError, BombError):
+        return ""
+
+
+_JSON = re.compile(r"[\s\0]*(\[[\s\0]*)?\{[\s\0]*[\"}]")
 
 
 def is_whole(fragment: Fragment) -> bool:

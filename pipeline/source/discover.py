@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from pipeline.errors import ConfigError, StoreError
+from pipeline.source.contents import told_by_bytes
 from pipeline.source.formats import PACKED, SUFFIXES, format_of
 from pipeline.source.lake import DELTA_LOG, without_what_no_snapshot_names
 from pipeline.source.once import Names
@@ -20,6 +21,8 @@ from pipeline.store.settings import StoreConfig
 from pipeline.store.walk import AGAIN
 
 UNFINISHED = (".tmp", "._copying_", ".inprogress", ".part", ".partial", ".filepart", ".crdownload", ".download")
+# Names that tell no known format; of the second kind of files --format says what they are.
+OTHER, NO_SUFFIX = "other format", "no suffix that tells the format"
 # So many files of a kind are named where they are told of.
 EXAMPLES = 3
 
@@ -62,13 +65,16 @@ def partitions_of(path: str) -> dict[str, str | None]:
     return found
 
 
-def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: Collection[str] = ()) -> Found:
+def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: Collection[str] = (), unnamed: str = "") -> Found:
     """The documents' files in files, folders and what patterns match, each once, however many names or links lead to it.
 
     Paths are relative to the folder that all sources share. Files that are hidden, empty, not finished, still being written, of
     no known format or with a name that is not UTF-8 are skipped and counted, and so is what is no regular file. `marks`: names
     of files that are told of beside, as the listing that finds the documents shows them; beside a source that is a file they
-    are asked for. Raises ConfigError if a source does not exist, or if they lie on several file systems.
+    are asked for. `unnamed` is the format of files whose names tell none: of those that are asked for,
+    and in folders of those without a suffix; if it is not given, they are read if their first bytes tell.
+
+    Raises ConfigError if a source does not exist, or if they lie on several file systems.
     """
     tops = [named(source, config) for source in sources]
     if len({(top.scheme, top.authority) for top in tops}) > 1:
@@ -82,7 +88,7 @@ def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: C
         inside = top.path.relative_to(root).as_posix()
         inside = "" if inside == "." else inside
         told = found.skipped.total() + len(found.marks) + len(found.unreadable)
-        listing = _Sieve(found, inside, top, marks).sifted()
+        listing = _Sieve(found, inside, top, marks, unnamed).sifted()
         names.add(listing)
         if not top.folder:
             beside.update(f"{inside.rpartition('/')[0]}/{mark}".lstrip("/") for mark in marks)
@@ -103,8 +109,8 @@ def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: C
 class _Sieve:
     """What a source names, without what is left alone; that is told to `found`."""
 
-    def __init__(self, found: Found, inside: str, top: Named, marks: Collection[str]) -> None:
-        self._found, self._inside, self._top, self._marks = found, inside, top, marks
+    def __init__(self, found: Found, inside: str, top: Named, marks: Collection[str], unnamed: str) -> None:
+        self._found, self._inside, self._top, self._marks, self._unnamed = found, inside, top, marks, unnamed
         self._logs: list[Entry] = []  # of Delta tables, which are hidden folders
 
     def sifted(self) -> Listing:
@@ -146,6 +152,8 @@ class _Sieve:
         if not (ways := self._ways(path)):
             return False
         reason = "hidden" if all(map(_is_hidden, ways)) else _not_documents(entry)
+        if reason == NO_SUFFIX or (reason == OTHER and not self._top.folder):
+            reason = None if self._unnamed or told_by_bytes(found.store, entry) else reason
         if not self._top.folder and reason not in (None, "empty"):
             raise ConfigError(f"{shown(str(self._top.path))}: {_REMEDIES[reason]}")
         if reason is not None:
@@ -168,14 +176,20 @@ def _not_documents(entry: Entry) -> str | None:
         return "empty"
     if entry.path.lower().endswith(UNFINISHED):
         return "unfinished"
-    return None if format_of(entry.path) else "other format"
+    if format_of(entry.path):
+        return None
+    return OTHER if PurePosixPath(entry.path).suffix else NO_SUFFIX
 
 
-_FORMAT = f"not a known format; names end in {', '.join(SUFFIXES)}, and in {', '.join(PACKED)} behind it"
+KNOWN = (
+    f"not a known format; names end in {', '.join(SUFFIXES)}, and in {', '.join(PACKED)} behind it; "
+    "--format says in which format files of other names are"
+)
 _REMEDIES: dict[str | None, str] = {
     "name is not UTF-8": "the name is not UTF-8; rename the file",
     "unfinished": "by its name it is still being written; rename it when it is whole",
-    "other format": _FORMAT,
+    OTHER: KNOWN,
+    NO_SUFFIX: KNOWN,
 }
 
 

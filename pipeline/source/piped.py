@@ -34,7 +34,7 @@ PIPES = "_pipes"
 WRITER_S = 5.0
 _BLOCK, _HEAD = 1 << 20, 1 << 16
 _POLL_S = 0.2
-_SIGNS = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"{", "jsonl"))
+_SIGNS = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"{", "jsonl"), (b"[", "jsonl"))
 
 
 def is_pipe(source: str) -> bool:
@@ -132,14 +132,14 @@ def _stem(source: str) -> str:
 
 def _suffix(source: str, kind: str, head: bytes) -> str:
     known = kind or format_of(PurePath(source).name) or _told_by(head)
-    if known is None or known not in FORMATS:
+    if known not in FORMATS:
         raise ConfigError(f"{source}: in which format is it? Give --format with one of {', '.join(FORMATS)}")
     return FORMATS[known].suffixes[0].lstrip(".")
 
 
-def _told_by(head: bytes) -> str | None:
-    """The format that a stream's first bytes tell; of an empty one any."""
+def _told_by(head: bytes) -> str:
+    """The format that a stream's first bytes tell, "" if none; of an empty one any."""
     with suppress(*UNREADABLE, BombError):
-        head = Plain(io.BytesIO(head), len(head), head_bytes=64).head
+        head = Plain(io.BytesIO(head), len(head), _HEAD).head
     plain = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return next((kind for sign, kind in _SIGNS if plain.startswith(sign)), None if plain else "jsonl")
+    return next((kind for sign, kind in _SIGNS if plain.startswith(sign)), "" if plain else "jsonl")

@@ -95,13 +95,13 @@ class Text:
     def __init__(self, plain: Plain, columns: Columns, encoding: str = "") -> None:
         self.plain, self.columns = plain, columns
         self.noticed: Counter[str] = Counter()  # what is told of the file
+        wanted = columns.reading.encoding
         if encoding:
             self.coding = known_coding(encoding, plain.head)
-            return
-        wanted = columns.reading.encoding
-        self.coding = coding_of(plain.telling() if wanted == AUTO else plain.head, wanted)
-        if trouble := check_text(plain.head, self.coding):
-            raise RefusedError(trouble)
+        else:
+            self.coding = coding_of(plain.telling() if wanted == AUTO else plain.head, wanted)
+            if trouble := check_text(plain.head, self.coding):
+                raise RefusedError(trouble)
         if self.coding.name != "utf-8":
             self.noticed[f"files_in_{self.coding.name}"] += 1
 

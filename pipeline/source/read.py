@@ -116,6 +116,8 @@ class _Feed:
         if last or self.builder.full():
             self._close()
         done, self._done = self._done, []
+        if last and not done and +self._met.noticed:
+            done = [self.builder.take()]  # of no documents, to tell of the file
         for block in done:
             block.counts.update(self._met.take())
             yield block

@@ -17,7 +17,7 @@ from pipeline.source.tables import stop_children
 
 def texts_of(sources: Sequence[str], columns: Columns) -> list[str]:
     """The texts that hold more than white space."""
-    found = discover(sources)
+    found = discover(sources, unnamed=columns.reading.format)
     pieces = chain.from_iterable(fragments(found.store, entry, 1 << 40, columns) for entry in found.files)
     texts: list[str] = []
     try:

@@ -19,8 +19,7 @@ from pipeline.contract import Columns, Fragment
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.source.blocks import BlockBuilder
 from pipeline.source.discover import partitions_of
-from pipeline.source.formats import format_of
-from pipeline.source.pack import kind_of
+from pipeline.source.pack import format_name, kind_of
 from pipeline.source.read import read_fragment
 from pipeline.store.base import Entry, Store
 from pipeline.store.parquet import arrow_batches
@@ -98,7 +97,7 @@ def _has(names: Mapping[str, object], column: str) -> bool:
 
 def _columns(store: Store, entry: Entry, columns: Columns) -> list[str]:
     """The columns of a file's first records; none if it has no records, or none with columns."""
-    kind = format_of(entry.path) or columns.reading.format or "jsonl"
+    kind = format_name(entry.path, columns)
     if kind == "text":
         return []
     try:

@@ -1,0 +1,43 @@
+"""Files of text as a run reads them: plan, read and count, which must agree."""
+
+from collections import Counter
+from dataclasses import replace
+
+from pipeline.contract import Columns, Reading
+from pipeline.source.count import count_documents
+from pipeline.source.discover import discover
+from pipeline.source.met import Met
+from pipeline.source.pack import fragments
+from pipeline.source.read import read_fragment
+
+USUAL = Reading.usual()
+
+
+def usual(**more):
+    """What is meant where nothing is said, but for this."""
+    return replace(USUAL, **more)
+
+
+def read(path, target=1 << 40, id="id", reading=USUAL, **columns):
+    """Of the files of a path: ids with their texts, places and reasons of dead letters, counts. Reader and counter must agree."""
+    found = discover([str(path)], unnamed=reading.format)
+    wanted = Columns(id=id, reading=reading, **columns)
+    blocks = []
+    for entry in found.files:
+        met = 0
+        for piece in fragments(found.store, entry, target, wanted):
+            one = Met()
+            here = list(read_fragment(found.store, piece, wanted, one))
+            assert one.documents == sum(block.rows for block in here)
+            met += one.documents
+            blocks += here
+        assert met == count_documents(found.store, entry, wanted).documents
+    texts = [text for block in blocks for text in block.texts]
+    ids = [one for block in blocks for one in block.columns["id"].to_pylist()]
+    letters = [one for block in blocks for one in block.left_out]
+    return list(zip(ids, texts, strict=True)), letters, sum((block.counts for block in blocks), Counter())
+
+
+def places(letters):
+    """Where dead letters are, and why."""
+    return [(one.position, one.reason) for one in letters]
