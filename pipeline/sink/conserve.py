@@ -21,13 +21,12 @@ READ, UNREAD, LOST, SUPERSEDED = "read", "unread", "lost", "superseded"
 def written(met: Sequence[Met]) -> dict[str, Any]:
     """What a part's footer says of what was met: `read`, the documents of each fragment of its split, in their order; `unread`,
     for those that could not be read to their end, by their place in that order, the rows that are missing (0 if nobody knows),
-    and `lost` what the trouble was, of what kind and in words.
+    and `lost`, also for those of which pieces could not be read, of what kind the trouble was, and what it was in words.
     """
-    broken = {str(i): one for i, one in enumerate(met) if one.broken}
     return {
         READ: [one.documents for one in met],
-        UNREAD: {i: one.unread for i, one in broken.items()},
-        LOST: {i: [one.trouble, one.why] for i, one in broken.items()},
+        UNREAD: {str(i): one.unread for i, one in enumerate(met) if one.broken},
+        LOST: {str(i): [one.trouble, one.why] for i, one in enumerate(met) if one.broken or one.why},
     }
 
 

@@ -18,7 +18,7 @@ DOCUMENT_BYTES = 1000
 class Met:
     """Documents, and what should have been one; `unread` are rows behind a place where a table could not be read on, by its
     footer. `broken`: reading ended there, with a dead letter that counts as one of the documents; `trouble` says of what kind
-    that was, `why` in words.
+    that was, `why` in words; the latter also of a file of which only pieces could not be read.
 
     `noticed` counts what is told of beside: `lost_bytes` of text that no record came of, and `lost_documents`, which dead letters
     stand for beside themselves: of a table by its footer, of text by the mean of the documents before.
@@ -40,6 +40,10 @@ class Met:
         self.lose(lost_bytes)
         self.documents += 1
         self.broken, self.trouble, self.why = True, trouble, why
+
+    def damaged(self, why: str) -> None:
+        """A piece of the file cannot be read; reading goes on behind it."""
+        self.why = self.why or why
 
     def lose(self, lost_bytes: int) -> None:
         """So many bytes of text are lost, for which one dead letter stands."""

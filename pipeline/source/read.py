@@ -101,6 +101,8 @@ class _Feed:
         met = self._met
         if isinstance(item, Lost):
             met.lose(item.lost)
+            if item.reason == "file_unreadable":
+                met.damaged(item.message)
             met.documents += 1
             self.builder.kill(item.position, item.reason, item.message, item.raw)
             return
