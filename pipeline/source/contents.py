@@ -34,9 +34,9 @@ class Content:
         """Its records that begin between two bytes."""
         return self.form.read(self.text, start, end) if self.form.read is not None else iter(())
 
-    def count(self) -> int:
-        """How many all its records are."""
-        return sum(self.form.count(self.text)) if self.form.count is not None else 0
+    def counts(self) -> Iterator[int]:
+        """Numbers whose sum is how many all its records are."""
+        return self.form.count(self.text) if self.form.count is not None else iter(())
 
 
 class IsTableError(Exception):

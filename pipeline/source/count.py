@@ -51,7 +51,7 @@ def _each(store: Store, entry: Entry, columns: Columns) -> Iterator[int]:
     try:
         with store.open_read(entry.path, (0, entry.size)) as stream:
             for _, found in contents(stream, whole, columns, Counter()):
-                yield 1 if isinstance(found, Lost) else found.count()
+                yield from (1,) if isinstance(found, Lost) else found.counts()
     except IsTableError as error:
         yield _table_rows(store, entry, str(error))
 

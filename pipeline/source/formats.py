@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from pipeline.source.delimited import delimited_count, delimited_records, record_places
 from pipeline.source.items import Item
@@ -90,3 +90,16 @@ def formats_table() -> str:
         rows.append(f"| {one.name} | {' '.join(f'`{suffix}`' for suffix in one.suffixes)} | {one.about} | {one.cut} |")
     packings = ", ".join(f"{one.name} ({' '.join(f'`{suffix}`' for suffix in one.suffixes)})" for one in PACKINGS)
     return "\n".join(rows) + f"\n\nAll but Parquet and Arrow also packed: {packings}; told by their first bytes.\n"
+
+
+def with_formats(readme: str) -> str:
+    """A README with the table between its marks made anew."""
+    begin, end = (f"<!-- {mark}" for mark in ("formats: made by", "end of formats -->"))
+    before, _, rest = readme.partition(begin)
+    mark, _, rest = rest.partition("\n")
+    return f"{before}{begin}{mark}\n\n{formats_table()}\n{end}{rest.partition(end)[2]}"
+
+
+if __name__ == "__main__":
+    readme = Path("README.md")
+    readme.write_text(with_formats(readme.read_text(encoding="utf-8")), encoding="utf-8")

@@ -54,7 +54,8 @@ class Met:
 
     def take(self) -> Counter[str]:
         """What was noticed since the last time."""
-        found, self.noticed = +self.noticed, Counter()
+        found = +self.noticed
+        self.noticed.clear()
         return found
 
     def agrees(self, fragment: Fragment) -> bool:
