@@ -127,6 +127,18 @@ def test_what_no_python_object_can_hold_costs_itself_alone(tmp_path):
         assert block.counts == {"replaced_characters": 3, "unreadable_times": 1, "unreadable_values": 1}
 
 
+def test_a_parquet_file_of_an_arrow_dictionary_of_bytes_that_are_no_utf8(tmp_path):
+    """Arrow refuses to make the dictionary again, and with it the whole column; rows before it are not read twice."""
+    strings = [b"Oslo"] * 3000 + [b"C\xd4te"] * 10  # in the last row group
+    places = pa.array(range(len(strings)), pa.int32())
+    table = pa.table({"text": pa.DictionaryArray.from_arrays(places, not_utf8(*strings)), "k": range(len(strings))})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=1500)
+    blocks = read(tmp_path)
+    assert texts(blocks) == ["Oslo"] * 3000 + ["C\ufffdte"] * 10
+    assert [row["k"] for row in rows(blocks)] == [str(i) for i in range(len(strings))]
+    assert counts(blocks)["replaced_characters"] == 10
+
+
 @pytest.mark.parametrize(
     ("values", "are"),
     [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from pipeline.contract import Columns, Fragment
@@ -15,7 +16,7 @@ from pipeline.source import avro
 from pipeline.source.fields import id_names, text_names, time_names, top_of
 from pipeline.source.plain import UNREADABLE, plain
 from pipeline.store.base import Store
-from pipeline.store.parquet import arrow_batches, batches, parquet_file
+from pipeline.store.parquet import arrow_batches, batches, parquet_file, without_stored_types
 
 BATCH_ROWS = 1024
 BATCH_BYTES = 16 << 20
@@ -132,7 +133,19 @@ def wanted(names: Sequence[str], columns: Columns) -> list[str]:
 
 
 def _parquet(store: Store, fragment: Fragment, columns: Columns) -> Iterator[tuple[int, pa.RecordBatch]]:
-    file = parquet_file(store.open_read(fragment.path))
+    after = -1
+    try:
+        for number, batch in _row_groups(parquet_file(store.open_read(fragment.path)), fragment, columns):
+            yield number, batch
+            after = number + batch.num_rows
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        for number, batch in _row_groups(without_stored_types(store.open_read(fragment.path)), fragment, columns):
+            seen = max(0, after - number)
+            if seen < batch.num_rows:
+                yield number + seen, batch.slice(seen)
+
+
+def _row_groups(file: pq.ParquetFile, fragment: Fragment, columns: Columns) -> Iterator[tuple[int, pa.RecordBatch]]:
     whole = fragment.start == 0 and fragment.end == fragment.size
     groups = range(file.num_row_groups) if whole else range(fragment.start, fragment.end)
     number = sum(file.metadata.row_group(i).num_rows for i in range(groups.start))
