@@ -17,9 +17,9 @@ def tag(
         list[str] | None,
         typer.Argument(
             metavar="INPUT... OUTPUT",
-            help="Files, folders or globs of JSON lines, CSV, TSV, text, Parquet or Arrow, each also .gz, .zst or .bz2; last "
-            "the folder for tags/, dead_letters/, filtered/ and the plans; all of them also as hdfs:// or s3:// URLs. A "
-            "--config may name them instead.",
+            help="Files, folders or globs of JSON lines, CSV, TSV or text, each also .gz, .zst or .bz2, of Parquet, Arrow, ORC "
+            "or Avro; last the folder for tags/, dead_letters/, filtered/ and the plans; all of them also as hdfs:// or s3:// "
+            "URLs. A --config may name them instead.",
             show_default=False,
         ),
     ] = None,

@@ -39,22 +39,26 @@ class Rows:
 
 def rows_of(store: Store, fragment: Fragment, columns: Columns) -> Iterator[Rows]:
     """The fragment's rows, at most BATCH_ROWS and about BATCH_BYTES at a time. Raises anything for what cannot be read."""
-    if fragment.format == "avro":
-        for first, records in avro.records(store, fragment, BATCH_ROWS):
-            for start, size in _within(fragment, 0, first, len(records)):
-                yield _of_records(first + start, records[start : start + size], columns)
-            if _behind(fragment, 0, first + len(records)):
-                return
-        return
     base: int | None = None
+    after = 0
     for first, batch in _BATCHES[fragment.format](store, fragment, columns):
         base = first if base is None else base
-        step = _step(batch)
-        for start, size in _within(fragment, base, first, batch.num_rows):
+        after = first + len(batch)
+        rows, step = (_of_records, BATCH_ROWS) if isinstance(batch, list) else (_of_batch, _step(batch))
+        for start, size in _within(fragment, base, first, len(batch)):
             for at in range(start, start + size, step):
-                yield _of_batch(first + at, batch.slice(at, min(step, start + size - at)), columns)
-        if _behind(fragment, base, first + batch.num_rows):
+                end = min(at + step, start + size)
+                yield rows(first + at, batch[at:end], columns)
+        if fragment.skip is not None and after >= base + fragment.skip + (fragment.rows or 0):
             return
+    _check_rows(fragment, after - (base or 0))
+
+
+def _check_rows(fragment: Fragment, given: int) -> None:
+    """Raises OSError if a file holds another number of rows than its own footer says: it is damaged."""
+    wanted_rows = fragment.rows if fragment.skip is None or fragment.rows is None else fragment.skip + fragment.rows
+    if wanted_rows is not None and given != wanted_rows:
+        raise OSError(f"its footer counts {fragment.rows} rows, {given} are there")
 
 
 def _within(fragment: Fragment, base: int, first: int, rows: int) -> Iterator[tuple[int, int]]:
@@ -65,11 +69,6 @@ def _within(fragment: Fragment, base: int, first: int, rows: int) -> Iterator[tu
         high = min(rows, base + fragment.skip + (fragment.rows or 0) - first)
     if low < high:
         yield low, high - low
-
-
-def _behind(fragment: Fragment, base: int, row: int) -> bool:
-    """Whether a row, and all that follow, lie behind the fragment's."""
-    return fragment.skip is not None and row >= base + fragment.skip + (fragment.rows or 0)
 
 
 def _step(batch: pa.RecordBatch) -> int:
@@ -181,7 +180,12 @@ def _orc(store: Store, fragment: Fragment, columns: Columns) -> Iterator[tuple[i
             number += batch.num_rows
 
 
-_BATCHES: dict[str, Callable[[Store, Fragment, Columns], Iterator[tuple[int, pa.RecordBatch]]]] = {
+def _avro(store: Store, fragment: Fragment, columns: Columns) -> Iterator[tuple[int, list[Any]]]:
+    return avro.records(store, fragment, BATCH_ROWS)
+
+
+_BATCHES: dict[str, Callable[[Store, Fragment, Columns], Iterator[tuple[int, Any]]]] = {
+    "avro": _avro,
     "parquet": _parquet,
     "arrow": _arrow,
     "orc": _orc,

@@ -77,7 +77,7 @@ class LocalStore:
         """Links are followed, each folder once, so that a link to a folder above does not lead in circles."""
         try:
             found = folder.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         if (found.st_dev, found.st_ino) in seen:
             return
