@@ -127,6 +127,18 @@ def test_what_no_python_object_can_hold_costs_itself_alone(tmp_path):
         assert block.counts == {"replaced_characters": 3, "unreadable_times": 1, "unreadable_values": 1}
 
 
+def test_a_parquet_file_of_an_arrow_dictionary_of_bytes_that_are_no_utf8(tmp_path):
+    """Arrow refuses to make the dictionary again, and with it the whole column; rows before it are not read twice."""
+    strings = [b"Oslo"] * 3000 + [b"C\xd4te"] * 10  # in the last row group
+    places = pa.array(range(len(strings)), pa.int32())
+    table = pa.table({"text": pa.DictionaryArray.from_arrays(places, not_utf8(*strings)), "k": range(len(strings))})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=1500)
+    blocks = read(tmp_path)
+    assert texts(blocks) == ["Oslo"] * 3000 + ["C\ufffdte"] * 10
+    assert [row["k"] for row in rows(blocks)] == [str(i) for i in range(len(strings))]
+    assert counts(blocks)["replaced_characters"] == 10
+
+
 @pytest.mark.parametrize(
     ("values", "are"),
     [
@@ -296,5 +308,42 @@ def test_a_row_group_that_is_too_big_is_shared(tmp_path):
     pq.write_table(pa.table({"text": ["Oslo"] * 1000}), tmp_path / "a.parquet")
     found = discover([str(tmp_path)])
     pieces = list(fragments(found.store, found.files[0], 100))
-    assert [(piece.skip, piece.rows) for piece in pieces] == [(125 * i, 125) for i in range(8)]
+    assert len(pieces) > 1
+    assert [piece.skip for piece in pieces] == [sum(piece.rows for piece in pieces[:i]) for i in range(len(pieces))]
+    assert sum(piece.rows for piece in pieces) == 1000
     assert decode(encode(Plan(1, 1, "/", {}, tuple(pack(pieces, 1, 100)))), "p").splits == tuple(pack(pieces, 1, 100))
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from([".parquet", ".orc", ".arrow", ".avro"]),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
+    st.floats(0.5, 1),
+)
+def test_a_damaged_table_costs_itself_alone(tmp_path_factory, suffix, damage, left):
+    """Whatever bytes it has, it is read as far as that goes, with one dead letter for the rest, and never an exception."""
+    path = tmp_path_factory.mktemp("damaged") / f"a{suffix}"
+    write_table(pa.table({"text": [f"document {i}" for i in range(30)]}), path)
+    data = bytearray(path.read_bytes())
+    for place, byte in damage:
+        data[int(place * len(data))] = byte
+    path.write_bytes(data[: max(1, int(len(data) * left))])
+    found = discover([str(path.parent)])
+    for entry in found.files:
+        for piece in fragments(found.store, entry, 1 << 40):
+            letters = [one for block in read_fragment(found.store, piece, USUAL) for one in block.left_out]
+            assert sum(one.reason == "file_unreadable" for one in letters) <= 1
+        count_documents(found.store, entry, USUAL)
+
+
+def test_a_footer_that_counts_other_rows_than_there_are_is_damage(tmp_path):
+    import fastavro
+
+    write_table(pa.table({"text": ["Oslo", "Lyon"]}), tmp_path / "a.avro")
+    data = (tmp_path / "a.avro").read_bytes()
+    with (tmp_path / "a.avro").open("rb") as file:
+        (block,) = fastavro.block_reader(file)
+    at = data.index(b"Oslo") - 3  # the count of records, zigzag; then the block's size and the first string's
+    assert (data[at], block.num_records) == (4, 2)
+    (tmp_path / "a.avro").write_bytes(data[:at] + b"\x03" + data[at + 1 :])
+    assert [one.reason for block in read(tmp_path) for one in block.left_out] == ["file_unreadable"]

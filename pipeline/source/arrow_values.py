@@ -144,8 +144,11 @@ class _Plain:
         size = len(array.dictionary)
         places = array.indices.to_pylist()
         used = sorted({place for place in places if place is not None and 0 <= place < size})
-        values = dict(zip(used, self.of(array.dictionary.take(pa.array(used, pa.int64()))), strict=True))
+        mine = Counter[str]()
+        values = dict(zip(used, _Plain(mine, self._as_text).of(array.dictionary.take(pa.array(used, pa.int64()))), strict=True))
         self._lost[UNREADABLE] += sum(place is not None and place not in values for place in places)
+        if mine:  # what is lost of a value counts in every row that has it
+            return self.of(array.dictionary.take(pa.array([place if place in values else None for place in places], pa.int64())))
         return [values.get(place) for place in places]
 
     def run_ends(self, array: pa.Array) -> list[Any]:

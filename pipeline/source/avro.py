@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from pipeline.contract import Fragment
+from pipeline.errors import StoreError
 from pipeline.source.arrow_values import REPLACED, UNREADABLE
 from pipeline.store.base import Store
 
@@ -22,26 +23,37 @@ def check_installed() -> None:
 
 def records(store: Store, fragment: Fragment, rows: int) -> Iterator[tuple[int, list[Any]]]:
     """Records in lists of so many, each with the number of its first. Raises anything for a file that is damaged."""
-    import fastavro
-
     _guard_logical_types()
     number = 0
     waiting: list[Any] = []
     with store.open_read(fragment.path) as stream:
-        for record in fastavro.reader(stream, handle_unicode_errors="replace"):
-            waiting.append(record)
-            if len(waiting) == rows:
-                yield number, waiting
-                number, waiting = number + rows, []
+        for block in _blocks(stream):
+            for record in block:
+                waiting.append(record)
+                if len(waiting) == rows:
+                    yield number, waiting
+                    number, waiting = number + rows, []
     if waiting:
         yield number, waiting
 
 
 def count_rows(stream: Any) -> int:
-    """How many records a file holds, by the heads of its blocks. Raises ValueError or EOFError for a file that is damaged."""
+    """How many records a file holds, by the heads of its blocks. Raises ValueError for a file that is damaged, StoreError."""
+    try:
+        return sum(block.num_records for block in _blocks(stream))
+    except StoreError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of it
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _blocks(stream: Any) -> Iterator[Any]:
     import fastavro
 
-    return sum(block.num_records for block in fastavro.block_reader(stream))
+    for block in fastavro.block_reader(stream, handle_unicode_errors="replace"):
+        if block.num_records < 0:  # fastavro would take it for an empty one
+            raise ValueError(f"a block of {block.num_records} records")
+        yield block
 
 
 class _Unreadable:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from pipeline.contract import Columns, Fragment
@@ -15,7 +16,7 @@ from pipeline.source import avro
 from pipeline.source.arrow_values import UNREADABLE, plain
 from pipeline.source.fields import id_names, text_names, time_names, top_of
 from pipeline.store.base import Store
-from pipeline.store.parquet import arrow_batches, batches, parquet_file
+from pipeline.store.parquet import arrow_batches, batches, parquet_file, without_stored_types
 
 BATCH_ROWS = 1024
 BATCH_BYTES = 16 << 20
@@ -38,22 +39,26 @@ class Rows:
 
 def rows_of(store: Store, fragment: Fragment, columns: Columns) -> Iterator[Rows]:
     """The fragment's rows, at most BATCH_ROWS and about BATCH_BYTES at a time. Raises anything for what cannot be read."""
-    if fragment.format == "avro":
-        for first, records in avro.records(store, fragment, BATCH_ROWS):
-            for start, size in _within(fragment, 0, first, len(records)):
-                yield _of_records(first + start, records[start : start + size], columns)
-            if _behind(fragment, 0, first + len(records)):
-                return
-        return
     base: int | None = None
+    after = 0
     for first, batch in _BATCHES[fragment.format](store, fragment, columns):
         base = first if base is None else base
-        step = _step(batch)
-        for start, size in _within(fragment, base, first, batch.num_rows):
+        after = first + len(batch)
+        rows, step = (_of_records, BATCH_ROWS) if isinstance(batch, list) else (_of_batch, _step(batch))
+        for start, size in _within(fragment, base, first, len(batch)):
             for at in range(start, start + size, step):
-                yield _of_batch(first + at, batch.slice(at, min(step, start + size - at)), columns)
-        if _behind(fragment, base, first + batch.num_rows):
+                end = min(at + step, start + size)
+                yield rows(first + at, batch[at:end], columns)
+        if fragment.skip is not None and after >= base + fragment.skip + (fragment.rows or 0):
             return
+    _check_rows(fragment, after - (base or 0))
+
+
+def _check_rows(fragment: Fragment, given: int) -> None:
+    """Raises OSError if a file holds another number of rows than its own footer says: it is damaged."""
+    wanted_rows = fragment.rows if fragment.skip is None or fragment.rows is None else fragment.skip + fragment.rows
+    if wanted_rows is not None and given != wanted_rows:
+        raise OSError(f"its footer counts {fragment.rows} rows, {given} are there")
 
 
 def _within(fragment: Fragment, base: int, first: int, rows: int) -> Iterator[tuple[int, int]]:
@@ -64,11 +69,6 @@ def _within(fragment: Fragment, base: int, first: int, rows: int) -> Iterator[tu
         high = min(rows, base + fragment.skip + (fragment.rows or 0) - first)
     if low < high:
         yield low, high - low
-
-
-def _behind(fragment: Fragment, base: int, row: int) -> bool:
-    """Whether a row, and all that follow, lie behind the fragment's."""
-    return fragment.skip is not None and row >= base + fragment.skip + (fragment.rows or 0)
 
 
 def _step(batch: pa.RecordBatch) -> int:
@@ -132,7 +132,19 @@ def wanted(names: Sequence[str], columns: Columns) -> list[str]:
 
 
 def _parquet(store: Store, fragment: Fragment, columns: Columns) -> Iterator[tuple[int, pa.RecordBatch]]:
-    file = parquet_file(store.open_read(fragment.path))
+    after = -1
+    try:
+        for number, batch in _row_groups(parquet_file(store.open_read(fragment.path)), fragment, columns):
+            yield number, batch
+            after = number + batch.num_rows
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        for number, batch in _row_groups(without_stored_types(store.open_read(fragment.path)), fragment, columns):
+            seen = max(0, after - number)
+            if seen < batch.num_rows:
+                yield number + seen, batch.slice(seen)
+
+
+def _row_groups(file: pq.ParquetFile, fragment: Fragment, columns: Columns) -> Iterator[tuple[int, pa.RecordBatch]]:
     whole = fragment.start == 0 and fragment.end == fragment.size
     groups = range(file.num_row_groups) if whole else range(fragment.start, fragment.end)
     number = sum(file.metadata.row_group(i).num_rows for i in range(groups.start))
@@ -168,7 +180,12 @@ def _orc(store: Store, fragment: Fragment, columns: Columns) -> Iterator[tuple[i
             number += batch.num_rows
 
 
-_BATCHES: dict[str, Callable[[Store, Fragment, Columns], Iterator[tuple[int, pa.RecordBatch]]]] = {
+def _avro(store: Store, fragment: Fragment, columns: Columns) -> Iterator[tuple[int, list[Any]]]:
+    return avro.records(store, fragment, BATCH_ROWS)
+
+
+_BATCHES: dict[str, Callable[[Store, Fragment, Columns], Iterator[tuple[int, Any]]]] = {
+    "avro": _avro,
     "parquet": _parquet,
     "arrow": _arrow,
     "orc": _orc,

@@ -183,7 +183,8 @@ def _serve() -> None:
         except errors.StoreError as error:
             failure = json.dumps({"store_error": type(error).__name__, "path": error.path, "text": error.message}).encode()
         except Exception as error:  # noqa: BLE001 - whatever a file makes a reader raise, it is the file's
-            said = {"text": f"{type(error).__name__}: {error}"[:500], "errno": getattr(error, "errno", None)}
+            text = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            said = {"text": text[:500], "errno": getattr(error, "errno", None)}
             failure = json.dumps(said).encode()
         out.write(_HEAD.pack(_END, len(failure)) + failure)
         out.flush()

@@ -7,6 +7,7 @@ C++ destructor, and the process aborts (134, "terminate called without an active
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,18 @@ ROWS = 65_536
 def parquet_file(stream: Any) -> pq.ParquetFile:
     """A Parquet file, of which nothing is read ahead. Read it with `batches`; its `read` needs `use_threads=False`."""
     return pq.ParquetFile(stream, pre_buffer=False)
+
+
+def without_stored_types(stream: Any) -> pq.ParquetFile:
+    """A Parquet file read by its own types alone, not as those of the Arrow table that it was written from: none is converted.
+
+    Converting to those, to dictionaries for one, a single string that is no UTF-8 makes whole row groups unreadable.
+    """
+    stream.seek(-8, 2)
+    size = int.from_bytes(stream.read(4), "little")
+    stream.seek(-8 - size, 2)
+    footer = stream.read(size + 8).replace(b"ARROW:schema", b"ARROW_SCHEMA")
+    return pq.ParquetFile(stream, metadata=pq.read_metadata(io.BytesIO(b"PAR1" + footer)), pre_buffer=False)
 
 
 def batches(
