@@ -47,7 +47,7 @@ def shop(tmp_path_factory, data_dir):
     """A finished run of tests/small.toml; the encoders that packages bring are replaced by small random ones."""
     with pytest.MonkeyPatch.context() as patch:
         teacher = replace(SMALL, hidden=48, layers=(LayerShape(3, 128),) * 3, relative_buckets=32)
-        patch.setattr(pretrained, "mpnet", lambda cache: Encoder(teacher))
+        patch.setattr(pretrained, "mpnet", lambda cache, tokenizer: Encoder(teacher))
         patch.setattr(pretrained, "minilm", lambda cache: Encoder(SMALL))
         patch.setattr(pretrained, "tokenizer_json", lambda cache: TOKENIZER)
         # Layers so small cost nothing that could be measured.

@@ -95,6 +95,24 @@ class LiveTeacher:
         return Asked(*(values.to(back).float() for values in told))
 
 
+class Once:
+    """Answers that are asked for once a batch, however many students learn from it."""
+
+    def __init__(self, answers: Answering) -> None:
+        self._answers = answers
+        self._last: tuple[Batch, Asked] | None = None
+
+    @property
+    def hidden_size(self) -> int:
+        return self._answers.hidden_size
+
+    def of(self, batch: Batch) -> Asked:
+        """The answers to a batch of the pool."""
+        if self._last is None or self._last[0] is not batch:
+            self._last = batch, self._answers.of(batch)
+        return self._last[1]
+
+
 def answer(teacher: Encoder, examples: Examples, folder: Path, key: str, say: Callable[[str], None]) -> Answers:
     """The teacher's answers, from the cache in `folder`, or computed and written there.
 

@@ -77,6 +77,7 @@ def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
         "quantization_errors": last["errors"],
         "data": sorted({*data, *before["data"]}),
         "gate": shop.recipe.students[name].gate,
+        "calibration": last.get("calibration"),
     }
     write_json(folder / "metrics.json", metrics)
     for other in _models_of(shop):

@@ -11,8 +11,10 @@ import html
 import io
 import json
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -23,13 +25,17 @@ from models.runtime.labels import SENTIMENTS, UPOS
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One text with its gold labels. `words` are extents in code points; a label list that is None is not known."""
+    """One text with its gold labels. `words` are extents in code points; a label list that is None is not known.
+
+    `spans` are entities as (start, end, type), where the corpus gives extents of its own; then `tags` say the same of `words`.
+    """
 
     text: str
     words: tuple[tuple[int, int], ...] = ()
     tags: tuple[str, ...] | None = None
     upos: tuple[str, ...] | None = None
     sentiment: int | None = None
+    spans: tuple[tuple[int, int, str], ...] | None = None
 
 
 def open_text(path: Path) -> io.TextIOBase:
@@ -86,6 +92,22 @@ def read_columns(path: Path, fold: dict[str, str] | None = None) -> Iterator[Rec
                 forms, tags = [], []
 
 
+def read_tabbed(path: Path) -> Iterator[Record]:
+    """Word TAB BIO tag of ours TAB the source's tag; sentences apart by blank lines."""
+    forms: list[str] = []
+    tags: list[str] = []
+    with open_text(path) as lines:
+        for line in [*lines, ""]:
+            fields = line.rstrip("\r\n").split("\t")
+            if len(fields) >= 2:
+                forms.append(fields[0])
+                tags.append(fields[1])
+            elif forms:
+                text, extents = lay_out(forms, [True] * len(forms))
+                yield Record(text, extents, tags=to_bio(tags))
+                forms, tags = [], []
+
+
 def conllu_sentences(path: Path) -> Iterator[list[list[str]]]:
     """The rows of each sentence of a CoNLL-U file, 10 fields each; empty nodes left out."""
     rows: list[list[str]] = []
@@ -125,6 +147,54 @@ def read_sst2(path: Path) -> Iterator[Record]:
         for line in lines:
             text, _, label = line.rstrip("\r\n").rpartition("\t")
             yield Record(text, sentiment=2 * int(label))
+
+
+def read_labelled(path: Path) -> Iterator[Record]:
+    """Sentiment TAB text, and perhaps more that is not read."""
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            label, _, rest = line.rstrip("\r\n").partition("\t")
+            if label not in SENTIMENTS:
+                raise DataMissingError(f"{path}, line {number}: {label[:40]!r} is none of {', '.join(SENTIMENTS)}")
+            yield Record(rest.split("\t")[0], sentiment=SENTIMENTS.index(label))
+
+
+# Words of a text whose entities are given as extents: runs of letters and digits, and every other mark alone.
+_WORDS = re.compile(r"\w+|[^\w\s]")
+
+
+def read_posts(path: Path) -> Iterator[Record]:
+    """Documents as JSON lines: text, sentiment, and entities with label, start and end in code points."""
+    with open_text(path) as lines:
+        for line in lines:
+            post = json.loads(line)
+            spans = tuple((e["start"], e["end"], e["label"]) for e in post["entities"])
+            words, tags = words_of_spans(post["text"], spans)
+            yield Record(post["text"], words, tags, sentiment=SENTIMENTS.index(post["sentiment"]), spans=spans)
+
+
+def words_of_spans(text: str, spans: Sequence[tuple[int, int, str]]) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
+    """The words of a text, cut where entities begin and end, and their BIO tags."""
+    bounds = {bound for start, end, _ in spans for bound in (start, end)}
+    words: list[tuple[int, int]] = []
+    for found in _WORDS.finditer(text):
+        cuts = [found.start(), *sorted(b for b in bounds if found.start() < b < found.end()), found.end()]
+        words += pairwise(cuts)
+    tags = ["O"] * len(words)
+    starts = [start for start, _ in words]
+    for start, end, kind in spans:
+        first, stop = bisect_left(starts, start), bisect_left(starts, end)
+        tags[first:stop] = ["B-" + kind, *["I-" + kind] * (stop - first - 1)] if stop > first else []
+    return tuple(words), tuple(tags)
+
+
+def read_folder(read: Callable[[Path], Iterator[Record]], suffix: str, folder: Path) -> Iterator[Record]:
+    """All records of the files of a folder that end in `suffix` or `suffix`.gz, in order of their names."""
+    paths = sorted(p for p in folder.glob("*") if p.name.removesuffix(".gz").endswith(suffix))
+    if not paths:
+        raise DataMissingError(f"{folder}: no file ends in {suffix}; point --data-dir at the folder that holds the corpora")
+    for path in paths:
+        yield from read(path)
 
 
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +29,24 @@ class Learner(nn.Module):
         self.student = student
         self.project = nn.Linear(student.hidden, teacher_hidden)
         self.silver = nn.Linear(student.hidden, NUM_SILVER)
+
+
+class Together(nn.Module):
+    """Learners that learn in one run, from the same batches."""
+
+    def __init__(self, learners: Sequence[Learner]) -> None:
+        super().__init__()
+        self.learners = nn.ModuleList(learners)
+
+
+def together_loss(loss: Callable[[nn.Module, Batch], Tensor]) -> Callable[[nn.Module, Batch], Tensor]:
+    """The sum of the losses of all that learn together: the gradients of each are its own."""
+
+    def total(together: nn.Module, batch: Batch) -> Tensor:
+        assert isinstance(together, Together)
+        return torch.stack([loss(learner, batch) for learner in together.learners]).sum()
+
+    return total
 
 
 def hide_pieces(ids: Tensor, mask: Tensor, share: float, unseen: int) -> Tensor:

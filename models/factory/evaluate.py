@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
@@ -35,8 +36,9 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is measured on the dev split of one corpus, and the figures that this gives."""
+    """What is measured on the dev split of one corpus, and the figures that this gives; their keys begin with `name`."""
 
+    name: str
     corpus: str
     measure: Measure
     figures: tuple[Figure, ...]
@@ -65,7 +67,7 @@ def evaluate(tagger: Tagger, data_dir: Path, split: str = "dev") -> dict[str, fl
         except DataMissingError as error:
             missing = error
             continue
-        figures |= {f"{task.corpus}_{key}": value for key, value in task.measure(tagger, records).items()}
+        figures |= {f"{task.name}_{key}": value for key, value in task.measure(tagger, records).items()}
     if not figures:
         raise missing
     return {key: round(100 * value, 2) for key, value in figures.items()}
@@ -105,7 +107,8 @@ def entity_f1(tagger: Tagger, records: Sequence[Record], keep_misc: bool = True)
     return {"f1": float(f1_score(gold, found, mode="strict", scheme=IOB2))}
 
 
-def _scores(tagger: Tagger, records: Sequence[Record]) -> tuple[Any, Any]:
+def sentiment_scores(tagger: Tagger, records: Sequence[Record]) -> tuple[Any, Any]:
+    """What the tagger says [N, 3] of the records' sentiment, and what is true [N]."""
     column = tagger.tag([record.text for record in records])["sentiment_scores"].combine_chunks()
     scores = np.stack([column.field(name).to_numpy() for name in SENTIMENTS], axis=1)
     return scores, np.array([record.sentiment for record in records])
@@ -113,16 +116,62 @@ def _scores(tagger: Tagger, records: Sequence[Record]) -> tuple[Any, Any]:
 
 def binary_sentiment(tagger: Tagger, records: Sequence[Record]) -> dict[str, float]:
     """Accuracy on two classes: which of negative and positive has the higher score."""
-    scores, gold = _scores(tagger, records)
+    scores, gold = sentiment_scores(tagger, records)
     return {"accuracy": float(np.mean((scores[:, 2] > scores[:, 0]) == (gold == 2)))}
 
 
 def ternary_sentiment(tagger: Tagger, records: Sequence[Record]) -> dict[str, float]:
     """Macro recall (the shared task's measure, Rosenthal et al. 2017) and accuracy on three classes."""
-    scores, gold = _scores(tagger, records)
+    scores, gold = sentiment_scores(tagger, records)
     found = scores.argmax(axis=1)
     recalls = [np.mean(found[gold == label] == label) for label in range(len(SENTIMENTS))]
     return {"recall": float(np.mean(recalls)), "accuracy": float(np.mean(found == gold))}
+
+
+def expected_calibration_error(confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_], bins: int = 10) -> float:
+    """The mean distance between confidence and share of right answers, over `bins` of equal width weighted by what is in them
+    (Guo et al. 2017); `confidence` [N] in 0 to 1, `right` [N].
+    """
+    if not len(confidence):
+        return 0.0
+    which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gap = np.bincount(which, weights=confidence - right, minlength=bins)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+def macro_f1(gold: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> float:
+    """The mean F1 of the sentiments."""
+    scores = []
+    for label in range(len(SENTIMENTS)):
+        both = np.sum(gold == label) + np.sum(found == label)
+        scores.append(2 * np.sum((gold == label) & (found == label)) / both if both else 1.0)
+    return float(np.mean(scores))
+
+
+def posts(tagger: Tagger, records: Sequence[Record], keep_misc: bool) -> dict[str, float]:
+    """What counts on whole posts: sentiment's macro F1, how many of what is called negative are, strict F1 of the entities'
+    extents and types, and how far confidence is from the truth, in sentiment and in entities.
+    """
+    scores, gold = sentiment_scores(tagger, records)
+    found = scores.argmax(axis=1)
+    wanted = 0
+    confidence: list[float] = []
+    hits: list[bool] = []
+    for record, row in zip(records, _rows(tagger, records), strict=True):
+        spans = {span for span in record.spans or () if keep_misc or span[2] != "MISC"}
+        wanted += len(spans)
+        for entity in row["entities"]:
+            if keep_misc or entity["label"] != "MISC":
+                confidence.append(entity["score"])
+                hits.append((entity["start"], entity["end"], entity["label"]) in spans)
+    right = sum(hits)
+    return {
+        "macro_f1": macro_f1(gold, found),
+        "negative_precision": float(np.mean(gold[found == 0] == 0)) if (found == 0).any() else 1.0,
+        "f1": 2 * right / max(wanted + len(hits), 1),
+        "sentiment_ece": expected_calibration_error(scores.max(axis=1), found == gold),
+        "entity_ece": expected_calibration_error(np.array(confidence), np.array(hits, dtype=bool)),
+    }
 
 
 def words_and_upos(tagger: Tagger, records: Sequence[Record]) -> dict[str, float]:
@@ -148,17 +197,19 @@ def words_and_upos(tagger: Tagger, records: Sequence[Record]) -> dict[str, float
 
 
 def _entities(corpus: str, title: str, keep_misc: bool = False) -> Task:
-    return Task(corpus, partial(entity_f1, keep_misc=keep_misc), (Figure(f"{corpus}_f1", f"entities, {title}, strict span F1"),))
+    return Task(
+        corpus, corpus, partial(entity_f1, keep_misc=keep_misc), (Figure(f"{corpus}_f1", f"entities, {title}, strict span F1"),)
+    )
 
 
 def _binary(corpus: str) -> Task:
     title = f"sentiment, {corpus} dev, accuracy (more positive or more negative)"
-    return Task(corpus, binary_sentiment, (Figure(f"{corpus}_accuracy", title),))
+    return Task(corpus, corpus, binary_sentiment, (Figure(f"{corpus}_accuracy", title),))
 
 
 def _ternary(corpus: str) -> Task:
     recall = Figure(f"{corpus}_recall", f"sentiment, {corpus} dev, macro recall")
-    return Task(corpus, ternary_sentiment, (recall, Figure(f"{corpus}_accuracy", f"sentiment, {corpus} dev, accuracy")))
+    return Task(corpus, corpus, ternary_sentiment, (recall, Figure(f"{corpus}_accuracy", f"sentiment, {corpus} dev, accuracy")))
 
 
 def _words(corpus: str) -> Task:
@@ -167,19 +218,34 @@ def _words(corpus: str) -> Task:
         Figure(f"{corpus}_words_f1", f"words, {corpus} dev, segmentation F1"),
         Figure(f"{corpus}_words_upos_f1", f"words with part of speech, {corpus} dev, F1"),
     )
-    return Task(corpus, words_and_upos, figures)
+    return Task(corpus, corpus, words_and_upos, figures)
+
+
+def _posts(corpus: str, keep_misc: bool) -> Task:
+    figures = (
+        Figure("real_macro_f1", "real posts: sentiment, macro F1"),
+        Figure("real_negative_precision", "real posts: of what is called negative, so many are"),
+        Figure("real_f1", "real posts: entities, strict span F1"),
+        Figure("real_sentiment_ece", "real posts: expected calibration error of sentiment (0 is best)"),
+        Figure("real_entity_ece", "real posts: expected calibration error of entities (0 is best)"),
+    )
+    return Task("real", corpus, partial(posts, keep_misc=keep_misc), figures)
 
 
 TASKS: dict[str, tuple[Task, ...]] = {
     "en": (
+        _posts("real-en", keep_misc=True),
         _entities("conll2003", "conll2003 testa", keep_misc=True),
+        _entities("conll2020", "conll2020 (news of 2020)", keep_misc=True),
         _entities("btc", "btc dev"),
         _entities("wnut17", "wnut17 dev (folded to 4 types)"),
         _binary("sst2"),
+        _ternary("sst_phrases"),
         _ternary("semeval2017"),
         _words("ewt"),
     ),
     "zh": (
+        _posts("real-zh", keep_misc=False),
         _entities("msra", "msra dev"),
         _entities("weibo", "weibo dev (names, folded to PER, ORG, LOC)"),
         _entities("cluener", "cluener dev (folded to PER, ORG, LOC)"),

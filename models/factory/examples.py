@@ -13,12 +13,15 @@ from torch import Tensor
 
 from models.factory.columns import Record
 from models.runtime.batches import cut_by_budget
-from models.runtime.labels import ENTITY_TAGS, UPOS
+from models.runtime.labels import ENTITY_TAGS, SENTIMENTS, UPOS
 from models.runtime.tokenizer import PieceTokenizer
 
 IGNORE = -100
 # Entity codes are the indices of ENTITY_TAGS, and one more: no entity, or one of a type that the corpus does not label.
 O_OR_MISC = len(ENTITY_TAGS)
+# Sentiment codes are the indices of SENTIMENTS, and two more, of corpora that know no neutral: rather negative than positive,
+# and rather positive.
+RATHER_NEGATIVE, RATHER_POSITIVE = len(SENTIMENTS), len(SENTIMENTS) + 1
 MAX_PIECES = 126
 # So many texts are tokenized at once.
 STRETCH = 20_000
@@ -63,6 +66,12 @@ class Examples:
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         return np.diff(self.offsets)
+
+
+def without_neutral(examples: Examples) -> Examples:
+    """The texts of a corpus that knows no neutral: gold says which of negative and positive they rather are."""
+    codes = np.select([examples.sentiment == 0, examples.sentiment == 2], [RATHER_NEGATIVE, RATHER_POSITIVE], examples.sentiment)
+    return replace(examples, sentiment=codes.astype(np.int8))
 
 
 def encode(records: Sequence[Record], tokenizer: PieceTokenizer, misc_known: bool = True, most: int = MAX_PIECES) -> Examples:

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import RecipeError
+from models.errors import DataMissingError, RecipeError
 from models.factory.augment import Maker, Neighbours, exchanged
 from models.factory.columns import Record
-from models.factory.corpora import CORPORA, read
-from models.factory.examples import IGNORE, Examples, concatenate, encode
-from models.factory.languages import language
-from models.factory.mixture import sentiment_repeats
+from models.factory.corpora import read
+from models.factory.examples import IGNORE, Examples, concatenate
+from models.factory.languages import Language, language
+from models.factory.mixture import encode_corpus, gold_texts, sentiment_repeats
 from models.factory.recipe import Label
 from models.factory.renames import Names, gold_names, renamed
 from models.factory.script_forms import in_both_scripts
+from models.factory.shelf import Shelf
 from models.factory.silver import Codes, SilverTokenizer
 from models.runtime.labels import NUM_CASES
 from models.runtime.tokenizer import PieceTokenizer
@@ -63,17 +64,19 @@ class Pool:
 
 def build_pool(
     label: Label, lang: str, data_dir: Path, tokenizer: PieceTokenizer, seed: int, near: Callable[[], Neighbours],
-    most: int,
+    most: int, shelf: Shelf | None = None,
 ) -> Pool:  # fmt: skip
     """Read, choose (by `seed`), make and tokenize the texts of a recipe; `near` is asked only where words are exchanged.
 
-    Texts are cut at `most` pieces.
+    Texts are cut at `most` pieces, and kept on `shelf`, if one is given, where they hang on nothing else. Of the corpora without
+    labels those texts are left out that models of the language are measured on.
     """
     tongue = language(lang)
     kinds: list[tuple[str, str, int, Maker]] = [
         *((name, name, wanted, _chosen) for name, wanted in label.gold.items()),
         *((name, name, wanted, tongue.sentences) for name, wanted in label.unlabelled.items()),
         *((f"{name}-phrases", name, wanted, tongue.phrases) for name, wanted in label.phrases.items()),
+        *((f"{name}-whole", name, wanted, _chosen) for name, wanted in label.whole.items()),
     ]
     if label.exchanged:
         exchange = partial(exchanged, neighbours=near())
@@ -81,21 +84,41 @@ def build_pool(
     # Filled on the way: texts with other names come last.
     sources: list[Names] = []
     kinds += [(f"{name}-renamed", name, wanted, partial(renamed, sources=sources)) for name, wanted in label.renamed.items()]
+    alone = not (label.traditional or label.renamed or isinstance(tokenizer, SilverTokenizer))
     parts, corpus = [], []
     for number, (title, name, wanted, make) in enumerate(kinds):
-        rng = np.random.default_rng([seed, number])
-        records = make(read(name, data_dir), wanted, rng)
-        if label.renamed and title in label.gold and any(record.tags for record in records):
-            sources.append(gold_names(records))
-        if label.traditional:
-            records = in_both_scripts(records, label.traditional, rng)
-        if label.renamed and title in label.unlabelled and isinstance(tokenizer, SilverTokenizer):
-            sources.append(tokenizer.names([record.text for record in records]))
-        parts.append(encode(records, tokenizer, CORPORA[name].misc_known, most))
-        corpus.append(np.full(len(records), number))
+        if alone and title == name and title in label.gold and not wanted:
+            parts.append(gold_texts(name, data_dir, tokenizer, most, shelf))
+            corpus.append(np.full(len(parts[-1]), number))
+            continue
+
+        def texts(
+            number: int = number, title: str = title, name: str = name, wanted: int = wanted, make: Maker = make
+        ) -> Examples:
+            rng = np.random.default_rng([seed, number])
+            records = make(read(name, data_dir) if title in label.gold else _unseen(name, tongue, data_dir), wanted, rng)
+            if label.renamed and title in label.gold and any(record.tags for record in records):
+                sources.append(gold_names(records))
+            if label.traditional:
+                records = in_both_scripts(records, label.traditional, rng)
+            if label.renamed and title in label.unlabelled and isinstance(tokenizer, SilverTokenizer):
+                sources.append(tokenizer.names([record.text for record in records]))
+            return encode_corpus(name, records, tokenizer, most)
+
+        parts.append(shelf.keep(name, [title, wanted, seed, number, most], texts) if alone and shelf else texts())
+        corpus.append(np.full(len(parts[-1]), number))
     titles, names = tuple(kind[0] for kind in kinds), tuple(kind[1] for kind in kinds)
     shown = concatenate(parts)
     return Pool(shown, without_features(shown), titles, names, np.concatenate(corpus))
+
+
+def _unseen(name: str, tongue: Language, data_dir: Path) -> list[Record]:
+    """The records of a corpus, but not the texts that models are measured on, which were drawn from the same posts."""
+    try:
+        measured = {record.text.strip() for record in read(tongue.posts, data_dir, "dev")}
+    except DataMissingError:
+        measured = set()
+    return [record for record in read(name, data_dir) if record.text.strip() not in measured]
 
 
 def without_features(shown: Examples) -> Examples:

@@ -12,8 +12,8 @@ from models.factory.script_forms import chinese_phrases, chinese_sentences
 @dataclass(frozen=True, slots=True)
 class Language:
     """`sentences` and `phrases` make texts for the teacher to label; `speed` are the corpora on which speed is measured, with
-    `speed_count` texts, a like number of each; `shown` are the figures of the tables of comparison, the first one in the
-    picture too.
+    `speed_count` texts, a like number of each; `posts` is the corpus of real posts whose dev split counts most; `shown` are the
+    figures of the tables of comparison, the first one in the picture too.
     """
 
     sentences: Maker
@@ -22,6 +22,7 @@ class Language:
     speed_count: int
     speed_texts: str
     shown: tuple[str, ...]
+    posts: str
     reads: str
     limits: tuple[str, ...]
 
@@ -34,6 +35,7 @@ LANGUAGES = {
         speed_count=1500,
         speed_texts="forum posts",
         shown=("conll2003_f1", "sst2_accuracy", "semeval2017_recall", "ewt_upos"),
+        posts="real-en",
         reads="Uncased WordPiece, with case as a feature of each token.",
         limits=(
             "The vocabulary is uncased and English; case reaches the model as a feature of each token. Other languages are "
@@ -50,6 +52,7 @@ LANGUAGES = {
         speed_count=240,
         speed_texts="Weibo titles and news items",
         shown=("msra_f1", "chnsenticorp_accuracy", "smp2020_recall", "gsdsimp_words_f1"),
+        posts="real-zh",
         reads="Reads character by character; runs of Latin letters in pieces.",
         limits=(
             "Entities follow msra (news of 1998): persons, organisations and places; MISC are works (books, films, games) as "

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.factory.examples import IGNORE, Batch, allowed_tags
+from models.factory.examples import IGNORE, RATHER_NEGATIVE, Batch, allowed_tags
 from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, UPOS_SLICE
 from models.runtime.paths import START, impossible
 
@@ -85,13 +85,28 @@ def known_loss(logits: Tensor, codes: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), codes, ignore_index=IGNORE)
 
 
+def sentiment_loss(logits: Tensor, codes: Tensor) -> Tensor:
+    """Mean of -log p(the code), `logits` [B, 3], `codes` int64 [B], IGNORE skipped; of a text that is rather negative or rather
+    positive, -log of that one's share of the two.
+    """
+    known = codes != IGNORE
+    if not known.any():
+        return logits.sum() * 0.0
+    scores, gold = logits[known].float(), codes[known]
+    rather = gold >= RATHER_NEGATIVE
+    # Out of the question is neutral, which is between the two.
+    neutral = torch.arange(scores.shape[1], device=scores.device) == 1
+    scores = scores.masked_fill(rather[:, None] & neutral, float("-inf"))
+    return F.cross_entropy(scores, torch.where(rather, 2 * (gold - RATHER_NEGATIVE), gold))
+
+
 def gold_loss(tokens: Tensor, sentiment: Tensor, batch: Batch, weights: TaskWeights) -> Tensor:
     """The weighted sum over the tasks, from token logits [B, S, K] and sentiment logits [B, 3]."""
     return (
         weights.entities * entity_loss(tokens[..., ENTITY_SLICE].flatten(0, 1), batch.tags.flatten())
         + weights.upos * known_loss(tokens[..., UPOS_SLICE].flatten(0, 1), batch.upos.flatten())
         + weights.joins * known_loss(tokens[..., JOIN_SLICE].flatten(0, 1), batch.joins.flatten())
-        + weights.sentiment * known_loss(sentiment, batch.sentiment)
+        + weights.sentiment * sentiment_loss(sentiment, batch.sentiment)
     )
 
 

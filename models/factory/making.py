@@ -15,7 +15,18 @@ from models.factory.distill import Learner, distil_loss
 from models.factory.files import read_json, write_json
 from models.factory.latency import Costs, measure_costs
 from models.factory.recipe import Prune, Student
-from models.factory.teaching import SPEED_POSTS, balance_student, distil, origin, reached, student_loss, train_student, unseen_id
+from models.factory.teaching import (
+    SPEED_POSTS,
+    balance_student,
+    calibrate_student,
+    distil,
+    origin,
+    reached,
+    student_loss,
+    train_student,
+    unseen_id,
+    without_transitions,
+)
 from models.factory.workshop import Workshop
 from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
@@ -106,10 +117,13 @@ def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     student = shop.recipe.students[name]
     settings = student.quantize
     encoder = shop.restore(float_step(name, student))
+    if not settings.paths:
+        encoder = without_transitions(encoder)
     rng = np.random.default_rng(shop.recipe.seed)
     docs = rng.choice(len(shop.pool.examples), min(settings.texts, len(shop.pool.examples)), replace=False)
     quantize_linears(encoder, quantize.calibrate(encoder, shop.pool.examples, docs))
     added = balance_student(shop, encoder) if settings.balance else 0.0
+    calibration = calibrate_student(shop, encoder, student.window) if settings.calibrate else None
     tagger = shop.tagger(encoder, student.window, quantized=True)
     record = reached(shop, encoder, tagger)
     record["post_training_figures"] = record["figures"]
@@ -118,6 +132,7 @@ def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
         shop.say(f"{name}.quantize: {'; '.join(missed)}: trained on with the rounding in place")
         train_student(shop, encoder, settings.qat, 1.0, f"{name}.quantize", key, shop.recipe.seed + 30)
         added += balance_student(shop, encoder) if settings.balance else 0.0
+        calibration = calibrate_student(shop, encoder, student.window) if settings.calibrate else None
         tagger = shop.tagger(encoder, student.window, quantized=True)
         record |= reached(shop, encoder, tagger)
     if not student.ship:
@@ -130,6 +145,7 @@ def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     if student.ship and megabytes > student.max_mb:
         raise GateFailedError(f"step '{name}.quantize': {megabytes:.1f} MB > {student.max_mb} MB")
     errors = quantize.error_report(encoder, shop.pool.examples, docs[:64].tolist())
+    record["calibration"] = calibration
     return record | {"neutral_bias": added, "errors": errors, "digest": package.digest, "bytes": round(megabytes * 1e6)}
 
 

@@ -109,8 +109,10 @@ def minilm(cache: Path) -> Encoder:
     return fresh_encoder(config, state)
 
 
-def mpnet(cache: Path) -> Encoder:
-    """MPNet-base (Song et al. 2020; Apache-2.0) with fresh heads, its word embeddings in the order of MiniLM's ids."""
+def mpnet(cache: Path, tokenizer: str) -> Encoder:
+    """MPNet-base (Song et al. 2020; Apache-2.0) with fresh heads, its word embeddings in the order of the ids of `tokenizer`,
+    whose pieces are MiniLM's.
+    """
     folder = cache / "mpnet" / "all-mpnet-base-v2"
     if not (folder / "model.safetensors").exists():
         joined = cache / "mpnet.zip"
@@ -124,7 +126,7 @@ def mpnet(cache: Path) -> Encoder:
         joined.unlink()
     weights = load_file(folder / "model.safetensors")
     theirs = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab(with_added_tokens=True)
-    ours = json.loads(tokenizer_json(cache))["model"]["vocab"]
+    ours = json.loads(tokenizer)["model"]["vocab"]
     specials = {"[CLS]": "<s>", "[SEP]": "</s>", "[PAD]": "<pad>"}
     order = torch.tensor([theirs[specials.get(t, t)] for t, _ in sorted(ours.items(), key=lambda item: item[1])])
     config = EncoderConfig(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,8 +27,18 @@ class Fit(_Strict):
     dropout: float = Field(0.0, ge=0, lt=1)
     joins: float = Field(0.2, ge=0, description="weight of where words begin; entities weigh 1, parts of speech 0.5")
 
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        description="what a run may take: batches that the clock overtakes are left out",
+    )
+    checkpoint_s: float = Field(300.0, gt=0, description="seconds between checkpoints")
+
     def schedule(self) -> Schedule:
-        return Schedule(self.learning_rate, self.warmup, self.floor, head_rate=self.head_rate)
+        limit = None if self.minutes is None else 60 * self.minutes
+        return Schedule(
+            self.learning_rate, self.warmup, self.floor, head_rate=self.head_rate, checkpoint_s=self.checkpoint_s, limit_s=limit
+        )
 
 
 class Reading(Fit):
@@ -67,6 +77,7 @@ class Teacher(Taught):
     )
     window: int = Field(128, ge=16, le=512)
     epochs: dict[str, float]
+    balance: bool = Field(True, description="set the neutral bias for macro recall on training texts")
     gate: dict[str, float] = Field(default_factory=dict, description="figure -> least value, in per cent")
 
 
@@ -76,6 +87,10 @@ class Label(_Strict):
     gold: dict[str, int] = Field(description="labelled corpus -> at most so many texts; 0 is all")
     unlabelled: dict[str, int] = Field(default_factory=dict, description="unlabelled corpus -> so many sentences")
     traditional: float = Field(0.0, ge=0, le=1, description="Chinese only: share of the texts shown in the other script")
+    whole: dict[str, int] = Field(
+        default_factory=dict,
+        description="unlabelled corpus -> so many of its texts, uncut, in `epochs` NAME-whole",
+    )
     phrases: dict[str, int] = Field(
         default_factory=dict, description="labelled corpus -> so many parts of its sentences, in `epochs` NAME-phrases"
     )
@@ -144,6 +159,10 @@ class Quantize(_Strict):
 
     texts: Annotated[int, Field(ge=16, description="real texts that set the ranges of the activations")] = 400
     balance: Annotated[bool, Field(description="set the neutral bias again: for students of a teacher that had it wrong")] = False
+    calibrate: Annotated[
+        bool, Field(description="fit temperature and class biases of sentiment on the dev split of the real posts")
+    ] = False
+    paths: Annotated[bool, Field(description="read entities off the best path where the model has learned steps")] = True
     qat: Distil | None = None
 
 
@@ -155,6 +174,9 @@ class Student(_Strict):
         "the name of a student above, taken as it was distilled"
     )
     layers: tuple[int, ...] = Field((), description="layers of the start that are kept; none given is all")
+    beside: str | None = Field(
+        None, description="a student above, with which it learns in one run, from the same batches and answers, by its [distil]"
+    )
     window: int = Field(128, ge=16, le=512)
     ship: bool = Field(True, description="export it to the zoo; else it stands in the cards' tables for comparison")
     max_mb: float = 30.0
@@ -180,6 +202,23 @@ class Recipe(_Strict):
     teacher: Teacher
     label: Label
     students: dict[str, Student]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _beside(cls, data: Any) -> Any:
+        """A student beside another has that one's [distil]."""
+        found = data.get("students") if isinstance(data, dict) else None
+        students: dict[str, Any] = found if isinstance(found, dict) else {}
+        for name, student in students.items():
+            if not isinstance(student, dict) or "beside" not in student:
+                continue
+            other = students.get(student["beside"])
+            if other is None or "distil" not in other or "beside" in other or student["beside"] == name:
+                raise ValueError(f"students.{name}.beside: {student['beside']!r} is no student with a [distil] of its own")
+            if student.get("distil", other["distil"]) != other["distil"]:
+                raise ValueError(f"students.{name}: give beside or [distil], not both")
+            student["distil"] = other["distil"]
+        return data
 
     @property
     def asks_teacher(self) -> bool:

@@ -10,6 +10,9 @@ from models.factory.labelling import describe
 from models.factory.recipe import BUILT_IN, SHIPPED, Recipe, Student
 from models.factory.workshop import Workshop, key_of
 
+# Settings of a run that say how long it may take, not what is made.
+PACE = {"minutes", "checkpoint_s"}
+
 
 def names(recipe: Recipe) -> list[str]:
     """All steps of the recipe, in order; exports come last, so that every card can show all students."""
@@ -71,7 +74,8 @@ def step_key(shop: Workshop, step: str) -> str:
         settings = recipe.read.model_dump(exclude_defaults=True) if recipe.read else None
         return key_of(base, settings, recipe.teacher.encoder, recipe.teacher.latin)
     if step == "teacher":
-        return key_of(base, recipe.teacher.model_dump(exclude={"gate"}, exclude_defaults=True), _done_key(shop, "read"))
+        left_out = {"gate", *PACE}
+        return key_of(base, recipe.teacher.model_dump(exclude=left_out, exclude_defaults=True), _done_key(shop, "read"))
     if step == "label":
         others = recipe.label.others
         digest = shop.shipped_package(others).digest if others else None
@@ -96,11 +100,21 @@ def step_key(shop: Workshop, step: str) -> str:
             student.start,
             student.layers,
             student.window,
-            settings.model_dump(exclude_defaults=True) if settings is not None else None,
+            settings.model_dump(exclude=PACE, exclude_defaults=True) if settings is not None else None,
         ],
         shown,
-        [origin, _done_key(shop, _before(name, student, kind))],
+        [origin, _done_key(shop, _before(name, student, kind)), *_beside(shop, name, kind)],
     )
+
+
+def _beside(shop: Workshop, name: str, kind: str) -> list[Any]:
+    """What a student's run hangs on beside itself: those that learn with it, or the run in which it learned."""
+    if kind != "distil":
+        return []
+    students = shop.recipe.students
+    others = [[other, one.start, one.layers] for other, one in students.items() if one.beside == name]
+    run = students[name].beside
+    return [*others, *([_done_key(shop, f"{run}.distil")] if run else [])]
 
 
 def _before(name: str, student: Student, kind: str) -> str:

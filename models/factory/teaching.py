@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +13,14 @@ from torch.nn import functional as F
 
 from models.bench import alternate, drain, engine_ratio
 from models.factory import examples, prune
+from models.factory.answers import Once
 from models.factory.balance import balance, three_class
+from models.factory.calibrate import calibrate
 from models.factory.card import macs_a_token
-from models.factory.corpora import CORPORA
-from models.factory.distill import Learner, distil_loss, gold_loss_of, teacher_loss
-from models.factory.evaluate import evaluate
+from models.factory.corpora import CORPORA, read
+from models.factory.distill import Learner, Together, distil_loss, gold_loss_of, teacher_loss, together_loss
+from models.factory.evaluate import evaluate, sentiment_scores, tasks_of
+from models.factory.languages import language
 from models.factory.lstm import LstmTagger
 from models.factory.mixture import load_mixture
 from models.factory.recipe import SHIPPED, Distil, Student
@@ -39,7 +42,7 @@ def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
     settings = shop.recipe.teacher
     data, repeats, sizes = load_mixture(
         settings.epochs, shop.data_dir, shop.teacher_tokenizer, shop.recipe.negative_factor, settings.traditional,
-        settings.window - 2,
+        settings.window - 2, None if settings.silver else shop.shelf,
     )  # fmt: skip
     torch.manual_seed(shop.recipe.seed)
     teacher = shop.restore("read") if shop.recipe.read else shop.pretrained(settings.encoder)
@@ -57,13 +60,15 @@ def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
     loss = teacher_loss(settings, unseen_id(shop))
     fit(Learner(teacher, 1), data, runs, loss, settings.schedule(), checkpoint, shop.recipe.seed, _prefixed(shop, "teacher"))
     corpus = np.repeat(np.arange(len(settings.epochs)), sizes)
-    balance(teacher, data, three_class(data, corpus, BALANCE_TEXTS, shop.recipe.seed))
+    if settings.balance:
+        balance(teacher, data, three_class(data, corpus, BALANCE_TEXTS, shop.recipe.seed))
     shop.save("teacher", teacher)
     record = reached(shop, teacher, shop.tagger(teacher, settings.window))
     # A teacher of some tasks has nothing to say on the others.
     taught = {CORPORA[name].train for name in settings.epochs}
-    figures = {key: value for key, value in record["figures"].items() if CORPORA[key.split("_")[0]].train in taught}
-    return record | {"figures": figures}
+    spoken = [task for task in tasks_of(shop.recipe.lang) if CORPORA[task.corpus].train in taught]
+    keys = {figure.key for task in spoken for figure in task.figures}
+    return record | {"figures": {key: value for key, value in record["figures"].items() if key in keys}}
 
 
 def with_features(encoder: Encoder, more: int) -> Encoder:
@@ -82,6 +87,13 @@ def with_transitions(encoder: Encoder) -> Encoder:
     wide = Encoder(replace(encoder.config, transitions=True))
     wide.load_state_dict({**encoder.state_dict(), "transitions": wide.transitions.detach()})
     return wide
+
+
+def without_transitions(encoder: Encoder) -> Encoder:
+    """The encoder without weights for the steps from tag to tag, so that entities are read off unit by unit."""
+    bare = Encoder(replace(encoder.config, transitions=False))
+    bare.load_state_dict({name: value for name, value in encoder.state_dict().items() if name != "transitions"})
+    return bare.eval()
 
 
 def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
@@ -118,18 +130,31 @@ def train_student(
     each_step: Callable[[int, int], None] | None = None,
 ) -> None:  # fmt: skip
     """One run of a student on the teacher's answers, in place; `mark` names its checkpoint in the step's folder."""
-    pool, answers = shop.pool, shop.answers if settings.asks_teacher else None
+    train_students(shop, [student], settings, share, step, mark, seed, each_step)
+
+
+def train_students(
+    shop: Workshop, students: Sequence[TokenModel], settings: Distil, share: float, step: str, mark: str, seed: int,
+    each_step: Callable[[int, int], None] | None = None,
+) -> None:  # fmt: skip
+    """As `train_student`, of several that learn from the same batches; the teacher is asked once."""
+    pool, answers = shop.pool, Once(shop.answers) if settings.asks_teacher else None
     loss = student_loss(shop, settings) if answers is None else distil_loss(answers, settings, unseen_id(shop))
     repeats = pool.repeats(settings.epochs, shop.recipe.negative_factor) * settings.share * share
     runs = examples.draw(pool.examples, repeats, settings.budget_tokens, seed)
     torch.manual_seed(seed)
-    student.dropout, student.pair_dropout = settings.dropout, settings.pair_dropout
-    before = {name: value.clone() for name, value in student.state_dict().items()} if settings.blend < 1 else {}
-    learner = Learner(student, 1 if answers is None else answers.hidden_size)
+    learners, before = [], []
+    for student in students:
+        student.dropout, student.pair_dropout = settings.dropout, settings.pair_dropout
+        before.append({name: value.clone() for name, value in student.state_dict().items()} if settings.blend < 1 else {})
+        learners.append(Learner(student, 1 if answers is None else answers.hidden_size))
+    model = learners[0] if len(learners) == 1 else Together(learners)
     path = shop.folder(step) / f"checkpoint-{mark}.pt"
-    fit(learner, pool.examples, runs, loss, settings.schedule(), path, seed, _prefixed(shop, step), each_step)
-    if before:
-        student.load_state_dict(blended(before, student.state_dict(), settings.blend))
+    loss = loss if len(learners) == 1 else together_loss(loss)
+    fit(model, pool.examples, runs, loss, settings.schedule(), path, seed, _prefixed(shop, step), each_step)
+    for student, old in zip(students, before, strict=True):
+        if old:
+            student.load_state_dict(blended(old, student.state_dict(), settings.blend))
 
 
 def blended(before: Mapping[str, Tensor], after: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -152,20 +177,21 @@ def origin(shop: Workshop, student: Student) -> Encoder:
 
 
 def distil(shop: Workshop, name: str, key: str) -> dict[str, Any]:
-    """The student at full width learns from the teacher."""
+    """The student at full width learns from the teacher, with those that are beside it; one beside another has learned then."""
     student = shop.recipe.students[name]
-    torch.manual_seed(shop.recipe.seed + 1)
-    model: TokenModel
-    if student.start == "lstm":
-        model = LstmTagger(shop.pretrained("minilm").words.weight.detach())
+    step = f"{name}.distil"
+    if student.beside is not None:
+        model: TokenModel = shop.restore(_beside(student.beside, name))
     else:
-        whole = origin(shop, student)
-        model = prune.keep_layers(whole, student.layers or tuple(range(len(whole.config.layers))))
-    if student.distil.path and isinstance(model, Encoder):
-        model = with_transitions(model)
-    train_student(shop, model, student.distil, 1.0, f"{name}.distil", key, shop.recipe.seed + 1)
+        torch.manual_seed(shop.recipe.seed + 1)
+        others = [other for other, one in shop.recipe.students.items() if one.beside == name]
+        model, *companions = (_begun(shop, shop.recipe.students[one]) for one in (name, *others))
+        train_students(shop, [model, *companions], student.distil, 1.0, step, key, shop.recipe.seed + 1)
+        for other, companion in zip(others, companions, strict=True):
+            assert isinstance(companion, Encoder)
+            shop.save(_beside(name, other), companion)
     if isinstance(model, Encoder):
-        shop.save(f"{name}.distil", model)
+        shop.save(step, model)
     tagger = shop.tagger(model, student.window)
     record = reached(shop, model, tagger)
     if not isinstance(model, Encoder):
@@ -173,6 +199,27 @@ def distil(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     return record
 
 
+def _beside(name: str, other: str) -> str:
+    """Where the run of student `name` leaves the one that learned beside it."""
+    return f"{name}.distil/beside-{other}"
+
+
+def _begun(shop: Workshop, student: Student) -> TokenModel:
+    """A student before it has learned."""
+    if student.start == "lstm":
+        return LstmTagger(shop.pretrained("minilm").words.weight.detach())
+    whole = origin(shop, student)
+    model = prune.keep_layers(whole, student.layers or tuple(range(len(whole.config.layers))))
+    return with_transitions(model) if student.distil.path else model
+
+
 def balance_student(shop: Workshop, encoder: TokenModel) -> float:
     pool = shop.pool
     return balance(encoder, pool.examples, three_class(pool.examples, pool.corpus, BALANCE_TEXTS, shop.recipe.seed))
+
+
+def calibrate_student(shop: Workshop, encoder: Encoder, window: int) -> dict[str, Any]:
+    """Fit what the quantized encoder says of sentiment to the real posts that it is measured on, in place."""
+    records = read(language(shop.recipe.lang).posts, shop.data_dir, "dev")
+    scores, gold = sentiment_scores(shop.tagger(encoder, window, quantized=True), records)
+    return calibrate(encoder, scores, gold, shop.recipe.seed)

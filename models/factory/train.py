@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,12 +24,18 @@ FRESH = (
     "transitions", "project.", "silver.", "guess.", "guess_bias",
 )  # fmt: skip
 
+_PREFIX = re.compile(r"(learners\.\d+\.)?(student\.)?(encoder\.)?")
+
 Loss = Callable[[nn.Module, Batch], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """AdamW with a linear warm-up over `warmup` of the steps and a linear fall to `floor` of the peak rate."""
+    """AdamW with a linear warm-up over `warmup` of the steps and a linear fall to `floor` of the peak rate.
+
+    With `limit_s` a run is over after so many seconds: batches that the clock overtakes are left out, evenly, so that the rate
+    falls to its end in time.
+    """
 
     learning_rate: float
     warmup: float = 0.1
@@ -37,6 +44,7 @@ class Schedule:
     head_rate: float = 10.0
     clip: float = 1.0
     checkpoint_s: float = 300.0
+    limit_s: float | None = None
 
     def factor(self, step: int, steps: int) -> float:
         rise = max(1.0, self.warmup * steps)
@@ -44,12 +52,19 @@ class Schedule:
             return (step + 1) / rise
         return max(self.floor, (steps - step) / max(1.0, steps - rise))
 
+    def after(self, step: int, steps: int, start: int, seconds: float) -> int:
+        """The number of the batch after that one, `seconds` after a start at batch `start`; `steps` if that was the last."""
+        if self.limit_s is None:
+            return step + 1
+        # What is left after a kill has its share of the time.
+        return min(steps, max(step + 1, start + int(seconds / self.limit_s * steps)))
+
 
 def _parameters(model: nn.Module, schedule: Schedule) -> list[dict[str, object]]:
     groups: dict[tuple[bool, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            fresh = name.removeprefix("student.").removeprefix("encoder.").startswith(FRESH)
+            fresh = _PREFIX.sub("", name).startswith(FRESH)
             groups.setdefault((fresh, parameter.ndim > 1), []).append(parameter)
     rate = schedule.learning_rate
     return [
@@ -75,7 +90,8 @@ def fit(
 ) -> None:
     """Train `model` in place on the batches `runs`; go on from `checkpoint` if it holds a part of this run.
 
-    It is trained on the `device()` and comes back to the CPU.
+    It is trained on the `device()` and comes back to the CPU. Models that learn side by side (`learners`) have their gradients
+    clipped apart.
 
     `each_step(step, steps)` is called before each step (pruned weights are held at zero). The checkpoint of the last step
     stays: who has saved the result removes it.
@@ -92,11 +108,13 @@ def fit(
         optimizer.load_state_dict(saved["optimizer"])
         start = saved["step"]
         say(f"going on at step {start} of {len(runs)}")
+    parts = [list(part.parameters()) for part in getattr(model, "learners", [model])]
     model.train()
     began = last_saved = time.monotonic()
     last_said = began - 15
-    tokens, running = 0, torch.zeros((), device=where)
-    for step in range(start, len(runs)):
+    tokens, done, running = 0, 0, torch.zeros((), device=where)
+    step = start
+    while step < len(runs):
         if each_step is not None:
             each_step(step, len(runs))
         torch.manual_seed(seed * 1_000_003 + step)
@@ -107,20 +125,25 @@ def fit(
         with autocast(where):
             value = loss(model, batch)
         value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
+        for part in parts:
+            nn.utils.clip_grad_norm_(part, schedule.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        tokens += batch.tokens
+        tokens, done = tokens + batch.tokens, done + 1
         # Asked for when it is said alone: a GPU would have to be waited for.
-        running = value.detach().lerp(running, 0.95 if step > start else 0.0)
+        running = value.detach().lerp(running, 0.95 if done > 1 else 0.0)
         now = time.monotonic()
-        if now - last_said > 20 or step + 1 == len(runs):
-            left = (now - began) / (step + 1 - start) * (len(runs) - step - 1)
+        step = schedule.after(step, len(runs), start, now - began)
+        last = step == len(runs)
+        if now - last_said > 20 or last:
+            left = (now - began) / (step - start) * (len(runs) - step)
             rate = tokens / (now - began)
-            say(f"step {step + 1}/{len(runs)}  loss {running.item():.4f}  {rate:,.0f} tokens/s  {left:.0f} s left")
+            say(f"step {step}/{len(runs)}  loss {running.item():.4f}  {rate:,.0f} tokens/s  {left:.0f} s left")
             last_said = now
-        if now - last_saved > schedule.checkpoint_s or step + 1 == len(runs):
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+        if now - last_saved > schedule.checkpoint_s or last:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
             write_whole(checkpoint, partial(torch.save, state))
             last_saved = time.monotonic()
+    if done < len(runs) - start:
+        say(f"{done:,} of {len(runs) - start:,} batches in {schedule.limit_s:.0f} s: the clock overtook the others")
     model.to("cpu").eval()

@@ -27,6 +27,7 @@ from models.factory.files import read_json, write_json, write_whole
 from models.factory.labelling import Pool, build_pool
 from models.factory.languages import language
 from models.factory.recipe import SHIPPED, Recipe
+from models.factory.shelf import Shelf
 from models.factory.silver import SilverTokenizer
 from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_threads
@@ -88,7 +89,7 @@ class Workshop:
         """One of the encoders that packages bring, with fresh heads; an e5 with a table of `pairs` if one is asked for."""
         if name == "e5":
             return e5.encoder(e5.open_checkpoint(self.cache), self.tokenizer_json, pairs, pair_width)
-        return pretrained.mpnet(self.cache) if name == "mpnet" else pretrained.minilm(self.cache)
+        return pretrained.mpnet(self.cache, self.tokenizer_json) if name == "mpnet" else pretrained.minilm(self.cache)
 
     @cached_property
     def tokenizer(self) -> PieceTokenizer:
@@ -158,8 +159,14 @@ class Workshop:
     def pool(self) -> Pool:
         recipe = self.recipe
         return build_pool(
-            recipe.label, recipe.lang, self.data_dir, self.teacher_tokenizer, recipe.seed, self._neighbours, recipe.most_pieces
-        )
+            recipe.label, recipe.lang, self.data_dir, self.teacher_tokenizer, recipe.seed, self._neighbours, recipe.most_pieces,
+            self.shelf,
+        )  # fmt: skip
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """Where the encoded texts of this work are kept."""
+        return Shelf(self.work / "texts", self.tokenizer_json)
 
     def _neighbours(self) -> Neighbours:
         return Neighbours(self.pretrained("minilm").words.weight.detach().numpy(), self.tokenizer.pieces())
@@ -219,8 +226,7 @@ class Workshop:
         tokenizer = self.tokenizer if model.config.cases == NUM_CASES else self.teacher_tokenizer
         transitions = model.transitions.detach().numpy() if model.config.transitions else None
         engine: Engine
-        # Flat batches, which the torch engine makes on a GPU, have no relative position bias.
-        if device().type != "cpu" and not quantized and model.relative is None:
+        if device().type != "cpu" and not quantized:
             engine = TorchEngine(copy.deepcopy(model), None, device().type)
         else:
             weights = to_weights(model) if quantized else {n: v.numpy() for n, v in model.state_dict().items()}

@@ -100,7 +100,8 @@ class OpenVinoEngine:
 
 
 class TorchEngine:
-    """The reference: padded batches in fp32 on the CPU; flat batches, bf16 and varlen attention on CUDA."""
+    """The reference: padded batches in fp32 on the CPU; bf16 on CUDA, in flat batches with varlen attention where the encoder
+    has no relative position bias."""
 
     name = "torch"
     arithmetic: str | None = None  # its kernels are chosen by a batch's shape, so the last bits depend on a text's neighbours
@@ -111,7 +112,8 @@ class TorchEngine:
 
         if threads:
             torch.set_num_threads(threads)
-        self._cuda = self.flat = device != "cpu"
+        self._cuda = device != "cpu"
+        self.flat = self._cuda and getattr(encoder, "relative", None) is None
         self._device = torch.device(device)
         self._encoder = encoder.eval()
         if self._cuda:
@@ -128,17 +130,18 @@ class TorchEngine:
 
         for batch in batches:
             with torch.inference_mode():
-                scores = self._flat(batch) if self._cuda else self._padded(batch)
+                scores = self._flat(batch) if self.flat else self._padded(batch)
             yield scores
 
     def _padded(self, batch: RaggedBatch) -> Scores:
         import torch
 
         index, inside = batch.padded()
-        ids = torch.from_numpy(batch.ids[index].astype(np.int64))
-        cases = torch.from_numpy(batch.cases[index].astype(np.int64))
-        tokens, sentiment = self._encoder(ids, cases, None if inside.all() else torch.from_numpy(inside))
-        return Scores(batch, tokens.float().numpy()[inside], sentiment.float().numpy())
+        ids = torch.from_numpy(batch.ids[index].astype(np.int64)).to(self._device)
+        cases = torch.from_numpy(batch.cases[index].astype(np.int64)).to(self._device)
+        mask = None if inside.all() else torch.from_numpy(inside).to(self._device)
+        tokens, sentiment = self._encoder(ids, cases, mask)
+        return Scores(batch, tokens.float().cpu().numpy()[inside], sentiment.float().cpu().numpy())
 
     def _flat(self, batch: RaggedBatch) -> Scores:
         import torch
