@@ -74,7 +74,7 @@ class _Feed:
     """Items into blocks: those of one path after the other's, as members of an archive have paths of their own."""
 
     def __init__(self, path: str, columns: Columns, met: Met) -> None:
-        self._path, self._columns, self._met = path, columns, met
+        self._path, self.columns, self.met = path, columns, met
         self.builder = BlockBuilder(path, columns)
         self._done: list[Block] = []
 
@@ -82,11 +82,11 @@ class _Feed:
         """What comes now is of this path."""
         if path != self._path:
             self._close()
-            self._path, self.builder = path, BlockBuilder(path, self._columns)
+            self._path, self.builder = path, BlockBuilder(path, self.columns)
 
     def add(self, item: Item) -> None:
         """A record, or what is lost instead."""
-        met = self._met
+        met = self.met
         if isinstance(item, Lost):
             met.lose(item.lost)
             met.documents += 1
@@ -104,10 +104,10 @@ class _Feed:
         if last or self.builder.full():
             self._close()
         done, self._done = self._done, []
-        if last and not done and +self._met.noticed:
+        if last and not done and +self.met.noticed:
             done = [self.builder.take()]  # of no documents, to tell of the file
         for block in done:
-            block.counts.update(self._met.take())
+            block.counts.update(self.met.take())
             yield block
 
     def _close(self) -> None:
@@ -117,7 +117,7 @@ class _Feed:
 
 def _records(store: Store, fragment: Fragment, feed: _Feed) -> Iterator[int]:
     """Feed the fragment's records, counting them; gives, after each, the position of what comes next."""
-    met, columns = feed._met, feed._columns
+    met, columns = feed.met, feed.columns
     if FORMATS[fragment.format].table:
         if fragment.path.lower().endswith(PACKED):
             raise RefusedError(
