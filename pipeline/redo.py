@@ -8,8 +8,8 @@ from fnmatch import fnmatch
 from pipeline.config import TagConfig
 from pipeline.errors import InputChangedError, OutputError, StoreError, UnavailableError
 from pipeline.sink.files import DEAD_LETTERS
-from pipeline.sink.origins import file_of
 from pipeline.sink.plans import Named, PlanLog
+from pipeline.source.archives import outer
 from pipeline.source.discover import Found
 from pipeline.source.piped import PIPES
 from pipeline.store.base import Entry, Store
@@ -71,7 +71,7 @@ class Redo:
             plan = int(entry.path.rsplit("/", 1)[-1].split("-")[1])
             with self._output.open_read(entry.path) as stream:
                 paths = read_table(stream, ["path"])["path"].unique().to_pylist()
-            found.update((plan, name) for path in paths for name in (path, file_of(path)))
+            found.update((plan, name) for path in paths for name in (path, outer(path)))
         return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.contract import Split
+from pipeline.source.archives import outer
 
 # Beside a part's footer, where its split has several files: each row's place in `paths_of`, as base64 of zlib of uint32, little
 # endian.
@@ -28,12 +29,7 @@ def origins_of(paths: Sequence[str], places: Mapping[str, int], rows: int) -> pa
     """Each row's place among the files of its split, uint32[rows]. `paths` may be empty where there is but one file."""
     if len(places) == 1 or not rows:
         return pa.array(np.zeros(rows, _TYPE))
-    return pa.array(np.fromiter((places[path] if path in places else places[file_of(path)] for path in paths), _TYPE, rows))
-
-
-def file_of(path: str) -> str:
-    """The file that holds a document of this path, which may be that of an archive's member: "a.zip!/b.jsonl"."""
-    return path.partition("!/")[0]
+    return pa.array(np.fromiter((places[path] if path in places else places[outer(path)] for path in paths), _TYPE, rows))
 
 
 def encode(origins: Sequence[np.ndarray]) -> bytes:

@@ -21,9 +21,10 @@ from pipeline.faults import point
 from pipeline.sink.attempt import PartFile, read_footer
 from pipeline.sink.conserve import LOST, READ, SUPERSEDED, UNREAD, read_of, superseded_in, superseded_rows
 from pipeline.sink.files import DAYS, DEAD_LETTERS, FILTERED, NEXT, STAGING, TAGS, drop
-from pipeline.sink.origins import ORIGINS, decode, encode, file_of, paths_of
+from pipeline.sink.origins import ORIGINS, decode, encode, paths_of
 from pipeline.sink.plan_log import Plan
 from pipeline.sink.plans import PlanLog
+from pipeline.source.archives import outer
 from pipeline.store.base import Store
 from pipeline.store.parquet import batches, parquet_file
 
@@ -123,7 +124,7 @@ def _reduced(store: Store, split: Split, paths: Set[str], footer: dict[str, Any]
 
 def _of_others(paths: pa.Array, gone: pa.Array) -> pa.Array:
     """Which paths are neither of these files nor of members of them."""
-    files = pa.array([file_of(path) for path in paths.to_pylist()], pa.string())
+    files = pa.array([outer(path) for path in paths.to_pylist()], pa.string())
     return pc.invert(pc.or_(pc.is_in(paths, gone), pc.is_in(files, gone)))
 
 

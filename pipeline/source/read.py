@@ -86,7 +86,7 @@ class _Feed:
     """Items into blocks: those of one path after the other's, as members of an archive have paths of their own."""
 
     def __init__(self, path: str, columns: Columns, met: Met, make: Callable[[str, Columns], BlockBuilder]) -> None:
-        self._path, self._columns, self._met, self._make = path, columns, met, make
+        self._path, self.columns, self.met, self._make = path, columns, met, make
         self.builder = make(path, columns)
         self._done: list[Block] = []
 
@@ -94,11 +94,11 @@ class _Feed:
         """What comes now is of this path."""
         if path != self._path:
             self._close()
-            self._path, self.builder = path, self._make(path, self._columns)
+            self._path, self.builder = path, self._make(path, self.columns)
 
     def add(self, item: Item) -> None:
         """A record, or what is lost instead."""
-        met = self._met
+        met = self.met
         if isinstance(item, Lost):
             met.lose(item.lost)
             if item.reason == "file_unreadable":
@@ -118,10 +118,10 @@ class _Feed:
         if last or self.builder.full():
             self._close()
         done, self._done = self._done, []
-        if last and not done and +self._met.noticed:
+        if last and not done and +self.met.noticed:
             done = [self.builder.take()]  # of no documents, to tell of the file
         for block in done:
-            block.counts.update(self._met.take())
+            block.counts.update(self.met.take())
             yield block
 
     def _close(self) -> None:
@@ -131,7 +131,7 @@ class _Feed:
 
 def _records(store: Store, fragment: Fragment, feed: _Feed) -> Iterator[int]:
     """Feed the fragment's records, counting them; gives, after each, the position of what comes next."""
-    met, columns = feed._met, feed._columns
+    met, columns = feed.met, feed.columns
     if FORMATS[fragment.format].table:
         if fragment.path.lower().endswith(PACKED):
             raise RefusedError(
