@@ -51,7 +51,7 @@ def test_the_newest_snapshot_is_read(write, tmp_path):
     (tmp_path / "lake" / "other.jsonl").write_text('{"text": "beside"}\n')
     assert sorted(texts(read(tmp_path / "lake"))) == ["Cork", "Lyon", "Oslo", "beside"]
     assert sorted(texts(read(tmp_path / "lake" / "t"))) == ["Cork", "Lyon", "Oslo"]
-    assert discover([str(tmp_path / "lake" / "t")]).skipped["not in the table's snapshot"] > 1
+    assert discover([str(tmp_path / "lake" / "t")]).skipped["not in the table's snapshot"] >= 1
 
 
 @pytest.mark.parametrize(("library", "extra"), [("deltalake", "delta"), ("pyiceberg.table", "iceberg")])
