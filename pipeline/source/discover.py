@@ -139,7 +139,7 @@ class _Sieve:
     def _enters(self, folder: str) -> bool:
         ways = self._ways(folder, partly=True)
         if ways and folder.rpartition("/")[2] == DELTA_LOG:
-            self._logs.append(Entry(f"{folder}/log", 0, 0))
+            self._logs += self._found.store.list(folder)
         if ways and all(map(_is_hidden, ways)):
             self._found.skip(folder, "hidden")
             return False

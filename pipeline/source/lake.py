@@ -13,7 +13,7 @@ from pipeline.store.base import Entry, Store
 
 # The folder of a Delta table that tells its versions.
 DELTA_LOG = "_delta_log"
-_DELTA = re.compile(rf"^(|.*/){DELTA_LOG}/[^/]+$")
+_DELTA = re.compile(rf"^(|.*/){DELTA_LOG}/\d{{20}}\.[^/]+$")
 _ICEBERG = re.compile(r"^(|.*/)metadata/([^/]+\.metadata\.json)$")
 
 
