@@ -67,13 +67,13 @@ def test_a_torn_file_costs_itself_and_is_tagged_when_it_is_whole(tmp_path):
     write_lines(source / "a.jsonl", *TEXTS)
     pack(source / "b.jsonl.gz", "b", 40, cut=1500)
     write_lines(source / "c.jsonl", *TEXTS)
-    with pytest.raises(UnreadableInputError, match=r"b\.jsonl\.gz: EOFError"):
+    with pytest.raises(UnreadableInputError, match=r"b\.jsonl\.gz: it ends in the middle of the gzip member"):
         run(source, out)
     torn = [id for id in ids(out) if id.startswith("b")]
     assert 0 < len(torn) < 40
     assert len(ids(out)) == 8 + len(torn)
     assert [d["path"] for d in rows(out, "dead_letters")] == ["b.jsonl.gz"]
-    with pytest.raises(UnreadableInputError, match=r"b\.jsonl\.gz: EOFError"):
+    with pytest.raises(UnreadableInputError, match=r"b\.jsonl\.gz: it ends in the middle of the gzip member"):
         run(source, out)  # it is as it was: nothing is done, and it is not forgotten
     assert run(source, out, failed_files_share=0.4).status == "nothing to do"
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from pipeline.contract import Columns, Fragment
@@ -144,7 +143,7 @@ def _parquet(store: Store, fragment: Fragment, columns: Columns) -> Iterator[tup
                 yield number + seen, batch.slice(seen)
 
 
-def _row_groups(file: pq.ParquetFile, fragment: Fragment, columns: Columns) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _row_groups(file: Any, fragment: Fragment, columns: Columns) -> Iterator[tuple[int, pa.RecordBatch]]:
     whole = fragment.start == 0 and fragment.end == fragment.size
     groups = range(file.num_row_groups) if whole else range(fragment.start, fragment.end)
     number = sum(file.metadata.row_group(i).num_rows for i in range(groups.start))

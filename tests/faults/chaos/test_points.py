@@ -95,7 +95,14 @@ def test_every_point_is_somewhere():
     source = "\n".join(path.read_text() for path in ROOT.rglob("*.py") if path.name != "faults.py")
     passed = set(re.findall(r'point\("([a-z.]+)"\)', source))
     assert passed >= set(faults.READ_POINTS)
-    points = {*faults.POINTS, *faults.COMPACT_POINTS, *faults.NIGHT_POINTS, *faults.BATCH_POINTS, *faults.REPORT_POINTS}
+    points = {
+        *faults.POINTS,
+        *faults.COMPACT_POINTS,
+        *faults.NIGHT_POINTS,
+        *faults.BATCH_POINTS,
+        *faults.REPORT_POINTS,
+        *faults.SUPERSEDE_POINTS,
+    }
     made = {one for one in points if one.endswith((".write.before", ".write.after", ".rename.after"))}
     assert points - made <= passed
     assert passed <= {*points, *faults.READ_POINTS}
