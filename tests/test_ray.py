@@ -40,8 +40,12 @@ def test_a_run_with_a_server_gives_the_same_tags(tmp_path):
         given = {"sources": [str(EXAMPLE)], "output": tmp_path / name}
         assert tag_documents(load_config(None, [*sets, *more], given)).rows_out == 330
     here, served = (pq.read_table(tmp_path / name / "tags").sort_by("id") for name in ("here", "served"))
-    for column in ("id", "sentiment", "words"):
+    for column in ("id", "sentiment"):
         assert here[column].equals(served[column])
+    words = [[word for row in table["words"].to_pylist() for word in row] for table in (here, served)]
+    assert [(one["start"], one["end"]) for one in words[0]] == [(one["start"], one["end"]) for one in words[1]]
+    # A server answers in float16: where two parts of speech are as good as equal, it may choose the other.
+    assert sum(mine["pos"] != theirs["pos"] for mine, theirs in zip(*words, strict=True)) <= len(words[0]) / 1000
     for mine, theirs in zip(here["entities"].to_pylist(), served["entities"].to_pylist(), strict=True):
         assert [(e["start"], e["end"], e["label"]) for e in mine] == [(e["start"], e["end"], e["label"]) for e in theirs]
 
