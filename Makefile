@@ -25,19 +25,21 @@ lint: .venv/installed-all
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Whole files go to each of so many processes, those of faults first, as they take longest.
+# Whole files go to each of so many processes, those of faults first, as they take longest; what is timed runs alone after them.
 TEST_PROCESSES ?= 2
 PYTEST = $(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test: lint
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not alone"
+	$(BIN)/pytest -m "not slow and alone"
 
 # The real corpora, where they lie beside this folder; TEXTMILL_DATA names others, or none if it is empty.
 ifneq ($(wildcard ../shared/data/corpora/reddit),)
 test-all: export TEXTMILL_DATA ?= $(abspath ../shared/data)
 endif
 test-all: lint
-	$(PYTEST)
+	$(PYTEST) -m "not alone"
+	$(BIN)/pytest -m alone
 
 # N seeds from SEED on: runs under faults that each seed draws, see docs/decisions/0023-chaos.md.
 SEED ?= 0

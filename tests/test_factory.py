@@ -33,6 +33,7 @@ from models.runtime.shapes import EncoderConfig, LayerShape
 from models.runtime.tokenizer import PieceTokenizer
 from tests.small_data import write_corpora
 
+pytestmark = pytest.mark.alone
 SMALL = EncoderConfig(vocab=30522, hidden=32, layers=(LayerShape(2, 128),) * 2, head_dim=16)
 TOKENIZER = (ZOO / "en" / "tokenizer.json").read_text(encoding="utf-8")
 

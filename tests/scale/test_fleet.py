@@ -14,7 +14,7 @@ import pytest
 from tests.scale.sizes import size
 from tests.simulation import Faults, Simulation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 WORKERS = size("TEXTMILL_SCALE_WORKERS", 2_000, 10_000)
 SCHEDULES = size("TEXTMILL_SCALE_SCHEDULES", 1_000, 1_000)
 # Of the CPU's time, in pushes to a heap of 10,000 with a pop each. On a quiet machine this is 50,000 leases a second.

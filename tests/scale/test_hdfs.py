@@ -20,7 +20,7 @@ from pipeline.run import tag_documents
 from tests.scale.sizes import size
 from tests.test_remote import Place
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(0)]
 MB, ROUNDS = size("TEXTMILL_SCALE_MB", 6, 1000), size("TEXTMILL_SCALE_ROUNDS", 3, 3)
 FILE_BYTES = 64 << 20
 # The target is of a large input: a small run is start and end for a tenth of its time (docs/benchmarks.md).

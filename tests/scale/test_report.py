@@ -22,7 +22,7 @@ from tests.browser.webdriver import MISSING, browser
 from tests.report_data import document, replicate, write_output
 from tests.scale.sizes import size
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parent.parent.parent
 DAY = date(2026, 11, 22)
 # TEXTMILL_REPORT_DOCUMENTS=10000000 pytest -m slow tests/scale/test_report.py -rP measures another size.

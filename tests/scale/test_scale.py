@@ -16,7 +16,7 @@ from pipeline.run import tag_documents
 from pipeline.source.discover import discover
 from pipeline.source.pack import fragments, pack
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "documents" / "posts.jsonl"
 
 
