@@ -37,7 +37,9 @@ class TagConfig(BaseModel):
 
     sources: Annotated[tuple[str, ...], Field(min_length=1, description="files, folders or globs, or their URLs")]
     output: Annotated[
-        str, BeforeValidator(_as_string), Field(description="folder or URL for tags/, dead_letters/, filtered/ and the plans")
+        str,
+        BeforeValidator(_as_string),
+        Field(min_length=1, description="folder or URL for tags/, dead_letters/, filtered/ and the plans"),
     ]
     text_column: Annotated[
         str, Field(description='column of the text; "a.b" is b within a; "title,body" are joined, as are lists of strings')

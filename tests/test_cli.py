@@ -188,3 +188,7 @@ with stoppable():
 """
     done = subprocess.run([sys.executable, "-c", twice], capture_output=True, text=True, timeout=30, cwd=ROOT)
     assert (done.returncode, done.stdout) == (130, "goes on\n")
+
+
+def test_an_output_without_a_name_is_no_folder():
+    assert "output" in textmill("tag", "examples/documents/posts.jsonl", "", code=2).stderr

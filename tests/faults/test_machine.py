@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from pipeline.contract import Columns, Fragment, LeftOut, Split
-from pipeline.errors import MissingError, UnavailableError
+from pipeline.errors import MissingError, PipelineError, UnavailableError
 from pipeline.sink import attempt as module
 from pipeline.sink import ledger
 from pipeline.sink.attempt import Attempt
@@ -55,6 +56,7 @@ class Machine(RuleBasedStateMachine):
         self.committed: dict[str, str] = {}  # part -> attempt
         self.bytes: dict[str, bytes] = {}
         self.count = 0
+        self.begun: list[Attempt] = []
 
     @rule(splits=st.integers(0, 3))
     def plan(self, splits):
@@ -75,6 +77,7 @@ class Machine(RuleBasedStateMachine):
         self.count += 1
         name = f"run-{self.count:04d}"
         attempt = Attempt(self.store, split, name, "", SCHEMA, {"run": "run"})
+        self.begun.append(attempt)
         letter = LeftOut(split.fragments[0].path, 0, None, "not_json", "", b"x")
         attempt.add(rows_of(split), [letter], Counter())
         return attempt, split, name
@@ -133,6 +136,9 @@ class Machine(RuleBasedStateMachine):
             assert pq.read_table(self.store.root / path)["id"].to_pylist() == [f"{name}/{i}" for i in range(3)]  # I2, I3
 
     def teardown(self):
+        for attempt in self.begun:
+            with suppress(PipelineError, OSError):
+                attempt.abort()  # else what it had open is closed in any order, some time
         shutil.rmtree(self.folder)
 
 
