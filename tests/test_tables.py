@@ -347,3 +347,12 @@ def test_a_footer_that_counts_other_rows_than_there_are_is_damage(tmp_path):
     assert (data[at], block.num_records) == (4, 2)
     (tmp_path / "a.avro").write_bytes(data[:at] + b"\x03" + data[at + 1 :])
     assert [one.reason for block in read(tmp_path) for one in block.left_out] == ["file_unreadable"]
+
+
+def test_a_file_that_is_no_parquet_is_called_so(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(bytes(range(256)) * 80)
+    found = discover([str(tmp_path)])
+    (piece,) = fragments(found.store, found.files[0], 1 << 40)
+    (letter,) = [one for block in read_fragment(found.store, piece, Columns()) for one in block.left_out]
+    assert "Parquet magic bytes not found in footer" in letter.message
+    stop_children()

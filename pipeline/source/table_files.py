@@ -136,8 +136,12 @@ def _parquet(store: Store, fragment: Fragment, columns: Columns) -> Iterator[tup
         for number, batch in _row_groups(parquet_file(store.open_read(fragment.path)), fragment, columns):
             yield number, batch
             after = number + batch.num_rows
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        for number, batch in _row_groups(without_stored_types(store.open_read(fragment.path)), fragment, columns):
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        try:
+            file = without_stored_types(store.open_read(fragment.path))
+        except (pa.ArrowException, OSError, ValueError):
+            raise error from None  # it has no footer that could be read in another way
+        for number, batch in _row_groups(file, fragment, columns):
             seen = max(0, after - number)
             if seen < batch.num_rows:
                 yield number + seen, batch.slice(seen)
