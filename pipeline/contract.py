@@ -149,7 +149,9 @@ class Fragment:
     `start` and `end` are bytes, for Parquet row groups; a file that cannot be cut is 0 to its size. `tokens` is predicted;
     `rows` is what the footer of a table says that the fragment holds, None where no footer tells. `skip`, where it is not None:
     the fragment is `rows` of those rows, behind the first `skip`. `encoding` is that of a text file that was cut, "" if its
-    reader decides.
+    reader decides. `unpacked`: of a packed file that was cut, how many bytes it unpacks to, and `start` and `end` are of those;
+    a gzip member, zstd frame or the like that begins before `start` is at byte `piece_packed` of the file, and at byte
+    `piece_plain` of what it unpacks to.
     """
 
     path: str
@@ -162,6 +164,14 @@ class Fragment:
     rows: int | None = None
     skip: int | None = None
     encoding: str = ""
+    unpacked: int | None = None
+    piece_packed: int = 0
+    piece_plain: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of its file."""
+        return self.unpacked is None and self.start == 0 and self.end == self.size
 
 
 @dataclass(frozen=True, slots=True)

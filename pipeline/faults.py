@@ -11,8 +11,8 @@ third time; "part.rename.after:3=stop,source.read:10=eio" names what happens, fo
 | delay | nothing for DELAY_S |
 
 With "@FILE" the faults stand in that file, which is read at the first point. TEXTMILL_FAULT_MARK names a folder in which each
-fault leaves a file "POINT:N=ACTION" with the process id when it happens; one whose file is there does not happen again, in any
-process. Nothing happens, and nothing is looked up, without the variable.
+fault leaves a file "POINT:N=ACTION" when it happens, with the process id and with the point's place; one whose file is there does
+not happen again, in any process. Nothing happens, and nothing is looked up, without the variable.
 """
 
 from __future__ import annotations
@@ -124,8 +124,11 @@ _passed: Counter[str] = Counter()
 _armed: list[Armed] | None = None
 
 
-def point(name: str) -> bool:
-    """Come by a point. True if what the point names is to be left undone. Raises OSError where a fault says so."""
+def point(name: str, place: str = "") -> bool:
+    """Come by a point, at a `place` in words. True if what the point names is to be left undone.
+
+    Raises OSError where a fault says so.
+    """
     if not _text:
         return False
     assert name in _KNOWN, name
@@ -134,17 +137,17 @@ def point(name: str) -> bool:
         _armed = parse(Path(_text[1:]).read_text() if _text.startswith("@") else _text)
     _passed[name] += 1
     wanted = [one for one in _armed if one.point == name and one.time in (EVERY, str(_passed[name]))]
-    return any([_happens(one) for one in wanted if one.time == EVERY or _marked(one)])
+    return any([_happens(one) for one in wanted if one.time == EVERY or _marked(one, place)])
 
 
-def _marked(fault: Armed) -> bool:
+def _marked(fault: Armed, place: str) -> bool:
     """Whether it is to happen now; leaves its mark then."""
     folder = os.environ.get(MARK_ENV)
     if not folder:
         return True
     try:
         with open(Path(folder, str(fault)), "x", encoding="ascii") as mark:
-            mark.write(str(os.getpid()))
+            mark.write(f"{os.getpid()} {place}")
     except FileExistsError:
         return False
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
@@ -40,10 +40,14 @@ class Planner:
 
     `log`: the plans there are; `tried`: those that are not to be given again. `redo`: what is tagged again, and what cannot be;
     `unreadable`: folders and files that could not be looked at, so that this run cannot be whole; `skipped` and `examples`: see
-    `discover`; `files`: how many the input holds; `peeked`: their columns, as far as they were looked into.
+    `discover`; `files`: how many the input holds; `peeked`: their columns, as far as they were looked into. `say` hears what
+    takes long.
     """
 
-    def __init__(self, options: TagConfig, models: Models, store: Store) -> None:
+    def __init__(
+        self, options: TagConfig, models: Models, store: Store, say: Callable[[str], object] = lambda line: None
+    ) -> None:
+        self._say = say
         self._options, self._models, self._store = options, models, store
         self.log = PlanLog(store)
         self._retag = options.retag
@@ -137,7 +141,7 @@ class Planner:
         target, count = self._options.split_tokens, 0
         known = tokens_a_byte(self.log)
         for _, group in groupby(entries, key=lambda entry: self._options.priority_of(entry.path)):
-            for split in pack(all_fragments(found.store, group, target, columns, known), number, target):
+            for split in pack(all_fragments(found.store, group, target, columns, known, self._say), number, target):
                 yield replace(split, number=count)
                 count += 1
 

@@ -71,7 +71,7 @@ class _Run:
         self._held: Callable[[], None] = lambda: None
         self._active: list[Plan] = []
         self._looked = time.monotonic()
-        self.planner = Planner(options, models, self.store)
+        self.planner = Planner(options, models, self.store, progress.say)
         self.watch = Watch(options, progress, stop, StateFile(self.store, self.name), models.name)
 
     def go(self, held: Callable[[], None]) -> None:
@@ -131,7 +131,7 @@ class _Run:
         say(f"{what}: read to the end before anything is tagged; if that is stopped, all of it has to be given again")
         files = spool(self.store, options.sources, options.format, self.watch.check)
         say(f"{what}: read; what comes of it the next run into {self.store.url} can finish, if this one is stopped")
-        self.planner = Planner(options.model_copy(update={"sources": tuple(files)}), self.models, self.store)
+        self.planner = Planner(options.model_copy(update={"sources": tuple(files)}), self.models, self.store, say)
         self.planner.look()
 
     def _next(self) -> Plan | None:

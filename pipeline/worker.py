@@ -19,6 +19,7 @@ from pipeline.faults import point
 from pipeline.sink.attempt import Attempt
 from pipeline.source.ahead import read_ahead
 from pipeline.source.blocks import merged
+from pipeline.source.cursors import Cursors
 from pipeline.source.lost import Losses, LostFileError, losses_of, read_all_but
 from pipeline.source.met import Met
 from pipeline.source.pack import BYTES_A_TOKEN
@@ -74,6 +75,7 @@ class TagWorker:
 
         self._work = work
         self._source, self._output = (open_store(url, work.store) for url in (work.source, work.output))
+        self._cursors = Cursors()
         tagger = load(work.model, engine=work.engine, threads=work.threads)  # type: ignore[arg-type]
         if work.servers:
             from pipeline.fleet.remote_engine import RemoteEngine
@@ -145,7 +147,7 @@ class TagWorker:
         try:
             met = [Met() for _ in split.fragments]
             readers = [
-                partial(read_all_but, self._source, piece, work.columns, one, losses)
+                partial(read_all_but, self._source, piece, work.columns, one, losses, self._cursors)
                 for piece, one in zip(split.fragments, met, strict=True)
             ]
             with closing(read_ahead(readers, self._source.lanes, check or (lambda: None))) as blocks:

@@ -157,14 +157,14 @@ def test_a_file_that_is_not_what_was_planned_holds_nobody_up(tmp_path, monkeypat
         write_lines(source / f"{name}.jsonl", *TEXTS)
     met = []
 
-    def read(store, fragment, columns, counts, losses):
+    def read(store, fragment, columns, counts, losses, cursors):
         if fragment.path == "b.jsonl" and not met:
             met.append(True)
             if change == "gone":
                 (source / "b.jsonl").unlink()
             else:
                 write_lines(source / "b.jsonl", *TEXTS[:2])
-        yield from read_all_but(store, fragment, columns, counts, losses)
+        yield from read_all_but(store, fragment, columns, counts, losses, cursors)
 
     monkeypatch.setattr(worker, "read_all_but", read)
     if change == "gone":

@@ -213,7 +213,11 @@ class _Drive:
         view = self._policy.view()
         # Looked for only where it explains why workers are idle: there may be a million splits.
         tail = [self._splits[split] for split in self._policy.book.holders] if view["idle"] and not view["waiting"] else []
-        return view | {"packed": any(piece.path.lower().endswith(PACKED) for split in tail for piece in split.fragments)}
+        return view | {
+            "packed": any(
+                piece.unpacked is None and piece.path.lower().endswith(PACKED) for split in tail for piece in split.fragments
+            )
+        }
 
     def _event(self, news: News) -> Event | None:
         """What the policy is to hear of it; None if it comes of a worker that is gone."""

@@ -98,7 +98,7 @@ class Progress:
             return ""
         workers, parts = int(self.fleet["workers"]), int(self.fleet["parts_begun"])
         doing = "1 part is" if parts == 1 else f"{parts:,} parts are"
-        cut = "; a packed file cannot be cut" if self.fleet.get("packed") else ""
+        cut = "; a packed file in it cannot be cut" if self.fleet.get("packed") else ""
         return f"{self.fleet['idle']:,} of {workers:,} workers idle: nothing is left to share, {doing} being done{cut}"
 
     def say(self, line: str) -> None:

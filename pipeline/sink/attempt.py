@@ -104,7 +104,7 @@ class Attempt:
         for kind, file in self._files.items():
             file.close(footer, {ORIGINS: encode(self._origins)} if kind == TAGS and len(self._places) > 1 else {})
         self._stack.close()
-        point("part.close.after")
+        point("part.close.after", self._staging)
         digest = ""
         for kind, file in self._files.items():
             found = _verify(self._store, file.path, file.rows)

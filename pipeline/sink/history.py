@@ -33,5 +33,7 @@ def tokens_a_byte(log: PlanLog) -> dict[str, float]:
 
 
 def _bytes(piece: Fragment) -> int:
-    """Bytes of a fragment; 0 for row groups, which are counted and not measured."""
+    """Bytes of a file that a fragment takes; 0 for row groups, which are counted and not measured."""
+    if piece.unpacked is not None:
+        return (piece.end - piece.start) * piece.size // max(1, piece.unpacked)
     return 0 if piece.format == "parquet" and piece.end != piece.size else piece.end - piece.start

@@ -32,6 +32,9 @@ SCHEMA = pa.schema(
         pa.field(
             "encoding", pa.string(), metadata={"doc": "of a text file that was cut; plans of before 0.2 have no such column"}
         ),
+        pa.field("unpacked", pa.int64(), metadata={"doc": "bytes that a packed file unpacks to, if it was cut; else null"}),
+        pa.field("piece_packed", pa.int64(), metadata={"doc": "where in it to begin with unpacking"}),
+        pa.field("piece_plain", pa.int64(), metadata={"doc": "the same place in what it unpacks to"}),
     ]
 )
 _KEY = b"textmill.plan"

@@ -14,12 +14,12 @@ from pipeline.source.archives import archive_of, members
 from pipeline.source.formats import FORMATS, Format, format_of
 from pipeline.source.items import Item, Lost, RefusedError
 from pipeline.source.packings import MAGIC_BYTES
-from pipeline.source.plain import Plain, Text
+from pipeline.source.plain import Bytes, Plain, Text
 from pipeline.source.unpack import BombError
 from pipeline.store.base import Entry, Store
 
-# Of a piece of a cut file so much of the beginning is read: a header tells the dialect.
-_HEAD_BYTES = 1 << 18
+# Of a piece of a cut file so much of the beginning is read: a header, which must end there, tells the dialect.
+HEAD_BYTES = 1 << 18
 _TABLES = {b"PAR1": "parquet", b"ARROW1": "arrow", b"ORC": "orc", b"Obj\x01": "avro"}
 
 
@@ -51,9 +51,8 @@ def contents(
     Raises IsTableError, RefusedError, and what reading raises.
     """
     given = FORMATS[fragment.format]
-    if not is_whole(fragment):
-        plain = Plain(stream, fragment.size, _HEAD_BYTES if given.name in ("csv", "tsv") else MAGIC_BYTES)
-        yield fragment.path, Content(given, Text(plain, columns, fragment.encoding))
+    if not fragment.is_whole:
+        yield fragment.path, content_of_piece(Plain(stream, fragment.size, head_bytes(fragment)), fragment, columns)
         return
     plain = Plain(stream, fragment.size)
     if not plain.packed and (table := next((name for magic, name in _TABLES.items() if plain.head.startswith(magic)), None)):
@@ -75,6 +74,16 @@ def contents(
         raise RefusedError("an archive without any file of a known format, by their names; --format says which others are")
 
 
+def head_bytes(fragment: Fragment) -> int:
+    """How many of the first bytes of its file the reader of a piece must see."""
+    return HEAD_BYTES if fragment.format in ("csv", "tsv") else MAGIC_BYTES
+
+
+def content_of_piece(plain: Bytes, fragment: Fragment, columns: Columns) -> Content:
+    """The text of a file of which `fragment` is a piece."""
+    return Content(FORMATS[fragment.format], Text(plain, columns, fragment.encoding))
+
+
 def _member(path: str, plain: Plain, columns: Columns) -> Content | Lost | None:
     """A member of an archive, or why it is not read; None if it is of no known format."""
     form = FORMATS.get(format_of(path) or columns.reading.format)
@@ -93,7 +102,7 @@ def told_by_bytes(store: Store, entry: Entry) -> str:
     read. Raises UnavailableError.
     """
     try:
-        with store.open_read(entry.path, (0, min(entry.size, _HEAD_BYTES))) as stream:
+        with store.open_read(entry.path, (0, min(entry.size, HEAD_BYTES))) as stream:
             plain = Plain(stream, entry.size, 4096)
             if archive_of(plain) or (not plain.packed and any(plain.head.startswith(magic) for magic in _TABLES)):
                 return "jsonl"  # what is read as JSON is looked at again
@@ -106,8 +115,3 @@ def told_by_bytes(store: Store, entry: Entry) -> str:
 
 
 _JSON = re.compile(r"[\s\0]*(\[[\s\0]*)?\{[\s\0]*[\"}]")
-
-
-def is_whole(fragment: Fragment) -> bool:
-    """Whether it is all of its file."""
-    return fragment.start == 0 and fragment.end == fragment.size

@@ -22,7 +22,7 @@ from pipeline.source.discover import partitions_of
 from pipeline.source.pack import format_name, kind_of
 from pipeline.source.read import read_fragment
 from pipeline.store.base import Entry, Store
-from pipeline.store.parquet import arrow_batches
+from pipeline.store.parquet import arrow_schema
 
 # Of each kind of file so many are looked into, of each so many records, or as many as have so many bytes.
 FILES, RECORDS, BYTES = 16, 500, 1 << 20
@@ -118,13 +118,7 @@ def _schema(store: Store, entry: Entry, kind: str) -> list[str]:
     with store.open_read(entry.path) as stream:
         if kind == "parquet":
             return list(pq.read_schema(stream).names)
-        magic = stream.read(6)
-        stream.seek(0)
-        if magic != b"ARROW1":
-            return next((list(batch.schema.names) for batch in arrow_batches(stream)), [])
-        from pyarrow.dataset import IpcFileFormat
-
-        return list(IpcFileFormat().make_fragment(stream).physical_schema.names)
+        return list(arrow_schema(stream).names)
 
 
 class _Head(BlockBuilder):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pipeline.contract import Block, Columns, Fragment
 from pipeline.errors import DeniedError, InputChangedError, InputGoneError, PipelineError
 from pipeline.source.blocks import BlockBuilder
+from pipeline.source.cursors import Cursors
 from pipeline.source.met import Met, Trouble
 from pipeline.source.read import check_unchanged, read_fragment
 from pipeline.store.base import Store
@@ -26,7 +27,9 @@ class LostFileError(Exception):
         self.losses = losses
 
 
-def read_all_but(store: Store, fragment: Fragment, columns: Columns, met: Met, losses: Losses) -> Iterator[Block]:
+def read_all_but(
+    store: Store, fragment: Fragment, columns: Columns, met: Met, losses: Losses, cursors: Cursors | None = None
+) -> Iterator[Block]:
     """As `read_fragment`; of a file that is lost one dead letter. Raises LostFileError instead of InputChangedError and
     DeniedError.
     """
@@ -38,7 +41,7 @@ def read_all_but(store: Store, fragment: Fragment, columns: Columns, met: Met, l
         yield builder.take()
         return
     try:
-        yield from read_fragment(store, fragment, columns, met)
+        yield from read_fragment(store, fragment, columns, met, cursors=cursors)
     except (InputChangedError, DeniedError) as error:
         raise LostFileError({fragment.path: _loss(error)}) from error
 

@@ -76,6 +76,8 @@ def _large(split: Split) -> Fragment | None:
 def _held(piece: Fragment, places: Sequence[Place]) -> Counter[tuple[str, ...]]:
     """Bytes of the fragment by machine; row groups are told by number, so that of those the whole file counts."""
     start, end = (0, piece.size) if piece.format == "parquet" else (piece.start, piece.end)
+    if piece.unpacked:
+        start, end = (place * piece.size // piece.unpacked for place in (start, end))
     held: Counter[tuple[str, ...]] = Counter()
     for place in places:
         if (size := min(end, place.end) - max(start, place.start)) > 0:

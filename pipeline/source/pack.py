@@ -10,20 +10,17 @@ from dataclasses import replace
 from itertools import pairwise
 from types import MappingProxyType
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import orc
 
 from pipeline.contract import Columns, Fragment, Split
 from pipeline.errors import StoreError, UnavailableError
-from pipeline.source import avro
-from pipeline.source.archives import archive_of
+from pipeline.source import arrow_footer, avro
+from pipeline.source.cut import Cuts, row_group_cuts, text_cuts
 from pipeline.source.formats import FORMATS, PACKED, format_of
 from pipeline.source.items import RefusedError
-from pipeline.source.plain import Plain, Text
 from pipeline.source.unpack import BombError
 from pipeline.store.base import Entry, Store
-from pipeline.store.parquet import arrow_batches
 
 # Predicted tokens, until earlier plans tell (sink/history.py): a byte of text is a quarter of one, packed text unpacks to about
 # four times; opening a file costs too.
@@ -59,32 +56,41 @@ def format_name(path: str, columns: Columns) -> str:
 
 
 def fragments(
-    store: Store, entry: Entry, target: int, columns: Columns = AS_NAMED, known: Mapping[str, float] = NOTHING_KNOWN
+    store: Store,
+    entry: Entry,
+    target: int,
+    columns: Columns = AS_NAMED,
+    known: Mapping[str, float] = NOTHING_KNOWN,
+    say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Fragment]:
     """A file in pieces of at most about `target` predicted tokens; one that cannot be cut, or is small, in one. Pieces of
-    tables say how many rows they hold by the file's footer; a row group that is too big is cut into ranges of its rows.
+    tables say how many rows they hold by the file's footer; a row group that is too big is cut into ranges of its rows. `say`
+    hears what takes long.
     """
     kind = format_name(entry.path, columns)
     tokens = predicted(entry, known)
-    cuts, encoding = [0, entry.size], ""
+    cuts = Cuts([0, entry.size])
     # Row groups are read by number; a whole Parquet file is all of them, however many there are.
     if tokens > 1.5 * target:
         step = max(1, int(entry.size * target / tokens))
+        steps = step, max(1, int(target * BYTES_A_TOKEN))
         try:
-            cuts, encoding = (
-                (_at_row_groups(store, entry, step), "") if kind == "parquet" else _cut(store, entry, kind, step, columns)
-            )
+            if kind == "parquet":
+                cuts = row_group_cuts(store, entry, step)
+            else:
+                cuts = text_cuts(store, entry, kind, steps, columns, say)
         except UnavailableError:
             raise
         except (StoreError, OSError, ValueError, RefusedError, BombError):
-            cuts = [0, entry.size]  # what is wrong with it will be said where it is read
+            pass  # what is wrong with it will be said where it is read
+    if cuts.unpacked is not None and kind_of(entry.path) not in known:
+        tokens = FILE_TOKENS + int(cuts.unpacked / BYTES_A_TOKEN)
     rows = _counted(store, entry, kind)
-    for start, end in pairwise(cuts):
-        share = (end - start) / max(1, cuts[-1])
-        expected = max(1, int(tokens * share))
-        piece = Fragment(
-            entry.path, kind, start, end, entry.size, entry.modified_ns, expected, rows(start, end), encoding=encoding
-        )
+    for start, end in pairwise(cuts.places):
+        expected = max(1, int(tokens * (end - start) / max(1, cuts.places[-1])))
+        begin = (0, 0) if cuts.begins is None else cuts.begins.before(start - 1)
+        of_file = (entry.path, kind, start, end, entry.size, entry.modified_ns)
+        piece = Fragment(*of_file, expected, rows(start, end), None, cuts.encoding, cuts.unpacked, *begin)
         yield from _row_ranges(piece, target)
 
 
@@ -100,12 +106,17 @@ def _row_ranges(piece: Fragment, target: int) -> Iterator[Fragment]:
 
 
 def all_fragments(
-    store: Store, entries: Iterable[Entry], target: int, columns: Columns = AS_NAMED, known: Mapping[str, float] = NOTHING_KNOWN
+    store: Store,
+    entries: Iterable[Entry],
+    target: int,
+    columns: Columns = AS_NAMED,
+    known: Mapping[str, float] = NOTHING_KNOWN,
+    say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Fragment]:
     """The pieces of all files, in their order. Several files at once are looked into: footers come with a store's latency."""
 
     def look(entry: Entry) -> list[Fragment]:
-        return list(fragments(store, entry, target, columns, known))
+        return list(fragments(store, entry, target, columns, known, say))
 
     waiting: deque[Future[list[Fragment]]] = deque()
     with ThreadPoolExecutor(store.lanes, "textmill-plan") as pool:
@@ -151,13 +162,7 @@ def footer_rows(store: Store, entry: Entry, kind: str) -> tuple[list[int], int |
         stream.seek(0)
         if magic != b"ARROW1":
             return [], None
-        from pyarrow.dataset import IpcFileFormat
-
-        try:
-            return [], int(IpcFileFormat().make_fragment(stream).count_rows(use_threads=False))
-        except pa.ArrowInvalid:  # two columns of one name are too many for it
-            stream.seek(0)
-            return [], sum(batch.num_rows for batch in arrow_batches(stream, lambda schema: [0] if len(schema) else []))
+        return [], arrow_footer.count_rows(stream)
 
 
 def pack(pieces: Iterable[Fragment], plan: int, target: int) -> Iterator[Split]:
@@ -172,43 +177,3 @@ def pack(pieces: Iterable[Fragment], plan: int, target: int) -> Iterator[Split]:
         tokens += piece.tokens
     if waiting:
         yield Split(plan, number, tuple(waiting))
-
-
-def _cut(store: Store, entry: Entry, kind: str, step: int, columns: Columns) -> tuple[list[int], str]:
-    """Where a file of text is cut, and its encoding, which is decided here once for all pieces."""
-    form, whole = FORMATS[kind], ([0, entry.size], "")
-    if form.table or form.read is None:
-        return whole
-    with store.open_read(entry.path, (0, entry.size)) as stream:
-        plain = Plain(stream, entry.size)
-        if plain.packed or archive_of(plain):
-            return whole
-        text = Text(plain, columns)
-        if not text.coding.plain:
-            return whole
-        if form.lines(text):
-            # Any byte: the reader begins behind the next line's end.
-            return [*range(0, entry.size - step // 2, step), entry.size], text.coding.name
-        if form.places is None:
-            return whole
-        cuts = [0]
-        for at in form.places(text):
-            if at - cuts[-1] >= step and entry.size - at >= step // 2:
-                cuts.append(at)
-        return [*cuts, entry.size], text.coding.name
-
-
-def _at_row_groups(store: Store, entry: Entry, step: int) -> list[int]:
-    with store.open_read(entry.path) as stream:
-        footer = pq.read_metadata(stream)
-    if footer.num_row_groups < 2:
-        return [0, entry.size]
-    sizes = [footer.row_group(i).total_byte_size for i in range(footer.num_row_groups)]
-    goal = step * sum(sizes) / max(1, entry.size)
-    cuts, waiting = [0], 0
-    for i, size in enumerate(sizes):
-        if waiting and waiting + size > goal:
-            cuts.append(i)
-            waiting = 0
-        waiting += size
-    return [*cuts, footer.num_row_groups]

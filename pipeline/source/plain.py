@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from pipeline.contract import Columns
 from pipeline.source.encodings import AUTO, HEAD_BYTES, check_text, coding_of, known_coding
 from pipeline.source.items import Gap, Lost, RefusedError
 from pipeline.source.lines import Line, lines
 from pipeline.source.packings import MAGIC_BYTES, packing_of
-from pipeline.source.unpack import CHUNK_BYTES, Joined, Readable, chunks_of
+from pipeline.source.unpack import CHUNK_BYTES, Begins, Joined, Readable, chunks_of
 
 # Of a big file whose beginning is ASCII so many bytes at some places are looked at, too.
 _WINDOW_BYTES = 1 << 16
 
 
+class Bytes(Protocol):
+    """The plain bytes of a file. `head` are the first of them; `packed`: they come of a packed file, in one go."""
+
+    head: bytes
+    packed: bool
+
+    def chunks(self, at: int = 0) -> Iterator[bytes | Gap]:
+        """The bytes from `at` on."""
+        ...
+
+    def telling(self) -> bytes:
+        """What tells the encoding."""
+        ...
+
+
 class Plain:
     """The plain bytes of a file of `size` bytes. `head` are the first of them.
 
-    `broken` are exceptions that a member of an archive may raise, which end it with a gap; it is read in one go.
+    `broken` are exceptions that a member of an archive may raise, which end it with a gap; it is read in one go. `begins` are the
+    pieces of a packed file, as far as it was read.
     """
 
     def __init__(
@@ -29,9 +45,10 @@ class Plain:
         self._stream, self.size, self._broken, self._seekable = stream, size, broken, not broken
         magic = _read(stream, MAGIC_BYTES)
         self.packed = packing_of(magic) is not None
+        self.begins = Begins()
         self._first: list[bytes | Gap] = []
         if self.packed:
-            self._rest = chunks_of(Joined([magic], stream), size)
+            self._rest = chunks_of(Joined([magic], stream), size, self.begins)
             read = 0
             while read < head_bytes and (piece := next(self._rest, None)) is not None:
                 self._first.append(piece)
@@ -92,7 +109,7 @@ class Text:
     Raises RefusedError if it is mostly no text in its encoding; `encoding` is that one, where it was decided before.
     """
 
-    def __init__(self, plain: Plain, columns: Columns, encoding: str = "") -> None:
+    def __init__(self, plain: Bytes, columns: Columns, encoding: str = "") -> None:
         self.plain, self.columns = plain, columns
         self.noticed: Counter[str] = Counter()  # what is told of the file
         wanted = columns.reading.encoding

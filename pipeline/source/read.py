@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -20,7 +21,8 @@ from pipeline.errors import (
 )
 from pipeline.faults import point
 from pipeline.source.blocks import BlockBuilder
-from pipeline.source.contents import IsTableError, contents, is_whole
+from pipeline.source.contents import Content, IsTableError, content_of_piece, contents, head_bytes
+from pipeline.source.cursors import Cursors
 from pipeline.source.formats import FORMATS, PACKED
 from pipeline.source.items import Item, Lost, RefusedError
 from pipeline.source.met import Met
@@ -37,9 +39,10 @@ def read_fragment(
     columns: Columns,
     met: Met | None = None,
     make: Callable[[str, Columns], BlockBuilder] = BlockBuilder,
+    cursors: Cursors | None = None,
 ) -> Iterator[Block]:
     """The fragment's blocks. What cannot be read ends with a dead letter that says where. `met` counts what was met; what
-    `make` makes takes the records.
+    `make` makes takes the records; `cursors` are where a caller is in packed files, who reads one piece after the other.
 
     Raises InputChangedError if the file is not, or at the end no longer, the one that was planned, UnavailableError if it
     cannot be read for now (an I/O error of the machine is no fault of the file), LostDocumentsError if a table holds another
@@ -50,7 +53,7 @@ def read_fragment(
     feed = _Feed(fragment.path, columns, met, make)
     at = fragment.start
     try:
-        for after in _records(store, fragment, feed):
+        for after in _records(store, fragment, feed, cursors or Cursors()):
             at = after
             point("source.read")
             yield from feed.blocks()
@@ -129,7 +132,7 @@ class _Feed:
             self._done.append(self.builder.take())
 
 
-def _records(store: Store, fragment: Fragment, feed: _Feed) -> Iterator[int]:
+def _records(store: Store, fragment: Fragment, feed: _Feed, cursors: Cursors) -> Iterator[int]:
     """Feed the fragment's records, counting them; gives, after each, the position of what comes next."""
     met, columns = feed.met, feed.columns
     if FORMATS[fragment.format].table:
@@ -139,19 +142,31 @@ def _records(store: Store, fragment: Fragment, feed: _Feed) -> Iterator[int]:
             )
         yield from read_table(store, fragment, feed.builder, met)
         return
-    start, end = (0, None) if is_whole(fragment) else (fragment.start, fragment.end)
+    start = fragment.start
+    # What is wrong at the end of a packed file belongs to its last piece.
+    end = None if fragment.is_whole or fragment.end == fragment.unpacked else fragment.end
     try:
-        with store.open_read(fragment.path, (fragment.start, fragment.end)) as stream:
-            for path, found in contents(stream, fragment, columns, met.noticed):
-                feed.turn_to(path)
-                if isinstance(found, Lost):
-                    feed.add(found)
-                    yield found.end
-                    continue
-                for item in found.items(start, end):
-                    feed.add(item)
-                    yield item.end
-                if start == 0:
-                    met.noticed += found.text.noticed
+        for path, found in _texts(store, fragment, columns, met.noticed, cursors):
+            feed.turn_to(path)
+            if isinstance(found, Lost):
+                feed.add(found)
+                yield found.end
+                continue
+            for item in found.items(start, end):
+                feed.add(item)
+                yield item.end
+            if start == 0:
+                met.noticed += found.text.noticed
     except IsTableError as error:
         yield from read_table(store, replace(fragment, format=str(error)), feed.builder, met)
+
+
+def _texts(
+    store: Store, fragment: Fragment, columns: Columns, noticed: Counter[str], cursors: Cursors
+) -> Iterator[tuple[str, Content | Lost]]:
+    if fragment.unpacked is not None:
+        with cursors.opened(store, fragment, head_bytes(fragment)) as plain:
+            yield fragment.path, content_of_piece(plain, fragment, columns)
+        return
+    with store.open_read(fragment.path, (fragment.start, fragment.end)) as stream:
+        yield from contents(stream, fragment, columns, noticed)

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import re
 import sys
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Protocol
 
-from pipeline.source.items import Gap
+from pipeline.source.items import Gap, RefusedError
 from pipeline.source.packings import BROKEN, MAGIC_BYTES, Packing, packing_of
 
 # A file that unpacks to more than this many times its size, and to more than this, is a bomb.
@@ -18,10 +19,14 @@ MAX_RATIO = 1000
 MAX_UNPACKED = 256 << 20
 CHUNK_BYTES = 1 << 18
 _READ_BYTES = 1 << 14
-# What was read last and may be gone back to, to look for the next piece: more than a decoder holds of its input.
-_RECENT_BYTES = 4 * _READ_BYTES
+# A piece that is broken is followed by the next one that begins so much before the place or behind it: decoders read ahead.
+_BACK_BYTES = 2 * _READ_BYTES
+# What was read last is kept: that, and what was read beyond the place.
+_RECENT_BYTES = 2 * _BACK_BYTES
 # So often a file may be packed.
 _DEEP = 4
+# Pieces that begin within so many bytes behind another one are not kept in mind: a file of members of a record each has millions.
+_APART_BYTES = 1 << 18
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.S)
 
 
@@ -35,8 +40,39 @@ class BombError(Exception):
     """A packed file grows beyond MAX_RATIO."""
 
 
-def chunks_of(stream: Readable, size: int, deep: int = 0) -> Iterator[bytes | Gap]:
+class Begins:
+    """Where pieces of a packed file begin: their bytes in it, and in what it unpacks to."""
+
+    def __init__(self) -> None:
+        self._packed, self._plain = [0], [0]
+        self.nested = False  # what it unpacks to is packed, so that only its first piece can be begun with
+
+    def add(self, packed: int, plain: int) -> None:
+        """A piece begins here; those come in their order."""
+        if packed - self._packed[-1] >= _APART_BYTES:
+            self._packed.append(packed)
+            self._plain.append(plain)
+
+    def before(self, plain: int) -> tuple[int, int]:
+        """The last one that is known to begin before a byte of what the file unpacks to; the first one, if there is none."""
+        at = 0 if self.nested else max(0, bisect_left(self._plain, plain) - 1)
+        return self._packed[at], self._plain[at]
+
+
+def chunks_from(stream: Readable, size: int, packed: int, plain: int) -> Iterator[bytes | Gap]:
+    """The plain bytes of a stream that is read from byte `packed` of its file on, where a piece begins, whose first byte is at
+    `plain`; see `chunks_of`.
+    """
+    head = stream.read(MAGIC_BYTES)
+    found = packing_of(head)
+    if found is None:
+        raise RefusedError("no packed piece begins where one was found when it was planned")
+    yield from _limited(_pieces(_Source(Joined([head], stream), packed), found, plain), size)
+
+
+def chunks_of(stream: Readable, size: int, begins: Begins | None = None, deep: int = 0) -> Iterator[bytes | Gap]:
     """The plain bytes of a stream that is read from its beginning, unpacked as often as it is packed; `size` is that of the file.
+    `begins` hears of its pieces.
 
     Raises BombError, RefusedError where a library is missing, and what reading the stream raises.
     """
@@ -47,7 +83,7 @@ def chunks_of(stream: Readable, size: int, deep: int = 0) -> Iterator[bytes | Ga
             yield head
             head = stream.read(CHUNK_BYTES)
         return
-    pieces = _limited(_pieces(Joined([head], stream), found), size)
+    pieces = _limited(_pieces(_Source(Joined([head], stream)), found, begins=begins), size)
     first: list[bytes | Gap] = []
     for piece in pieces:
         first.append(piece)
@@ -57,8 +93,10 @@ def chunks_of(stream: Readable, size: int, deep: int = 0) -> Iterator[bytes | Ga
         yield from first
         yield from pieces
         return
+    if begins is not None:
+        begins.nested = True
     inner = Chunks(chain(first, pieces))
-    yield from chunks_of(inner, size, deep + 1)
+    yield from chunks_of(inner, size, deep=deep + 1)
     yield from inner.gaps
 
 
@@ -115,31 +153,32 @@ class Chunks:
         return bool(self._held)
 
 
-def _pieces(stream: Readable, packing: Packing) -> Iterator[bytes | Gap]:
-    """What one piece after the other holds."""
-    source, out_bytes = _Source(stream), 0
+def _pieces(source: _Source, packing: Packing, out_bytes: int = 0, begins: Begins | None = None) -> Iterator[bytes | Gap]:
+    """What one piece after the other holds; `out_bytes` have come of those before."""
     while True:
         if (strange := source.begin(packing)) is not None:
             yield strange
         if not source.held:
             return
         start, piece = source.place, packing.make()
+        if begins is not None:
+            begins.add(start, out_bytes)
         while not piece.eof:
-            ended = not source.held and not source.fill()
+            block = source.block()
             try:
-                out, rest = piece.feed(source.held)
+                out, rest = piece.feed(block)
             except BROKEN as error:
                 broken = source.place
-                source.seek(packing, start + 1)
+                source.seek(packing, max(start + 1, broken - _BACK_BYTES))
                 lost = max(0, source.place - broken)
                 what = f"the {packing.piece} that begins at its byte {start:,} is broken ({error})"
                 yield Gap(f"{what}; {lost:,} packed bytes are lost", int(lost * out_bytes / max(1, broken)))
                 break
-            source.took(rest)
+            source.took(block, rest)
             out_bytes += len(out)
             if out:
                 yield out
-            elif ended and not piece.eof:
+            elif not block and not piece.eof:
                 if not piece.ends:
                     yield Gap(f"it ends in the middle of the {packing.piece} that begins at its byte {start:,}")
                 return
@@ -148,10 +187,10 @@ def _pieces(stream: Readable, packing: Packing) -> Iterator[bytes | Gap]:
 class _Source:
     """A packed file's bytes: `held` were read and not taken, the first of them at `place`; what was read last is kept."""
 
-    def __init__(self, stream: Readable) -> None:
+    def __init__(self, stream: Readable, at: int = 0) -> None:
         self._stream = stream
-        self._recent, self._read = b"", 0
-        self.held, self.place = b"", 0
+        self._recent, self._read = b"", at
+        self.held, self.place = b"", at
 
     def fill(self) -> bool:
         """Read on; whether there was something."""
@@ -161,19 +200,28 @@ class _Source:
         self.held += chunk
         return bool(chunk)
 
-    def took(self, rest: bytes) -> None:
-        """All but `rest` was taken."""
-        self.place += len(self.held) - len(rest)
-        self.held = rest
+    def block(self) -> bytes:
+        """What comes next: it ends where a multiple of _READ_BYTES does, so that what is unpacked of a broken piece does not
+        depend on where reading began. Empty at the end.
+        """
+        size = _READ_BYTES - self.place % _READ_BYTES
+        while len(self.held) < size and self.fill():
+            pass
+        return self.held[:size]
+
+    def took(self, block: bytes, rest: bytes = b"") -> None:
+        """All of a block was taken but `rest`, which a decoder that is at its end may have taken with an earlier block."""
+        self.place += len(block) - len(rest)
+        self.held = rest + self.held[len(block) :]
 
     def begin(self, packing: Packing) -> Gap | None:
         """Go to where a piece begins, or to the end; a gap if there is more than padding before it."""
         while True:
             while True:
-                self.took(self.held.lstrip(b"\0"))
+                self._take_padding()
                 if len(self.held) >= MAGIC_BYTES or not self.fill():
                     break
-            self.took(self.held.lstrip(b"\0"))
+            self._take_padding()
             if not self._skippable():
                 break
         if not self.held or packing.begin.match(self.held):
@@ -182,6 +230,9 @@ class _Source:
         self.seek(packing, start + 1)
         return Gap(f"{self.place - start:,} bytes from its byte {start:,} on are no {packing.piece}")
 
+    def _take_padding(self) -> None:
+        self.took(self.held[: len(self.held) - len(self.held.lstrip(b"\0"))])
+
     def _skippable(self) -> bool:
         """Leave a frame of zstd or lz4 behind that is to be skipped."""
         if _SKIPPABLE.match(self.held) is None:
@@ -189,7 +240,7 @@ class _Source:
         left = 8 + int.from_bytes(self.held[4:8], "little")
         while left and (self.held or self.fill()):
             taken = min(left, len(self.held))
-            self.took(self.held[taken:])
+            self.took(self.held[:taken])
             left -= taken
         return True
 

@@ -48,16 +48,28 @@ def read_table(stream: Any, columns: Sequence[str] | None = None) -> pa.Table:
     return file.read(_names(file, columns), use_threads=False)
 
 
+def arrow_schema(stream: Any) -> pa.Schema:
+    """The schema of an Arrow file or stream (IPC). The stream must be seekable. Raises OSError for Feather's version 1."""
+    head = _arrow_head(stream)
+    stream.seek(8 if head == b"ARROW1" else 0)  # what stands in a file between its magic and its footer is a stream
+    return pa.ipc.open_stream(stream, options=pa.ipc.IpcReadOptions(use_threads=False)).schema
+
+
+def _arrow_head(stream: Any) -> bytes:
+    head: bytes = stream.read(6)
+    stream.seek(0)
+    if head.startswith(b"FEA1"):
+        raise OSError("Feather of version 1: write it anew with pyarrow.feather.write_feather(read_table(path), path)")
+    return head
+
+
 def arrow_batches(stream: Any, choose: Callable[[pa.Schema], list[int]] | None = None) -> Iterator[pa.RecordBatch]:
     """The batches of an Arrow file or stream (IPC), told apart by its first bytes. The stream must be seekable. `choose`: the
     places of the columns that are wanted. Raises OSError for Feather's version 1, which is no Arrow file.
 
     The footer of an Arrow file is read by a thread of Arrow's in any case: read one only in a process that ends by os._exit.
     """
-    head = stream.read(6)
-    stream.seek(0)
-    if head.startswith(b"FEA1"):
-        raise OSError("Feather of version 1: write it anew with pyarrow.feather.write_feather(read_table(path), path)")
+    head = _arrow_head(stream)
     opened = pa.ipc.open_file if head == b"ARROW1" else pa.ipc.open_stream
     fields = None
     if choose is not None:

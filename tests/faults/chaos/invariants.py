@@ -20,7 +20,8 @@ from pipeline.sink.files import CLAIM, DEAD_LETTERS, FILTERED, RUNS, TAGS
 from tests.faults.chaos.corpus import SECRETS, Corpus
 
 # The engine is the same everywhere, but a server answers in float16.
-TOLERANCE, SERVED_TOLERANCE, SERVED_OTHER_WORDS = 1e-4, 0.02, 0.001
+TOLERANCE, SERVED_TOLERANCE = 1e-4, 0.02
+SERVED_OTHER_WORDS, SERVED_OTHER_DOCUMENTS = 0.001, 0.004
 # Peaks of resident memory: the model, its engine and Ray; they do not depend on the corpus.
 PEAK_BYTES = {"driver": 1200 << 20, "worker": 1200 << 20, "reader": 600 << 20, "server": 1200 << 20}
 
@@ -89,22 +90,25 @@ def content(there: dict[str, bytes]) -> dict[str, Any]:
 
 
 def _as_golden(there: dict[str, bytes], golden: dict[str, Any], served: bool) -> Iterator[str]:
-    """I5. Where two parts of speech are as good as equal, a server's float16 may choose the other."""
-    words = others = 0
+    """I5. Where two labels are as good as equal, a server's float16 may choose the other."""
+    words = other_words = documents = 0
+    others = []
     for id, (labels, scores) in content(there).items():
         if id not in golden:
             continue
         *mine, my_words = labels
         *theirs, their_words = golden[id][0]
         places = [word[:2] for word in my_words] == [word[:2] for word in their_words]
-        different = sum(one != other for one, other in zip(my_words, their_words, strict=False))
-        words, others = words + len(my_words), others + different
-        if mine != theirs or not places or (different and not served):
-            yield f"I5: {id} has other labels than without faults"
+        documents, words = documents + 1, words + len(my_words)
+        other_words += sum(one != other for one, other in zip(my_words, their_words, strict=False))
+        if mine != theirs or not places or (my_words != their_words and not served):
+            others.append(id)
         elif not np.allclose(scores, golden[id][1], rtol=0, atol=SERVED_TOLERANCE if served else TOLERANCE):
             yield f"I5: {id} has other scores than without faults"
-    if others > words * SERVED_OTHER_WORDS:
-        yield f"I5: {others} of {words} words are other parts of speech than without faults"
+    if len(others) > (documents * SERVED_OTHER_DOCUMENTS if served else 0):
+        yield f"I5: {', '.join(others)} have other labels than without faults"
+    if other_words > words * SERVED_OTHER_WORDS:
+        yield f"I5: {other_words} of {words} words are other parts of speech than without faults"
 
 
 def _counts(there: dict[str, bytes]) -> Iterator[str]:

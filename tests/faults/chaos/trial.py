@@ -24,7 +24,7 @@ from tests.faults.chaos.world import RAY_KINDS, ROOT, World
 ATTEMPTS = 6
 # An attempt that takes so long hangs; a process that should be gone has so long.
 HANGS_S, GONE_S = 180.0, 90.0
-NO_WORKERS_S = 20
+NO_WORKERS_S = 60
 # A run waits so long for a head that is gone (Ray's own minute, after which it ends a run without asking, stays); one that hangs
 # can be asked where.
 DRIVER_ENV = {"RAY_gcs_rpc_server_reconnect_timeout_s": "20", "PYTHONFAULTHANDLER": "1"}
