@@ -31,6 +31,7 @@ REASONS = {
     "not_json": "the line or record is no JSON",
     "not_an_object": "the line is JSON, but no object",
     "bad_csv": "the record has more fields than the header, or a quote that is not closed",
+    "bad_warc": "the record of a web archive is broken, or does not end where it says",
     "no_text": "there is no text column, or it holds no string",
     "line_too_long": "the line is longer than a document may be",
     "file_unreadable": "the file cannot be read from here on",

@@ -13,6 +13,7 @@ from pipeline.source.json_lines import in_lines, json_count, json_records
 from pipeline.source.packings import PACKINGS
 from pipeline.source.plain import Text
 from pipeline.source.text_lines import text_count, text_records
+from pipeline.source.warc import warc_count, warc_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,11 @@ _ALL = (
     Format(
         "text", (".txt", ".text"), "a document a line or, with `--documents file`, a file", "lines: anywhere",
         text_records, text_count, lambda text: text.columns.documents == "line",
+    ),
+    Format(
+        "warc", (".warc", ".wet"),
+        "WARC and WET, as of Common Crawl: the texts of `conversion` records, the pages of HTML of `response` records", "no",
+        warc_records, warc_count,
     ),
     Format("parquet", (".parquet", ".pq", ".parq"), "Parquet", "between row groups", table=True),
     Format("arrow", (".arrow", ".ipc", ".feather"), "Arrow IPC, files and streams", "no", table=True),

@@ -22,6 +22,7 @@ from pipeline.source.formats import FORMATS, PACKED, format_of
 from pipeline.source.items import RefusedError
 from pipeline.source.plain import Plain, Text
 from pipeline.source.unpack import BombError
+from pipeline.source.warc import is_warc
 from pipeline.store.base import Entry, Store
 from pipeline.store.parquet import arrow_batches
 
@@ -181,7 +182,7 @@ def _cut(store: Store, entry: Entry, kind: str, step: int, columns: Columns) -> 
         return whole
     with store.open_read(entry.path, (0, entry.size)) as stream:
         plain = Plain(stream, entry.size)
-        if plain.packed or archive_of(plain):
+        if plain.packed or archive_of(plain) or is_warc(plain.head):
             return whole
         text = Text(plain, columns)
         if not text.coding.plain:
