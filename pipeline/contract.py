@@ -200,7 +200,8 @@ class LeftOut:
 class Block:
     """Documents in order: of B texts the files, positions and columns (B rows: all but the Tagger's).
 
-    `used`: how often which column was (role, name), as the reader has built the block.
+    `used`: how often which column was (role, name), as the reader has built the block. `raws`: of each document the first
+    RAW_BYTES of what was read, as they are in the file; empty where that was a row of a table.
     """
 
     paths: list[str]
@@ -210,6 +211,11 @@ class Block:
     left_out: list[LeftOut]
     counts: Counter[str] = field(default_factory=Counter)
     used: Counter[tuple[str, str]] = field(default_factory=Counter)
+    raws: list[bytes] = field(default_factory=list)
+
+    def raw(self, row: int) -> bytes:
+        """What a dead letter shows of a document: what was read or, of a table, its text."""
+        return self.raws[row] or self.texts[row].encode("utf-8", "replace")[:RAW_BYTES]
 
     @property
     def rows(self) -> int:
