@@ -12,7 +12,7 @@ from models.runtime.package import Models
 from pipeline.config import TEXT_SEPARATOR, TagConfig
 from pipeline.contract import Columns, Reading, Split, columns_from
 from pipeline.errors import ConfigError, OutputError, StoreError
-from pipeline.redo import Redo
+from pipeline.redo import Redo, check_patterns
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
 from pipeline.sink.history import tokens_a_byte
@@ -149,9 +149,12 @@ class Planner:
 
     def look(self) -> None:
         """Look at the input; the next plan is of what is seen now. Raises ConfigError if there is no input, if the output lies
-        in it, or if it is new and no file that is looked into has one of the columns that were asked for.
+        in it, if it is new and no file that is looked into has one of the columns that were asked for, or if a pattern of files
+        that are to be tagged again matches none.
         """
         self._found = self._look()
+        if self._options.only is None:
+            check_patterns(self._options, self._found)
         if not self._retag:
             self.log.look()
         if self._retag or not self.log.heads:

@@ -105,6 +105,8 @@ class _Run:
             if any(head.root == f"{self.store.url}/{PIPES}" for head in self.planner.log.heads):
                 drop(self.store, PIPES)
             ledger.clean(self.store)
+        if self.options.retry_dead_letters and not self.planner.redo.with_dead_letters:
+            self.progress.say("no file of the input has dead letters here: none is tagged again for them")
         self.failures.update(self.planner.redo.changed)
         self.failures.update(self.planner.unreadable)
         self.failures.update(self._too_many_lost())
