@@ -16,8 +16,8 @@ from pyarrow import orc
 
 from pipeline.contract import Columns, Fragment, Split
 from pipeline.errors import StoreError, UnavailableError
-from pipeline.source import avro
 from pipeline.source.archives import archive_of
+from pipeline.source.avro_blocks import count_rows
 from pipeline.source.formats import FORMATS, PACKED, format_of
 from pipeline.source.items import RefusedError
 from pipeline.source.plain import Plain, Text
@@ -147,7 +147,7 @@ def footer_rows(store: Store, entry: Entry, kind: str) -> tuple[list[int], int |
         if kind == "orc":
             return [], int(orc.ORCFile(stream).nrows)
         if kind == "avro":
-            return [], avro.count_rows(stream)
+            return [], count_rows(stream)
         magic = stream.read(6)
         stream.seek(0)
         if magic != b"ARROW1":
