@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
@@ -24,6 +24,7 @@ from pipeline.source.heads import Peeked, peek
 from pipeline.source.pack import all_fragments, pack
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import is_inside
+from pipeline.store.opening import open_store
 
 # What a plan says of where the first plan's input was, if it was elsewhere.
 FIRST_ROOT = "first_root"
@@ -102,9 +103,9 @@ class Planner:
             new, again = self._again(found), True
             if not new:
                 return None
-        if peeking and mine:
-            self._peek(found, new)  # of these columns it is known that they are somewhere
         columns = self._columns(found, mine[-1] if mine else None)
+        if peeking and mine:
+            self._peek(found, new, columns)  # of these columns it is known that they are somewhere
         # Files of one priority share splits; the sort is stable, so that paths stay in order.
         new.sort(key=lambda entry: -self._options.priority_of(entry.path))
         number = max((head.number for head in log.heads), default=0) + 1
@@ -159,7 +160,7 @@ class Planner:
             self.log.look()
         if self._retag or not self.log.heads:
             self._check_formats(self._found)
-            self._peek(self._found, self._found.files)
+            self._peek(self._found, self._found.files, self._options.columns)
             check_columns(self._options, self.peeked)
 
     def _check_formats(self, found: Found) -> None:
@@ -168,9 +169,15 @@ class Planner:
             some = ", ".join(path for reason in (NO_SUFFIX, OTHER) for path in found.examples.get(reason, ()))
             raise ConfigError(f"{', '.join(self._options.sources)}: {others:,} files ({some}), {KNOWN}")
 
-    def _peek(self, found: Found, entries: list[Entry]) -> None:
-        asked = self._options.asked_columns.values()
-        self.peeked = peek(found.store, entries, self._options.columns, asked)
+    def _peek(self, found: Found, entries: list[Entry], columns: Columns) -> None:
+        self.peeked = peek(found.store, entries, columns, self._options.asked_columns.values())
+
+    def seen_of(self, plan: Plan, splits: Sequence[Split]) -> Peeked:
+        """What is seen of a plan's files, as far as they are looked into; of those that were looked into before it is known."""
+        files = {piece.path: Entry(piece.path, piece.size, piece.modified_ns) for split in splits for piece in split.fragments}
+        if not self.peeked.paths.isdisjoint(files):
+            return self.peeked
+        return peek(open_store(plan.root, self._options.store), list(files.values()), columns_of(plan), ())
 
     def _look(self) -> Found:
         for source in self._options.sources:

@@ -19,7 +19,7 @@ csv.field_size_limit(sys.maxsize)  # lines are limited already
 _USUAL = {"csv": ",", "tsv": "\t"}
 # Excel, Hive and others; the usual one of the format goes before them.
 _DELIMITERS = (",", ";", "\t", "|", "\x01")
-_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "\x01": "control_a", "\\": "backslash"}
+NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "\x01": "control_a", "\\": "backslash"}
 # The escape is told by so many records at most, in so many bytes of the beginning.
 _TELLING_RECORDS, _TELLING_BYTES = 200, 1 << 18
 _SEP = re.compile(r"sep=(.)$", re.I)
@@ -40,8 +40,8 @@ class Dialect:
 
     def unusual(self, kind: str) -> list[str]:
         """What is to be told of a file of `kind` csv or tsv."""
-        found = [] if self.delimiter == _USUAL[kind] else [f"files_with_delimiter_{_NAMES.get(self.delimiter, self.delimiter)}"]
-        return found + [f"files_with_escape_{_NAMES.get(self.escape, self.escape)}"] * bool(self.escape)
+        found = [] if self.delimiter == _USUAL[kind] else [f"files_with_delimiter_{NAMES.get(self.delimiter, self.delimiter)}"]
+        return found + [f"files_with_escape_{NAMES.get(self.escape, self.escape)}"] * bool(self.escape)
 
     @cached_property
     def _special(self) -> tuple[str, ...]:

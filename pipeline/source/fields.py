@@ -57,6 +57,11 @@ def time_names(columns: Columns) -> tuple[str, ...]:
     return (columns.time,) if columns.time else ()
 
 
+def roles(columns: Columns) -> dict[str, tuple[str, ...]]:
+    """Beside the text: what a column may be, and which ones may be that."""
+    return {"id": id_names(columns), "time": time_names(columns), "source": (columns.source,)}
+
+
 def _unused(role: str, columns: Columns) -> tuple[str, ...]:
     taken = {columns.text, *text_names(columns), columns.source}
     return tuple(name for name in USUAL[role] if name not in taken)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pyarrow as pa
@@ -50,10 +51,11 @@ def read_fragment(
     feed = _Feed(fragment.path, columns, met, make)
     at = fragment.start
     try:
-        for after in _records(store, fragment, feed):
-            at = after
-            point("source.read")
-            yield from feed.blocks()
+        with closing(_records(store, fragment, feed)) as records:
+            for after in records:
+                at = after
+                point("source.read")
+                yield from feed.blocks()
     except BombError as error:
         met.stop(fragment, str(error))
         feed.builder.kill(at, "bomb", str(error))
@@ -129,7 +131,7 @@ class _Feed:
             self._done.append(self.builder.take())
 
 
-def _records(store: Store, fragment: Fragment, feed: _Feed) -> Iterator[int]:
+def _records(store: Store, fragment: Fragment, feed: _Feed) -> Generator[int, None, None]:
     """Feed the fragment's records, counting them; gives, after each, the position of what comes next."""
     met, columns = feed.met, feed.columns
     if FORMATS[fragment.format].table:
@@ -148,10 +150,12 @@ def _records(store: Store, fragment: Fragment, feed: _Feed) -> Iterator[int]:
                     feed.add(found)
                     yield found.end
                     continue
-                for item in found.items(start, end):
-                    feed.add(item)
-                    yield item.end
-                if start == 0:
-                    met.noticed += found.text.noticed
+                try:
+                    for item in found.items(start, end):
+                        feed.add(item)
+                        yield item.end
+                finally:  # also for whoever reads a beginning only
+                    if start == 0:
+                        met.noticed += found.text.noticed
     except IsTableError as error:
         yield from read_table(store, replace(fragment, format=str(error)), feed.builder, met)
