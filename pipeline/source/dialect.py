@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.contract import Columns
 from pipeline.source.encodings import Coding
+from pipeline.source.fields import roles, text_names
 from pipeline.source.plain import Text
 
 AUTO = "auto"
@@ -206,13 +207,16 @@ def _tells_escape(text: Text, dialect: Dialect) -> bool:
 
 def named(header: Sequence[str], columns: Columns) -> list[str | None]:
     """The names of a header's columns; of two of one name only the first has it. A column that is wanted and not there by its
-    exact name is the first whose name differs from it in case and in blanks at its ends only.
+    exact name is the first whose name differs from it in case and in blanks at its ends only, unless that is wanted itself.
     """
     first = {name: i for i, name in reversed(list(enumerate(header)))}
     found: list[str | None] = [name if first[name] == i else None for i, name in enumerate(header)]
-    for wanted in (columns.text, columns.id, columns.time, columns.source, *columns.keep):
+    asked = (columns.text, columns.id, columns.time, columns.source, *columns.keep)
+    taken = {*asked, *text_names(columns), *(name for names in roles(columns).values() for name in names)}
+    for wanted in asked:
         if wanted and wanted not in found:
-            near = [i for i, name in enumerate(found) if name is not None and name.strip().casefold() == wanted.casefold()]
+            free = [(i, name) for i, name in enumerate(found) if name is not None and name not in taken]
+            near = [i for i, name in free if name.strip().casefold() == wanted.casefold()]
             if near:
                 found[near[0]] = wanted
     return found
