@@ -231,6 +231,9 @@ class Planner:
             )
 
 
+_HEADLESS = "--columns says the names of columns where files have no header. "
+
+
 def check_columns(options: TagConfig, peeked: Peeked) -> None:
     """Raise ConfigError for a column that was asked for and that no file has which was looked into."""
     if options.absent_columns == "allow":
@@ -241,7 +244,8 @@ def check_columns(options: TagConfig, peeked: Peeked) -> None:
             raise ConfigError(
                 f"{setting.replace('_', ' ')}: no column {column!r} in {peeked.files:,} files that were looked into"
                 + (f"; is it {nearest!r}?" if nearest is not None else ".")
-                + f" There are: {peeked.named()}. --set absent_columns=allow tags them nevertheless"
+                + f" There are: {peeked.named()}. {_HEADLESS if setting == 'text_column' and peeked.delimited else ''}"
+                "--set absent_columns=allow tags them nevertheless"
             )
 
 

@@ -133,6 +133,17 @@ def test_what_is_unusual_of_files_is_said_before_they_are_tagged(tmp_path, capsy
     assert "another way than usual" not in capsys.readouterr().err
 
 
+def test_a_file_without_a_header_is_told_of_with_the_remedy(tmp_path):
+    (tmp_path / "a.csv").write_text("1,2026-11-20,A whole sentence of a document about the harbour of Oslo\n" * 3)
+    with pytest.raises(ConfigError, match=r"There are: 1, 2026-11-20, \.\.\.\. --columns says the names") as error:
+        run(tmp_path / "a.csv", tmp_path / "out")
+    assert "harbour" not in str(error.value)
+    lines(tmp_path / "b.jsonl", {"id": "1", "body": "Oslo"})
+    with pytest.raises(ConfigError) as error:
+        run(tmp_path / "b.jsonl", tmp_path / "out")
+    assert "--columns" not in str(error.value)
+
+
 def test_heads_are_read_once(tmp_path, monkeypatch):
     opened = []
     open_read = LocalStore.open_read

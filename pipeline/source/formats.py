@@ -66,7 +66,7 @@ _ALL = (
         warc_records, warc_count,
     ),
     Format("parquet", (".parquet", ".pq", ".parq"), "Parquet", "between row groups", table=True),
-    Format("arrow", (".arrow", ".ipc", ".feather"), "Arrow IPC, files and streams", "no", table=True),
+    Format("arrow", (".arrow", ".arrows", ".ipc", ".feather"), "Arrow IPC, files and streams", "no", table=True),
     Format("orc", (".orc",), "ORC", "no", table=True),
     Format("avro", (".avro",), "Avro object container files; needs `textmill[avro]`", "no", table=True),
     Format(

@@ -21,6 +21,7 @@ from pipeline.errors import PipelineError, UnavailableError
 from pipeline.source.blocks import BlockBuilder
 from pipeline.source.discover import partitions_of
 from pipeline.source.fields import first_of, names_text, roles, top_of
+from pipeline.source.formats import format_of
 from pipeline.source.met import Met
 from pipeline.source.pack import format_name, kind_of
 from pipeline.source.read import read_fragment
@@ -29,8 +30,8 @@ from pipeline.store.parquet import arrow_batches
 
 # Of each kind of file so many are looked into, of each so many records, or as many as have so many bytes.
 FILES, RECORDS, BYTES = 16, 500, 1 << 20
-# So many columns are named.
-SHOWN = 20
+# So many columns are named; longer names are none.
+SHOWN, LONGEST = 20, 40
 
 
 @dataclass(slots=True)
@@ -48,6 +49,11 @@ class Peeked:
     used: dict[str, Counter[tuple[str, str]]] = field(default_factory=lambda: defaultdict(Counter))
     noticed: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def delimited(self) -> bool:
+        """Whether there are files whose columns have names only if they have a header."""
+        return any(format_of(path) in ("csv", "tsv") for path in self.paths)
+
     def nearest(self, column: str) -> str | None:
         """The column whose name is most like one that is not there."""
         plain = {name.strip().casefold(): name for name in reversed(self.columns)}
@@ -56,8 +62,8 @@ class Peeked:
         return plain[found[0]] if found and (len(found[0]) > 2 or found[0] in column.casefold().split("_")) else None
 
     def named(self) -> str:
-        """The columns that there are, in words."""
-        names = [repr(name)[1:-1] for name in self.columns]
+        """The columns that there are, in words. What is no name may be a text, where a file has no header."""
+        names = [repr(name)[1:-1] if len(name) <= LONGEST else "..." for name in self.columns]
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
         return ", ".join(names[:SHOWN]) + more
 
