@@ -265,6 +265,14 @@ def test_an_avro_time_that_is_out_of_range_costs_itself_alone(tmp_path):
     assert counts(blocks)["unreadable_times"] == 1
 
 
+@pytest.mark.parametrize("suffix", ["arrow", "arrows"])
+def test_an_arrow_stream_by_either_name(tmp_path, suffix):
+    table = pa.table({"text": ["Oslo", "Lyon"]})
+    with pa.OSFile(str(tmp_path / f"a.{suffix}"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    assert texts(read(tmp_path)) == ["Oslo", "Lyon"]
+
+
 @pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
 def test_feather_of_version_1_is_named_with_the_remedy(tmp_path):
     from pyarrow import feather
