@@ -142,7 +142,7 @@ def test_what_is_no_text_and_no_page_is_left_alone(tmp_path):
     assert (rows, letters, counts["records_of_other_types"]) == ([], [], len(others))
 
 
-@pytest.mark.parametrize("length", [0, 7, 200, 450, 10**9, 10**30, "many", "-3", "²"])
+@pytest.mark.parametrize("length", [0, 7, 200, 450, 10**9, 10**30, "many", "-3", "²", "9" * 5000])
 def test_a_record_whose_length_is_wrong_costs_itself(tmp_path, length):
     good, bad = record(1, "One."), record(2, "x" * 100, length=length)
     (tmp_path / "a.warc").write_bytes(good + bad + b"".join(record(i, "More.") for i in range(3, 6)))
@@ -227,6 +227,12 @@ def test_a_page_that_cannot_be_unpacked_costs_itself(tmp_path, body, header):
     (tmp_path / "a.warc").write_bytes(answer(1, body, f"Content-Encoding: {header}") + answer(2, PAGE.encode()))
     rows, letters, _ = read(tmp_path)
     assert ([id for id, _ in rows], places(letters)) == (["<urn:uuid:2>"], [(0, "bad_warc")])
+
+
+def test_a_file_that_is_no_warc_is_called_so(tmp_path):
+    (tmp_path / "a.warc").write_bytes(b"<html>\n" * 1000)
+    assert read(tmp_path)[0] == []
+    assert [(one.reason, one.message) for one in read(tmp_path)[1]] == [("file_unreadable", "no WARC: there is no record in it")]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl.gz", "a", "a.csv"])

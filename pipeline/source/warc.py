@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from pipeline.source.warc_window import BEGIN, MAGIC, Window
 from pipeline.source.web_page import BLANK_LINE, Page, PageError, TooLongError, decoded, field_of, fields_of, media_type, page_of
 
 _MAX_HEADER_BYTES = 1 << 20
+_SIZE = re.compile("[0-9]{1,40}")
 # A record ends with two of them; some writers leave one out, or add some.
 _LINE_ENDS = b"\r\n"
 _LOOK_BYTES = 64
@@ -87,13 +89,14 @@ def _step(window: Window) -> _Found | Lost:
     window.fill(len(MAGIC))
     if not window.begins(MAGIC):
         raw = window.peek(RAW_BYTES)
-        window.search(1)
+        if not window.search(1) and not start:
+            return Lost(start, window.at, "file_unreadable", "no WARC: there is no record in it", raw, window.at)
         return Lost(start, window.at, "bad_warc", "no record begins here, by its first bytes", raw, window.at - start)
     header = _header(window)
     if header is None:
         return _cut_off(window, "its header does not end")
     size = header.get("content-length")
-    if not (size.isascii() and size.isdigit()):
+    if not _SIZE.fullmatch(size):
         return _broken(window, "its header tells no Content-Length")
     length = len(header.raw) + int(size)
     if int(size) > lines.MAX_LINE_BYTES:
