@@ -21,11 +21,13 @@ from pipeline.contract import Split
 from pipeline.errors import (
     Cancelled,
     ClaimedError,
+    ConfigError,
     FolderError,
     OutputError,
     PipelineError,
     TooManyDeadLettersError,
     UnreadableInputError,
+    WorkerLostError,
 )
 from pipeline.fleet.actors import RayCrew
 from pipeline.fleet.drive import Crew, Near, drive, nowhere
@@ -187,7 +189,15 @@ class _Run:
                 near: Near = nowhere
                 if options.workers or options.address:
                     shown = (self.progress.waits, self.progress.say)
-                    crew = stack.enter_context(RayCrew(work, options, speed, self.watch.check, self.watch.told, *shown))
+                    try:
+                        crew = stack.enter_context(RayCrew(work, options, speed, self.watch.check, self.watch.told, *shown))
+                    except ConfigError as error:
+                        if self._start_s is None:
+                            raise
+                        # It was there for an earlier plan of this run: nothing is wrong with the settings.
+                        raise WorkerLostError(
+                            f"{error}; it did when this run began: run the command again when it is back"
+                        ) from error
                     self.watch.use(crew.size, RayGauges(self.name))
                     if crew.spread:
                         near = Nearness(open_store(plan.root, options.store))
