@@ -49,6 +49,6 @@ def fleet(
 ) -> None:
     """Ray workers beside plain processes, and beside Ray Data as it is and tuned by hand: the same texts, the same Tagger."""
     from models.runtime.cpu import cpu_name
-    from pipeline.fleet.bench import measure
+    from pipeline.run.fleet_bench import measure
 
     print(json.dumps({"cpu": cpu_name(), **measure(source, name, workers, split_tokens, rounds)}, indent=1))

@@ -52,6 +52,6 @@ def nightly(
 def default_date(zone: str) -> datetime.date:
     """The last day that has ended in a zone."""
     from pipeline.nightly.dates import last_ended
-    from pipeline.zones import zone_of
+    from pipeline.timezones import zone_of
 
     return last_ended(datetime.datetime.now(datetime.UTC), zone_of(zone))

@@ -14,7 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from pipeline.nightly.config import SubmitConfig
-    from pipeline.stopping import Stop
+    from pipeline.signals import Stop
 
 
 def submit(
@@ -40,7 +40,7 @@ def submit(
     from pipeline.nightly.places import output_of
     from pipeline.nightly.record import nights_by_submission
     from pipeline.observe.guard import guarded
-    from pipeline.stopping import stoppable
+    from pipeline.signals import stoppable
     from pipeline.trigger.follow import Job, follow
     from pipeline.trigger.ray_jobs import RayJobs
 

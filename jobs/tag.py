@@ -119,7 +119,7 @@ def tag(
     from pipeline.config import load_config
     from pipeline.errors import ConfigError
     from pipeline.observe.guard import guarded
-    from pipeline.run import tag_documents
+    from pipeline.run.run import tag_documents
 
     guarded()
     flags: dict[str, Any] = {

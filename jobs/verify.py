@@ -27,8 +27,8 @@ def verify(
     """
     from jobs.streams import note
     from pipeline.config import load_store
-    from pipeline.stopping import stoppable
-    from pipeline.verify import verify as compare
+    from pipeline.run.verify import verify as compare
+    from pipeline.signals import stoppable
 
     told = time.monotonic()
 

@@ -14,7 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from pipeline.nightly.config import NightConfig
-    from pipeline.stopping import Stop
+    from pipeline.signals import Stop
     from pipeline.store.base import Store
     from pipeline.trigger.hints import HintSource
     from pipeline.trigger.watcher import Runner
@@ -45,7 +45,7 @@ def watch(
     from pipeline.nightly.config import load_night
     from pipeline.nightly.places import output_of
     from pipeline.observe.guard import guarded
-    from pipeline.stopping import stoppable
+    from pipeline.signals import stoppable
     from pipeline.trigger.book import Book
     from pipeline.trigger.hints import Hints, listening
     from pipeline.trigger.remote_batch import run_listed

@@ -13,9 +13,9 @@ from typing import Any
 
 from pipeline.contract import Done, Fragment, Split
 from pipeline.errors import InputChangedError, UnavailableError, WorkerLostError
-from pipeline.fleet.drive import Answer, Going, Gone, News, Up
-from pipeline.fleet.events import Lease
-from pipeline.fleet.staff import START_BUDGET
+from pipeline.fleet.driver import Answer, Going, Gone, News, Up
+from pipeline.scheduler.events import Lease
+from pipeline.scheduler.worker_registry import START_BUDGET
 
 
 def split(number, tokens=500):

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.fleet.events import (
+from pipeline.scheduler.events import (
     Arrived,
     CallBack,
     EndRun,
@@ -26,7 +26,7 @@ from pipeline.fleet.events import (
     Stopped,
     Tick,
 )
-from pipeline.fleet.policy import Policy
+from pipeline.scheduler.policy import Policy
 
 
 @dataclass

@@ -6,11 +6,11 @@ import pytest
 
 from pipeline.config import load_config
 from pipeline.contract import Columns, Fragment, Split
-from pipeline.fleet.actors import RayCrew
-from pipeline.fleet.drive import Up
-from pipeline.fleet.events import Lease
-from pipeline.fleet.hand import Hand
-from pipeline.worker import Work
+from pipeline.fleet.driver import Up
+from pipeline.fleet.ray_pool import RayCrew
+from pipeline.fleet.worker_actor import Hand
+from pipeline.scheduler.events import Lease
+from pipeline.worker.worker import Work
 from tests.test_run import write_lines
 
 

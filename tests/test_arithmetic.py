@@ -15,8 +15,8 @@ from pipeline.cache.envelope import envelope_of
 from pipeline.cache.settings import CacheConfig
 from pipeline.cache.texts import TextCache
 from pipeline.contract import Columns
-from pipeline.fleet.remote_engine import RemoteEngine
-from pipeline.tagging import BlockTagger
+from pipeline.serving.remote_engine import RemoteEngine
+from pipeline.worker.tagging import BlockTagger
 from tests.redis_server import RedisServer, needs_redis
 from tests.test_engines import TEXTS
 

@@ -17,7 +17,7 @@ from models.runtime.auto import AutoTagger
 from models.runtime.languages import identify
 from models.runtime.package import open_models, open_package
 from pipeline.config import load_config
-from pipeline.run import tag_documents
+from pipeline.run.run import tag_documents
 from tests.test_tagger import check_offsets
 
 DATA = Path(os.environ.get("TEXTMILL_DATA") or "absent")

@@ -9,19 +9,19 @@ from contextlib import contextmanager
 import pytest
 
 from models.runtime.tagger import Tagger
-from pipeline import careful, tagging
-from pipeline.careful import ChildTagger
 from pipeline.contract import Columns
 from pipeline.errors import Cancelled, ClaimedError, DeadlineError, LostClaimError, UnavailableError
+from pipeline.signals import stoppable
 from pipeline.sink.attempt import Attempt
 from pipeline.source.discover import discover
 from pipeline.source.pack import fragments
 from pipeline.source.read import read_fragment
-from pipeline.stopping import stoppable
 from pipeline.store.client import Calls
 from pipeline.store.local import LocalStore
 from pipeline.store.settings import StoreConfig
-from pipeline.tagging import BlockTagger
+from pipeline.worker import isolated, tagging
+from pipeline.worker.isolated import ChildTagger
+from pipeline.worker.tagging import BlockTagger
 from tests.test_run import rows, run, write_lines
 
 TEXTS = [f"Ms Keller of house {i} flew from Oslo to Lyon with Volta Energy." for i in range(300)]
@@ -152,8 +152,8 @@ def test_a_careful_worker_is_cancelled_too():
 
 def test_what_the_machine_lacks_is_told_by_the_models_process_as_what_it_is():
     for said, kind in (({"memory": True, "errno": None}, MemoryError), ({"memory": False, "errno": 28}, OSError)):
-        assert type(careful._failed({"text": "x", **said})) is kind
-    assert isinstance(careful._failed({"text": "x", "memory": False, "errno": None}), RuntimeError)
+        assert type(isolated._failed({"text": "x", **said})) is kind
+    assert isinstance(isolated._failed({"text": "x", "memory": False, "errno": None}), RuntimeError)
 
 
 def test_no_kind_of_control_flow_is_an_exception():

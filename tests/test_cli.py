@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipeline.signals import stoppable
 from pipeline.sink.files import CLAIM
-from pipeline.stopping import stoppable
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
 
@@ -193,7 +193,7 @@ def test_a_signal_breaks_no_lock_and_a_second_one_ends_the_process():
     assert signal.getsignal(signal.SIGINT) is before
     twice = """
 import os, signal, time
-from pipeline.stopping import stoppable
+from pipeline.signals import stoppable
 with stoppable():
     os.kill(os.getpid(), signal.SIGTERM)
     print("goes on", flush=True)

@@ -10,7 +10,7 @@ from jobs import cli
 from pipeline.config import load_config
 from pipeline.contract import Columns
 from pipeline.errors import ConfigError, OutputError, TooManyDeadLettersError
-from pipeline.run import tag_documents
+from pipeline.run.run import tag_documents
 from pipeline.sink.plan_log import decode, encode
 from pipeline.source.blocks import BlockBuilder
 from pipeline.source.fields import MISSING, USUAL, find

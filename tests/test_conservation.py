@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs import cli
-from pipeline import worker
 from pipeline.contract import Columns
 from pipeline.errors import LostDocumentsError, OutputError, UnavailableError, UnreadableInputError
+from pipeline.run.verify import verify
 from pipeline.sink import attempt, ledger
 from pipeline.sink.attempt import FOOTER, read_footer
 from pipeline.sink.conserve import accounted_for, check_footer, read_of
@@ -28,7 +28,7 @@ from pipeline.source.pack import fragments
 from pipeline.source.read import read_fragment
 from pipeline.source.tables import stop_children
 from pipeline.store.local import LocalStore
-from pipeline.verify import verify
+from pipeline.worker import worker
 from tests.test_run import rows, run, state, write_lines
 
 TEXTS = ["Ms Keller flew to Oslo.", "Volta Energy is in Cork.", "A day like any other.", "Мы любим Лион."]

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import load_config
 from pipeline.report.make import make_report
-from pipeline.run import tag_documents
+from pipeline.run.run import tag_documents
 
 ROOT = Path(__file__).parent.parent
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from jobs.cli import main
 from pipeline.contract import Columns
 from pipeline.errors import ConfigError, DeniedError, OutputError
+from pipeline.run.verify import verify
 from pipeline.source.discover import discover
 from pipeline.store.finding import unasked
 from pipeline.trigger.settle import Landing
-from pipeline.verify import verify
 from tests.test_run import load_config, rows, run
 
 LINE = '{"text": "in Oslo"}\n'

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.errors import ConfigError, NoWorkersError, UnavailableError, WorkerLostError
-from pipeline.fleet.drive import Answer, Gone, Up, drive
+from pipeline.fleet.driver import Answer, Gone, Up, drive
 from tests.pool import Pool, done, split
 
 SCHEDULES = int(os.environ.get("DRIVE_SCHEDULES", "1000"))

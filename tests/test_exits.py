@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 import models.errors
-import pipeline.run
+import pipeline.run.run
 from jobs import cli
 from pipeline import errors, exits
 from pipeline.errors import Cancelled, InputError, PipelineError, StoreError
@@ -128,7 +128,7 @@ def test_a_manifest_that_cannot_be_written_does_not_hide_what_was_wrong_before(t
     def full(*given, **more):
         raise errors.NoSpaceError("_runs/x.json", "the disk is full")
 
-    monkeypatch.setattr(pipeline.run, "write_manifest", full)
+    monkeypatch.setattr(pipeline.run.run, "write_manifest", full)
     with pytest.raises(errors.NoSpaceError):
         run(tmp_path / "in", tmp_path / "out")
 
@@ -136,7 +136,7 @@ def test_a_manifest_that_cannot_be_written_does_not_hide_what_was_wrong_before(t
         self.plans.append(1)
         raise errors.ConfigError("what was wrong")
 
-    monkeypatch.setattr(pipeline.run._Run, "_tag", wrong)
+    monkeypatch.setattr(pipeline.run.run._Run, "_tag", wrong)
     with pytest.raises(errors.ConfigError, match="what was wrong") as raised:
         run(tmp_path / "in", tmp_path / "other")
     assert raised.value.__notes__ == ["and the run's manifest could not be written: _runs/x.json: the disk is full"]

@@ -10,12 +10,12 @@ import pytest
 from pipeline.config import load_config
 from pipeline.contract import Columns, Reading
 from pipeline.errors import ConfigError, OutputError
-from pipeline.planning import columns_of
+from pipeline.run.planning import columns_of
+from pipeline.run.verify import verify
 from pipeline.sink.plan_log import decode_head
 from pipeline.sink.plans import PlanLog
 from pipeline.source.formats import FORMATS, SUFFIXES, format_of, with_formats
 from pipeline.store.local import LocalStore
-from pipeline.verify import verify
 from tests.test_run import rows, run, write_lines
 
 

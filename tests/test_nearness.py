@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.contract import Fragment, Split
 from pipeline.errors import UnavailableError
-from pipeline.source import nearness
-from pipeline.source.nearness import Nearness
+from pipeline.fleet import locality
+from pipeline.fleet.locality import Nearness
 from pipeline.store.base import Place
 
 A, B, C = ("a", "10.0.0.1"), ("b", "10.0.0.2"), ("c", "10.0.0.3")
@@ -78,6 +78,6 @@ def test_a_store_that_does_not_answer_costs_a_warning(caplog):
 
 @pytest.mark.parametrize("limit", [0.0, 10.0])
 def test_no_more_is_asked_when_the_time_is_up(monkeypatch, limit):
-    monkeypatch.setattr(nearness, "LIMIT_S", limit)
+    monkeypatch.setattr(locality, "LIMIT_S", limit)
     store = Told(x=[Place(0, MB, (A,))])
     assert Nearness(store)([split(0, piece("x", 0, MB, MB))]) == ({"part-000001-00000": A} if limit else {})

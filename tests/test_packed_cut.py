@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.contract import Columns
-from pipeline.source import cursors, unpack
+from pipeline.source import cursors, decompress
 from pipeline.source.cursors import Cursors
 from pipeline.source.discover import discover
 from pipeline.source.met import Met
@@ -85,7 +85,7 @@ def test_the_pieces_hold_what_the_whole_holds(tmp_path_factory, kind, packer, nu
     path = tmp_path_factory.mktemp("in") / f"a.{kind}{packer}"
     path.write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unpack, "_APART_BYTES", 1)
+        patch.setattr(decompress, "_APART_BYTES", 1)
         patch.setattr(cursors, "_KEPT_BYTES", rng.choice([0, 1 << 20]))
         store, (whole,) = pieces_of(path, 1 << 40)
         store, parts = pieces_of(path, target)
@@ -144,7 +144,7 @@ def test_a_worker_goes_on_where_it_is(tmp_path, packer):
     assert len(parts) > 50
     for piece in parts[::2]:  # another worker has the others
         content(counting, piece, one)
-    assert counting.read < 1.1 * path.stat().st_size + unpack.CHUNK_BYTES  # the head is read apart
+    assert counting.read < 1.1 * path.stat().st_size + decompress.CHUNK_BYTES  # the head is read apart
 
 
 @pytest.mark.parametrize("packer", sorted(PACKERS))
@@ -153,12 +153,12 @@ def test_of_a_file_of_many_members_no_more_is_read_than_is_wanted(tmp_path, pack
     path = tmp_path / f"a.jsonl{packer}"
     path.write_bytes(packed(b"".join(made("jsonl", 2000, rng) for _ in range(40)), packer, 100, rng))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unpack, "_APART_BYTES", 1 << 10)
+        patch.setattr(decompress, "_APART_BYTES", 1 << 10)
         store, parts = pieces_of(path, 20_000)
     counting = Counting(store)
     content(counting, parts[-2])
     assert len(parts) > 40
-    assert counting.read < 0.2 * path.stat().st_size + 2 * unpack.CHUNK_BYTES
+    assert counting.read < 0.2 * path.stat().st_size + 2 * decompress.CHUNK_BYTES
 
 
 def test_what_is_no_file_of_lines_stays_whole(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from pipeline.errors import TooManyDeadLettersError
-from pipeline.source import unpack
+from pipeline.source import decompress
 from pipeline.source.tables import stop_children
 from tests.reading import places, read, usual
 from tests.test_reading import PACKERS
@@ -89,8 +89,8 @@ def test_a_record_torn_by_a_gap_is_no_record(tmp_path, suffix):
 
 
 def test_a_bomb_in_a_bomb(tmp_path, monkeypatch):
-    monkeypatch.setattr(unpack, "MAX_UNPACKED", 1 << 20)
-    monkeypatch.setattr(unpack, "MAX_RATIO", 10)
+    monkeypatch.setattr(decompress, "MAX_UNPACKED", 1 << 20)
+    monkeypatch.setattr(decompress, "MAX_RATIO", 10)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(gzip.compress(b'{"text": "x"}\n' + b"\n" * (16 << 20))))
     rows, letters, _ = read(tmp_path, id=None)
     assert ([text for _, text in rows], [one.reason for one in letters]) == (["x"], ["bomb"])

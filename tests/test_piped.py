@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ConfigError, UnavailableError
-from pipeline.run import tag_documents
-from pipeline.source import piped
+from pipeline.run import piped
+from pipeline.run.run import tag_documents
 from pipeline.store.local import LocalStore
 from tests.test_run import load_config, rows
 

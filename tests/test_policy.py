@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.fleet.book import MAX_LOSSES
-from pipeline.fleet.events import (
+from pipeline.scheduler.events import (
     Arrived,
     CallBack,
     Dismiss,
@@ -24,10 +23,11 @@ from pipeline.fleet.events import (
     Stopped,
     Tick,
 )
-from pipeline.fleet.policy import Policy
-from pipeline.fleet.speeds import Held, Worker
-from pipeline.fleet.staff import MAX_REPLACED, START_BUDGET
-from pipeline.fleet.waiting import WAIT_S
+from pipeline.scheduler.pending_queue import WAIT_S
+from pipeline.scheduler.policy import Policy
+from pipeline.scheduler.speeds import Held, Worker
+from pipeline.scheduler.split_table import MAX_LOSSES
+from pipeline.scheduler.worker_registry import MAX_REPLACED, START_BUDGET
 from tests.simulation import Faults, Simulation
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.runtime.script import languages
-from pipeline.prepare.html import clean, restore
+from pipeline.worker.html import clean, restore
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pipeline.sink.history import tokens_a_byte
 from pipeline.sink.manifest import known_speed
 from pipeline.sink.plans import PlanLog
 from pipeline.store.local import LocalStore
-from pipeline.worker import TagWorker
+from pipeline.worker.worker import TagWorker
 from tests.test_run import rows, run, write_lines
 
 

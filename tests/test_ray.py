@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import load_config
-from pipeline.run import tag_documents
+from pipeline.run.run import tag_documents
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "documents" / "posts.jsonl"

@@ -14,7 +14,7 @@ import pytest
 import models
 from models.runtime.package import ZOO
 from pipeline.config import load_config
-from pipeline.run import tag_documents
+from pipeline.run.run import tag_documents
 from tests.scale.sizes import size
 
 DATA = Path(os.environ.get("TEXTMILL_DATA") or "absent")

@@ -15,12 +15,12 @@ import pytest
 from pipeline.config import load_config
 from pipeline.errors import ClaimedError, ConfigError, InputChangedError, UnavailableError
 from pipeline.observe.health import _output
-from pipeline.run import tag_documents
+from pipeline.run.run import tag_documents
 from pipeline.sink.files import CLAIM
 from pipeline.sink.ledger import batches_of
 from pipeline.source.discover import discover
-from pipeline.store import webhdfs
 from pipeline.store.claim import holder
+from pipeline.store.hdfs import web
 from pipeline.store.opening import join_url, open_store, split_url
 from pipeline.store.settings import StoreConfig
 
@@ -202,8 +202,8 @@ def test_workers_of_several_nodes_are_given_what_lies_near(hdfs, monkeypatch):
         pytest.skip("no WebHDFS: TEXTMILL_TEST_WEBHDFS is not set")
     from ray.cluster_utils import Cluster
 
-    told = webhdfs._place
-    monkeypatch.setattr(webhdfs, "_place", lambda one: told({**one, "hosts": [socket.gethostname()] * len(one["hosts"])}))
+    told = web._place
+    monkeypatch.setattr(web, "_place", lambda one: told({**one, "hosts": [socket.gethostname()] * len(one["hosts"])}))
     place = Place(f"{hdfs.url}/runs/{uuid4().hex[:8]}", hdfs.config())
     for name in "abcd":
         place.put_lines(f"in/{name}.jsonl", *(f"Ms Keller of house {i} lives in Cork." for i in range(60)))

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from models.runtime.batches import RaggedBatch
 from models.runtime.engines import Scores
 from pipeline.errors import UnavailableError
-from pipeline.fleet.engine_calls import LostServerError, RefusedError
-from pipeline.fleet.remote_engine import RemoteEngine
-from pipeline.fleet.server import Reply
+from pipeline.serving.engine_calls import LostServerError, RefusedError
+from pipeline.serving.engine_server import Reply
+from pipeline.serving.remote_engine import RemoteEngine
 
 LATE_S, WAIT_S = 3.0, 400.0
 # What a server does with one call: seconds and outcome. "wrong" is an answer to something else, "mute" none at all.

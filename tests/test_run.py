@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.config import load_config
 from pipeline.errors import ClaimedError, ConfigError, InputChangedError, OutputError, TooManyDeadLettersError
-from pipeline.run import tag_documents
+from pipeline.run.run import tag_documents
 from pipeline.sink.files import CLAIM
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
@@ -103,7 +103,7 @@ def test_a_changed_file_is_an_error_until_all_is_tagged_anew(tmp_path):
 
 
 def test_a_planned_file_that_changed_holds_up_no_other(tmp_path, monkeypatch):
-    from pipeline import run as module
+    from pipeline.run import run as module
 
     data, out = tmp_path / "data", tmp_path / "out"
     for name in "abc":
@@ -233,7 +233,7 @@ def test_an_empty_input_is_a_finished_run(tmp_path):
 
 
 def test_pipeline_imports_no_torch():
-    code = "import sys, pipeline.run, jobs.cli; assert 'torch' not in sys.modules"
+    code = "import sys, pipeline.run.run, jobs.cli; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

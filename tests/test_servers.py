@@ -13,8 +13,8 @@ import pytest
 from models.runtime.batches import RaggedBatch
 from models.runtime.engines import Scores
 from pipeline.errors import UnavailableError
-from pipeline.fleet.remote_engine import RemoteEngine
-from pipeline.fleet.server import EngineServer
+from pipeline.serving.engine_server import EngineServer
+from pipeline.serving.remote_engine import RemoteEngine
 
 TEXTS = [f"Ms Keller of house {i} flew from Cork to Paris with Volta Energy" + " and came back" * (i % 9) for i in range(200)]
 
@@ -66,7 +66,7 @@ def test_a_server_gives_what_the_engine_gives(server, tagger, batches):
 
 def test_requests_that_are_computed_together(tagger, batches):
     """What a server does on a GPU: one flat batch of many requests, parted again."""
-    from pipeline.fleet.server import _flat, _Request
+    from pipeline.serving.engine_server import _flat, _Request
 
     parts = _flat(tagger.engine, [_Request("en", batch, None, None) for batch in batches])
     mine = {id(scores.batch): scores for scores in tagger.engine.infer(batches)}

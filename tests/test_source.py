@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from pipeline.contract import Columns
 from pipeline.errors import ConfigError, InputChangedError, UnavailableError
 from pipeline.nightly.index import read_json
-from pipeline.source import tables, unpack
-from pipeline.source.ahead import read_ahead
+from pipeline.source import decompress, tables
 from pipeline.source.discover import discover, partitions_of
 from pipeline.source.pack import fragments, pack
+from pipeline.source.prefetch import read_ahead
 from pipeline.source.read import read_fragment
 from pipeline.store.local import LocalStore
 
@@ -212,8 +212,8 @@ def test_a_torn_end_takes_nothing_with_it_that_was_there(tmp_path):
 
 
 def test_a_bomb_is_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(unpack, "MAX_UNPACKED", 1 << 20)
-    monkeypatch.setattr(unpack, "MAX_RATIO", 100)
+    monkeypatch.setattr(decompress, "MAX_UNPACKED", 1 << 20)
+    monkeypatch.setattr(decompress, "MAX_RATIO", 100)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"text": "x"}\n' + b"\n" * (8 << 20)))
     blocks = read(tmp_path / "a.jsonl.gz")
     assert texts(blocks) == ["x"]

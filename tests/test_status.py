@@ -12,7 +12,7 @@ from pipeline.observe import state
 from pipeline.observe.state import status_of
 from pipeline.sink.files import STATE
 from pipeline.store.local import LocalStore
-from pipeline.worker import TagWorker
+from pipeline.worker.worker import TagWorker
 from tests.test_run import run, write_lines
 
 

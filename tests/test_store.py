@@ -26,8 +26,8 @@ from pipeline.errors import (
 from pipeline.store import fsspec_client
 from pipeline.store.claim import holder
 from pipeline.store.fsspec_client import FsspecClient
+from pipeline.store.hdfs.native import NativeClient
 from pipeline.store.local import LocalStore
-from pipeline.store.native import NativeClient
 from pipeline.store.opening import open_store
 from pipeline.store.owner import this_process
 from pipeline.store.settings import StoreConfig
@@ -336,7 +336,7 @@ def test_a_call_that_comes_back_when_the_process_ends_does_not_abort_it(cluster)
 import sys, time
 import jobs.cli
 from pipeline.store.deadline import LateError, within
-from pipeline.store.native import NativeClient
+from pipeline.store.hdfs.native import NativeClient
 from pipeline.store.settings import StoreConfig
 
 client = NativeClient({cluster.url!r}, StoreConfig.model_validate_json({cluster.config().model_dump_json()!r}))

@@ -10,10 +10,10 @@ from ray import exceptions
 
 from pipeline.errors import ConfigError, NoWorkersError, WorkerLostError
 from pipeline.exits import exit_of
-from pipeline.fleet import deaths
-from pipeline.fleet.local import LocalCrew
-from pipeline.fleet.patience import SOON_S, Patience
-from pipeline.fleet.sight import Seen
+from pipeline.fleet import ray_errors
+from pipeline.fleet.cluster_view import Seen
+from pipeline.fleet.local_pool import LocalCrew
+from pipeline.fleet.worker_wait import SOON_S, Patience
 from pipeline.observe import progress
 from pipeline.observe.progress import Progress
 from tests.test_run import run, write_lines
@@ -149,7 +149,7 @@ def actor_died(text, init_failed=False):
     ],
 )
 def test_a_death_in_our_words(text, how):
-    error = deaths.died(3, "10.0.0.7", actor_died(text), "part-000001-00004")
+    error = ray_errors.died(3, "10.0.0.7", actor_died(text), "part-000001-00004")
     assert str(error) == f"worker 3 on 10.0.0.7 died while it worked on part-000001-00004 ({how})"
     assert exit_of(error).code == 3
 
@@ -167,7 +167,7 @@ def test_a_death_in_our_words(text, how):
     ],
 )
 def test_a_start_that_fails_in_our_words(cause, kind, said):
-    error = deaths.cannot_start(3, "10.0.0.7", cause)
+    error = ray_errors.cannot_start(3, "10.0.0.7", cause)
     assert type(error) is kind
     with pytest.raises(kind, match=f"worker 3 on 10.0.0.7 cannot start: .*{said}"):
         raise error
@@ -176,14 +176,14 @@ def test_a_start_that_fails_in_our_words(cause, kind, said):
 def test_the_machine_on_which_a_task_raised():
     text = "Traceback ... \x1b[36mray::Hand.load()\x1b[39m (pid=1010, ip=10.0.0.7, actor_id=03e1)\nValueError"
     error = exceptions.RayTaskError("load", text, ModuleNotFoundError("No module named 'a'"), pid=1010, ip="10.0.0.7")
-    assert deaths.host_of(error) == "10.0.0.7"
-    assert deaths.host_of(error.as_instanceof_cause()) == "10.0.0.7"
-    assert deaths.host_of(ValueError("something")) == ""
+    assert ray_errors.host_of(error) == "10.0.0.7"
+    assert ray_errors.host_of(error.as_instanceof_cause()) == "10.0.0.7"
+    assert ray_errors.host_of(ValueError("something")) == ""
 
 
 def test_a_bug_is_raised_at_once():
     with pytest.raises(ZeroDivisionError):
-        deaths.cannot_start(3, "", ZeroDivisionError("a bug"))
+        ray_errors.cannot_start(3, "", ZeroDivisionError("a bug"))
 
 
 def test_every_error_of_ray_has_an_exit_code_and_none_is_a_bug():
@@ -198,7 +198,7 @@ def test_every_error_of_ray_has_an_exit_code_and_none_is_a_bug():
 def test_an_error_of_ray_itself_is_told_as_a_lost_worker():
     with (
         pytest.raises(WorkerLostError, match=r"workers cannot be waited for: Ray says RaySystemError: .*gone"),
-        deaths.told("workers cannot be waited for"),
+        ray_errors.told("workers cannot be waited for"),
     ):
         raise exceptions.RaySystemError("gone")
 
@@ -221,8 +221,8 @@ def test_a_cluster_that_goes_between_two_plans_is_try_again(tmp_path, monkeypatc
         here.spread = False
         yield here
 
-    monkeypatch.setattr("pipeline.run.RayCrew", crew)
-    monkeypatch.setattr("pipeline.run.RayGauges", lambda name: None)
+    monkeypatch.setattr("pipeline.run.run.RayCrew", crew)
+    monkeypatch.setattr("pipeline.run.run.RayGauges", lambda name: None)
     refused = 1
     with pytest.raises(ConfigError, match="no Ray cluster"):
         run(tmp_path / "in", tmp_path / "out", workers=1)

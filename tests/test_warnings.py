@@ -15,8 +15,8 @@ from pipeline.errors import ConfigError
 from pipeline.observe.health import check_all
 from pipeline.observe.warnings import RULES, Facts, in_words, warnings_of
 from pipeline.report.make import make_report
+from pipeline.run.verify import verify
 from pipeline.store.local import LocalStore
-from pipeline.verify import verify
 from tests.test_run import rows, run
 
 GOOD = {"files": 3, "rows_in": 100, "rows_out": 90, "filtered": 10, "id_column": "id"}

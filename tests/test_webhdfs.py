@@ -23,8 +23,8 @@ from pipeline.errors import (
 )
 from pipeline.store import client as calls
 from pipeline.store.claim import holder
-from pipeline.store.java import error_of
-from pipeline.store.native import NativeClient
+from pipeline.store.hdfs.java_errors import error_of
+from pipeline.store.hdfs.native import NativeClient
 from pipeline.store.opening import open_store
 from pipeline.store.settings import TOKEN_ENV, StoreConfig
 from tests.test_store import read, write
@@ -223,8 +223,8 @@ def test_what_a_server_throws_is_told_by_its_class(server, name, kind, code):
 
 
 def test_the_other_client_serves_where_the_first_fails(server, caplog):
-    from pipeline.store.hdfs import HdfsStore
-    from pipeline.store.webhdfs import WebClient
+    from pipeline.store.hdfs.store import HdfsStore
+    from pipeline.store.hdfs.web import WebClient
 
     end = threading.Event()
 
@@ -246,7 +246,7 @@ def test_the_other_client_serves_where_the_first_fails(server, caplog):
 
 
 def test_an_exchange_that_was_killed_is_taken_back_or_finished(server):
-    from pipeline.store.webhdfs import WebClient
+    from pipeline.store.hdfs.web import WebClient
 
     store = opened(server)
     files = server.files

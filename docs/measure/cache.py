@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from models.runtime.cpu import cpu_name
 from pipeline.config import load_config
 from pipeline.contract import Columns
-from pipeline.run import tag_documents
+from pipeline.run.run import tag_documents
 from pipeline.source.texts import texts_of
 
 REPEATED = 0.6

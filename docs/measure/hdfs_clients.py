@@ -15,10 +15,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.store.client import Client
-from pipeline.store.native import NativeClient
+from pipeline.store.hdfs.native import NativeClient
+from pipeline.store.hdfs.web import WebClient
 from pipeline.store.opening import open_store
 from pipeline.store.settings import StoreConfig
-from pipeline.store.webhdfs import WebClient
 
 ROOT, BIG, MB = "/textmill-measure", 64 << 20, 1 << 20
 FOLDERS, SMALL = 10, 30

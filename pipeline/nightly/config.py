@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pipeline.config import TagConfig, load_config
 from pipeline.errors import ConfigError
-from pipeline.zones import zone_of
+from pipeline.timezones import zone_of
 
 
 class _Settings(BaseModel):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from pipeline.errors import ConfigError
-from pipeline.zones import DAY_US, EPOCH, begin_us
+from pipeline.timezones import DAY_US, EPOCH, begin_us
 
 ONE = timedelta(days=1)
 # What a time may be and still have a date: years 2 to 9998.

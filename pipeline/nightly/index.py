@@ -23,7 +23,7 @@ from pipeline.sink.plan_log import PLANS, Head
 from pipeline.sink.plans import PlanLog
 from pipeline.store.base import Store
 from pipeline.store.parquet import batches, parquet_file
-from pipeline.zones import zone_of
+from pipeline.timezones import zone_of
 
 NIGHTLY = "_nightly"
 STAGED = f"{NIGHTLY}/_staging"

@@ -21,9 +21,9 @@ from pipeline.nightly.reporting import Order, Reporter
 from pipeline.nightly.retire import retire
 from pipeline.nightly.revisions import Due, current_revisions, due, inputs_of, new_folder, publish
 from pipeline.report.publish import claim_of
-from pipeline.run import tag_documents
+from pipeline.run.run import tag_documents
+from pipeline.signals import Stop, stoppable
 from pipeline.sink.files import CLAIM, hold
-from pipeline.stopping import Stop, stoppable
 from pipeline.store.base import Store
 from pipeline.store.claim import Claim, held
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.tally import FILTERED
+from pipeline.worker.tally import FILTERED
 
 # Below so many documents a share says nothing, unless it is all of them.
 FEW = 20
@@ -15,9 +15,9 @@ FEW = 20
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a run at its end. `counts` are sums over its parts, see `pipeline.tally` and `BlockBuilder`; `read` are
-    files that it has read or found tagged before; `skipped` and `examples`: see `discover`; `lacking`: files looked into, and
-    of each column that was asked for those that lack it; `time_asked`: whether the column of the time was asked for.
+    """What is known of a run at its end. `counts` are sums over its parts, see `pipeline.worker.tally` and `BlockBuilder`;
+    `read` are files that it has read or found tagged before; `skipped` and `examples`: see `discover`; `lacking`: files looked
+    into, and of each column that was asked for those that lack it; `time_asked`: whether the column of the time was asked for.
     """
 
     model: str = "en"

@@ -16,8 +16,8 @@ from pipeline.observe.gauges import RayGauges
 from pipeline.observe.progress import Progress
 from pipeline.observe.state import StateFile
 from pipeline.observe.verdict import verdict
-from pipeline.stopping import Stop
-from pipeline.worker import STAGES, Step
+from pipeline.signals import Stop
+from pipeline.worker.worker import STAGES, Step
 
 
 class Watch:

@@ -19,7 +19,7 @@ from pipeline.report.stop_words import stop_words
 from pipeline.report.window import TIME_US, Window
 from pipeline.report.words import COUNTS, Terms
 from pipeline.store.base import Store
-from pipeline.zones import STRETCH_US
+from pipeline.timezones import STRETCH_US
 
 MICRO = 1_000_000
 BATCH_ROWS = 4_096

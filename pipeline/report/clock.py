@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.zones import DAY_US, HOUR_US, Span
+from pipeline.timezones import DAY_US, HOUR_US, Span
 
 
 @dataclass(frozen=True, slots=True)

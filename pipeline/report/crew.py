@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.errors import PipelineError, WorkerLostError
-from pipeline.fleet.deaths import cannot_start, died, told
-from pipeline.fleet.joining import check_ray
-from pipeline.fleet.patience import Patience
-from pipeline.fleet.session import Session
+from pipeline.fleet.ray_connection import check_ray
+from pipeline.fleet.ray_errors import cannot_start, died, told
+from pipeline.fleet.ray_session import Session
+from pipeline.fleet.worker_wait import Patience
 from pipeline.observe.progress import Progress
 from pipeline.report.aggregate import Partial
 from pipeline.report.database import database

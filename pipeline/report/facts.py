@@ -12,7 +12,7 @@ from pipeline.report.health import Health
 from pipeline.report.sums import count_of
 from pipeline.report.window import Window
 from pipeline.report.words import CLASSES
-from pipeline.zones import EPOCH, hours, instant, zone_of
+from pipeline.timezones import EPOCH, hours, instant, zone_of
 
 SOURCES = 8
 TOP, PAIRS, TERMS = 15, 15, 12

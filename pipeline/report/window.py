@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from pipeline.errors import ConfigError
 from pipeline.report.clock import Clock
-from pipeline.zones import DAY_US, STRETCH_US, begin_us, instant, spans, zone_of
+from pipeline.timezones import DAY_US, STRETCH_US, begin_us, instant, spans, zone_of
 
 TRAILING_DAYS = 7
 YEARS = (1000, 9000)

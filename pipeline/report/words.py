@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.prepare.html import clean
 from pipeline.report.folding import fold
 from pipeline.report.stop_words import stop_words
+from pipeline.worker.html import clean
 
 CLASSES = ("NOUN", "PROPN", "VERB", "ADJ", "ADV")
 # Longer words are no words but what a tokenizer made of a table or an address.

@@ -1,1 +1,1 @@
-"""Where results go: whole Parquet parts, dead letters, the summary."""
+"""Parts, plans and records of an output: how they are written so that a kill at any moment loses nothing and doubles nothing."""

@@ -1,1 +1,3 @@
-"""Find the input's files and read them, ahead of the model."""
+"""Input files into blocks of documents: discover them, plan pieces of them, decompress and read them ahead of the model. One
+module a format; `formats.py` has them all in one table.
+"""

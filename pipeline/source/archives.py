@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
+from pipeline.source.decompress import Chunks
 from pipeline.source.items import Lost, RefusedError
 from pipeline.source.plain import Plain
-from pipeline.source.unpack import Chunks
 
 _MEMBER = "!/"
 # What reading a member may raise beside what the archive's own file does.

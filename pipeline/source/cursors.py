@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from pipeline.contract import Fragment
+from pipeline.source.decompress import chunks_from, chunks_of
 from pipeline.source.items import Gap, RefusedError
-from pipeline.source.unpack import chunks_from, chunks_of
 from pipeline.store.base import Store
 
 # So much of what was unpacked last is kept: a range is read a line's end too far, and the next begins a byte before it.

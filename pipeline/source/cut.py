@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import pyarrow.parquet as pq
 
 from pipeline.contract import Columns
+from pipeline.signals import stop_is_asked
 from pipeline.source.archives import archive_of
 from pipeline.source.contents import HEAD_BYTES
+from pipeline.source.decompress import Begins
 from pipeline.source.formats import FORMATS
 from pipeline.source.items import Gap
 from pipeline.source.plain import Plain, Text
-from pipeline.source.unpack import Begins
 from pipeline.source.warc import is_warc
-from pipeline.stopping import stop_is_asked
 from pipeline.store.base import Entry, Store
 
 # How often it is said how far a file is unpacked, which is not said of one that takes less.

@@ -24,11 +24,11 @@ from pipeline.faults import point
 from pipeline.source.blocks import BlockBuilder
 from pipeline.source.contents import Content, IsTableError, content_of_piece, contents, head_bytes
 from pipeline.source.cursors import Cursors
+from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, PACKED
 from pipeline.source.items import Item, Lost, RefusedError
 from pipeline.source.met import Met
 from pipeline.source.tables import read_table
-from pipeline.source.unpack import BombError
 from pipeline.store.base import Store
 
 UNREADABLE = (OSError, EOFError, zlib.error, pa.ArrowException, RefusedError)

@@ -8,9 +8,9 @@ from functools import partial
 from itertools import chain
 
 from pipeline.contract import Columns
-from pipeline.source.ahead import read_ahead
 from pipeline.source.discover import discover
 from pipeline.source.pack import fragments
+from pipeline.source.prefetch import read_ahead
 from pipeline.source.read import read_fragment
 from pipeline.source.tables import stop_children
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from pipeline.errors import ConfigError, DeadlineError, SafeModeError, UnavailableError
-from pipeline.stopping import stop_is_asked
+from pipeline.signals import stop_is_asked
 from pipeline.store.deadline import LateError, within
 from pipeline.store.settings import StoreConfig
 

@@ -18,7 +18,7 @@ from pipeline.errors import (
     UnavailableError,
 )
 from pipeline.store.client import Ranged, Status
-from pipeline.store.java import is_refusal
+from pipeline.store.hdfs.java_errors import is_refusal
 from pipeline.store.settings import StoreConfig
 from pipeline.store.system import OURS, error_of_system
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.errors import ConfigError
 from pipeline.store.base import Store
 from pipeline.store.client import Client
-from pipeline.store.conf import web_addresses
+from pipeline.store.hdfs.configuration import web_addresses
 from pipeline.store.local import LocalStore
 from pipeline.store.settings import StoreConfig
 
@@ -73,18 +73,18 @@ def open_store(url: str, config: StoreConfig | None = None) -> Store:
 
 
 def _hdfs(url: str, scheme: str, authority: str, path: str, config: StoreConfig) -> Store:
-    from pipeline.store.hdfs import HdfsStore
+    from pipeline.store.hdfs.store import HdfsStore
 
     if not authority:
         raise ConfigError(f"{url}: name the NameNode: {scheme}://HOST:PORT/path")
 
     def native() -> Client:
-        from pipeline.store.native import NativeClient
+        from pipeline.store.hdfs.native import NativeClient
 
         return NativeClient(f"hdfs://{authority}", config)
 
     def web() -> Client:
-        from pipeline.store.webhdfs import WebClient
+        from pipeline.store.hdfs.web import WebClient
 
         if scheme in WEB:
             nodes = list(config.namenodes) or [f"{WEB[scheme]}://{one}" for one in re.split("[;,]", authority)]

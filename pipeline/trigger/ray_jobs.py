@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.errors import ConfigError
-from pipeline.fleet.joining import first_line
+from pipeline.fleet.ray_connection import first_line
 from pipeline.nightly.config import SubmitConfig
 from pipeline.trigger.follow import ConnectionLostError
 

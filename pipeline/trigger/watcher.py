@@ -142,7 +142,7 @@ class Watcher:
 def run_here(config: NightConfig) -> Runner:
     """Tags a batch in this process, or with the workers that the settings name."""
     from pipeline.exits import exit_of
-    from pipeline.run import tag_documents
+    from pipeline.run.run import tag_documents
 
     def run(batch: Batch, attempt: int, check: Callable[[], object]) -> Ran:
         check()

@@ -18,7 +18,7 @@ SPLITS = 8
 # Stands in every process: after the first two leases of all, workers wait as long as a file is there.
 HELD = """
 import os, time
-import pipeline.worker as worker
+import pipeline.worker.worker as worker
 run = worker.TagWorker.run
 def held(self, *rest, **more):
     for mark in ({mark!r} + "1", {mark!r} + "2"):

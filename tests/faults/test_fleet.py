@@ -12,7 +12,7 @@ from tests.faults.fleet_runs import SPLITS, check, start, table, tagged
 # Stands in every process: the worker that is first to come to the point `where` does what `what` says, once.
 ONCE = """
 import os, signal, sys, time
-import pipeline.worker as worker
+import pipeline.worker.worker as worker
 run = worker.TagWorker.run
 def once(self, split, *rest, **more):
     try:
@@ -25,7 +25,7 @@ worker.TagWorker.run = once
 # Of the leases, in the order in which all workers together take them up, those of some numbers kill who has them.
 PREEMPTED = """
 import fcntl, os, signal
-import pipeline.worker as worker
+import pipeline.worker.worker as worker
 run = worker.TagWorker.run
 def counted(self, split, *rest, **more):
     with open({count!r}, "a+") as file:
@@ -40,7 +40,7 @@ worker.TagWorker.run = counted
 """
 CANNOT_START = """
 import os
-import pipeline.worker as worker
+import pipeline.worker.worker as worker
 def start(self, work):
     os._exit(7)
 worker.TagWorker.__init__ = start

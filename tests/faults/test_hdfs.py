@@ -8,14 +8,14 @@ from uuid import uuid4
 import pytest
 
 from pipeline.errors import DeniedError, QuotaError, SafeModeError
-from pipeline.fleet.events import Finished
-from pipeline.fleet.policy import Policy
+from pipeline.scheduler.events import Finished
+from pipeline.scheduler.policy import Policy
 from pipeline.sink.attempt import Attempt
 from pipeline.sink.files import CLAIM, STAGING
 from pipeline.store.claim import holder
 from pipeline.store.client import noticed
 from pipeline.store.opening import open_store
-from pipeline.worker import TagWorker
+from pipeline.worker.worker import TagWorker
 from tests import hadoop
 from tests.test_remote import Place
 

@@ -25,7 +25,7 @@ from pipeline.sink.plan_log import Plan, write_finished, write_plan
 from pipeline.sink.plans import PlanLog
 from pipeline.source.met import Met
 from pipeline.store.local import LocalStore
-from pipeline.worker import TagWorker
+from pipeline.worker.worker import TagWorker
 from tests.ages import load_plans
 from tests.test_run import run, write_lines
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobs import nightly
 from pipeline.errors import ConfigError
 from pipeline.nightly.dates import days, days_of, last_ended, parse_date, window
-from pipeline.zones import begin_us, instant, zone_of
+from pipeline.timezones import begin_us, instant, zone_of
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Shanghai", "Asia/Kathmandu", "America/Sao_Paulo", "Pacific/Apia"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -371,7 +371,7 @@ def test_a_night_without_documents_is_reported_and_documents_without_a_date_are_
 
 
 def test_tags_made_anew_make_new_revisions(two_days, tmp_path):
-    from pipeline.run import tag_documents
+    from pipeline.run.run import tag_documents
 
     config = config_of(tmp_path, two_days[0], tmp_path / "out")
     night(config, DAYS[1])

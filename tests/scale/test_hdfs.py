@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from pipeline.config import load_config
-from pipeline.run import tag_documents
+from pipeline.run.run import tag_documents
 from tests.scale.sizes import size
 from tests.test_remote import Place
 

@@ -12,7 +12,7 @@ import pytest
 
 import models
 from pipeline.config import load_config
-from pipeline.run import tag_documents
+from pipeline.run.run import tag_documents
 from pipeline.source.discover import discover
 from pipeline.source.pack import fragments, pack
 

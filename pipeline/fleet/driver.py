@@ -1,0 +1,274 @@
+"""Carry out what the policy decides, on workers of any kind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pipeline.contract import Done, Split
+from pipeline.errors import TRANSIENT, ClaimedError, InputChangedError, NoWorkersError, PipelineError, WorkerLostError
+from pipeline.scheduler.events import (
+    Arrived,
+    CallBack,
+    Dismiss,
+    EndRun,
+    Event,
+    Failed,
+    Finished,
+    Joined,
+    Lease,
+    Leaving,
+    Lost,
+    Replace,
+    Stopped,
+    Tick,
+)
+from pipeline.scheduler.policy import Policy
+from pipeline.source.formats import PACKED
+
+# Exit codes of errors: of those that concern one split only (most others that a worker raises end the run), and of settings.
+TRY_AGAIN_EXIT, SETTINGS_EXIT = 3, 2
+VIEW_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A worker has loaded its model; `speed` in predicted tokens/s where its kind is known; `hosts` are its machine's names."""
+
+    worker: int
+    speed: float | None = None
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a lease, after so many seconds: the part, an error, or, if it was called back, neither."""
+
+    lease: Lease
+    seconds: float
+    done: Done | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A worker will be taken away."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A worker is gone; `blame` if it died by itself, and not with its node. `over` is the lease that it was at, if any.
+
+    It is the last that is heard of this worker; what may come later of it is not heard.
+    """
+
+    worker: int
+    error: Exception
+    blame: bool = True
+    over: Lease | None = None
+
+
+News = Up | Answer | Going | Gone
+
+
+class Crew(Protocol):
+    """Workers that are started, told and heard of by number. What is told to one that is gone already does nothing: its Gone is
+    on the way, and returns what it had to those that wait.
+    """
+
+    size: int
+    up_at: float | None  # when the first worker was ready, of time.monotonic
+    ahead_s: float  # seconds of work that a worker is to have ahead, for what it takes to reach it
+
+    def start(self, worker: int) -> None:
+        """Begin to start a worker."""
+        ...
+
+    def begin(self, lease: Lease, split: Split) -> None:
+        """Let a worker do a split after those that it has."""
+        ...
+
+    def call_back(self, lease: int, worker: int) -> None:
+        """Let a worker leave a split undone, soon."""
+        ...
+
+    def dismiss(self, worker: int) -> None:
+        """End a worker that hangs; it is told as Gone."""
+        ...
+
+    def room(self) -> int:
+        """How many more workers could be started now than there are."""
+        ...
+
+    def wait(self, seconds: float | None) -> Sequence[News]:
+        """What has happened, in any order, at the latest after so many seconds (nothing then).
+
+        Raises KeyboardInterrupt when the run is to stop, NoWorkersError when no worker can be had.
+        """
+        ...
+
+
+# Tells by a split's name the names of the machine on which its data lies, where that is known.
+Near = Callable[[Sequence[Split]], Mapping[str, tuple[str, ...]]]
+
+
+def nowhere(splits: Sequence[Split]) -> Mapping[str, tuple[str, ...]]:
+    """Nothing is known of where the data lies."""
+    return {}
+
+
+def drive(
+    splits: Iterable[Split],
+    crew: Crew,
+    finished: Callable[[Done], object],
+    careful: Iterable[str] = (),
+    priority: Callable[[Split], float] = lambda split: 0.0,
+    more: Callable[[], Iterable[Split]] = tuple,
+    seen: Callable[[dict[str, Any]], object] = lambda view: None,
+    near: Near = nowhere,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Exception]:
+    """Get every split done; `finished` hears of each part, `careful` names the splits that an earlier run died over.
+
+    `more` is asked often whether splits have come since; those of a higher `priority` overtake. `seen` is told, at most
+    every VIEW_S and at the end, what `Policy.view` gives, and if workers are idle whether a `packed` file is being done.
+
+    Gives the splits that were given up, with the last error of each. Raises what a worker raises if it does not concern its
+    split alone, and if no worker can be had what the last one died of if that is the settings' fault, else NoWorkersError.
+    """
+    return _Drive(crew, finished, set(careful), priority, near, clock).run(splits, more, seen)
+
+
+class _Drive:
+    def __init__(
+        self,
+        crew: Crew,
+        finished: Callable[[Done], object],
+        careful: set[str],
+        priority: Callable[[Split], float],
+        near: Near,
+        clock: Callable[[], float],
+    ) -> None:
+        self._crew, self._tell, self._careful, self._priority, self._near = crew, finished, careful, priority, near
+        self._homes: dict[str, int] = {}  # a machine's name -> the number of the place
+        self._splits: list[Split] = []
+        self._policy = Policy(range(crew.size), crew.ahead_s)
+        self._clock, self._begun = clock, clock()
+        self._errors: dict[int, Exception] = {}
+        self._gone: set[int] = set()
+        self._last: Exception | None = None
+
+    def run(
+        self, splits: Iterable[Split], more: Callable[[], Iterable[Split]], seen: Callable[[dict[str, Any]], object]
+    ) -> dict[str, Exception]:
+        policy, shown = self._policy, 0.0
+        self._arrive(splits)
+        for worker in range(self._crew.size):
+            self._crew.start(worker)
+        while not policy.over:
+            heard = self._crew.wait(None if policy.wake is None else max(0.0, policy.wake - self._now()))
+            self._arrive(more())  # first, so that what is urgent is leased to whoever is free now
+            for news in heard:
+                if (event := self._event(news)) is not None:
+                    self._obey(event)
+            if policy.wake is not None and policy.wake <= (now := self._now()):
+                self._obey(Tick(now))
+            if self._now() - shown >= VIEW_S:
+                shown = self._now()
+                seen(self._view())
+                for _ in range(self._crew.room()):
+                    self._crew.start(policy.hire())
+        seen(self._view())
+        return {self._splits[number].name: self._errors[number] for number in sorted(policy.book.given_up)}
+
+    def _arrive(self, splits: Iterable[Split]) -> None:
+        by_priority: dict[float, list[tuple[int, int]]] = {}
+        careful, splits = set(), list(splits)
+        near = self._near(splits) if splits else {}
+        homes: dict[int, int] = {}
+        for number, split in enumerate(splits, len(self._splits)):
+            self._splits.append(split)
+            by_priority.setdefault(self._priority(split), []).append((number, split.tokens))
+            if split.name in self._careful:
+                careful.add(number)
+            if split.name in near:
+                homes[number] = self._home(near[split.name])
+        for priority, tokens in sorted(by_priority.items(), reverse=True):
+            self._obey(Arrived(self._now(), tuple(tokens), priority, frozenset(careful), homes))
+
+    def _home(self, hosts: tuple[str, ...]) -> int:
+        """The number of the place that has one of these names, which it has all from now on."""
+        known = next((self._homes[host] for host in hosts if host in self._homes), len(self._homes))
+        self._homes |= dict.fromkeys(hosts, known)
+        return known
+
+    def _now(self) -> float:
+        return self._clock() - self._begun
+
+    def _view(self) -> dict[str, Any]:
+        view = self._policy.view()
+        # Looked for only where it explains why workers are idle: there may be a million splits.
+        tail = [self._splits[split] for split in self._policy.book.holders] if view["idle"] and not view["waiting"] else []
+        return view | {
+            "packed": any(
+                piece.unpacked is None and piece.path.lower().endswith(PACKED) for split in tail for piece in split.fragments
+            )
+        }
+
+    def _event(self, news: News) -> Event | None:
+        """What the policy is to hear of it; None if it comes of a worker that is gone."""
+        now = self._now()
+        if (news.lease.worker if isinstance(news, Answer) else news.worker) in self._gone:
+            return None
+        if isinstance(news, Answer):
+            return self._answered(news, now)
+        if isinstance(news, Up):
+            return Joined(now, news.worker, news.speed, self._home(news.hosts) if news.hosts else None)
+        if isinstance(news, Going):
+            return Leaving(now, news.worker)
+        self._gone.add(news.worker)
+        if news.blame:
+            self._last = news.error
+        if news.over is not None:
+            self._errors[news.over.split] = WorkerLostError(f"{news.error}; run the command again")
+        return Lost(now, news.worker, news.blame, None if news.over is None else news.over.number)
+
+    def _answered(self, answer: Answer, now: float) -> Event:
+        number, split = answer.lease.number, answer.lease.split
+        if answer.done is not None:
+            self._tell(answer.done)
+            return Finished(now, number, answer.seconds)
+        if answer.error is None:
+            return Stopped(now, number)
+        self._errors[split] = answer.error
+        return Failed(now, number, _again(answer.error))
+
+    def _obey(self, event: Event) -> None:
+        for command in self._policy.on(event):
+            if isinstance(command, Lease):
+                self._crew.begin(command, self._splits[command.split])
+            elif isinstance(command, CallBack):
+                self._crew.call_back(command.lease, command.worker)
+            elif isinstance(command, Replace):
+                self._crew.start(command.by)
+            elif isinstance(command, Dismiss):
+                self._crew.dismiss(command.worker)
+            elif isinstance(command, EndRun):
+                if isinstance(self._last, PipelineError) and self._last.exit_code == SETTINGS_EXIT:
+                    raise self._last
+                raise NoWorkersError(f"{command.reason}; the last: {self._last}; run the command again") from self._last
+
+
+def _again(error: Exception) -> bool:
+    """Whether another try may help; errors that do not concern the split alone are raised."""
+    if isinstance(error, InputChangedError):
+        return False
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in TRANSIENT):
+        return True  # another worker, or this one later, may have more
+    if isinstance(error, PipelineError) and error.exit_code == TRY_AGAIN_EXIT and not isinstance(error, ClaimedError):
+        return True
+    raise error

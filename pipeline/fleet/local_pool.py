@@ -1,0 +1,54 @@
+"""The work done in this process."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from pipeline.contract import Split
+from pipeline.errors import PipelineError
+from pipeline.fleet.driver import Answer, News, Up
+from pipeline.scheduler.events import Lease
+from pipeline.worker.worker import Step, TagWorker, Work
+
+
+class LocalCrew:
+    """One worker, which works while it is waited for."""
+
+    size = 1
+    ahead_s = 0.0
+    up_at: float | None = None
+
+    def __init__(self, work: Work, check: Callable[[], object], tell: Callable[[Step], object]) -> None:
+        self._worker, self._check, self._tell = TagWorker(work), check, tell
+        self._given: deque[tuple[Lease, Split]] = deque()
+        self._up: list[News] = []
+
+    def start(self, worker: int) -> None:
+        self.up_at = time.monotonic()
+        self._up.append(Up(worker))
+
+    def begin(self, lease: Lease, split: Split) -> None:
+        self._given.append((lease, split))
+
+    def call_back(self, lease: int, worker: int) -> None:
+        raise AssertionError("nobody else does what this process does")
+
+    def dismiss(self, worker: int) -> None:
+        """This process cannot end itself and go on; what hangs here hangs."""
+
+    def room(self) -> int:
+        return 0
+
+    def wait(self, seconds: float | None) -> Sequence[News]:
+        if self._up or not self._given:
+            news, self._up = self._up, []
+            return news
+        lease, split = self._given.popleft()
+        began = time.monotonic()
+        try:
+            done = self._worker.run(split, self._check, self._tell, lease.careful)
+        except (PipelineError, MemoryError) as error:
+            return [Answer(lease, time.monotonic() - began, error=error)]
+        return [Answer(lease, time.monotonic() - began, done)]

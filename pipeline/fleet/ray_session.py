@@ -1,0 +1,122 @@
+"""The Ray that a run or a report works on while it lasts: how it is, what it has, and whether it still is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from threading import Thread
+from typing import Any, TypeVar
+
+from pipeline.errors import WorkerLostError
+from pipeline.fleet.cluster_view import Seen, Sight
+from pipeline.fleet.ray_connection import HEAD_S, ended, join
+from pipeline.fleet.ray_errors import told
+from pipeline.store.deadline import LateError, within
+
+T = TypeVar("T")
+
+# A Ray of this process's own ends its workers before itself, by so much.
+_GRACE_S, _POLL_S = 3.0, 0.2
+# Leaving a cluster whose head is mute may take so long.
+_SHUT_S = 5.0
+
+
+class Session:
+    """Joins the Ray at `address`, or starts one of this process's own with so many CPUs. Raises what `join` raises, and
+    WorkerLostError if the cluster does not answer.
+    """
+
+    def __init__(self, address: str | None, cpus: int) -> None:
+        self._sight: Sight | None = None
+        self._silent = False
+        join(address, cpus)
+        if address:
+            try:
+                with told("the cluster cannot be looked at"):
+                    self._sight = Sight()
+            except BaseException:
+                self.close(())
+                raise
+
+    @property
+    def seen(self) -> Seen | None:
+        """What was last seen of the cluster; None of a Ray of this process's own, which has one node."""
+        return None if self._sight is None else self._sight.seen
+
+    def fresh(self) -> Seen | None:
+        """As `seen`, but looked at now."""
+        return None if self._sight is None else self._sight.fresh()
+
+    def about(self, actors: int, cpus: int) -> str:
+        """Who is wanted, and what Ray has for them."""
+        has = "a local one, whose processes run" if self._sight is None else self._sight.seen.said(cpus)
+        return f"{actors:,} wanted, each needs {cpus} CPU{'s' * (cpus > 1)}; Ray: {has}"
+
+    def places(self, cpus: int) -> int:
+        """For how many actors the cluster has CPUs, taken or free."""
+        return 0 if self._sight is None else int(self._sight.seen.cpus) // cpus
+
+    def check(self) -> None:
+        """To be called often. Raises WorkerLostError if the cluster's head has not answered for long."""
+        if self._sight is not None:
+            self._sight.check()
+
+    def ended(self) -> str | None:
+        """How this process's own Ray has ended; None if it has not, or it is a cluster."""
+        return ended() if self._sight is None else None
+
+    def ask(self, call: Callable[[], T], what: str) -> T | None:
+        """What a call of Ray gives that may wait for the head; None if this process's own Ray has ended meanwhile.
+
+        Raises WorkerLostError, which names `what` was asked, if the head does not answer for HEAD_S.
+        """
+        answer: Future[T] = Future()
+
+        def asked() -> None:
+            try:
+                answer.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - raised by who waits for it
+                answer.set_exception(error)
+
+        Thread(target=asked, name="textmill-ray", daemon=True).start()
+        left = HEAD_S
+        while True:
+            try:
+                return answer.result(_POLL_S)
+            except TimeoutError:
+                if answer.done():
+                    raise
+                left -= _POLL_S
+            if self.ended() is not None:
+                return None
+            if left <= 0:
+                self._silent = True
+                silent = f"the head of the Ray cluster has not answered for {HEAD_S:.0f} s ({what})"
+                raise WorkerLostError(f"{silent}; run the command again when it does")
+
+    def ends(self, check: Callable[[], object]) -> bool:
+        """Whether this process's own Ray ends just now; it is given a moment to be dead, in which `check` is called often."""
+        until = time.monotonic() + _GRACE_S
+        while self._sight is None and self.ended() is None and time.monotonic() < until:
+            check()
+            time.sleep(_POLL_S)
+        return self.ended() is not None
+
+    def close(self, actors: Iterable[Any]) -> None:
+        """End these actors, and leave Ray, or end it."""
+        import ray
+
+        if self._sight is not None:
+            self._sight.close()
+            if self._silent or self._sight.mute:
+                # Ray would wait for its head until it ends the process. What is stuck then does not hold up the process's end.
+                with suppress(LateError):
+                    within(_SHUT_S, ray.shutdown)
+                return
+        if self.ended() is None:
+            for actor in actors:
+                with suppress(ray.exceptions.RayError):
+                    ray.kill(actor)
+        ray.shutdown()

@@ -1,0 +1,63 @@
+"""What runs in an actor: a worker that can be told to leave a split undone while it is at it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+
+from pipeline.contract import Done, Split
+from pipeline.errors import Cancelled
+from pipeline.worker.worker import TagWorker, Work
+
+
+class CalledBackError(Cancelled):
+    """The lease is not wanted any more. Control flow, which passes every `except Exception` on its way back to `Hand.run`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a lease came to, in seconds of work: a part, or None if it was called back."""
+
+    seconds: float
+    done: Done | None
+
+
+class Hand:
+    """`run` does one lease after the other in one thread; `call_back` is heard in another."""
+
+    def __init__(self, work: Work) -> None:
+        self._called_back: set[int] = set()
+        self._work = work
+        self._worker: TagWorker | None = None
+
+    def load(self) -> tuple[str, tuple[str, ...]]:
+        """Load the model; gives the node that it is on, and the names of that machine.
+
+        Raises what TagWorker raises. Not done by the constructor: of what that raises Ray keeps only the text.
+        """
+        import ray
+
+        self._worker = TagWorker(self._work)
+        return str(ray.get_runtime_context().get_node_id()), (ray.util.get_node_ip_address(), socket.gethostname())
+
+    def run(self, lease: int, split: Split, careful: bool) -> Outcome:
+        """Make a part of a split; raises what TagWorker.run raises."""
+        began = time.monotonic()
+
+        def check() -> None:
+            if lease in self._called_back:
+                raise CalledBackError
+
+        assert self._worker is not None
+        try:
+            check()
+            done = self._worker.run(split, check, careful=careful)
+        except CalledBackError:
+            self._called_back.discard(lease)
+            return Outcome(time.monotonic() - began, None)
+        return Outcome(time.monotonic() - began, done)
+
+    def call_back(self, lease: int) -> None:
+        """Leave a lease undone, whether it has begun or not."""
+        self._called_back.add(lease)

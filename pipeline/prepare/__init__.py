@@ -1,1 +1,0 @@
-"""What is done to texts before the model reads them."""

@@ -1,0 +1,84 @@
+"""The splits that wait: by rank, and within a rank by size."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pipeline.scheduler.size_classes import Sizes
+
+# Waiting so long is worth as much as one step of priority.
+WAIT_S = 1800.0
+# Splits that began to wait within so many seconds are of one rank.
+TOGETHER_S = 10.0
+
+
+def rank(priority: float, since: float) -> float:
+    """What goes first: the higher one.
+
+    Effective priority is `priority` + time waited / WAIT_S, which grows for all alike; so the order of two splits never
+    changes, and urgent ones go first without starving any.
+    """
+    return priority - math.floor(since / TOGETHER_S) * TOGETHER_S / WAIT_S
+
+
+class Waiting:
+    """All splits that wait, the ranks in order."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.count = 0
+        self._ranks: dict[float, Sizes] = {}
+        self._order: list[float] = []  # a heap of -rank
+        self._top: Sizes | None = None  # the highest rank; perhaps empty by now
+
+    def extend(self, splits: Sequence[tuple[int, int]], at: float, homes: Mapping[int, int]) -> None:
+        """Splits of one rank `at`, numbers with predicted tokens; what has none counts as one token. See `Arrived.homes`."""
+        if not splits:
+            return
+        sizes = self._of(at)
+        before = sizes.tokens
+        sizes.extend(((split, max(1, tokens)) for split, tokens in splits), homes)
+        self.tokens += sizes.tokens - before
+        self.count += len(splits)
+
+    def push_first(self, split: int, tokens: int, at: float) -> None:
+        """A split of rank `at` that has been begun before: it goes before the others of its size."""
+        self._of(at).push_first(split, tokens)
+        self.tokens += tokens
+        self.count += 1
+
+    def _of(self, at: float) -> Sizes:
+        sizes = self._ranks.get(at)
+        if sizes is None:
+            sizes = self._ranks[at] = Sizes(at)
+            heapq.heappush(self._order, -at)
+            self._top = self._ranks[-self._order[0]]
+        return sizes
+
+    def groups(self) -> Iterable[tuple[float, Sizes]]:
+        """The ranks that hold splits, highest first, each with what waits in it and before it: usually one or two."""
+        top = self._top
+        if top is not None and top and len(self._order) == 1:
+            return ((top.tokens, top),)
+        return self._several()
+
+    def _several(self) -> Iterator[tuple[float, Sizes]]:
+        while self._order and not self._ranks[-self._order[0]]:
+            del self._ranks[-heapq.heappop(self._order)]
+        self._top = self._ranks[-self._order[0]] if self._order else None
+        before = 0
+        for negative in sorted(self._order):
+            sizes = self._ranks[-negative]
+            if sizes:
+                before += sizes.tokens
+                yield before, sizes
+
+    def take(self, sizes: Sizes, most: float | None, home: int | None) -> tuple[int, int] | None:
+        """Take a split of a group off the list, as `Sizes.pop` chooses it."""
+        found = sizes.pop(most, home)
+        if found is not None:
+            self.tokens -= found[1]
+            self.count -= 1
+        return found

@@ -1,0 +1,106 @@
+"""What has become of every split: it waits, is leased (perhaps to several), has ended, or was given up."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pipeline.scheduler.events import Arrived, CallBack, Command, GiveUp
+from pipeline.scheduler.pending_queue import Waiting, rank
+from pipeline.scheduler.speeds import Held
+
+# Workers that may die over one split, and tries that may fail, before it is given up.
+MAX_LOSSES = 2
+
+
+class Book:
+    """Every split is at one place at a time; those that have ended stay ended, whatever is heard of them later."""
+
+    def __init__(self) -> None:
+        self.waiting = Waiting()
+        self.leases: dict[int, Held] = {}
+        self.holders: dict[int, list[Held]] = {}
+        self.careful: set[int] = set()
+        self.given_up: set[int] = set()
+        self.homes: dict[int, int] = {}
+        self.near = 0  # leases whose data lies where their worker is
+        self.arrived = self.finished = self.wasted_tokens = 0
+        self._done = bytearray()
+        self._waits_again: set[int] = set()
+        self._losses: Counter[int] = Counter()
+
+    def arrive(self, event: Arrived) -> None:
+        at = rank(event.priority, event.now)
+        top = max((split for split, _ in event.splits), default=-1)
+        self._done.extend(bytes(max(0, top + 1 - len(self._done))))
+        self.waiting.extend(event.splits, at, event.homes)
+        self.homes.update(event.homes)
+        self.careful |= event.careful
+        self.arrived += len(event.splits)
+
+    def done(self, split: int) -> bool:
+        return bool(self._done[split])
+
+    def begin(self, lease: Held) -> None:
+        split = lease.split
+        if self._waits_again:
+            self._waits_again.discard(split)
+        self.leases[lease.number] = lease
+        if self.homes and split in self.homes:
+            self.near += self.homes[split] == lease.worker.home
+        holders = self.holders.get(split)
+        if holders is None:
+            self.holders[split] = [lease]
+        else:
+            holders.append(lease)
+
+    def let_go(self, lease: Held) -> None:
+        """A lease is over, however it ended."""
+        self.leases.pop(lease.number, None)
+        holders = self.holders[lease.split]
+        if len(holders) == 1:
+            del self.holders[lease.split]
+        else:
+            holders.remove(lease)
+
+    def finish(self, lease: Held, commands: list[Command]) -> None:
+        """The split of a lease is published; nobody else needs to do it."""
+        split = lease.split
+        if self._done[split]:
+            self.wasted_tokens += lease.tokens
+            return
+        self._done[split] = 1
+        self.finished += 1
+        self.given_up.discard(split)
+        if split in self.holders:
+            self._call_all_back(split, commands)
+
+    def wait_again(self, lease: Held) -> None:
+        """A lease will not do it: the split waits, unless another lease does it, or all is over with it."""
+        split = lease.split
+        if not (self._done[split] or split in self.given_up or split in self._waits_again or self._wanted(split)):
+            self._waits_again.add(split)
+            self.waiting.push_first(split, lease.tokens, lease.rank)
+
+    def try_again(self, lease: Held, again: bool, commands: list[Command]) -> None:
+        """A lease has failed, or its worker has died over it; `again` says whether another try may help."""
+        split = lease.split
+        if self._done[split] or split in self.given_up or not lease.wanted:
+            return
+        self._losses[split] += 1
+        if again and self._losses[split] <= MAX_LOSSES:
+            self.wait_again(lease)
+        else:
+            self.given_up.add(split)
+            commands.append(GiveUp(split))
+            self._call_all_back(split, commands)
+
+    def call_back(self, lease: Held, commands: list[Command]) -> None:
+        lease.wanted = False
+        commands.append(CallBack(lease.number, lease.worker.number))
+
+    def _wanted(self, split: int) -> list[Held]:
+        return [lease for lease in self.holders.get(split, ()) if lease.wanted]
+
+    def _call_all_back(self, split: int, commands: list[Command]) -> None:
+        for lease in self._wanted(split):
+            self.call_back(lease, commands)

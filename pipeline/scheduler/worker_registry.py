@@ -1,0 +1,65 @@
+"""The workers: who works, who is being started, and who is not started again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from pipeline.scheduler.events import Command, EndRun, Joined, Replace
+from pipeline.scheduler.speeds import Worker
+
+# Times that a worker is replaced for having died over splits; more than one split may cost.
+MAX_REPLACED = 5
+# Workers that may die before they have loaded the model, beside one for each that was to start.
+START_BUDGET = 3
+
+
+class Staff:
+    """`workers` by number; `unknown` of them have not shown their speed yet."""
+
+    def __init__(self, starting: Iterable[int]) -> None:
+        self.starting = set(starting)
+        self.workers: dict[int, Worker] = {}
+        self.unknown = 0
+        self._next = max(self.starting, default=-1) + 1
+        self._budget = START_BUDGET + len(self.starting)
+        self._deaths: Counter[int] = Counter()
+
+    def join(self, event: Joined) -> Worker:
+        self.starting.discard(event.worker)
+        self._next = max(self._next, event.worker + 1)
+        worker = self.workers[event.worker] = Worker(event.worker, began=event.now, home=event.home)
+        if event.speed:
+            worker.expect(event.speed)
+        else:
+            self.unknown += 1
+        return worker
+
+    def hire(self) -> int:
+        """The number of a worker more, which is being started."""
+        number, self._next = self._next, self._next + 1
+        self.starting.add(number)
+        return number
+
+    def leave(self, worker: Worker) -> None:
+        del self.workers[worker.number]
+        self.unknown -= worker.speed is None
+
+    def replace(self, number: int, blame: bool, worked: bool) -> list[Command]:
+        """Start another worker for one that is gone, unless too many died like it by themselves; without any the run ends."""
+        if not worked and number not in self.starting:
+            return []
+        self.starting.discard(number)
+        deaths = self._deaths.pop(number, 0)
+        if worked:
+            deaths += blame
+        else:
+            self._budget -= blame
+        if not blame or (deaths <= MAX_REPLACED and (worked or self._budget >= 0)):
+            by = self.hire()
+            self._deaths[by] = deaths
+            return [Replace(number, by)]
+        if self.workers or self.starting:
+            return []
+        how = "over one split after the other" if worked else "before they had loaded the model"
+        return [EndRun(f"no worker is left: they died {how}")]

@@ -1,0 +1,198 @@
+"""HDFS by HTTP, through the `hdfs` package: any of several NameNodes, reads that go on where they broke off."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ssl import SSLCertVerificationError
+from typing import Any, BinaryIO
+
+from pipeline.errors import ConfigError, MissingError, StoreError, TakenError, UnauthenticatedError, UnavailableError
+from pipeline.store.base import Place
+from pipeline.store.client import Ranged, Status
+from pipeline.store.hdfs.java_errors import error_of
+from pipeline.store.settings import StoreConfig
+from pipeline.store.system import error_of_system
+
+_WRITE_BYTES = 1 << 20
+
+
+class WebClient:
+    """See `pipeline.store.client.Client`. `namenodes` are http(s)://HOST:PORT."""
+
+    name = "webhdfs"
+    given_up = False
+
+    def __init__(self, namenodes: list[str], config: StoreConfig) -> None:
+        try:
+            import hdfs
+            import requests
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"{namenodes[0]}: needs the package hdfs: pip install 'textmill[hdfs]'") from error
+        # It logs what it raises, with the server's answer.
+        logging.getLogger("hdfs").setLevel(logging.CRITICAL + 1)
+        self._answer = threading.local()  # the status of the last answer that this thread got
+        session = requests.Session()
+        session.hooks["response"].append(self._note)
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=config.read_threads + 4)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        given = {"timeout": (min(5.0, config.timeout_s), config.timeout_s), "session": session}
+        url = ";".join(namenodes)
+        if config.token is not None:
+            self._inner: Any = hdfs.TokenClient(url, config.token.get_secret_value(), **given)
+        elif config.kerberos:
+            try:
+                from hdfs.ext.kerberos import KerberosClient
+            except ImportError as error:
+                raise ConfigError("kerberos with WebHDFS needs: pip install 'hdfs[kerberos]'") from error
+            self._inner = KerberosClient(url, max_concurrency=config.read_threads, principal=config.principal, **given)
+        else:
+            self._inner = hdfs.InsecureClient(url, user=config.user or os.environ.get("HADOOP_USER_NAME"), **given)
+        self._blocks = hdfs.client._Request("GET").to_method("GET_BLOCK_LOCATIONS")
+        self._places = hdfs.client._Request("GET").to_method("GETFILEBLOCKLOCATIONS")
+        # A path is a path: the library would take "#LATEST" in it for a question.
+        self._inner.resolve = lambda path: path
+
+    def status(self, path: str) -> Status | None:
+        try:
+            with self._told(path), _parsed(path):
+                return _status(path, self._inner.status(path))
+        except MissingError:
+            return None
+
+    def children(self, path: str) -> list[Status]:
+        try:
+            with self._told(path), _parsed(path):
+                found = self._inner._list_status(path).json()["FileStatuses"]["FileStatus"]
+                return [_status(f"{path.rstrip('/')}/{one['pathSuffix']}", one) for one in found]
+        except MissingError:
+            return []
+
+    def reader(self, path: str) -> Ranged:
+        def ranged(start: int, length: int) -> bytes:
+            data = bytearray()
+            while len(data) < length:
+                before = len(data)
+                try:
+                    with self._told(path):
+                        self._fill(path, start, length, data)
+                except UnavailableError:
+                    if len(data) == before:
+                        raise
+                    continue  # go on behind what has come, perhaps at another replica
+                if len(data) == before:
+                    raise UnavailableError(path, f"ends at byte {start + before:,}, before {start + length:,}; was it changed?")
+            return bytes(data)
+
+        return ranged
+
+    def _fill(self, path: str, start: int, length: int, data: bytearray) -> None:
+        # Not its `read`: that turns off what urllib3 knows of a body that is too short.
+        answer = self._inner._open(path, offset=start + len(data), length=length - len(data))
+        try:
+            for block in answer.iter_content(_WRITE_BYTES):
+                data += block
+        finally:
+            answer.close()
+        if len(data) > length:
+            raise UnavailableError(path, f"{len(data):,} bytes came for {length:,}; try again")
+
+    def create(self, path: str, data: BinaryIO, overwrite: bool) -> None:
+        with self._told(path):
+            self._inner.write(path, data=iter(lambda: data.read(_WRITE_BYTES), b""), overwrite=overwrite)
+
+    def rename(self, source: str, target: str) -> None:
+        with self._told(target), _parsed(target):
+            if self._inner._rename(source, destination=target).json()["boolean"]:
+                return
+        # A false says no more than that nothing was done.
+        if self.status(target) is not None:
+            raise TakenError(target, "the name is taken")
+        if self.status(source) is None:
+            raise MissingError(source, "is not there")
+        raise UnavailableError(target, "the rename was refused; try again")
+
+    def make_folder(self, path: str) -> None:
+        with self._told(path):
+            self._inner._mkdirs(path)
+
+    def delete(self, path: str, recursive: bool = True) -> None:
+        with self._told(path):
+            self._inner._delete(path, recursive=recursive)
+
+    def unfinished(self, path: str) -> bool:
+        """Whether somebody is still writing the file; False where the server does not tell."""
+        with self._told(path), _parsed(path):
+            answer = self._blocks(self._inner, path, offset=0, length=1 << 40).json()
+            return bool(answer.get("LocatedBlocks", {}).get("isUnderConstruction"))
+
+    def places(self, path: str, size: int) -> list[Place]:
+        """Where the blocks of a file of so many bytes lie."""
+        with self._told(path), _parsed(path):
+            found = self._places(self._inner, path, offset=0, length=size).json()["BlockLocations"]["BlockLocation"]
+            return [_place(one) for one in found]
+
+    @contextmanager
+    def _told(self, path: str) -> Iterator[None]:
+        from hdfs.util import HdfsError
+        from requests import RequestException
+        from urllib3.exceptions import HTTPError
+
+        self._answer.status = None
+        try:
+            yield
+        except StoreError:
+            raise
+        except HdfsError as error:
+            status = self._answer.status
+            message = error.message if isinstance(error.message, str) else repr(error.message)[:300]
+            if error.exception is None and status == 401:
+                raise UnauthenticatedError(path, "not accepted; give a user, a token, or kerberos in [store]") from error
+            raise error_of(path, error.exception, message, status) from error
+        except (RequestException, HTTPError, OSError) as error:
+            if _is_wrong_address(error):
+                raise StoreError(path, f"{type(error).__name__} of a WebHDFS request: {str(error)[:300]}") from error
+            if isinstance(error, OSError) and error.errno is not None:
+                raise error_of_system(path, error) from error
+            raise UnavailableError(path, f"{type(error).__name__} of a WebHDFS request; try again") from error
+
+    def _note(self, answer: Any, *_: Any, **__: Any) -> None:
+        self._answer.status = answer.status_code
+
+
+@contextmanager
+def _parsed(path: str) -> Iterator[None]:
+    """Whatever is wrong with an answer is the server's fault, and that of whatever stands between."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnavailableError(path, f"an answer that is no WebHDFS ({type(error).__name__}); is the address right?") from error
+
+
+def _place(one: dict[str, Any]) -> Place:
+    # Beside each name the address with its port: Ray may know a machine by either.
+    addresses = [str(name).rpartition(":")[0] for name in one.get("names", ())]
+    hosts = tuple(tuple(dict.fromkeys(pair)) for pair in zip(map(str, one["hosts"]), addresses, strict=True))
+    return Place(int(one["offset"]), int(one["offset"]) + int(one["length"]), hosts)
+
+
+def _status(path: str, one: dict[str, Any]) -> Status:
+    modified = int(one["modificationTime"]) * 1_000_000
+    return Status(path, one["type"] == "DIRECTORY", int(one["length"]), modified, int(one.get("blockSize", 0)))
+
+
+def _is_wrong_address(error: BaseException) -> bool:
+    """Whether no request can be made of it, or the server's certificate does not stand for it."""
+    from requests import JSONDecodeError, RequestException
+
+    if isinstance(error, RequestException) and isinstance(error, ValueError):
+        return not isinstance(error, JSONDecodeError)
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, SSLCertVerificationError):
+        within = next((one for one in (getattr(cause, "reason", None), *cause.args) if isinstance(one, BaseException)), None)
+        cause = within or cause.__cause__
+    return cause is not None

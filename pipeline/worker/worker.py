@@ -1,0 +1,195 @@
+"""The worker: splits in, published parts out. One class, used in this process and inside a Ray actor."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from models.runtime.package import open_models
+from pipeline.cache.settings import CacheConfig
+from pipeline.contract import Block, Columns, Done, Split
+from pipeline.faults import point
+from pipeline.sink.attempt import Attempt
+from pipeline.source.blocks import merged
+from pipeline.source.cursors import Cursors
+from pipeline.source.lost import Losses, LostFileError, losses_of, read_all_but
+from pipeline.source.met import Met
+from pipeline.source.pack import BYTES_A_TOKEN
+from pipeline.source.prefetch import read_ahead
+from pipeline.store.client import noticed
+from pipeline.store.opening import open_store
+from pipeline.store.settings import StoreConfig
+from pipeline.store.system import error_of_system
+from pipeline.worker.isolated import ChildTagger
+from pipeline.worker.tagging import BlockTagger
+from pipeline.worker.tally import tally
+
+STAGES = ("read", "prepare", "model", "write")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker must know of a run; small, and the same for all splits."""
+
+    source: str
+    output: str
+    columns: Columns
+    model: str
+    engine: str
+    threads: int | None
+    run: str
+    folder: str
+    about: dict[str, Any]
+    servers: tuple[Any, ...] = ()  # actors that compute for all workers
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one block came to; `predicted` are the tokens that a plan would predict for it, `seconds` the time by stage,
+    `reasons` how many dead letters have which, `lost` the documents that they seem to stand for beside themselves.
+    """
+
+    documents: int
+    tokens: int
+    dead_letters: int
+    filtered: int
+    predicted: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+
+
+class TagWorker:
+    """Holds a loaded model; `run` makes a part of a split."""
+
+    def __init__(self, work: Work) -> None:
+        from models.runtime.tagger import load
+
+        self._work = work
+        self._source, self._output = (open_store(url, work.store) for url in (work.source, work.output))
+        self._cursors = Cursors()
+        tagger = load(work.model, engine=work.engine, threads=work.threads)  # type: ignore[arg-type]
+        if work.servers:
+            from pipeline.serving.remote_engine import RemoteEngine
+
+            for one in tagger.each:
+                one.engine = RemoteEngine(work.servers, one.lang, one.engine)
+        # What is shared is filed under the model that this node has, whatever the run says of it.
+        digest = open_models(work.model).digest if work.cache.redis_url is not None else ""
+        self._tagging = BlockTagger(tagger, work.columns, work.cache, digest)
+
+    def run(
+        self,
+        split: Split,
+        check: Callable[[], object] | None = None,
+        tell: Callable[[Step], object] | None = None,
+        careful: bool = False,
+    ) -> Done:
+        """Read, tag and publish a split. `check` is called often, what it raises ends the work without a trace; `tell`
+        hears of every block. `careful`: the model works in a process of its own, as somebody has died over this split.
+
+        Raises StoreError, TaggerBrokenError, LostDocumentsError or OutputError; errors of the system, too,
+        are StoreErrors, so that they mean the same wherever they are caught.
+        """
+        try:
+            return self._with_care(split, check, tell, careful)
+        except OSError as error:
+            raise error_of_system(split.name, error) from error
+
+    def _with_care(
+        self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None, careful: bool
+    ) -> Done:
+        if not careful:
+            return self._run(split, check, tell)
+        usual, child = self._tagging.tagger, ChildTagger(self._work.model, self._work.engine, self._work.threads)
+        try:
+            self._tagging.tagger = child
+            return self._run(split, check, tell)
+        finally:
+            self._tagging.tagger = usual
+            child.close()
+
+    def _run(self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None) -> Done:
+        """A file that turns out to be lost is left out, and the split begun anew."""
+        losses: Losses = {}
+        while True:
+            try:
+                return self._once(split, losses, check, tell)
+            except LostFileError as error:
+                losses = {**losses_of(self._source, split.fragments), **losses, **error.losses}
+
+    def _once(
+        self, split: Split, losses: Losses, check: Callable[[], object] | None, tell: Callable[[Step], object] | None
+    ) -> Done:
+        work = self._work
+        seconds = dict.fromkeys(STAGES, 0.0)
+        known = Counter(noticed)
+        name, about = f"{work.run}-{uuid4().hex[:12]}", {"plan": split.plan, **work.about}
+        attempt = Attempt(self._output, split, name, work.folder, work.columns.schema(), about)
+        tokens = 0
+        reasons: Counter[str] = Counter()
+        before_told = dict.fromkeys(STAGES, 0.0)
+
+        def told(now: dict[str, float]) -> dict[str, float]:
+            """The time since this was asked last."""
+            fresh = {stage: now[stage] - before_told[stage] for stage in STAGES}
+            before_told.update(now)
+            return fresh
+
+        try:
+            met = [Met() for _ in split.fragments]
+            readers = [
+                partial(read_all_but, self._source, piece, work.columns, one, losses, self._cursors)
+                for piece, one in zip(split.fragments, met, strict=True)
+            ]
+            with closing(read_ahead(readers, self._source.lanes, check or (lambda: None))) as blocks:
+                for block in _timed(merged(blocks), seconds, "read"):
+                    if point("block.read"):
+                        continue
+                    began = time.perf_counter()
+                    prepared = self._tagging.prepare(block)
+                    seconds["prepare"] += time.perf_counter() - began
+                    began = time.perf_counter()
+                    before = self._tagging.tagger.work.tokens
+                    table, left_out, counts, paths = self._tagging.tag(prepared, check)
+                    seconds["model"] += time.perf_counter() - began
+                    done = self._tagging.tagger.work.tokens - before
+                    tokens += done
+                    began = time.perf_counter()
+                    attempt.add(table, left_out, counts + tally(block, table, left_out), paths)
+                    seconds["write"] += time.perf_counter() - began
+                    why = Counter(one.reason for one in left_out if one.outcome == "dead_letter")
+                    reasons += why
+                    if tell is not None:
+                        dead = why.total()
+                        predicted = int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
+                        lost = block.counts["lost_documents"]
+                        tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds), dict(why), lost))
+            began = time.perf_counter()
+            troubles = Counter({name: count - known[name] for name, count in noticed.items()})
+            attempt.add(work.columns.schema().empty_table(), (), +troubles)
+            published = attempt.commit(tokens, seconds, met)
+            seconds["write"] += time.perf_counter() - began
+        except BaseException:
+            attempt.abort()
+            raise
+        return replace(published, cache=self._tagging.cache.told(), reasons=dict(reasons))
+
+
+def _timed(blocks: Iterator[Block], seconds: dict[str, float], stage: str) -> Iterator[Block]:
+    """The blocks, with the time that was spent waiting for them."""
+    while True:
+        began = time.perf_counter()
+        block = next(blocks, None)
+        seconds[stage] += time.perf_counter() - began
+        if block is None:
+            return
+        yield block
