@@ -8,13 +8,13 @@ from pipeline.config import load_config
 from pipeline.contract import Columns, Fragment, Split
 from pipeline.fleet.driver import Up
 from pipeline.fleet.ray_pool import RayCrew
-from pipeline.fleet.worker_actor import Hand
+from pipeline.fleet.worker_actor import WorkerActor
 from pipeline.scheduler.events import Lease
 from pipeline.worker.worker import Work
 from tests.test_run import write_lines
 
 
-class Counting(Hand):
+class Counting(WorkerActor):
     """Counts the batches that its engine computes; at the second of the first lease it waits until that is called back."""
 
     def load(self):

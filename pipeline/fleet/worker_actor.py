@@ -23,7 +23,7 @@ class Outcome:
     done: Done | None
 
 
-class Hand:
+class WorkerActor:
     """`run` does one lease after the other in one thread; `call_back` is heard in another."""
 
     def __init__(self, work: Work) -> None:
