@@ -27,7 +27,7 @@ from jobs import (
 from models.errors import GateFailedError, ModelError
 from pipeline.errors import Cancelled, PipelineError
 from pipeline.exits import BUG, STOPPED, exit_of
-from pipeline.store.deadline import leave
+from pipeline.store.timeouts import leave
 
 app = typer.Typer(
     name="textmill",

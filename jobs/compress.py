@@ -24,8 +24,8 @@ def compress(
 ) -> None:
     """Make models: teacher, distil, prune, quantize, evaluate, export. Killed, the same command goes on."""
     from models.factory.recipe import load_recipe
-    from models.factory.steps import names, run
-    from models.factory.workshop import Workshop
+    from models.factory.run_context import Workshop
+    from models.factory.runner import names, run
 
     def say(line: str) -> None:
         print(time.strftime("%H:%M:%S"), line, flush=True)

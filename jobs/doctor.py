@@ -19,7 +19,7 @@ def doctor(
     from jobs.colours import plain
     from pipeline.config import load_store
     from pipeline.errors import ConfigError
-    from pipeline.observe.health import check_all
+    from pipeline.observe.doctor import check_all
 
     console = Console()
     wrong = 0

@@ -39,7 +39,7 @@ def nightly(
     from pipeline.nightly.config import load_night
     from pipeline.nightly.dates import parse_date
     from pipeline.nightly.night import run_night
-    from pipeline.observe.guard import guarded
+    from pipeline.observe.safe_stderr import guarded
 
     guarded()
     config = load_night(conf)

@@ -38,7 +38,7 @@ def report(
     """
     from pipeline.config import load_store
     from pipeline.errors import ConfigError
-    from pipeline.report.make import make_report
+    from pipeline.report.build import make_report
 
     if day is not None and (first or last):
         raise ConfigError("give --date, or --from and --to")

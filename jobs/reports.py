@@ -13,4 +13,4 @@ def reporter() -> Reporter:
     from pipeline.nightly.reporting import ChildReporter
     from pipeline.report.window import TRAILING_DAYS
 
-    return ChildReporter("pipeline.report.make:make_report", TRAILING_DAYS)
+    return ChildReporter("pipeline.report.build:make_report", TRAILING_DAYS)

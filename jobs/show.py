@@ -25,7 +25,7 @@ def show(
     from jobs.colours import COLOURS, SENTIMENT, legend, plain
     from pipeline.config import load_store
     from pipeline.sink.ledger import batches_of
-    from pipeline.store.opening import open_store
+    from pipeline.store.open import open_store
 
     store = open_store(output, load_store(config, sets or ()))
     if next(iter(store.list("tags")), None) is None:

@@ -19,10 +19,10 @@ def status(
     from jobs.colours import plain
     from pipeline.config import load_store
     from pipeline.errors import ConfigError
+    from pipeline.observe.heartbeat import status_of
     from pipeline.observe.progress import duration
-    from pipeline.observe.state import status_of
     from pipeline.observe.warnings import in_words
-    from pipeline.store.opening import open_store
+    from pipeline.store.open import open_store
 
     found = status_of(open_store(output, load_store(config, sets or ())))
     if not found.plans:

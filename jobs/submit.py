@@ -39,9 +39,9 @@ def submit(
     from pipeline.nightly.dates import parse_date
     from pipeline.nightly.places import output_of
     from pipeline.nightly.record import nights_by_submission
-    from pipeline.observe.guard import guarded
+    from pipeline.observe.safe_stderr import guarded
     from pipeline.signals import stoppable
-    from pipeline.trigger.follow import Job, follow
+    from pipeline.trigger.job_watcher import Job, follow
     from pipeline.trigger.ray_jobs import RayJobs
 
     guarded()

@@ -118,7 +118,7 @@ def tag(
     given = dict(locals())
     from pipeline.config import load_config
     from pipeline.errors import ConfigError
-    from pipeline.observe.guard import guarded
+    from pipeline.observe.safe_stderr import guarded
     from pipeline.run.run import tag_documents
 
     guarded()

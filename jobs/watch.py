@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.nightly.config import NightConfig
     from pipeline.signals import Stop
     from pipeline.store.base import Store
-    from pipeline.trigger.hints import HintSource
+    from pipeline.trigger.notifications import HintSource
     from pipeline.trigger.watcher import Runner
 
 TOKEN = "TEXTMILL_HINT_TOKEN"
@@ -44,10 +44,10 @@ def watch(
     from jobs.streams import note
     from pipeline.nightly.config import load_night
     from pipeline.nightly.places import output_of
-    from pipeline.observe.guard import guarded
+    from pipeline.observe.safe_stderr import guarded
     from pipeline.signals import stoppable
-    from pipeline.trigger.book import Book
-    from pipeline.trigger.hints import Hints, listening
+    from pipeline.trigger.batch_log import Book
+    from pipeline.trigger.notifications import Hints, listening
     from pipeline.trigger.remote_batch import run_listed
     from pipeline.trigger.watcher import Watcher, run_here
 
@@ -81,8 +81,8 @@ def decided(batch: str, revision: str, action: str, why: str) -> None:
 def _sources(config: NightConfig) -> list[HintSource]:
     from jobs.streams import note
     from pipeline.errors import ConfigError
-    from pipeline.trigger.hints import HttpHints
-    from pipeline.trigger.redis_hints import RedisHints
+    from pipeline.trigger.notifications import HttpHints
+    from pipeline.trigger.redis_notifications import RedisHints
 
     found: list[HintSource] = []
     if config.watch.http is not None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from models.runtime.batches import RaggedBatch
+from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.cpu import cpu_name
 from models.runtime.encoder import Encoder
 from models.runtime.engines import Engine, TorchEngine
 from models.runtime.package import open_package
-from models.runtime.shapes import EncoderConfig, LayerShape
 from models.runtime.tagger import Tagger, load_one
 
 

@@ -11,7 +11,7 @@ from pipeline.nightly.config import load_night
 from pipeline.sink.plan_log import PLANS, Plan, encode
 from pipeline.sink.plans import PlanLog
 from pipeline.store.local import LocalStore
-from pipeline.trigger.settle import Landing
+from pipeline.trigger.batches import Landing
 from tests.jobs.nights import conf_of
 from tests.test_run import run, write_lines
 

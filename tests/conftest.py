@@ -14,7 +14,7 @@ import pytest
 
 import models
 from models.runtime.tagger import Tagger
-from pipeline.store.deadline import leave
+from pipeline.store.timeouts import leave
 from tests import hadoop
 from tests.leaks import MARK, SOON_S, Leaks, present
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pipeline.contract import Columns, Reading
 from pipeline.source.count import count_documents
 from pipeline.source.discover import discover
-from pipeline.source.met import Met
-from pipeline.source.pack import fragments
 from pipeline.source.read import read_fragment
+from pipeline.source.read_counts import Met
+from pipeline.source.splitting import fragments
 
 USUAL = Reading.usual()
 

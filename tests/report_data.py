@@ -11,7 +11,7 @@ from pipeline.sink import ledger
 from pipeline.sink.attempt import Attempt
 from pipeline.sink.manifest import write_manifest
 from pipeline.sink.plan_log import Plan, write_finished, write_plan
-from pipeline.source.met import Met
+from pipeline.source.read_counts import Met
 from pipeline.store.local import LocalStore
 
 SCORES = {"negative": (0.8, 0.1, 0.1), "neutral": (0.2, 0.6, 0.2), "positive": (0.1, 0.1, 0.8)}

@@ -22,15 +22,15 @@ from pipeline.contract import Fragment, Split
 from pipeline.errors import StoreError
 from pipeline.nightly.index import index_of
 from pipeline.nightly.revisions import current_revisions
-from pipeline.observe import state as module
-from pipeline.observe.state import StateFile, status_of
+from pipeline.observe import heartbeat as module
+from pipeline.observe.heartbeat import StateFile, status_of
 from pipeline.sink import compaction, plans
 from pipeline.sink.compaction import EVERY, SUFFIX
 from pipeline.sink.files import CLAIM, STAGING, STATE
 from pipeline.sink.plan_log import PLANS, Plan, decode, encode
 from pipeline.sink.plans import PlanLog
 from pipeline.store.local import LocalStore
-from pipeline.trigger.book import Book
+from pipeline.trigger.batch_log import Book
 from pipeline.trigger.watcher import Watcher
 from tests.ages import counted, finished_folders, grow
 from tests.test_run import rows, run, state, write_lines
@@ -154,7 +154,7 @@ def test_a_marker_or_manifest_that_comes_late_is_seen_though_nothing_is_asked_fo
 
     def runner(batch, attempt, check):
         ran.append((batch.folder, batch.mark))
-        from pipeline.trigger.book import Ran
+        from pipeline.trigger.batch_log import Ran
 
         return Ran(0)
 

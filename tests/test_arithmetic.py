@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import models
-import pipeline.cache.texts
+import pipeline.cache.tag_cache
 from models.runtime.cpu import cpu_flags
 from models.runtime.engines import OpenVinoEngine
 from models.runtime.package import open_package
 from pipeline.cache.envelope import envelope_of
 from pipeline.cache.settings import CacheConfig
-from pipeline.cache.texts import TextCache
+from pipeline.cache.tag_cache import TextCache
 from pipeline.contract import Columns
 from pipeline.serving.remote_engine import RemoteEngine
 from pipeline.worker.tagging import BlockTagger
@@ -67,7 +67,7 @@ def labels(row):
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     monkeypatch.setattr(TextCache, "_seconds_for", lambda self, texts: math.inf)
-    monkeypatch.setattr(pipeline.cache.texts, "SHORTEST_S", 5.0)
+    monkeypatch.setattr(pipeline.cache.tag_cache, "SHORTEST_S", 5.0)
     with closing(RedisServer(tmp_path)) as one:
         yield one
 

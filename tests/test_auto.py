@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import models
 from models.errors import ModelMissingError
-from models.runtime.auto import AutoTagger
 from models.runtime.languages import identify
 from models.runtime.package import open_models, open_package
+from models.runtime.router import AutoTagger
 from pipeline.config import load_config
 from pipeline.run.run import tag_documents
 from tests.test_tagger import check_offsets

@@ -15,10 +15,10 @@ from models.runtime.schema import TAGS
 from pipeline.cache import envelope as module
 from pipeline.cache.breaker import FIRST_S, LONGEST_S, Breaker
 from pipeline.cache.envelope import Envelope, context_of
-from pipeline.cache.local import Local
+from pipeline.cache.lru_tier import Local
 from pipeline.cache.rows import RowCodec
 from pipeline.cache.settings import CacheConfig, check_cache
-from pipeline.cache.texts import TextCache, summary
+from pipeline.cache.tag_cache import TextCache, summary
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
 

@@ -14,10 +14,10 @@ from pipeline.errors import Cancelled, ClaimedError, DeadlineError, LostClaimErr
 from pipeline.signals import stoppable
 from pipeline.sink.attempt import Attempt
 from pipeline.source.discover import discover
-from pipeline.source.pack import fragments
 from pipeline.source.read import read_fragment
-from pipeline.store.client import Calls
+from pipeline.source.splitting import fragments
 from pipeline.store.local import LocalStore
+from pipeline.store.retrying_client import Calls
 from pipeline.store.settings import StoreConfig
 from pipeline.worker import isolated, tagging
 from pipeline.worker.isolated import ChildTagger

@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from models.errors import DataMissingError, ModelDamagedError
-from models.factory import chinese, e5, reading, silver
-from models.factory.columns import Record
+from models.factory import corpus_readers_zh, e5, pretraining, silver
+from models.factory.corpus_readers import Record
 from models.factory.distill import Learner, gold_loss_of, hide_pieces
+from models.factory.distillation_data import Pool, without_features
 from models.factory.examples import IGNORE, encode
-from models.factory.labelling import Pool, without_features
 from models.factory.languages import language
 from models.factory.recipe import Distil, Reading
 from models.factory.script_forms import chinese_phrases, chinese_sentences, converted, in_both_scripts
 from models.factory.silver import LAC_TAGS, NUM_SILVER, SilverTokenizer
-from models.factory.teaching import with_features
+from models.factory.training import with_features
 from models.runtime.encoder import pair_row
 from models.runtime.labels import NUM_CASES
 from models.runtime.tokenizer import PieceTokenizer
@@ -170,13 +170,13 @@ def test_reading_learns_what_lac_says(silver_tokenizer, checkpoint, tokenizer_js
     shown = encode([Record("王明去了北京。")] * 8, silver_tokenizer)
     codes = np.where(shown.cases < NUM_CASES, IGNORE, shown.cases.astype(np.int64) - NUM_CASES).astype(np.int8)
     data = without_features(shown)
-    reader = reading.Reader(e5.encoder(checkpoint, tokenizer_json, 97, 4))
-    loss = reading.reading_loss(codes, 4, Reading(learning_rate=1e-2, sentences={}, guess=0.5))
+    reader = pretraining.Reader(e5.encoder(checkpoint, tokenizer_json, 97, 4))
+    loss = pretraining.reading_loss(codes, 4, Reading(learning_rate=1e-2, sentences={}, guess=0.5))
     optimizer = torch.optim.AdamW(reader.parameters(), lr=5e-3)
     torch.manual_seed(0)
     values = []
     for _ in range(30):
-        value = loss(reader, reading.examples.gather(data, np.arange(8)))
+        value = loss(reader, pretraining.examples.gather(data, np.arange(8)))
         value.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -203,7 +203,7 @@ def test_gold_and_silver_teach_together(silver_tokenizer, checkpoint, tokenizer_
     torch.manual_seed(0)
     values = []
     for _ in range(40):
-        value = loss(learner, reading.examples.gather(pool.examples, np.arange(8)))
+        value = loss(learner, pretraining.examples.gather(pool.examples, np.arange(8)))
         value.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -227,7 +227,7 @@ def test_masked_pieces():
     torch.manual_seed(0)
     ids = torch.full((40, 50), 9)
     able = torch.rand(ids.shape) < 0.5
-    shown, picked = reading.mask_pieces(ids, able, 4, 20)
+    shown, picked = pretraining.mask_pieces(ids, able, 4, 20)
     assert not (picked & ~able).any()
     assert (shown[~picked] == 9).all()
     assert 0.12 < picked.sum() / able.sum() < 0.18
@@ -241,25 +241,25 @@ def put(path: Path, text: str) -> Path:
 
 def test_characters_with_tags(tmp_path):
     rows = "王 B-PER\n明 I-PER\n去 O\n\n北 B-NAME\n京 E-NAME\n人 S-LOC\n"
-    first, then = chinese.read_characters(put(tmp_path / "a", rows))
+    first, then = corpus_readers_zh.read_characters(put(tmp_path / "a", rows))
     assert (first.text, first.tags) == ("王明去", ("B-PER", "I-PER", "O"))
     assert then.tags == ("B-NAME", "I-NAME", "B-LOC")
-    (weibo,) = chinese.read_weibo_entities(put(tmp_path / "b", "她0\tB-PER.NOM\n去0\tO\n沪0\tB-GPE.NAM\n"))
+    (weibo,) = corpus_readers_zh.read_weibo_entities(put(tmp_path / "b", "她0\tB-PER.NOM\n去0\tO\n沪0\tB-GPE.NAM\n"))
     assert (weibo.text, weibo.tags) == ("她去沪", ("O", "O", "B-LOC"))
 
 
 def test_cluener(tmp_path):
     rows = [{"text": "王明玩棋王", "label": {"name": {"王明": [[0, 1]]}, "game": {"棋王": [[3, 4]]}, "position": {}}}]
     stream = "\n".join(json.dumps(row, ensure_ascii=False, indent=1) for row in rows * 2)
-    records = list(chinese.read_cluener(put(tmp_path / "a", stream)))
+    records = list(corpus_readers_zh.read_cluener(put(tmp_path / "a", stream)))
     assert [record.tags for record in records] == [("B-PER", "I-PER", "O", "B-MISC", "I-MISC")] * 2
 
 
 def test_sentiment_readers(tmp_path):
-    (record,) = chinese.read_chnsenticorp(put(tmp_path / "a", 'label\ttext_a\n1\t"很""好"\n'))
+    (record,) = corpus_readers_zh.read_chnsenticorp(put(tmp_path / "a", 'label\ttext_a\n1\t"很""好"\n'))
     assert (record.text, record.sentiment) == ('很"好', 2)
     path = put(tmp_path / "b", "label,review\n" + "".join(f"{i % 2},评论{i}\n" for i in range(25)))
-    dev, train = list(chinese.read_waimai(path, dev=True)), list(chinese.read_waimai(path, dev=False))
+    dev, train = list(corpus_readers_zh.read_waimai(path, dev=True)), list(corpus_readers_zh.read_waimai(path, dev=False))
     assert (len(dev), len(train)) == (3, 22)
     assert not {r.text for r in dev} & {r.text for r in train}
     posts = [
@@ -267,7 +267,7 @@ def test_sentiment_readers(tmp_path):
         {"content": "咦", "label": "surprise"},
         {"content": "气死", "label": "angry"},
     ]
-    found = list(chinese.read_smp(put(tmp_path / "c", json.dumps(posts))))
+    found = list(corpus_readers_zh.read_smp(put(tmp_path / "c", json.dumps(posts))))
     assert [(r.text, r.sentiment) for r in found] == [("好&开心", 2), ("气死", 0)]
 
 
@@ -280,13 +280,13 @@ def test_version_1_of_gsd_becomes_version_2(tmp_path):
         "5 . _ PUNCT . _ 2 punct _ _",
     ]
     text = "\n".join("\t".join(row.split(" ")) for row in rows) + "\n\n"
-    (record,) = chinese.read_gsd_1(put(tmp_path / "a", text))
+    (record,) = corpus_readers_zh.read_gsd_1(put(tmp_path / "a", text))
     assert (record.text, record.upos) == ("他去了和\u3002", ("PRON", "VERB", "AUX", "CCONJ", "PUNCT"))
 
 
 def test_markup_is_taken_out_of_texts():
     records = lambda _: iter([Record("<p>一&lt;二</p>三")])  # noqa: E731
-    assert [r.text for r in chinese.read_markup(records, Path())] == ["\n一<二\n三"]
+    assert [r.text for r in corpus_readers_zh.read_markup(records, Path())] == ["\n一<二\n三"]
 
 
 def test_both_scripts():

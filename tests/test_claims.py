@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pipeline.errors import ClaimedError, LostClaimError, StoreError, UnavailableError
 from pipeline.store.claim import Claim, claimed, held, holder
 from pipeline.store.local import LocalStore
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
 from pipeline.store.owner import Owner, is_dead, this_process
 from pipeline.store.settings import StoreConfig
 from tests.claim_world import CLAIM_S, GRACE_S, World, play

@@ -19,13 +19,13 @@ from pipeline.errors import LostDocumentsError, OutputError, UnavailableError, U
 from pipeline.run.verify import verify
 from pipeline.sink import attempt, ledger
 from pipeline.sink.attempt import FOOTER, read_footer
-from pipeline.sink.conserve import accounted_for, check_footer, read_of
 from pipeline.sink.plans import PlanLog
+from pipeline.sink.reconciliation import accounted_for, check_footer, read_of
 from pipeline.source.count import count_documents
 from pipeline.source.discover import discover
-from pipeline.source.met import Met
-from pipeline.source.pack import fragments
 from pipeline.source.read import read_fragment
+from pipeline.source.read_counts import Met
+from pipeline.source.splitting import fragments
 from pipeline.source.tables import stop_children
 from pipeline.store.local import LocalStore
 from pipeline.worker import worker

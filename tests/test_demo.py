@@ -7,7 +7,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from pipeline.config import load_config
-from pipeline.report.make import make_report
+from pipeline.report.build import make_report
 from pipeline.run.run import tag_documents
 
 ROOT = Path(__file__).parent.parent

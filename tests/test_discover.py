@@ -16,8 +16,8 @@ from pipeline.contract import Columns
 from pipeline.errors import ConfigError, DeniedError, OutputError
 from pipeline.run.verify import verify
 from pipeline.source.discover import discover
-from pipeline.store.finding import unasked
-from pipeline.trigger.settle import Landing
+from pipeline.store.resolve import unasked
+from pipeline.trigger.batches import Landing
 from tests.test_run import load_config, rows, run
 
 LINE = '{"text": "in Oslo"}\n'

@@ -13,7 +13,7 @@ import models
 from models.errors import EngineMissingError
 from models.runtime import tagger as tagger_module
 from models.runtime.batches import RaggedBatch, make_windows
-from models.runtime.staged import cut_layers
+from models.runtime.pipeline_parallel import cut_layers
 from tests.test_tagger import check_offsets
 
 TEXTS = []

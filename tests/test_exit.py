@@ -64,7 +64,7 @@ THREADS = """
 import os, sys
 from pathlib import Path
 import pyarrow as pa, pyarrow.parquet as pq
-from pipeline.source.pack import footer_rows
+from pipeline.source.splitting import footer_rows
 from pipeline.store.local import LocalStore
 from pipeline.store.parquet import arrow_batches, arrow_schema, batches, parquet_file, read_table
 

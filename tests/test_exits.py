@@ -12,7 +12,7 @@ from jobs import cli
 from pipeline import errors, exits
 from pipeline.errors import Cancelled, InputError, PipelineError, StoreError
 from pipeline.exits import BUG, SETTINGS, TRY_AGAIN, exit_of
-from pipeline.store.system import kind_of
+from pipeline.store.os_errors import kind_of
 from tests.test_run import run, write_lines
 
 

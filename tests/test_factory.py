@@ -12,24 +12,24 @@ import torch
 import models
 from models.bench import MINILM_L6
 from models.errors import DataMissingError, FactoryError, GateFailedError, ModelMissingError, RecipeError
-from models.factory import answers, augment, examples, making, pretrained, prune
-from models.factory.answers import LiveTeacher
-from models.factory.balance import neutral_bias
-from models.factory.columns import Record, to_bio
+from models.factory import augment, examples, pretrained, prune, steps, teacher_logits
 from models.factory.corpora import read
+from models.factory.corpus_readers import Record, to_bio
 from models.factory.distill import Learner, distil_loss, teacher_loss
 from models.factory.evaluate import evaluate, figures_of, project
 from models.factory.examples import draw, encode, gather
 from models.factory.latency import Costs, measure_costs
+from models.factory.logit_bias import neutral_bias
+from models.factory.loop import Schedule, fit
 from models.factory.mixture import load_mixture
 from models.factory.recipe import Distil, Teacher, load_recipe
-from models.factory.steps import names, run
-from models.factory.teaching import blended
-from models.factory.train import Schedule, fit
-from models.factory.workshop import Workshop
+from models.factory.run_context import Workshop
+from models.factory.runner import names, run
+from models.factory.teacher_logits import LiveTeacher
+from models.factory.training import blended
+from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.encoder import Encoder, dropped
 from models.runtime.package import ZOO, installed, open_package
-from models.runtime.shapes import EncoderConfig, LayerShape
 from models.runtime.tokenizer import PieceTokenizer
 from tests.small_data import write_corpora
 
@@ -52,7 +52,7 @@ def shop(tmp_path_factory, data_dir):
         patch.setattr(pretrained, "minilm", lambda cache: Encoder(SMALL))
         patch.setattr(pretrained, "tokenizer_json", lambda cache: TOKENIZER)
         # Layers so small cost nothing that could be measured.
-        patch.setattr(making, "measure_costs", lambda config: Costs(1.0, 0.0, 0.01, 0.01))
+        patch.setattr(steps, "measure_costs", lambda config: Costs(1.0, 0.0, 0.01, 0.01))
         root = tmp_path_factory.mktemp("factory")
         recipe = load_recipe(Path(__file__).parent / "small.toml")
         shop = Workshop(recipe, data_dir, root / "work", root / "cache", root / "zoo", say=[].append)
@@ -137,7 +137,7 @@ def test_gold_alone_teaches_a_shipped_model_on(shop, data_dir, tmp_path):
 
 def test_a_shipped_model_is_the_teacher_of_a_smaller_one(shop, data_dir, tmp_path, monkeypatch):
     """No other teacher is trained, and texts are as long as the window allows."""
-    monkeypatch.setattr(making, "measure_costs", lambda config: Costs(1.0, 0.0, 0.01, 0.01))
+    monkeypatch.setattr(steps, "measure_costs", lambda config: Costs(1.0, 0.0, 0.01, 0.01))
     zoo = Path(shutil.copytree(shop.zoo, tmp_path / "zoo"))
     path = tmp_path / "thin.toml"
     fit = "learning_rate = 1e-3\nbudget_tokens = 512\nhidden = 0.5\nepochs = { conll2003 = 0.5, sst2 = 0.5 }\n"
@@ -212,12 +212,12 @@ def test_labels_go_on_after_a_kill(shop, tmp_path, monkeypatch):
         if "batch 2/" in line:
             raise Killed
 
-    monkeypatch.setattr(answers, "SAVE_EVERY", 1)
+    monkeypatch.setattr(teacher_logits, "SAVE_EVERY", 1)
     teacher = shop.restore("teacher")
     with pytest.raises(Killed):
-        answers.answer(teacher, shop.pool.examples, tmp_path, "k", killer)
+        teacher_logits.answer(teacher, shop.pool.examples, tmp_path, "k", killer)
     said = []
-    resumed = answers.answer(teacher, shop.pool.examples, tmp_path, "k", said.append)
+    resumed = teacher_logits.answer(teacher, shop.pool.examples, tmp_path, "k", said.append)
     assert said[0].startswith("labelled batch 3/")
     np.testing.assert_array_equal(resumed.tokens, shop.answers.tokens)
     np.testing.assert_array_equal(resumed.sentiment, shop.answers.sentiment)
@@ -225,7 +225,7 @@ def test_labels_go_on_after_a_kill(shop, tmp_path, monkeypatch):
 
 def test_a_teacher_asked_on_the_way_says_what_was_kept(shop):
     """Both on the CPU, in bf16 where it has it; the pieces that are hidden are hidden from the student alone."""
-    live = answers.LiveTeacher(shop.restore("teacher"), None, torch.device("cpu"))
+    live = teacher_logits.LiveTeacher(shop.restore("teacher"), None, torch.device("cpu"))
     assert live.hidden_size == shop.answers.hidden_size == 48
     batch = gather(shop.pool.examples, np.array([5, 0, 9, 3]), 4)
     kept, asked = shop.answers.of(batch), live.of(batch)
@@ -352,10 +352,10 @@ def test_costs_of_real_layers():
 
 def test_a_resumed_pruning_chooses_the_same_shapes(shop, tmp_path, monkeypatch):
     """Costs are measured once: other timings after a kill must not change what is removed."""
-    monkeypatch.setattr(making, "measure_costs", lambda config: Costs(1.0, 0.01, 0.02, 0.03))
-    first = making._costs(shop, "small.prune", "k")
-    monkeypatch.setattr(making, "measure_costs", lambda config: Costs(9.0, 0.09, 0.09, 0.09))
-    assert making._costs(shop, "small.prune", "k") == first
+    monkeypatch.setattr(steps, "measure_costs", lambda config: Costs(1.0, 0.01, 0.02, 0.03))
+    first = steps._costs(shop, "small.prune", "k")
+    monkeypatch.setattr(steps, "measure_costs", lambda config: Costs(9.0, 0.09, 0.09, 0.09))
+    assert steps._costs(shop, "small.prune", "k") == first
 
 
 def test_quantization_aware_training_runs_where_a_gate_is_missed(shop, tmp_path):

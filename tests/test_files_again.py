@@ -20,12 +20,12 @@ from pipeline import faults
 from pipeline.errors import ConfigError, InputChangedError, OutputError, UnreadableInputError
 from pipeline.exits import SETTINGS, exit_of
 from pipeline.nightly.index import index_of
-from pipeline.report.health import health_of
 from pipeline.report.parts import parts_of
+from pipeline.report.reconciliation import health_of
 from pipeline.report.window import Window
 from pipeline.run.verify import verify
 from pipeline.sink.origins import ORIGINS
-from pipeline.source.lost import read_all_but
+from pipeline.source.lost_files import read_all_but
 from pipeline.store.local import LocalStore
 from pipeline.worker import worker
 from tests.test_run import rows, run, state, write_lines

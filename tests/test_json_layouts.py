@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pipeline.contract import Columns
 from pipeline.source import lines
 from pipeline.source.discover import discover
-from pipeline.source.pack import fragments
 from pipeline.source.read import read_fragment
+from pipeline.source.splitting import fragments
 from tests.reading import places, read, usual
 
 DOCS = [{"id": str(i), "text": f"Lena came to Oslo {i}", "user": {"name": "x", "tags": [{"a": 1}, {"b": []}]}} for i in range(40)]

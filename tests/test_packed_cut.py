@@ -16,9 +16,9 @@ from pipeline.contract import Columns
 from pipeline.source import cursors, decompress
 from pipeline.source.cursors import Cursors
 from pipeline.source.discover import discover
-from pipeline.source.met import Met
-from pipeline.source.pack import fragments
 from pipeline.source.read import read_fragment
+from pipeline.source.read_counts import Met
+from pipeline.source.splitting import fragments
 from tests.reading import USUAL
 from tests.test_reading import PACKERS
 

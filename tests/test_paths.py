@@ -12,7 +12,7 @@ from models.factory.examples import IGNORE, O_OR_MISC, allowed_tags
 from models.factory.losses import path_loss
 from models.runtime.decode import path_spans
 from models.runtime.labels import ENTITY_TAGS
-from models.runtime.paths import NUM_TAGS, START, SURE, best_paths, impossible
+from models.runtime.viterbi import NUM_TAGS, START, SURE, best_paths, impossible
 
 B_PER, I_PER, B_ORG, I_ORG = (ENTITY_TAGS.index(tag) for tag in ("B-PER", "I-PER", "B-ORG", "I-ORG"))
 

@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
-from pipeline.sink.history import tokens_a_byte
 from pipeline.sink.manifest import known_speed
 from pipeline.sink.plans import PlanLog
+from pipeline.sink.token_ratios import tokens_a_byte
 from pipeline.store.local import LocalStore
 from pipeline.worker.worker import TagWorker
 from tests.test_run import rows, run, write_lines

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UnavailableError
 from pipeline.store import ranges
-from pipeline.store.deadline import LateError, within
 from pipeline.store.ranges import buffered
+from pipeline.store.timeouts import LateError, within
 
 DATA = bytes(i * 7 % 251 for i in range(5000))
 CALLS = st.one_of(

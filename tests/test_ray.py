@@ -94,7 +94,7 @@ def test_figures_of_a_run_reach_prometheus(tmp_path):
     """Ray's agent on the node serves the gauges of the driver."""
     import ray
 
-    from pipeline.observe.gauges import RayGauges
+    from pipeline.observe.ray_gauges import RayGauges
 
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
     try:

@@ -12,24 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import DataMissingError, RecipeError
-from models.factory import calibrate, train
-from models.factory.answers import Asked, Once
-from models.factory.columns import Record, read_folder, read_labelled, read_posts, read_tabbed, words_of_spans
+from models.factory import calibrate, loop
 from models.factory.corpora import CORPORA, read
+from models.factory.corpus_readers import Record, read_folder, read_labelled, read_posts, read_tabbed, words_of_spans
 from models.factory.distill import Learner, Together, distil_loss, teacher_loss, together_loss
+from models.factory.distillation_data import build_pool
 from models.factory.evaluate import evaluate, expected_calibration_error, figures_of, macro_f1, posts
 from models.factory.examples import IGNORE, RATHER_NEGATIVE, RATHER_POSITIVE, Examples, draw, encode, gather
-from models.factory.labelling import build_pool
+from models.factory.loop import Schedule, fit
 from models.factory.losses import sentiment_loss
 from models.factory.mixture import gold_texts, load_mixture
 from models.factory.recipe import Distil, Label, Teacher, load_recipe
 from models.factory.shelf import Shelf
-from models.factory.teaching import with_transitions, without_transitions
-from models.factory.train import Schedule, fit
+from models.factory.teacher_logits import Asked, Once
+from models.factory.training import with_transitions, without_transitions
+from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.encoder import Encoder
 from models.runtime.labels import ENTITY_TAGS, NUM_TOKEN_OUTPUTS
 from models.runtime.package import ZOO
-from models.runtime.shapes import EncoderConfig, LayerShape
 from models.runtime.tagger import load_one
 from models.runtime.tokenizer import PieceTokenizer
 from tests.small_data import write_corpora
@@ -186,7 +186,7 @@ def test_a_run_ends_by_the_clock_with_its_rate_at_the_end(data_dir, tokenizer, t
         now[0] += 1.0
         return now[0]
 
-    monkeypatch.setattr(train.time, "monotonic", clock)
+    monkeypatch.setattr(loop.time, "monotonic", clock)
     seen, rates, said = [], [], []
     model = Learner(Encoder(SMALL), 1)
     gold = teacher_loss(Teacher(learning_rate=1e-3, epochs={}), 103)

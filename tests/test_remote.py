@@ -14,14 +14,14 @@ import pytest
 
 from pipeline.config import load_config
 from pipeline.errors import ClaimedError, ConfigError, InputChangedError, UnavailableError
-from pipeline.observe.health import _output
+from pipeline.observe.doctor import _output
 from pipeline.run.run import tag_documents
 from pipeline.sink.files import CLAIM
 from pipeline.sink.ledger import batches_of
 from pipeline.source.discover import discover
 from pipeline.store.claim import holder
 from pipeline.store.hdfs import web
-from pipeline.store.opening import join_url, open_store, split_url
+from pipeline.store.open import join_url, open_store, split_url
 from pipeline.store.settings import StoreConfig
 
 TEXTS = ["Ms Keller flew to Oslo.", "Volta Energy is in Cork.", "A day like any other.", "We loved Lyon."]

@@ -16,12 +16,12 @@ from models.runtime import tagger
 from pipeline import faults
 from pipeline.nightly.config import load_night
 from pipeline.nightly.night import run_night
-from pipeline.report.make import make_report
+from pipeline.report.build import make_report
 from pipeline.report.schema import TABLES
 from pipeline.sink.files import CLAIM
 from pipeline.store.claim import holder
 from pipeline.store.objects import ObjectStore
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
 from tests.report_data import made_up, write_output
 from tests.test_remote import made
 

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.factory.columns import Record
-from models.factory.renames import entities, gold_names, renamed
+from models.factory.corpus_readers import Record
+from models.factory.entity_replacement import entities, gold_names, renamed
 
 KINDS = ("PER", "ORG", "LOC", "MISC")
 SOURCE = {"PER": ["阿", "诸葛亮"], "ORG": ["联合国大会"], "LOC": ["x城"]}

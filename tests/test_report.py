@@ -20,16 +20,16 @@ from jobs.cli import main
 from pipeline import faults
 from pipeline.contract import REASONS, tags_schema
 from pipeline.errors import ClaimedError, ConfigError, OutputError, PipelineError, ReportError
-from pipeline.report import make as make_module
+from pipeline.report import build as make_module
 from pipeline.report import parts as parts_module
 from pipeline.report.aggregate import aggregate
+from pipeline.report.build import make_report
 from pipeline.report.database import database
-from pipeline.report.make import make_report
+from pipeline.report.i18n import LANGUAGES, TEXTS, WORDS, days_text
 from pipeline.report.page import numbers_of
 from pipeline.report.parts import parts_of
 from pipeline.report.schema import TABLES
 from pipeline.report.sums import merge
-from pipeline.report.texts import LANGUAGES, TEXTS, WORDS, days_text
 from pipeline.report.window import Window
 from pipeline.report.words import Terms
 from pipeline.store.local import LocalStore

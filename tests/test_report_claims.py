@@ -6,10 +6,10 @@ import pytest
 
 from pipeline.errors import LostClaimError
 from pipeline.nightly.config import load_night
+from pipeline.nightly.garbage_collect import retire
 from pipeline.nightly.night import run_night
-from pipeline.nightly.retire import retire
-from pipeline.report import make as make_module
-from pipeline.report.make import make_report
+from pipeline.report import build as make_module
+from pipeline.report.build import make_report
 from pipeline.report.publish import claim_of, publish
 from pipeline.store import claim
 from pipeline.store.local import LocalStore

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.report import parts as parts_module
-from pipeline.report.make import make_report
+from pipeline.report.build import make_report
 from tests.report_data import made_up, write_output
 
 ROOT = Path(__file__).parent.parent
@@ -20,7 +20,7 @@ CODE = """
 import os
 import pipeline.report.parts as parts
 parts.BLOCK_ROWS = 1
-import pipeline.report.crew as crew
+import pipeline.report.workers as crew
 count = crew.Counter.count
 def once(self, what, block):
     try:

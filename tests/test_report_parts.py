@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.contract import tags_schema
 from pipeline.report import statistics
-from pipeline.report.folding import fold, fold_one
+from pipeline.report.name_normalization import fold, fold_one
 from pipeline.report.stop_words import stop_words
 from pipeline.report.words import CLASSES, LONGEST, Terms
 from tests.report_data import document

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.make import make_report
+from pipeline.report.build import make_report
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
 from tests.report_data import document, state, write_output

@@ -23,9 +23,9 @@ from pipeline.errors import ConfigError, InputChangedError, UnavailableError
 from pipeline.nightly.index import read_json
 from pipeline.source import decompress, tables
 from pipeline.source.discover import discover, partitions_of
-from pipeline.source.pack import fragments, pack
 from pipeline.source.prefetch import read_ahead
 from pipeline.source.read import read_fragment
+from pipeline.source.splitting import fragments, pack
 from pipeline.store.local import LocalStore
 
 RECORDS = [

@@ -8,8 +8,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline.observe import state
-from pipeline.observe.state import status_of
+from pipeline.observe import heartbeat
+from pipeline.observe.heartbeat import status_of
 from pipeline.sink.files import STATE
 from pipeline.store.local import LocalStore
 from pipeline.worker.worker import TagWorker
@@ -25,7 +25,7 @@ def test_status_while_a_run_lasts_and_when_it_has_ended(tmp_path, monkeypatch):
     for name in "abc":
         write_lines(tmp_path / "in" / f"{name}.jsonl", *[f"Ms Keller of {name} lives in Cork."] * 40)
     out = tmp_path / "out"
-    monkeypatch.setattr(state, "EVERY_S", 0.0)
+    monkeypatch.setattr(heartbeat, "EVERY_S", 0.0)
     work, seen = TagWorker.run, []
 
     def noted(self, split, check, *rest, **more):

@@ -28,7 +28,7 @@ from pipeline.store.claim import holder
 from pipeline.store.fsspec_client import FsspecClient
 from pipeline.store.hdfs.native import NativeClient
 from pipeline.store.local import LocalStore
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
 from pipeline.store.owner import this_process
 from pipeline.store.settings import StoreConfig
 
@@ -335,7 +335,7 @@ def test_a_call_that_comes_back_when_the_process_ends_does_not_abort_it(cluster)
     code = f"""
 import sys, time
 import jobs.cli
-from pipeline.store.deadline import LateError, within
+from pipeline.store.timeouts import LateError, within
 from pipeline.store.hdfs.native import NativeClient
 from pipeline.store.settings import StoreConfig
 

@@ -18,13 +18,13 @@ from pipeline.errors import (
 )
 from pipeline.exits import exit_of
 from pipeline.store import fsspec_client
-from pipeline.store.client import Calls
 from pipeline.store.hdfs import native
 from pipeline.store.hdfs.java_errors import error_of, is_refusal
 from pipeline.store.hdfs.store import HdfsStore
 from pipeline.store.hdfs.web import WebClient
+from pipeline.store.os_errors import OURS, error_of_system, kind_of
+from pipeline.store.retrying_client import Calls
 from pipeline.store.settings import StoreConfig
-from pipeline.store.system import OURS, error_of_system, kind_of
 from tests.webhdfs_stand_in import StandIn
 
 

@@ -20,9 +20,9 @@ from pipeline.sink.plan_log import Plan, decode, encode
 from pipeline.source.arrow_values import plain
 from pipeline.source.count import count_documents
 from pipeline.source.discover import discover
-from pipeline.source.met import Met
-from pipeline.source.pack import fragments, pack
 from pipeline.source.read import read_fragment
+from pipeline.source.read_counts import Met
+from pipeline.source.splitting import fragments, pack
 from pipeline.source.tables import stop_children
 from tests.arrow_data import arrays
 

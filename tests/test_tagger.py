@@ -86,9 +86,9 @@ def test_padding_changes_no_bit(more):
     import openvino as ov
     import torch
 
+    from models.runtime.config import EncoderConfig, LayerShape
     from models.runtime.encoder import Encoder
     from models.runtime.openvino_graph import build
-    from models.runtime.shapes import EncoderConfig, LayerShape
 
     torch.manual_seed(0)
     encoder = Encoder(EncoderConfig(50, 64, (LayerShape(2, 64), LayerShape(2, 128)), 70, **more)).eval()
@@ -143,10 +143,10 @@ def test_flat_padded_and_openvino_agree(vocab, pairs):
     import openvino as ov
     import torch
 
+    from models.runtime.config import EncoderConfig, LayerShape
     from models.runtime.encoder import Encoder
     from models.runtime.openvino_graph import build
-    from models.runtime.ragged import forward, loop_attention
-    from models.runtime.shapes import EncoderConfig, LayerShape
+    from models.runtime.varlen import forward, loop_attention
 
     torch.manual_seed(0)
     encoder = Encoder(EncoderConfig(vocab, 64, (LayerShape(2, 64), LayerShape(1, 128)), 32, **pairs)).eval()

@@ -18,8 +18,8 @@ from pipeline.contract import Columns
 from pipeline.source import lines
 from pipeline.source.discover import discover
 from pipeline.source.fields import USUAL
-from pipeline.source.pack import fragments
 from pipeline.source.read import read_fragment
+from pipeline.source.splitting import fragments
 from tests.reading import places, read, usual
 
 URL = "https://news.example/2026/{}"

@@ -12,9 +12,9 @@ import pytest
 
 from jobs.cli import main
 from pipeline.errors import ConfigError
-from pipeline.observe.health import check_all
+from pipeline.observe.doctor import check_all
 from pipeline.observe.warnings import RULES, Facts, in_words, warnings_of
-from pipeline.report.make import make_report
+from pipeline.report.build import make_report
 from pipeline.run.verify import verify
 from pipeline.store.local import LocalStore
 from tests.test_run import rows, run

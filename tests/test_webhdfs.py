@@ -21,11 +21,11 @@ from pipeline.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from pipeline.store import client as calls
+from pipeline.store import retrying_client as calls
 from pipeline.store.claim import holder
 from pipeline.store.hdfs.java_errors import error_of
 from pipeline.store.hdfs.native import NativeClient
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
 from pipeline.store.settings import TOKEN_ENV, StoreConfig
 from tests.test_store import read, write
 from tests.webhdfs_stand_in import StandIn

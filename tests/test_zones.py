@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from jobs.cli import main
 from pipeline.errors import ConfigError
-from pipeline.report.make import make_report
+from pipeline.report.build import make_report
 from pipeline.report.window import Window
 from pipeline.timezones import EPOCH, HOUR_US, STRETCH_US, begin_us, hours, instant, spans, zone_of
 from tests.report_data import document, letter, made_up, state, write_output

@@ -14,10 +14,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from pipeline.store.client import Client
 from pipeline.store.hdfs.native import NativeClient
 from pipeline.store.hdfs.web import WebClient
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
+from pipeline.store.retrying_client import Client
 from pipeline.store.settings import StoreConfig
 
 ROOT, BIG, MB = "/textmill-measure", 64 << 20, 1 << 20

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.factory.columns import Record
+from models.factory.corpus_readers import Record
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(@#])|\n\s*\n")
 _WORD = re.compile(r"[a-z]{3,}")

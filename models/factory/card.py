@@ -12,14 +12,14 @@ from models.bench import measure
 from models.errors import FactoryError
 from models.factory.card_text import card_text
 from models.factory.files import read_json, write_json, write_whole
-from models.factory.front import comparisons, draw_front
+from models.factory.pareto import comparisons, draw_front
 from models.factory.recipe import SHIPPED, Recipe
+from models.runtime.config import EncoderConfig
 from models.runtime.engines import default_threads
 from models.runtime.package import MANIFEST, TOKENIZER, WEIGHTS, open_package
-from models.runtime.shapes import EncoderConfig
 
 if TYPE_CHECKING:
-    from models.factory.workshop import Workshop
+    from models.factory.run_context import Workshop
 
 FIRST_TEACHER, SENTIMENT_TEACHER = "first teacher", "sentiment teacher"
 STAGE_KEYS = ("figures", "parameters", "macs_a_token", "tokens_s", "gpu")

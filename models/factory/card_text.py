@@ -7,8 +7,8 @@ from typing import Any
 
 from models.factory.corpora import CORPORA
 from models.factory.evaluate import figures_of
-from models.factory.front import comparison_table
 from models.factory.languages import language
+from models.factory.pareto import comparison_table
 
 
 def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:

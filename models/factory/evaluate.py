@@ -14,8 +14,8 @@ from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
 from models.errors import DataMissingError
-from models.factory.columns import Record
 from models.factory.corpora import read
+from models.factory.corpus_readers import Record
 from models.runtime.labels import SENTIMENTS
 from models.runtime.tagger import Tagger
 

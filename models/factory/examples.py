@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.factory.columns import Record
+from models.factory.corpus_readers import Record
 from models.runtime.batches import cut_by_budget
 from models.runtime.labels import ENTITY_TAGS, SENTIMENTS, UPOS
 from models.runtime.tokenizer import PieceTokenizer

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from models.errors import FactoryError
+from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
 from models.runtime.quantized import layer_linears, quantize_linears
-from models.runtime.shapes import EncoderConfig, LayerShape
 from models.runtime.signal_stack import signal_stack_kept
 from models.runtime.weights import to_weights
 

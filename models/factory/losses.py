@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from models.factory.examples import IGNORE, RATHER_NEGATIVE, Batch, allowed_tags
 from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, UPOS_SLICE
-from models.runtime.paths import START, impossible
+from models.runtime.viterbi import START, impossible
 
 _ALLOWED = allowed_tags()
 _IMPOSSIBLE = torch.from_numpy(impossible())
@@ -43,7 +43,7 @@ def path_loss(logits: Tensor, codes: Tensor, units: Tensor, transitions: Tensor)
     Lafferty et al. 2001).
 
     `logits` [B, S, 9]; `codes` int64 [B, S], IGNORE where every tag will do; `units` bool [B, S], what paths are made of;
-    `transitions` [10, 9], see `models.runtime.paths`. A text that no path fits (an entity begins inside a run of Latin letters,
+    `transitions` [10, 9], see `models.runtime.viterbi`. A text that no path fits (an entity begins inside a run of Latin letters,
     so that its first unit goes on with what did not begin) counts for nothing.
     """
     texts = ((codes != IGNORE) & units).any(dim=1)

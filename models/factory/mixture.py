@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.factory.columns import Record
 from models.factory.corpora import CORPORA, read
+from models.factory.corpus_readers import Record
 from models.factory.examples import MAX_PIECES, Examples, concatenate, encode, without_neutral
 from models.factory.script_forms import in_both_scripts
 from models.factory.shelf import Shelf

@@ -17,8 +17,8 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 from torch import Tensor
 
 from models.errors import DataMissingError, ModelDamagedError
+from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.encoder import Encoder
-from models.runtime.shapes import EncoderConfig, LayerShape
 
 # What the parts of one of our layers are called elsewhere; several names are stacked in their order.
 LayerNames = Mapping[str, str | Sequence[str]]

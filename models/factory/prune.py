@@ -18,11 +18,11 @@ from models.errors import FactoryError
 from models.factory.devices import autocast
 from models.factory.examples import Examples, gather
 from models.factory.latency import Costs
+from models.factory.loop import Loss
 from models.factory.recipe import Prune
-from models.factory.train import Loss
+from models.runtime.config import LayerShape
 from models.runtime.encoder import Encoder, Layer
 from models.runtime.labels import NUM_CASES
-from models.runtime.shapes import LayerShape
 
 BLOCK = 64
 

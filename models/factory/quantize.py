@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from models.factory.examples import Examples, gather
+from models.runtime.config import ACT_MAX
 from models.runtime.encoder import Encoder
 from models.runtime.quantized import QuantLinear, layer_linears
-from models.runtime.shapes import ACT_MAX
 
 Ranges = dict[str, tuple[float, float]]
 SHRINK = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

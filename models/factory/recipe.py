@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.errors import RecipeError
-from models.factory.train import Schedule
+from models.factory.loop import Schedule
 
 
 class _Strict(BaseModel):

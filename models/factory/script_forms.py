@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import DataMissingError
-from models.factory.columns import Record
+from models.factory.corpus_readers import Record
 
 MIN_CHARACTERS, MAX_CHARACTERS = 4, 124
 _END = re.compile(r"(?<=[\u3002\uff01\uff1f\uff1b!?])(?![\u201d\u2019\u300d\u300f\uff09])|\n")

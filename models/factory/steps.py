@@ -1,141 +1,165 @@
-"""The order of a factory run: which steps a recipe has, which of them are done, and the gates behind them."""
+"""What each step of the factory does to a model; every function is one step and returns what it reached."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
+from models.bench import REFERENCES, engine_ratio
 from models.errors import FactoryError, GateFailedError
-from models.factory import making, reading, teaching
-from models.factory.labelling import describe
-from models.factory.recipe import BUILT_IN, SHIPPED, Recipe, Student
-from models.factory.workshop import Workshop, key_of
+from models.factory import card, examples, prune, quantize
+from models.factory.distill import Learner, distil_loss
+from models.factory.files import read_json, write_json
+from models.factory.latency import Costs, measure_costs
+from models.factory.recipe import Prune, Student
+from models.factory.run_context import Workshop
+from models.factory.training import (
+    SPEED_POSTS,
+    balance_student,
+    calibrate_student,
+    distil,
+    origin,
+    reached,
+    student_loss,
+    train_student,
+    unseen_id,
+    without_transitions,
+)
+from models.runtime.encoder import Encoder
+from models.runtime.engines import default_threads
+from models.runtime.package import write_package
+from models.runtime.quantized import quantize_linears
+from models.runtime.weights import to_weights
 
-# Settings of a run that say how long it may take, not what is made.
-PACE = {"minutes", "checkpoint_s"}
+# Batches whose gradients say how important heads and neurons are.
+SALIENCY_BATCHES = 24
 
 
-def names(recipe: Recipe) -> list[str]:
-    """All steps of the recipe, in order; exports come last, so that every card can show all students."""
-    steps = ["read"] if recipe.read else []
-    if recipe.trains_teacher:
-        steps += ["teacher"]
-    if recipe.asks_teacher:
-        steps += ["label"]
-    for name, student in recipe.students.items():
-        steps += [f"{name}.{kind}" for kind in making.kinds(student)]
-    return steps + [f"{name}.export" for name, student in recipe.students.items() if student.ship]
+def kinds(student: Student) -> list[str]:
+    """The steps that make a student, export left out."""
+    if student.start == "lstm":
+        return ["distil"]
+    return ["distil", *(["prune"] if student.prune else []), "quantize"]
 
 
-def run(shop: Workshop, only: str | None = None, start: str | None = None) -> None:
-    """Run all steps, those from `start` on, or only one; a step that is done with the same settings is skipped.
+def float_step(name: str, student: Student) -> str:
+    """The step that leaves the student that is to be quantized."""
+    return f"{name}.prune" if student.prune else f"{name}.distil"
 
-    Raises GateFailedError, before the next step, if a step reaches, or had reached, less than its gate.
-    """
-    steps = names(shop.recipe)
-    for name in (only, start):
-        if name is not None and name not in steps:
-            raise FactoryError(f"no step {name!r}; the steps are {', '.join(steps)}")
-    chosen = [only] if only else steps[steps.index(start) if start else 0 :]
-    forced = {only, start} - {None}
-    for step in chosen:
-        key = step_key(shop, step)
-        record = shop.done(step)
-        if step in forced:
-            shop.forget(step)
-            record = None
-        if record is None or record["key"] != key:
-            shop.say(f"{step}: begins")
-            shop.finish(step, key, _perform(shop, step, key))
-            record = shop.done(step) or {}
-            shop.say(f"{step}: done  " + "  ".join(f"{k} {v}" for k, v in record.get("figures", {}).items()))
+
+def prune_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+    """Remove (or zero) parts in rounds until the aim is reached; recover after each round."""
+    student = shop.recipe.students[name]
+    settings = student.prune
+    if settings is None:
+        raise FactoryError(f"students.{name} has no [prune]")
+    step = f"{name}.prune"
+    costs = _costs(shop, step, key) if settings.speed is not None else None
+    encoder = shop.restore(f"{name}.distil")
+    first = encoder.config.layers
+    for number in range(1, settings.rounds + 1):
+        # A round that was finished before a kill is taken from disk.
+        kept = f"{step}/round-{key}-{number}"
+        if (shop.work / kept / "encoder.safetensors").exists():
+            encoder = shop.restore(kept)
+            continue
+        part = number / settings.rounds
+        seed = shop.recipe.seed + 10 + number
+        each_step = None
+        if settings.l1 is not None:
+            prune.zero_smallest(encoder, settings.l1 * part)
+            each_step = prune.hold_zeros(encoder)
         else:
-            shop.say(f"{step}: done before")
-        check_gate(step, record.get("figures", {}), _gate(shop.recipe, step))
+            aim = prune.Aim(settings, costs, first, part)
+            encoder = _shrink(shop, encoder, settings, aim, seed)
+        shapes = " ".join(f"{s.heads}x{s.ffn}" for s in encoder.config.layers)
+        shop.say(f"{step}: round {number}/{settings.rounds}: {shapes} (heads x feed-forward)")
+        # The last round, which is shipped, recovers for half of the whole; the others share the rest.
+        share = 1.0 if settings.rounds == 1 else 0.5 if part == 1.0 else 0.5 / (settings.rounds - 1)
+        train_student(shop, encoder, settings, share, step, f"{key}-{number}", seed, each_step)
+        if each_step is not None:
+            each_step(0, 0)
+        shop.save(kept, encoder)
+    shop.save(step, encoder)
+    whole = origin(shop, student)
+    layers = student.layers or tuple(range(len(whole.config.layers)))
+    record = reached(shop, encoder, shop.tagger(encoder, student.window))
+    return record | {"sparsity": prune.sparsity_report(whole, encoder, layers)}
 
 
-def check_gate(step: str, figures: dict[str, float], gate: dict[str, float]) -> None:
-    """Raise GateFailedError, naming each figure that is below its gate."""
-    if low := making.below(figures, gate):
-        raise GateFailedError(f"step {step!r}: {'; '.join(low)}")
+def _costs(shop: Workshop, step: str, key: str) -> Costs:
+    """Costs of layers on this CPU; measured once a step and kept, so that a resumed step chooses the same shapes."""
+    path = shop.folder(step) / f"costs-{key}.json"
+    kept = read_json(path)
+    if kept is None:
+        kept = asdict(measure_costs(REFERENCES[shop.recipe.lang].config))
+        write_json(path, kept)
+    shop.say(f"{step}: costs on this CPU {kept}")
+    return Costs(**kept)
 
 
-def _gate(recipe: Recipe, step: str) -> dict[str, float]:
-    name, _, kind = step.partition(".")
-    if step == "teacher":
-        return recipe.teacher.gate
-    return recipe.students[name].gate if kind == "quantize" else {}
+def _shrink(shop: Workshop, encoder: Encoder, settings: Prune, aim: prune.Aim, seed: int) -> Encoder:
+    repeats = np.minimum(shop.pool.repeats(settings.epochs, 1.0), 1.0)
+    runs = examples.draw(shop.pool.examples, repeats, 2048, seed)[:SALIENCY_BATCHES]
+    # The projection to the teacher's states is fresh here and would only add noise.
+    settings = settings.model_copy(update={"hidden": 0.0, "silver": 0.0})
+    loss = distil_loss(shop.answers, settings, unseen_id(shop)) if settings.alpha else student_loss(shop, settings)
+    learner = Learner(encoder, 1)
+    scores = prune.importance(learner, encoder, shop.pool.examples, runs, loss)
+    return prune.shrink(encoder, aim.choose(scores))
 
 
-def step_key(shop: Workshop, step: str) -> str:
-    """A digest of all that a step's result depends on: its settings, the seed, and the keys of the steps before it."""
-    recipe = shop.recipe
-    base: list[Any] = [step, recipe.seed, recipe.negative_factor, recipe.lang]
-    if step == "read":
-        settings = recipe.read.model_dump(exclude_defaults=True) if recipe.read else None
-        return key_of(base, settings, recipe.teacher.encoder, recipe.teacher.latin)
-    if step == "teacher":
-        left_out = {"gate", *PACE}
-        return key_of(base, recipe.teacher.model_dump(exclude=left_out, exclude_defaults=True), _done_key(shop, "read"))
-    if step == "label":
-        others = recipe.label.others
-        digest = shop.shipped_package(others).digest if others else None
-        return key_of(base, recipe.label.model_dump(exclude_defaults=True), _done_key(shop, "teacher"), digest)
-    name, _, kind = step.partition(".")
-    student = recipe.students[name]
-    settings = getattr(student, kind, None)
-    # What an export shows of the others, and whether a speed beside the shipped ones is measured.
-    shown: Any = student.ship if kind in ("distil", "quantize") else None
-    if kind == "export":
-        last = [f"{other}.{making.kinds(one)[-1]}" for other, one in recipe.students.items()]
-        shown = [student.summary, student.gate, [_done_key(shop, step) for step in last]]
-    origin: str | None
-    if student.start.startswith(SHIPPED):
-        origin = shop.shipped_package(student.start.removeprefix(SHIPPED)).digest
-    else:
-        built_in = "read" if student.start == "read" else "teacher"
-        origin = _done_key(shop, built_in if student.start in BUILT_IN else f"{student.start}.distil")
-    return key_of(
-        base,
-        [
-            student.start,
-            student.layers,
-            student.window,
-            settings.model_dump(exclude=PACE, exclude_defaults=True) if settings is not None else None,
-        ],
-        shown,
-        [origin, _done_key(shop, _before(name, student, kind)), *_beside(shop, name, kind)],
+def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+    """Static int8; if a gate is missed then and the recipe has `qat`, trained on with the rounding in place."""
+    student = shop.recipe.students[name]
+    settings = student.quantize
+    encoder = shop.restore(float_step(name, student))
+    if not settings.paths:
+        encoder = without_transitions(encoder)
+    rng = np.random.default_rng(shop.recipe.seed)
+    docs = rng.choice(len(shop.pool.examples), min(settings.texts, len(shop.pool.examples)), replace=False)
+    quantize_linears(encoder, quantize.calibrate(encoder, shop.pool.examples, docs))
+    added = balance_student(shop, encoder) if settings.balance else 0.0
+    calibration = calibrate_student(shop, encoder, student.window) if settings.calibrate else None
+    tagger = shop.tagger(encoder, student.window, quantized=True)
+    record = reached(shop, encoder, tagger)
+    record["post_training_figures"] = record["figures"]
+    missed = below(record["figures"], student.gate)
+    if settings.qat is not None and missed:
+        shop.say(f"{name}.quantize: {'; '.join(missed)}: trained on with the rounding in place")
+        train_student(shop, encoder, settings.qat, 1.0, f"{name}.quantize", key, shop.recipe.seed + 30)
+        added += balance_student(shop, encoder) if settings.balance else 0.0
+        calibration = calibrate_student(shop, encoder, student.window) if settings.calibrate else None
+        tagger = shop.tagger(encoder, student.window, quantized=True)
+        record |= reached(shop, encoder, tagger)
+    if not student.ship:
+        record["engine_ratio"] = engine_ratio(tagger, shop.posts[:SPEED_POSTS], default_threads(), rounds=3)[0]
+    folder = shop.folder(f"{name}.quantize") / "model"
+    package = write_package(
+        folder, name, shop.recipe.lang, student.window, encoder.config, to_weights(encoder), shop.tokenizer_json
     )
+    megabytes = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
+    if student.ship and megabytes > student.max_mb:
+        raise GateFailedError(f"step '{name}.quantize': {megabytes:.1f} MB > {student.max_mb} MB")
+    errors = quantize.error_report(encoder, shop.pool.examples, docs[:64].tolist())
+    record["calibration"] = calibration
+    return record | {"neutral_bias": added, "errors": errors, "digest": package.digest, "bytes": round(megabytes * 1e6)}
 
 
-def _beside(shop: Workshop, name: str, kind: str) -> list[Any]:
-    """What a student's run hangs on beside itself: those that learn with it, or the run in which it learned."""
-    if kind != "distil":
-        return []
-    students = shop.recipe.students
-    others = [[other, one.start, one.layers] for other, one in students.items() if one.beside == name]
-    run = students[name].beside
-    return [*others, *([_done_key(shop, f"{run}.distil")] if run else [])]
+def below(figures: dict[str, float], gate: dict[str, float]) -> list[str]:
+    """What misses its gate, a phrase each."""
+    return [f"{key} {figures.get(key)} < {least}" for key, least in gate.items() if figures.get(key, -1.0) < least]
 
 
-def _before(name: str, student: Student, kind: str) -> str:
-    before = {"distil": "label", "prune": f"{name}.distil", "export": f"{name}.quantize"}
-    return before.get(kind, making.float_step(name, student))
+def export(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+    """Copy the model into the zoo and write its card, metrics and pictures."""
+    student = shop.recipe.students[name]
+    return card.export(shop, name, ["teacher", *(f"{name}.{kind}" for kind in kinds(student))])
 
 
-def _done_key(shop: Workshop, step: str) -> str | None:
-    record = shop.done(step)
-    return record["key"] if record else None
-
-
-def _perform(shop: Workshop, step: str, key: str) -> dict[str, Any]:
-    if step == "read":
-        return reading.read_texts(shop, key)
-    if step == "teacher":
-        return teaching.train_teacher(shop, key)
-    if step == "label":
-        for line in describe(shop.pool):
-            shop.say("label: " + line)
-        _ = shop.answers  # what is kept on disk is whole before a student learns
-        return {"texts": len(shop.pool.examples)}
-    name, _, kind = step.partition(".")
-    return making.STEPS[kind](shop, name, key)
+STEPS: dict[str, Callable[[Workshop, str, str], dict[str, Any]]] = {
+    "distil": distil, "prune": prune_student, "quantize": quantize_student, "export": export,
+}  # fmt: skip

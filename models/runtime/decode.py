@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from models.errors import BadOutputError
 from models.runtime.labels import ENTITY_SLICE, ENTITY_TYPES, JOIN_SLICE, SENTIMENTS, UPOS, UPOS_SLICE
-from models.runtime.paths import best_paths
 from models.runtime.schema import ENTITY, SENTIMENT_SCORES, TAGS, WORD
 from models.runtime.tokenizer import Bool, Int32, Int64, Pieces
+from models.runtime.viterbi import best_paths
 
 Float32 = npt.NDArray[np.float32]
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.runtime.config import EncoderConfig, LayerShape, relative_buckets
 from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
-from models.runtime.paths import NUM_TAGS, START
-from models.runtime.shapes import EncoderConfig, LayerShape, relative_buckets
+from models.runtime.viterbi import NUM_TAGS, START
 
 
 def dropped(x: Tensor, share: float, training: bool, whole_rows: bool = False) -> Tensor:

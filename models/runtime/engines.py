@@ -17,8 +17,8 @@ from models.runtime.signal_stack import signal_stack_kept
 if TYPE_CHECKING:
     from torch import nn
 
+    from models.runtime.config import EncoderConfig
     from models.runtime.openvino_graph import Weights
-    from models.runtime.shapes import EncoderConfig
 
 Float32 = npt.NDArray[np.float32]
 
@@ -147,7 +147,7 @@ class TorchEngine:
         import torch
 
         from models.runtime.encoder import Encoder
-        from models.runtime.ragged import cuda_attention, forward
+        from models.runtime.varlen import cuda_attention, forward
 
         assert isinstance(self._encoder, Encoder)
         ids, cases, bounds = (torch.from_numpy(values).to(self._device) for values in (batch.ids, batch.cases, batch.offsets))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as op
 
-from models.runtime.shapes import ACT_MAX, EncoderConfig, relative_buckets
+from models.runtime.config import ACT_MAX, EncoderConfig, relative_buckets
 
 Weights = Mapping[str, npt.NDArray[Any]]
 

@@ -19,8 +19,8 @@ from safetensors.numpy import load_file, save_file
 
 from models.errors import ModelDamagedError, ModelMissingError
 from models.runtime import labels
-from models.runtime.paths import NUM_TAGS, START
-from models.runtime.shapes import EncoderConfig
+from models.runtime.config import EncoderConfig
+from models.runtime.viterbi import NUM_TAGS, START
 
 FORMAT = 1
 MIN_WINDOW = 16

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.runtime.config import ACT_MAX, WEIGHT_MAX
 from models.runtime.encoder import Encoder
-from models.runtime.shapes import ACT_MAX, WEIGHT_MAX
 
 
 def weight_scale(weight: Tensor) -> Tensor:

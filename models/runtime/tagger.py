@@ -25,7 +25,7 @@ from models.runtime.script import languages
 from models.runtime.tokenizer import Pieces, PieceTokenizer
 
 if TYPE_CHECKING:
-    from models.runtime.auto import AutoTagger
+    from models.runtime.router import AutoTagger
 
 EngineName = Literal["auto", "openvino", "torch"]
 
@@ -76,7 +76,7 @@ class Tagger:
         budget_tokens: int = 2048,
         transitions: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        """`transitions`: those of the model, where it has them; see `models.runtime.paths`."""
+        """`transitions`: those of the model, where it has them; see `models.runtime.viterbi`."""
         self.tokenizer, self.engine, self.lang, self.window = tokenizer, engine, lang, window
         self.budget_tokens, self.transitions = budget_tokens, transitions
         self.work = Work()
@@ -209,7 +209,7 @@ def load(
     taggers = [_of_package(package, engine, threads, devices) for package in open_models(model).packages]
     if len(taggers) == 1:
         return taggers[0]
-    from models.runtime.auto import AutoTagger
+    from models.runtime.router import AutoTagger
 
     return AutoTagger(taggers)
 
@@ -227,7 +227,7 @@ def _of_package(package: ModelPackage, engine: EngineName, threads: int | None, 
 
 def _staged(package: ModelPackage, devices: Sequence[Sequence[str]]) -> Engine:
     check_engine("torch")
-    from models.runtime.staged import StagedEngine
+    from models.runtime.pipeline_parallel import StagedEngine
     from models.runtime.weights import to_encoder
 
     return StagedEngine(to_encoder(package.config, package.weights()), devices)

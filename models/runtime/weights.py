@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.runtime.config import WEIGHT_MAX, EncoderConfig
 from models.runtime.encoder import Encoder
 from models.runtime.quantized import QuantLinear, layer_linears, quantize_linears, weight_scale
-from models.runtime.shapes import WEIGHT_MAX, EncoderConfig
 
 Weights = dict[str, npt.NDArray[Any]]
 

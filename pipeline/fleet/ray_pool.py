@@ -17,7 +17,7 @@ from pipeline.fleet.driver import Answer, Going, Gone, News, Up
 from pipeline.fleet.ray_connection import check_ray
 from pipeline.fleet.ray_errors import cannot_start, died, host_of, told
 from pipeline.fleet.ray_session import Session
-from pipeline.fleet.worker_actor import WorkerActor, Outcome
+from pipeline.fleet.worker_actor import Outcome, WorkerActor
 from pipeline.fleet.worker_wait import Patience
 from pipeline.scheduler.events import Lease
 from pipeline.scheduler.policy import AHEAD_S

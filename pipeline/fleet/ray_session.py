@@ -13,7 +13,7 @@ from pipeline.errors import WorkerLostError
 from pipeline.fleet.cluster_view import Seen, Sight
 from pipeline.fleet.ray_connection import HEAD_S, ended, join
 from pipeline.fleet.ray_errors import told
-from pipeline.store.deadline import LateError, within
+from pipeline.store.timeouts import LateError, within
 
 T = TypeVar("T")
 

@@ -13,12 +13,12 @@ from pipeline.exits import exit_of
 from pipeline.faults import point
 from pipeline.nightly.config import NightConfig
 from pipeline.nightly.dates import days
+from pipeline.nightly.garbage_collect import retire
 from pipeline.nightly.index import NIGHTLY, Index, index_of
 from pipeline.nightly.places import output_of
-from pipeline.nightly.push import push
+from pipeline.nightly.pushgateway import push
 from pipeline.nightly.record import Night, new_night, write_night
 from pipeline.nightly.reporting import Order, Reporter
-from pipeline.nightly.retire import retire
 from pipeline.nightly.revisions import Due, current_revisions, due, inputs_of, new_folder, publish
 from pipeline.report.publish import claim_of
 from pipeline.run.run import tag_documents

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pipeline.config import TagConfig
 from pipeline.source.discover import Found, discover
 from pipeline.store.base import Store
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
 
 
 def output_of(tag: TagConfig) -> Store:

@@ -92,7 +92,7 @@ def _serve() -> None:
     import threading
     from datetime import date
 
-    from pipeline.observe.guard import guarded
+    from pipeline.observe.safe_stderr import guarded
     from pipeline.store.settings import StoreConfig
 
     # Nothing that the report prints, in Python or not, may get into the answer.

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.report.clock import Clock
-from pipeline.report.folding import fold
+from pipeline.report.name_normalization import fold
 from pipeline.report.parts import Part, relation, release
 from pipeline.report.stop_words import stop_words
 from pipeline.report.window import TIME_US, Window

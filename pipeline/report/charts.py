@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.report.facts import Mood
+from pipeline.report.view_model import Mood
 
 WIDTH, HEIGHT = 1000.0, 200.0
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ReportError
-from pipeline.report import charts, form
-from pipeline.report.facts import Facts, Named
+from pipeline.report import charts, formatting
+from pipeline.report.i18n import TEXTS, WORDS, day_short, days_text
 from pipeline.report.schema import TABLES
-from pipeline.report.texts import TEXTS, WORDS, day_short, days_text
+from pipeline.report.view_model import Facts, Named
 
 # A row of the search table that is in the page without JavaScript.
 FIRST_ROWS = 50
@@ -43,7 +43,7 @@ def _template() -> Any:
     made = Environment(
         loader=FileSystemLoader(_HERE / "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters |= form.FILTERS
+    made.filters |= formatting.FILTERS
     return made.get_template("page.html.j2")
 
 
@@ -65,10 +65,10 @@ def _context(facts: Facts, lang: str) -> dict[str, Any]:
     return {
         "buckets": buckets, "zone": "UTC" if facts.window.zone == "UTC" else texts["of_zone"].format(zone=facts.window.zone),
         "t": texts, "w": words, "lang": lang, "facts": facts, "heading": heading, "span": span,
-        "css": _file("page.css"), "js": _file("page.js"), "charts": charts, "form": form,
+        "css": _file("page.css"), "js": _file("page.js"), "charts": charts, "form": formatting,
         "usual": usual, "trailing_days": count_before, "days": days, "dead_letters": left.get("dead_letter", 0),
         "filtered": left.get("filtered", 0), "well": well, "stands_out": _stands_out(facts, texts, usual, count_before, well),
-        "ticks": form.ticks(buckets, facts.bucket, lang), "data": _data(facts, lang), "first_rows": FIRST_ROWS,
+        "ticks": formatting.ticks(buckets, facts.bucket, lang), "data": _data(facts, lang), "first_rows": FIRST_ROWS,
         "missing": ", ".join(day_short(day, lang) for day in facts.empty_days), "table_names": list(TABLES),
         "most": max((one.mood.documents for one in facts.entities), default=1),
     }  # fmt: skip
@@ -86,18 +86,20 @@ def _stands_out(facts: Facts, t: dict[str, Any], usual: float, before: int, well
     elif facts.entities:
         top = facts.entities[0]
         out.append((t["top_name"], {
-            "name": form.seen(top.shown), "documents": form.count(top.mood.documents), "all": form.count(facts.total.documents)
+            "name": formatting.seen(top.shown),
+            "documents": formatting.count(top.mood.documents),
+            "all": formatting.count(facts.total.documents),
         }))  # fmt: skip
     if facts.rising:
         first = facts.rising[0]
-        counts = {"documents": form.count(first.mood.documents), "expected": form.about(first.expected or 0.0)}
-        out.append((t["rises"], {"name": form.seen(first.shown), **counts}))
+        counts = {"documents": formatting.count(first.mood.documents), "expected": formatting.about(first.expected or 0.0)}
+        out.append((t["rises"], {"name": formatting.seen(first.shown), **counts}))
     often = [one for one in facts.entities[:50] if one.mood.documents >= OFTEN and one.mood.mean < 0]
     if often:
         worst = max(often, key=lambda one: (one.mood.negative_share, one.mood.documents))
-        more = {"share": form.share(worst.mood.negative_share), "documents": form.count(worst.mood.documents)}
-        out.append((t["most_negative"], {"name": form.seen(worst.shown), **more}))
-    out.append((t["all_well"] if well else t["not_well"], {"n": form.count(facts.health.checked)}))
+        more = {"share": formatting.share(worst.mood.negative_share), "documents": formatting.count(worst.mood.documents)}
+        out.append((t["most_negative"], {"name": formatting.seen(worst.shown), **more}))
+    out.append((t["all_well"] if well else t["not_well"], {"n": formatting.count(facts.health.checked)}))
     return out
 
 
@@ -112,9 +114,9 @@ def _data(facts: Facts, lang: str) -> dict[str, Any]:
 
 def _row(one: Named) -> list[Any]:
     return [
-        form.seen(one.shown), one.label, one.mood.documents, one.mentions, one.mood.negative,
+        formatting.seen(one.shown), one.label, one.mood.documents, one.mentions, one.mood.negative,
         round(one.mood.mean, 3), None if one.ratio is None else round(one.ratio, 1),
-        [form.identity(example[0]) for example in one.examples], form.seen(one.name), one.before,
+        [formatting.identity(example[0]) for example in one.examples], formatting.seen(one.name), one.before,
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ _MOODS = [
     _field("positive", _COUNT, "documents whose sentiment is positive"),
     _field("mean_sentiment", _REAL, _MEAN),
 ]
-_NAME = _field("name", _TEXT, "the entity's name, folded: see pipeline.report.folding")
+_NAME = _field("name", _TEXT, "the entity's name, folded: see pipeline.report.name_normalization")
 _SHOWN = _field("shown", _TEXT, "its most frequent spelling in the report's days; of equals the first in code point order")
 _LABEL = _field("label", _TEXT, "its most frequent label: PER, ORG, LOC or MISC")
 _RISING = [

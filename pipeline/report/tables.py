@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from pipeline.report import statistics
 from pipeline.report.aggregate import MICRO
+from pipeline.report.cooccurrence import CHOSEN, NAMES, SUPPORT
 from pipeline.report.schema import TABLES
 from pipeline.report.sums import count_of
-from pipeline.report.together import CHOSEN, NAMES, SUPPORT
 
 # Of the names, so many are in the page, and have examples.
 PAGE_NAMES = 1_500

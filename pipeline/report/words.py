@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.report.folding import fold
+from pipeline.report.name_normalization import fold
 from pipeline.report.stop_words import stop_words
 from pipeline.worker.html import clean
 

@@ -19,7 +19,7 @@ from typing import Any
 from pipeline.contract import Columns, Split
 from pipeline.errors import ConfigError
 from pipeline.source.discover import discover
-from pipeline.source.pack import fragments, pack
+from pipeline.source.splitting import fragments, pack
 
 WAYS = ("fleet", "plain", "ray-data", "ray-data-tuned")
 # Hand-tuned for mixed lengths: batches large enough that the Tagger sorts well, small enough that both actors end together.

@@ -25,7 +25,7 @@ from pipeline.source.formats import FORMATS, format_of
 from pipeline.source.plain import Plain
 from pipeline.source.read import UNREADABLE
 from pipeline.store.base import Store
-from pipeline.store.system import translated
+from pipeline.store.os_errors import translated
 
 STDIN = "-"
 # Where the bytes lie, below the output, until all that was planned of them is tagged.

@@ -15,16 +15,16 @@ from pipeline.errors import ConfigError, OutputError, StoreError
 from pipeline.run.redo import Redo, check_patterns
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
-from pipeline.sink.history import tokens_a_byte
 from pipeline.sink.plan_log import AGAIN, Head, Plan
 from pipeline.sink.plans import Named, PlanLog
 from pipeline.sink.supersede import check
+from pipeline.sink.token_ratios import tokens_a_byte
 from pipeline.source.discover import KNOWN, NO_SUFFIX, OTHER, Found, discover, partitions_of
 from pipeline.source.heads import Peeked, peek
-from pipeline.source.pack import all_fragments, pack
+from pipeline.source.splitting import all_fragments, pack
 from pipeline.store.base import Entry, Store
-from pipeline.store.finding import is_inside
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
+from pipeline.store.resolve import is_inside
 
 # What a plan says of where the first plan's input was, if it was elsewhere.
 FIRST_ROOT = "first_root"

@@ -15,7 +15,7 @@ from typing import Any
 
 from models.runtime.package import Models, open_models
 from models.runtime.tagger import check_engine
-from pipeline.cache.texts import summary
+from pipeline.cache.tag_cache import summary
 from pipeline.config import TagConfig
 from pipeline.contract import Split
 from pipeline.errors import (
@@ -34,12 +34,12 @@ from pipeline.fleet.local_pool import LocalCrew
 from pipeline.fleet.locality import Nearness
 from pipeline.fleet.ray_connection import check_ray
 from pipeline.fleet.ray_pool import RayCrew
-from pipeline.observe.gauges import RayGauges
+from pipeline.observe.bottleneck import verdict
+from pipeline.observe.heartbeat import StateFile
 from pipeline.observe.progress import Progress, duration
-from pipeline.observe.state import StateFile
-from pipeline.observe.verdict import verdict
+from pipeline.observe.ray_gauges import RayGauges
+from pipeline.observe.run_monitor import Watch
 from pipeline.observe.warnings import Facts, as_records, warnings_of
-from pipeline.observe.watch import Watch
 from pipeline.run.piped import PIPES, STDIN, check_pipes, spool
 from pipeline.run.planning import Planner, columns_of
 from pipeline.run.result import Result, busy, mine_of, summed
@@ -51,8 +51,8 @@ from pipeline.sink.plan_log import Plan
 from pipeline.source.columns_used import columns_used, read_as
 from pipeline.source.tables import stop_children
 from pipeline.store.base import Store
-from pipeline.store.client import noticed
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
+from pipeline.store.retrying_client import noticed
 from pipeline.worker.worker import Work
 
 

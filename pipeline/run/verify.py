@@ -19,14 +19,14 @@ from pipeline.errors import FolderError, LostDocumentsError, OutputError, StoreE
 from pipeline.run.planning import columns_of
 from pipeline.sink import ledger
 from pipeline.sink.attempt import read_part
-from pipeline.sink.conserve import LOST, READ, UNREAD, accounted_for, check_files, check_footer, superseded_in
 from pipeline.sink.files import RUNS
 from pipeline.sink.plan_log import Plan
 from pipeline.sink.plans import PlanLog
+from pipeline.sink.reconciliation import LOST, READ, UNREAD, accounted_for, check_files, check_footer, superseded_in
 from pipeline.source.count import count_documents
 from pipeline.source.formats import FORMATS, format_of
 from pipeline.store.base import Entry, Store
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
 from pipeline.store.settings import StoreConfig
 
 

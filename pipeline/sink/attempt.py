@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 from pipeline.contract import LEFT_OUT, Done, LeftOut, Split
 from pipeline.errors import OutputError, StoreError, TakenError, UnavailableError
 from pipeline.faults import point
-from pipeline.sink.conserve import accounted_for, check_footer, read_of, written
 from pipeline.sink.files import OUTCOMES, STAGING, TAGS, drop
 from pipeline.sink.origins import ORIGIN, ORIGINS, encode, origins_of, paths_of
-from pipeline.source.met import Met
+from pipeline.sink.reconciliation import accounted_for, check_footer, read_of, written
+from pipeline.source.read_counts import Met
 from pipeline.store.base import Store
 
 # Rows that are sorted together and written at once, at most; a part of a usual split is one such chunk.

@@ -19,11 +19,11 @@ from pipeline.contract import Split
 from pipeline.errors import OutputError
 from pipeline.faults import point
 from pipeline.sink.attempt import PartFile, read_footer
-from pipeline.sink.conserve import LOST, READ, SUPERSEDED, UNREAD, read_of, superseded_in, superseded_rows
 from pipeline.sink.files import DAYS, DEAD_LETTERS, FILTERED, NEXT, STAGING, TAGS, drop
 from pipeline.sink.origins import ORIGINS, decode, encode, paths_of
 from pipeline.sink.plan_log import Plan
 from pipeline.sink.plans import PlanLog
+from pipeline.sink.reconciliation import LOST, READ, SUPERSEDED, UNREAD, read_of, superseded_in, superseded_rows
 from pipeline.source.archives import outer
 from pipeline.store.base import Store
 from pipeline.store.parquet import batches, parquet_file

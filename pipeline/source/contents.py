@@ -11,10 +11,10 @@ from typing import BinaryIO
 from pipeline.contract import RAW_BYTES, Columns, Fragment, Reading
 from pipeline.errors import StoreError, UnavailableError
 from pipeline.source.archives import archive_of, members
+from pipeline.source.compression import MAGIC_BYTES
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, Format, format_of
 from pipeline.source.items import Item, Lost, RefusedError
-from pipeline.source.packings import MAGIC_BYTES
 from pipeline.source.plain import Bytes, Plain, Text
 from pipeline.source.warc import is_warc
 from pipeline.store.base import Entry, Store

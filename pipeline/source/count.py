@@ -12,8 +12,8 @@ from pipeline.source.contents import IsTableError, contents
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, PACKED
 from pipeline.source.items import Lost, RefusedError
-from pipeline.source.pack import footer_rows, format_name
 from pipeline.source.read import UNREADABLE
+from pipeline.source.splitting import footer_rows, format_name
 from pipeline.store.base import Entry, Store
 from pipeline.store.parquet import arrow_batches
 

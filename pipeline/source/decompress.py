@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Protocol
 
+from pipeline.source.compression import BROKEN, MAGIC_BYTES, Packing, packing_of
 from pipeline.source.items import Gap, RefusedError
-from pipeline.source.packings import BROKEN, MAGIC_BYTES, Packing, packing_of
 
 # A file that unpacks to more than this many times its size, and to more than this, is a bomb.
 MAX_RATIO = 1000

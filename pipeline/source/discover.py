@@ -11,12 +11,12 @@ from urllib.parse import unquote
 
 from pipeline.errors import ConfigError, StoreError
 from pipeline.source.contents import told_by_bytes
+from pipeline.source.duplicates import Names
 from pipeline.source.formats import PACKED, SUFFIXES, format_of
 from pipeline.source.lake import DELTA_LOG, without_what_no_snapshot_names
-from pipeline.source.once import Names
 from pipeline.store.base import Entry, Listing, Store
-from pipeline.store.finding import HIDDEN, Named, named, unasked
-from pipeline.store.opening import join_url, open_store
+from pipeline.store.open import join_url, open_store
+from pipeline.store.resolve import HIDDEN, Named, named, unasked
 from pipeline.store.settings import StoreConfig
 from pipeline.store.walk import AGAIN
 

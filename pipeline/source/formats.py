@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from pipeline.source.compression import PACKINGS
 from pipeline.source.delimited import delimited_count, delimited_records, record_places
 from pipeline.source.items import Item
 from pipeline.source.json_lines import in_lines, json_count, json_records
-from pipeline.source.packings import PACKINGS
 from pipeline.source.plain import Text
 from pipeline.source.text_lines import text_count, text_records
 from pipeline.source.warc import warc_count, warc_records

@@ -22,9 +22,9 @@ from pipeline.source.blocks import BlockBuilder
 from pipeline.source.discover import partitions_of
 from pipeline.source.fields import first_of, names_text, roles, top_of
 from pipeline.source.formats import format_of
-from pipeline.source.met import Met
-from pipeline.source.pack import format_name, kind_of
 from pipeline.source.read import read_fragment
+from pipeline.source.read_counts import Met
+from pipeline.source.splitting import format_name, kind_of
 from pipeline.store.base import Entry, Store
 from pipeline.store.parquet import arrow_schema
 

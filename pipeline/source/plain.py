@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Protocol
 
 from pipeline.contract import Columns
+from pipeline.source.compression import MAGIC_BYTES, packing_of
 from pipeline.source.decompress import CHUNK_BYTES, Begins, Joined, Readable, chunks_of
 from pipeline.source.encodings import AUTO, HEAD_BYTES, check_text, coding_of, known_coding
 from pipeline.source.items import Gap, Lost, RefusedError
 from pipeline.source.lines import Line, lines
-from pipeline.source.packings import MAGIC_BYTES, packing_of
 
 # Of a big file whose beginning is ASCII so many bytes at some places are looked at, too.
 _WINDOW_BYTES = 1 << 16

@@ -27,7 +27,7 @@ from pipeline.source.cursors import Cursors
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, PACKED
 from pipeline.source.items import Item, Lost, RefusedError
-from pipeline.source.met import Met
+from pipeline.source.read_counts import Met
 from pipeline.source.tables import read_table
 from pipeline.store.base import Store
 

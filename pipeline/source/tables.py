@@ -23,9 +23,9 @@ from pipeline.faults import point
 from pipeline.pipes import NoAnswerError, read_in_time, write_all
 from pipeline.source.avro import check_installed
 from pipeline.source.damaged import Damaged
-from pipeline.source.met import Met
+from pipeline.source.read_counts import Met
 from pipeline.source.table_files import Rows, rows_of
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
 from pipeline.store.settings import StoreConfig
 
 if TYPE_CHECKING:

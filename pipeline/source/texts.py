@@ -9,9 +9,9 @@ from itertools import chain
 
 from pipeline.contract import Columns
 from pipeline.source.discover import discover
-from pipeline.source.pack import fragments
 from pipeline.source.prefetch import read_ahead
 from pipeline.source.read import read_fragment
+from pipeline.source.splitting import fragments
 from pipeline.source.tables import stop_children
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pipeline.source.written import written
+from pipeline.source.time_formats import written
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Numbers of these many digits before the point are seconds, milliseconds, microseconds, nanoseconds since 1970: of 1973 to 2286.

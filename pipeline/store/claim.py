@@ -28,8 +28,8 @@ from uuid import uuid4
 
 from pipeline.errors import ClaimedError, LostClaimError, MissingError, StoreError, TakenError, UnavailableError
 from pipeline.store.base import Entry, Store
+from pipeline.store.os_errors import translated
 from pipeline.store.owner import Owner, is_dead, is_this_process, this_process
-from pipeline.store.system import translated
 
 # A store may write times in whole seconds, and its servers' clocks differ a little.
 GRACE_S = 2.0

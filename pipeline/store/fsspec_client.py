@@ -17,10 +17,10 @@ from pipeline.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from pipeline.store.client import Ranged, Status
 from pipeline.store.hdfs.java_errors import is_refusal
+from pipeline.store.os_errors import OURS, error_of_system
+from pipeline.store.retrying_client import Ranged, Status
 from pipeline.store.settings import StoreConfig
-from pipeline.store.system import OURS, error_of_system
 
 _CODES: dict[str, tuple[type[StoreError], str]] = {
     "PreconditionFailed": (TakenError, "the name is taken"),
@@ -52,7 +52,7 @@ _SYSTEM: list[tuple[type[OSError], type[StoreError], str]] = [
 
 
 class FsspecClient:
-    """See `pipeline.store.client.Client`; what a store of objects has of it."""
+    """See `pipeline.store.retrying_client.Client`; what a store of objects has of it."""
 
     def __init__(self, scheme: str, url: str, config: StoreConfig) -> None:
         import fsspec

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from pipeline.errors import ClaimedError, FolderError, MissingError, StoreError, TakenError
 from pipeline.store.base import Entry, Listing, Place
 from pipeline.store.claim import claimed
+from pipeline.store.os_errors import error_of_system, translated
 from pipeline.store.settings import LEASE_S, StoreConfig
-from pipeline.store.system import error_of_system, translated
 from pipeline.store.walk import walk
 
 _AT_FDCWD = -100

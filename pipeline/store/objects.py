@@ -12,12 +12,12 @@ from urllib.parse import quote
 from pipeline.errors import ConfigError, FolderError, MissingError, StoreError, TakenError, UnavailableError
 from pipeline.store.base import Entry, Listing, Place
 from pipeline.store.claim import claimed
-from pipeline.store.client import Calls, Status
 from pipeline.store.fsspec_client import FsspecClient
+from pipeline.store.os_errors import error_of_system
 from pipeline.store.ranges import buffered
+from pipeline.store.retrying_client import Calls, Status
 from pipeline.store.settings import StoreConfig
 from pipeline.store.spool import Spool
-from pipeline.store.system import error_of_system
 
 T = TypeVar("T")
 # Whose PUT is one step, and can be told not to overwrite (fsspec: mode="create"). Others are read only.

@@ -7,7 +7,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, cast
 
-from pipeline.store.client import Ranged
+from pipeline.store.retrying_client import Ranged
 
 SMALLEST, LARGEST = 256 << 10, 4 << 20
 _BUFFER = 128 << 10

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 
 from pipeline.store.base import Entry, Listing
-from pipeline.store.system import error_of_system
+from pipeline.store.os_errors import error_of_system
 
 # A folder in which files vanish while it is listed is listed again, so many times.
 _LISTINGS = 10

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.trigger.settle import Batch
+from pipeline.trigger.batches import Batch
 
 NOT_YET = "it is not yet time for another attempt"
 Action = Literal["run", "wait"]

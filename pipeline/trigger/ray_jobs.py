@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pipeline.errors import ConfigError
 from pipeline.fleet.ray_connection import first_line
 from pipeline.nightly.config import SubmitConfig
-from pipeline.trigger.follow import ConnectionLostError
+from pipeline.trigger.job_watcher import ConnectionLostError
 
 ANSWER_S = 30.0
 _T = TypeVar("_T")

@@ -13,9 +13,9 @@ from pipeline.nightly.config import NightConfig
 from pipeline.nightly.index import listed, read_json
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Entry, Store
-from pipeline.trigger.book import STAGED, WATCH, Ran
-from pipeline.trigger.follow import Cluster, Job, follow
-from pipeline.trigger.settle import Batch
+from pipeline.trigger.batch_log import STAGED, WATCH, Ran
+from pipeline.trigger.batches import Batch
+from pipeline.trigger.job_watcher import Cluster, Job, follow
 from pipeline.trigger.watcher import Runner
 
 

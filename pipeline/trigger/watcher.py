@@ -12,9 +12,9 @@ from pipeline.errors import ClaimedError, LostClaimError, PipelineError, StoreEr
 from pipeline.faults import point
 from pipeline.nightly.config import NightConfig
 from pipeline.store.claim import Claim, held
-from pipeline.trigger.book import Book, Ran, claim_folder
+from pipeline.trigger.batch_log import Book, Ran, claim_folder
+from pipeline.trigger.batches import Batch, Landing, is_as_seen
 from pipeline.trigger.decide import NOT_YET, Decision, Seen, decide
-from pipeline.trigger.settle import Batch, Landing, is_as_seen
 
 TRY_AGAIN = 3
 

@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from pipeline.cache.envelope import envelope_of
 from pipeline.cache.settings import CacheConfig
-from pipeline.cache.texts import TextCache
+from pipeline.cache.tag_cache import TextCache
 from pipeline.contract import Block, Columns, LeftOut
 from pipeline.errors import PipelineError, TaggerBrokenError
 from pipeline.worker.html import Cleaned, clean, restore
 
 if TYPE_CHECKING:
-    from models.runtime.auto import AutoTagger
+    from models.runtime.router import AutoTagger
     from models.runtime.tagger import Tagger
     from pipeline.worker.isolated import ChildTagger
 
@@ -41,7 +41,7 @@ class BlockTagger:
         self, tagger: Tagger | AutoTagger, columns: Columns, cache: CacheConfig | None = None, model_digest: str = ""
     ) -> None:
         """`model_digest`, of all models, is what a shared cache knows them by."""
-        from models.runtime.auto import UNDETERMINED
+        from models.runtime.router import UNDETERMINED
 
         self.tagger: Tagger | AutoTagger | ChildTagger = tagger
         self._foreign, self._columns = tagger.foreign, columns

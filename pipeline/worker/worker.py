@@ -18,14 +18,14 @@ from pipeline.faults import point
 from pipeline.sink.attempt import Attempt
 from pipeline.source.blocks import merged
 from pipeline.source.cursors import Cursors
-from pipeline.source.lost import Losses, LostFileError, losses_of, read_all_but
-from pipeline.source.met import Met
-from pipeline.source.pack import BYTES_A_TOKEN
+from pipeline.source.lost_files import Losses, LostFileError, losses_of, read_all_but
 from pipeline.source.prefetch import read_ahead
-from pipeline.store.client import noticed
-from pipeline.store.opening import open_store
+from pipeline.source.read_counts import Met
+from pipeline.source.splitting import BYTES_A_TOKEN
+from pipeline.store.open import open_store
+from pipeline.store.os_errors import error_of_system
+from pipeline.store.retrying_client import noticed
 from pipeline.store.settings import StoreConfig
-from pipeline.store.system import error_of_system
 from pipeline.worker.isolated import ChildTagger
 from pipeline.worker.tagging import BlockTagger
 from pipeline.worker.tally import tally

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.make import make_report
+from pipeline.report.build import make_report
 from tests.browser.webdriver import MISSING, browser
 from tests.report_data import document, made_up, write_output
 from tests.test_report import hostile_output

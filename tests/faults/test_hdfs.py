@@ -13,8 +13,8 @@ from pipeline.scheduler.policy import Policy
 from pipeline.sink.attempt import Attempt
 from pipeline.sink.files import CLAIM, STAGING
 from pipeline.store.claim import holder
-from pipeline.store.client import noticed
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
+from pipeline.store.retrying_client import noticed
 from pipeline.worker.worker import TagWorker
 from tests import hadoop
 from tests.test_remote import Place

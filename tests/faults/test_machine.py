@@ -23,7 +23,7 @@ from pipeline.sink.attempt import Attempt
 from pipeline.sink.files import STAGING
 from pipeline.sink.plan_log import Plan, write_finished, write_plan
 from pipeline.sink.plans import PlanLog
-from pipeline.source.met import Met
+from pipeline.source.read_counts import Met
 from pipeline.store.local import LocalStore
 from pipeline.worker.worker import TagWorker
 from tests.ages import load_plans

@@ -14,14 +14,14 @@ from contextlib import closing
 import pyarrow.parquet as pq
 import pytest
 
-import pipeline.cache.texts
+import pipeline.cache.tag_cache
 from models.runtime.package import ZOO, open_models
 from pipeline.cache.breaker import FIRST_S
 from pipeline.cache.envelope import PREFIX, Envelope, context_of
+from pipeline.cache.redis_tier import Shared
 from pipeline.cache.settings import PASSWORD, CacheConfig
-from pipeline.cache.shared import Shared
-from pipeline.cache.texts import TextCache
-from pipeline.observe.watch import Watch
+from pipeline.cache.tag_cache import TextCache
+from pipeline.observe.run_monitor import Watch
 from tests.redis_server import RedisServer, free_port, needs_redis
 from tests.test_run import run, state, write_lines
 
@@ -49,7 +49,7 @@ DIFFERENT = 10 * (FILES - 1) + TEXTS
 def every_question_is_worth_it(monkeypatch):
     """Texts so few are computed in a few milliseconds on a fast machine, sooner than Redis is asked, or answers."""
     monkeypatch.setattr(TextCache, "_seconds_for", lambda self, texts: math.inf)
-    monkeypatch.setattr(pipeline.cache.texts, "SHORTEST_S", 5.0)
+    monkeypatch.setattr(pipeline.cache.tag_cache, "SHORTEST_S", 5.0)
 
 
 def table(out):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, JobFailedError, JobLostError
 from pipeline.nightly.config import SubmitConfig
-from pipeline.trigger.follow import ConnectionLostError, Job, follow
+from pipeline.trigger.job_watcher import ConnectionLostError, Job, follow
 from pipeline.trigger.ray_jobs import pinned, runtime_env
 
 

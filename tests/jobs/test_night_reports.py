@@ -10,7 +10,7 @@ import pytest
 from jobs.reports import reporter
 from models.runtime import tagger
 from pipeline.nightly.night import run_night
-from pipeline.report.make import make_report
+from pipeline.report.build import make_report
 from pipeline.report.schema import TABLES
 from tests.jobs.nights import config_of, manifests
 

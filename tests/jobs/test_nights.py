@@ -140,7 +140,7 @@ def test_killed_at_every_point_and_run_again(point, two_days, tmp_path):
 
 def check_left(out):
     """What a killed run has left is gone after a day: here, as if one had passed."""
-    from pipeline.nightly.retire import retire
+    from pipeline.nightly.garbage_collect import retire
 
     retire(LocalStore(out), time.time() + 100_000, 24)
     check(out)

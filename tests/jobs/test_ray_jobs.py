@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pipeline.nightly.config import SubmitConfig
-from pipeline.trigger.follow import ConnectionLostError
+from pipeline.trigger.job_watcher import ConnectionLostError
 from pipeline.trigger.ray_jobs import RayJobs
 
 

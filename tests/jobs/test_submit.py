@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.nightly.config import SubmitConfig
-from pipeline.trigger.follow import ConnectionLostError
+from pipeline.trigger.job_watcher import ConnectionLostError
 from pipeline.trigger.ray_jobs import RayJobs
 from tests.jobs.nights import DAYS, ROOT, check, command, conf_of, environment, runs, tables, write_day
 from tests.jobs.test_watch import free_port
@@ -185,7 +185,7 @@ def test_a_reply_that_is_lost_and_a_job_that_vanishes(head, job, monkeypatch):
     from pipeline.nightly.config import load_night
     from pipeline.nightly.record import nights_by_submission
     from pipeline.store.local import LocalStore
-    from pipeline.trigger.follow import Job, follow
+    from pipeline.trigger.job_watcher import Job, follow
 
     conf, out = job
     given = load_night(conf).submit

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from pipeline.trigger.hints import MOST, Hints, HttpHints, listening, paths_in
+from pipeline.trigger.notifications import MOST, Hints, HttpHints, listening, paths_in
 from tests.jobs.nights import DAYS, ROOT, conf_of, environment, write_day
 from tests.test_run import rows
 

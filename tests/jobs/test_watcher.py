@@ -15,11 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pipeline.errors import ClaimedError
 from pipeline.nightly.config import load_night
-from pipeline.nightly.retire import retire
+from pipeline.nightly.garbage_collect import retire
 from pipeline.store.local import LocalStore
-from pipeline.trigger.book import Book, Ran
+from pipeline.trigger.batch_log import Book, Ran
+from pipeline.trigger.batches import Landing
 from pipeline.trigger.decide import decide
-from pipeline.trigger.settle import Landing
 from pipeline.trigger.watcher import Watcher
 from tests.jobs.nights import conf_of
 

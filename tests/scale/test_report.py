@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.config import load_config
 from pipeline.contract import tags_schema
-from pipeline.report.make import make_report
+from pipeline.report.build import make_report
 from pipeline.run.run import tag_documents
 from tests.browser.webdriver import MISSING, browser
 from tests.report_data import document, replicate, write_output

@@ -14,7 +14,7 @@ import models
 from pipeline.config import load_config
 from pipeline.run.run import tag_documents
 from pipeline.source.discover import discover
-from pipeline.source.pack import fragments, pack
+from pipeline.source.splitting import fragments, pack
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "documents" / "posts.jsonl"

@@ -17,17 +17,17 @@ from pipeline.errors import (
     TakenError,
     UnavailableError,
 )
-from pipeline.store.client import Ranged, Status
 from pipeline.store.hdfs.java_errors import error_of
+from pipeline.store.os_errors import OURS, error_of_system
+from pipeline.store.retrying_client import Ranged, Status
 from pipeline.store.settings import StoreConfig
-from pipeline.store.system import OURS, error_of_system
 
 _RPC = re.compile(r'RPCError\("([\w.$]+)", "(.*)', re.DOTALL)
 _WRITE_BYTES = 1 << 20
 
 
 class NativeClient:
-    """See `pipeline.store.client.Client`."""
+    """See `pipeline.store.retrying_client.Client`."""
 
     name = "hdfs-native"
 

@@ -16,11 +16,11 @@ from uuid import uuid4
 from pipeline.errors import ConfigError, DeniedError, FolderError, MissingError, StoreError, TakenError, UnavailableError
 from pipeline.store.base import Entry, Listing, Place
 from pipeline.store.claim import claimed
-from pipeline.store.client import Calls, Client, Ranged, Status
+from pipeline.store.os_errors import error_of_system
 from pipeline.store.ranges import buffered
+from pipeline.store.retrying_client import Calls, Client, Ranged, Status
 from pipeline.store.settings import StoreConfig
 from pipeline.store.spool import Spool
-from pipeline.store.system import error_of_system
 
 log = logging.getLogger("textmill")
 # Where a folder waits while two of them change names.

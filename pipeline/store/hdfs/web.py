@@ -12,16 +12,16 @@ from typing import Any, BinaryIO
 
 from pipeline.errors import ConfigError, MissingError, StoreError, TakenError, UnauthenticatedError, UnavailableError
 from pipeline.store.base import Place
-from pipeline.store.client import Ranged, Status
 from pipeline.store.hdfs.java_errors import error_of
+from pipeline.store.os_errors import error_of_system
+from pipeline.store.retrying_client import Ranged, Status
 from pipeline.store.settings import StoreConfig
-from pipeline.store.system import error_of_system
 
 _WRITE_BYTES = 1 << 20
 
 
 class WebClient:
-    """See `pipeline.store.client.Client`. `namenodes` are http(s)://HOST:PORT."""
+    """See `pipeline.store.retrying_client.Client`. `namenodes` are http(s)://HOST:PORT."""
 
     name = "webhdfs"
     given_up = False

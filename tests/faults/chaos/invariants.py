@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.sink.attempt import FOOTER
-from pipeline.sink.conserve import SUPERSEDED
 from pipeline.sink.files import CLAIM, DEAD_LETTERS, FILTERED, RUNS, TAGS
+from pipeline.sink.reconciliation import SUPERSEDED
 from tests.faults.chaos.corpus import SECRETS, Corpus
 
 # The engine is the same everywhere, but a server answers in float16.

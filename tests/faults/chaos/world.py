@@ -11,7 +11,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
 from pipeline.store.settings import StoreConfig
 from tests import hadoop
 from tests.faults.chaos import processes

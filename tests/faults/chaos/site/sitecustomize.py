@@ -50,7 +50,7 @@ def _overwrite(module):
 # What is switched off -> in which module, and how.
 SWITCHES = {
     "claim": ("pipeline.store.claim", _claim),
-    "conservation": ("pipeline.sink.conserve", _conservation),
+    "conservation": ("pipeline.sink.reconciliation", _conservation),
     "verify": ("pipeline.sink.attempt", _verify),
     "overwrite": ("pipeline.store.local", _overwrite),
 }

@@ -15,20 +15,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.factory import examples
-from models.factory.columns import Record
 from models.factory.corpora import read
+from models.factory.corpus_readers import Record
+from models.factory.distillation_data import silver_codes, without_features
 from models.factory.examples import Batch, Examples
-from models.factory.labelling import silver_codes, without_features
+from models.factory.loop import fit
 from models.factory.losses import known_loss
 from models.factory.prune import keep_layers
 from models.factory.recipe import Reading
 from models.factory.script_forms import chinese_sentences, in_both_scripts
 from models.factory.silver import NUM_SILVER, Codes, SilverTokenizer
-from models.factory.train import fit
 from models.runtime.encoder import Encoder
 
 if TYPE_CHECKING:
-    from models.factory.workshop import Workshop
+    from models.factory.run_context import Workshop
 
 MASKED = 0.15
 # Of the masked ones: shown as the mask, as another piece; the rest stay as they are (Devlin et al. 2019).

@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from models.errors import DataMissingError, RecipeError
 from models.factory.augment import Maker, Neighbours, exchanged
-from models.factory.columns import Record
 from models.factory.corpora import read
+from models.factory.corpus_readers import Record
+from models.factory.entity_replacement import Names, gold_names, renamed
 from models.factory.examples import IGNORE, Examples, concatenate
 from models.factory.languages import Language, language
 from models.factory.mixture import encode_corpus, gold_texts, sentiment_repeats
 from models.factory.recipe import Label
-from models.factory.renames import Names, gold_names, renamed
 from models.factory.script_forms import in_both_scripts
 from models.factory.shelf import Shelf
 from models.factory.silver import Codes, SilverTokenizer

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from pipeline.report import texts_en, texts_zh
+from pipeline.report import i18n_en, i18n_zh
 
 LANGUAGES = ("en", "zh")
-TEXTS = {"en": texts_en.TEXTS, "zh": texts_zh.TEXTS}
-WORDS = {"en": texts_en.WORDS, "zh": texts_zh.WORDS}
+TEXTS = {"en": i18n_en.TEXTS, "zh": i18n_zh.TEXTS}
+WORDS = {"en": i18n_en.WORDS, "zh": i18n_zh.WORDS}
 _MONTHS = "January February March April May June July August September October November December".split()
 _WEEKDAYS = {
     "en": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(),

@@ -18,7 +18,7 @@ def verdict(
     seconds: Mapping[str, float], wall: float, workers: int, model: str, cache: Mapping[str, float] | None = None
 ) -> dict[str, object]:
     """The limiting stage of a run. `seconds`: busy time of each stage, all workers together; `wall`: seconds that passed;
-    `cache`: what it did, see pipeline.cache.texts.
+    `cache`: what it did, see pipeline.cache.tag_cache.
     """
     total = max(wall * max(1, workers), 1e-9)
     shares = {stage: round(spent / total, 3) for stage, spent in seconds.items()}

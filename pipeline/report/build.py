@@ -13,22 +13,22 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError, LostClaimError
 from pipeline.report import tables
-from pipeline.report.agree import agree
-from pipeline.report.crew import Crew, Here, OnRay
+from pipeline.report.consistency import agree
 from pipeline.report.database import database
-from pipeline.report.facts import Facts, facts_of
-from pipeline.report.health import health_of
+from pipeline.report.i18n import LANGUAGES
 from pipeline.report.page import render
 from pipeline.report.parts import Part, parts_of
+from pipeline.report.passes import absent, first_round, second_round
 from pipeline.report.publish import ABOUT, about, claim_of, publish, tidy
-from pipeline.report.rounds import absent, first_round, second_round
+from pipeline.report.reconciliation import health_of
 from pipeline.report.schema import TABLES, tables_of
-from pipeline.report.texts import LANGUAGES
+from pipeline.report.view_model import Facts, facts_of
 from pipeline.report.window import Window
+from pipeline.report.workers import Crew, Here, OnRay
 from pipeline.report.write import Written, write_bytes, write_table
 from pipeline.sink.files import drop, hold
 from pipeline.store.base import Store
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
 from pipeline.store.settings import StoreConfig
 
 PAGE = "index.html"

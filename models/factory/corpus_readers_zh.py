@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from models.factory.columns import Record, conllu_sentences, lay_out, open_text, to_bio
+from models.factory.corpus_readers import Record, conllu_sentences, lay_out, open_text, to_bio
 from models.runtime.labels import UPOS
 
 # Cluener's fine types; a work (book, game, film) is the MISC of the other corpora, a position is no entity in them.

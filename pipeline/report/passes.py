@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.report.aggregate import EMPTY, Partial, aggregate
-from pipeline.report.crew import Crew
+from pipeline.report.cooccurrence import NO_EXAMPLES, NO_PAIRS, latest, together
 from pipeline.report.parts import Part, blocks
 from pipeline.report.stop_words import stop_words
 from pipeline.report.sums import PAIR_SUMS, SUMS, Sums
-from pipeline.report.together import NO_EXAMPLES, NO_PAIRS, latest, together
 from pipeline.report.window import Window
 from pipeline.report.words import Terms
+from pipeline.report.workers import Crew
 from pipeline.store.base import Store
 
 
@@ -46,7 +46,7 @@ class Second:
     chosen: pa.Table
 
     def count(self, store: Store, con: Any, block: Sequence[Part]) -> Partial:
-        """See pipeline.report.together."""
+        """See pipeline.report.cooccurrence."""
         return together(store, con, block, self.window, self.chosen)
 
 

@@ -16,14 +16,14 @@ from pyarrow import orc
 from pipeline.contract import Columns, Fragment, Split
 from pipeline.errors import StoreError, UnavailableError
 from pipeline.source import arrow_footer, avro_blocks
-from pipeline.source.cut import Cuts, row_group_cuts, text_cuts
+from pipeline.source.cut_points import Cuts, row_group_cuts, text_cuts
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, PACKED, format_of
 from pipeline.source.items import RefusedError
 from pipeline.store.base import Entry, Store
 
-# Predicted tokens, until earlier plans tell (sink/history.py): a byte of text is a quarter of one, packed text unpacks to about
-# four times; opening a file costs too.
+# Predicted tokens, until earlier plans tell (sink/token_ratios.py): a byte of text is a quarter of one, packed text unpacks to
+# about four times; opening a file costs too.
 BYTES_A_TOKEN = 4.5
 UNPACKED = 4.0
 FILE_TOKENS = 50

@@ -14,7 +14,7 @@ from pipeline.nightly.index import read_json
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Store
 from pipeline.store.owner import Owner
-from pipeline.trigger.settle import Batch
+from pipeline.trigger.batches import Batch
 
 WATCH = "_watch"
 STAGED = f"{WATCH}/_staging"

@@ -9,7 +9,7 @@ from models.bench import REFERENCES
 from models.factory.languages import language
 
 if TYPE_CHECKING:
-    from models.factory.workshop import Workshop
+    from models.factory.run_context import Workshop
 
 
 def comparisons(shop: Workshop) -> dict[str, dict[str, float]]:

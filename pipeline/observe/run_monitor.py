@@ -12,10 +12,10 @@ from typing import Any
 from pipeline.config import TagConfig
 from pipeline.contract import REASONS, Done, Split
 from pipeline.errors import TooManyDeadLettersError
-from pipeline.observe.gauges import RayGauges
+from pipeline.observe.bottleneck import verdict
+from pipeline.observe.heartbeat import StateFile
 from pipeline.observe.progress import Progress
-from pipeline.observe.state import StateFile
-from pipeline.observe.verdict import verdict
+from pipeline.observe.ray_gauges import RayGauges
 from pipeline.signals import Stop
 from pipeline.worker.worker import STAGES, Step
 

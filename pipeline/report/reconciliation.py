@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.observe.warnings import in_words
 from pipeline.report.parts import Part, left_out, records
 from pipeline.report.window import Window
-from pipeline.sink.conserve import accounted_for, read_of, superseded_rows
+from pipeline.sink.reconciliation import accounted_for, read_of, superseded_rows
 from pipeline.store.base import Store
 
 _OUTCOMES = {"dead_letter": "dead_letters", "filtered": "filtered"}

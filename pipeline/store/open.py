@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.store.base import Store
-from pipeline.store.client import Client
 from pipeline.store.hdfs.configuration import web_addresses
 from pipeline.store.local import LocalStore
+from pipeline.store.retrying_client import Client
 from pipeline.store.settings import StoreConfig
 
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://([^/]*)", re.IGNORECASE)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from models.factory.columns import Record
+from models.factory.corpus_readers import Record
 
 # So many of a text's entities get another name.
 RENAMED = 0.7

@@ -7,7 +7,7 @@ from collections import Counter
 from pipeline.contract import Fragment
 from pipeline.errors import StoreError
 from pipeline.sink.plans import PlanLog
-from pipeline.source.pack import kind_of
+from pipeline.source.splitting import kind_of
 
 # So many finished plans are asked, the newest first; less than so many tokens tell nothing.
 RECENT, LEAST_TOKENS = 5, 1000

@@ -13,9 +13,9 @@ from pathlib import PurePosixPath
 
 from pipeline.errors import ConfigError, FolderError
 from pipeline.store.base import Store
-from pipeline.store.opening import join_url, open_store, split_url
+from pipeline.store.open import join_url, open_store, split_url
+from pipeline.store.os_errors import translated
 from pipeline.store.settings import StoreConfig
-from pipeline.store.system import translated
 
 _MAGIC = re.compile(r"[*?[]")
 # By their first character these are left alone wherever they are found: what somebody has hidden, or has not finished.

@@ -17,23 +17,23 @@ from safetensors.torch import load_file, save_file
 
 from models.errors import FactoryError
 from models.factory import e5, pretrained
-from models.factory.answers import Answering, Answers, LiveTeacher, answer
 from models.factory.augment import Neighbours
-from models.factory.columns import Record
 from models.factory.corpora import read
+from models.factory.corpus_readers import Record
 from models.factory.devices import device
+from models.factory.distillation_data import Pool, build_pool
 from models.factory.examples import Examples
 from models.factory.files import read_json, write_json, write_whole
-from models.factory.labelling import Pool, build_pool
 from models.factory.languages import language
 from models.factory.recipe import SHIPPED, Recipe
 from models.factory.shelf import Shelf
 from models.factory.silver import SilverTokenizer
+from models.factory.teacher_logits import Answering, Answers, LiveTeacher, answer
+from models.runtime.config import EncoderConfig
 from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_threads
 from models.runtime.labels import NUM_CASES
 from models.runtime.package import ModelPackage, open_package
-from models.runtime.shapes import EncoderConfig
 from models.runtime.tagger import Tagger
 from models.runtime.tokenizer import PieceTokenizer
 from models.runtime.weights import to_encoder, to_weights

@@ -22,7 +22,7 @@ from pipeline.report.aggregate import Partial
 from pipeline.report.database import database
 from pipeline.report.parts import Part
 from pipeline.store.base import Store
-from pipeline.store.opening import open_store
+from pipeline.store.open import open_store
 from pipeline.store.settings import StoreConfig
 
 # Blocks that an actor has at a time, so that it need not wait; actors that may be lost over one block.

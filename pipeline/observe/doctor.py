@@ -15,7 +15,7 @@ from pipeline.errors import StoreError, TakenError
 from pipeline.observe.warnings import in_words
 from pipeline.sink.manifest import last_manifest
 from pipeline.store.base import Store
-from pipeline.store.opening import is_local, open_store
+from pipeline.store.open import is_local, open_store
 from pipeline.store.settings import StoreConfig
 
 NEEDED = ("duckdb", "jinja2", "numpy", "openvino", "pyarrow", "pydantic", "rich", "safetensors", "tokenizers", "typer")

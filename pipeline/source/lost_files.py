@@ -9,8 +9,8 @@ from pipeline.contract import Block, Columns, Fragment
 from pipeline.errors import DeniedError, InputChangedError, InputGoneError, PipelineError
 from pipeline.source.blocks import BlockBuilder
 from pipeline.source.cursors import Cursors
-from pipeline.source.met import Met, Trouble
 from pipeline.source.read import check_unchanged, read_fragment
+from pipeline.source.read_counts import Met, Trouble
 from pipeline.store.base import Store
 
 Losses = Mapping[str, tuple[Trouble, str]]

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from pipeline.errors import ConfigError, DeadlineError, SafeModeError, UnavailableError
 from pipeline.signals import stop_is_asked
-from pipeline.store.deadline import LateError, within
 from pipeline.store.settings import StoreConfig
+from pipeline.store.timeouts import LateError, within
 
 T = TypeVar("T")
 log = logging.getLogger("textmill")

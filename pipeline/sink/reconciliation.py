@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pipeline.contract import Split
 from pipeline.errors import LostDocumentsError, StoreError
 from pipeline.sink.files import OUTCOMES, TAGS
-from pipeline.source.met import Met
+from pipeline.source.read_counts import Met
 from pipeline.store.base import Store
 
 READ, UNREAD, LOST, SUPERSEDED = "read", "unread", "lost", "superseded"

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from pipeline.report.aggregate import MICRO
-from pipeline.report.health import Health
+from pipeline.report.reconciliation import Health
 from pipeline.report.sums import count_of
 from pipeline.report.window import Window
 from pipeline.report.words import CLASSES

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 import pyarrow as pa
 
 from pipeline.cache.envelope import Envelope
-from pipeline.cache.local import Local
+from pipeline.cache.lru_tier import Local
+from pipeline.cache.redis_tier import Shared
 from pipeline.cache.rows import RowCodec
 from pipeline.cache.settings import CacheConfig
-from pipeline.cache.shared import Shared
 
 log = logging.getLogger("textmill")
 # What asking Redis has cost may be what it has saved, this share of the computing beside, and a second.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
-from pipeline.report.texts import day_short
+from pipeline.report.i18n import day_short
 
 MINUS = "\u2212"
 LONGEST_NAME, LONGEST_ID = 80, 160

@@ -13,20 +13,20 @@ from torch.nn import functional as F
 
 from models.bench import alternate, drain, engine_ratio
 from models.factory import examples, prune
-from models.factory.answers import Once
-from models.factory.balance import balance, three_class
 from models.factory.calibrate import calibrate
 from models.factory.card import macs_a_token
 from models.factory.corpora import CORPORA, read
 from models.factory.distill import Learner, Together, distil_loss, gold_loss_of, teacher_loss, together_loss
 from models.factory.evaluate import evaluate, sentiment_scores, tasks_of
 from models.factory.languages import language
+from models.factory.logit_bias import balance, three_class
+from models.factory.loop import fit
 from models.factory.lstm import LstmTagger
 from models.factory.mixture import load_mixture
 from models.factory.recipe import SHIPPED, Distil, Student
+from models.factory.run_context import Workshop
 from models.factory.silver import NUM_SILVER
-from models.factory.train import fit
-from models.factory.workshop import Workshop
+from models.factory.teacher_logits import Once
 from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.engines import TorchEngine, default_threads
 from models.runtime.tagger import Tagger
