@@ -28,10 +28,10 @@ def model(
     """A model's speed beside its language's fp32 encoder in torch on the same sorted batches, as ratios, with the CPU's name."""
     from models.bench import measure
     from models.runtime.engines import default_threads
-    from pipeline.contract import Columns
+    from pipeline.contract import DocumentSpec
     from pipeline.source.texts import texts_of
 
-    found = texts_of([str(texts)], Columns())
+    found = texts_of([str(texts)], DocumentSpec())
     # Evenly spaced, so that all files have their share.
     count = min(limit, len(found))
     chosen = [found[i * len(found) // count] for i in range(count)]

@@ -27,7 +27,7 @@ from jobs import (
 from models.errors import GateFailedError, ModelError
 from pipeline.errors import Cancelled, PipelineError
 from pipeline.exits import BUG, STOPPED, exit_of
-from pipeline.store.timeouts import leave
+from pipeline.store.timeouts import exit_if_stuck
 
 app = typer.Typer(
     name="textmill",
@@ -110,5 +110,5 @@ def command() -> None:
     try:
         main()
     except SystemExit as done:
-        leave(done.code if isinstance(done.code, int) else int(done.code is not None))
+        exit_if_stuck(done.code if isinstance(done.code, int) else int(done.code is not None))
         raise

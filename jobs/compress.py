@@ -24,13 +24,13 @@ def compress(
 ) -> None:
     """Make models: teacher, distil, prune, quantize, evaluate, export. Killed, the same command goes on."""
     from models.factory.recipe import load_recipe
-    from models.factory.run_context import Workshop
+    from models.factory.run_context import RunContext
     from models.factory.runner import names, run
 
     def say(line: str) -> None:
         print(time.strftime("%H:%M:%S"), line, flush=True)
 
-    shop = Workshop(load_recipe(recipe), data_dir, work / recipe.stem, cache, zoo, say)
+    shop = RunContext(load_recipe(recipe), data_dir, work / recipe.stem, cache, zoo, say)
     if steps:
         for name in names(shop.recipe):
             print(f"{name:20} {'done' if shop.done(name) else 'not done'}")

@@ -39,9 +39,9 @@ def nightly(
     from pipeline.nightly.config import load_night
     from pipeline.nightly.dates import parse_date
     from pipeline.nightly.night import run_night
-    from pipeline.observe.safe_stderr import guarded
+    from pipeline.observe.safe_stderr import safe_stderr
 
-    guarded()
+    safe_stderr()
     config = load_night(conf)
     day = parse_date(date) if date else default_date(config.zone)
     with redirect_stdout(sys.stderr):

@@ -14,7 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from pipeline.nightly.config import SubmitConfig
-    from pipeline.signals import Stop
+    from pipeline.signals import StopToken
 
 
 def submit(
@@ -39,12 +39,12 @@ def submit(
     from pipeline.nightly.dates import parse_date
     from pipeline.nightly.places import output_of
     from pipeline.nightly.record import nights_by_submission
-    from pipeline.observe.safe_stderr import guarded
-    from pipeline.signals import stoppable
+    from pipeline.observe.safe_stderr import safe_stderr
+    from pipeline.signals import handling_signals
     from pipeline.trigger.job_watcher import Job, follow
     from pipeline.trigger.ray_jobs import RayJobs
 
-    guarded()
+    safe_stderr()
     config = load_night(conf)
     day = parse_date(date) if date else default_date(config.zone)
     given = config.submit
@@ -58,7 +58,7 @@ def submit(
         given.poll_s,
         given.lost_s,
     )
-    with redirect_stdout(sys.stderr), stoppable() as stop:
+    with redirect_stdout(sys.stderr), handling_signals() as stop:
         cluster = RayJobs(address, given)
         try:
             manifest = follow(cluster, job, note, echo, waiting(stop))
@@ -88,7 +88,7 @@ def echo(text: str) -> None:
     sys.stderr.flush()
 
 
-def waiting(stop: Stop) -> Callable[[float], None]:
+def waiting(stop: StopToken) -> Callable[[float], None]:
     """A wait that ends with KeyboardInterrupt when somebody has asked to stop."""
     import time
 

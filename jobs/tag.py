@@ -118,10 +118,10 @@ def tag(
     given = dict(locals())
     from pipeline.config import load_config
     from pipeline.errors import ConfigError
-    from pipeline.observe.safe_stderr import guarded
+    from pipeline.observe.safe_stderr import safe_stderr
     from pipeline.run.run import tag_documents
 
-    guarded()
+    safe_stderr()
     flags: dict[str, Any] = {
         key: value for key, value in given.items() if value is not None and key not in ("paths", "config", "sets")
     }

@@ -28,7 +28,7 @@ def verify(
     from jobs.streams import note
     from pipeline.config import load_store
     from pipeline.run.verify import verify as compare
-    from pipeline.signals import stoppable
+    from pipeline.signals import handling_signals
 
     told = time.monotonic()
 
@@ -38,7 +38,7 @@ def verify(
             told = time.monotonic()
             note(f"{done:,} of {files:,} files counted again")
 
-    with stoppable() as stop:
+    with handling_signals() as stop:
         found = compare(output, load_store(config, sets or ()), seen, stop.check)
     print(json.dumps({"status": found.status, **asdict(found)}, indent=1, ensure_ascii=False))
     for text in found.differences:

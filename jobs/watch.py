@@ -14,9 +14,9 @@ import typer
 
 if TYPE_CHECKING:
     from pipeline.nightly.config import NightConfig
-    from pipeline.signals import Stop
+    from pipeline.signals import StopToken
     from pipeline.store.base import Store
-    from pipeline.trigger.notifications import HintSource
+    from pipeline.trigger.notifications import NotificationSource
     from pipeline.trigger.watcher import Runner
 
 TOKEN = "TEXTMILL_HINT_TOKEN"
@@ -44,23 +44,23 @@ def watch(
     from jobs.streams import note
     from pipeline.nightly.config import load_night
     from pipeline.nightly.places import output_of
-    from pipeline.observe.safe_stderr import guarded
-    from pipeline.signals import stoppable
-    from pipeline.trigger.batch_log import Book
-    from pipeline.trigger.notifications import Hints, listening
+    from pipeline.observe.safe_stderr import safe_stderr
+    from pipeline.signals import handling_signals
+    from pipeline.trigger.batch_log import BatchLog
+    from pipeline.trigger.notifications import Notifications, listening
     from pipeline.trigger.remote_batch import run_listed
     from pipeline.trigger.watcher import Watcher, run_here
 
-    guarded()
+    safe_stderr()
     config = load_night(conf)
     store = output_of(config.tag)
-    with redirect_stdout(sys.stderr), stoppable() as stop:
+    with redirect_stdout(sys.stderr), handling_signals() as stop:
         if batch is not None:
             ran = run_listed(store, batch, submission, run_here(config))
             raise SystemExit(ran.exit_code)
         runner = run_here(config) if address is None else _there(conf, config, store, address, stop)
-        hints = Hints()
-        watcher = Watcher(config, Book(store), runner, decided, stop.check)
+        hints = Notifications()
+        watcher = Watcher(config, BatchLog(store), runner, decided, stop.check)
         try:
             with listening(_sources(config), hints, note):
                 note(f"watching {', '.join(config.tag.sources)}")
@@ -78,26 +78,26 @@ def decided(batch: str, revision: str, action: str, why: str) -> None:
     print(json.dumps(line), file=sys.stderr, flush=True)
 
 
-def _sources(config: NightConfig) -> list[HintSource]:
+def _sources(config: NightConfig) -> list[NotificationSource]:
     from jobs.streams import note
     from pipeline.errors import ConfigError
-    from pipeline.trigger.notifications import HttpHints
-    from pipeline.trigger.redis_notifications import RedisHints
+    from pipeline.trigger.notifications import HttpNotifications
+    from pipeline.trigger.redis_notifications import RedisNotifications
 
-    found: list[HintSource] = []
+    found: list[NotificationSource] = []
     if config.watch.http is not None:
         try:
-            hook = HttpHints(config.watch.http, os.environ.get(TOKEN))
+            hook = HttpNotifications(config.watch.http, os.environ.get(TOKEN))
         except (OSError, ValueError) as error:
             raise ConfigError(f"watch.http: {config.watch.http!r}: {error}") from error
         note(f"hints are taken at port {hook.port}")
         found.append(hook)
     if config.watch.redis is not None:
-        found.append(RedisHints(config.watch.redis, config.watch.stream, note))
+        found.append(RedisNotifications(config.watch.redis, config.watch.stream, note))
     return found
 
 
-def _there(conf: Path, config: NightConfig, store: Store, address: str, stop: Stop) -> Runner:
+def _there(conf: Path, config: NightConfig, store: Store, address: str, stop: StopToken) -> Runner:
     from jobs.streams import note
     from jobs.submit import echo, path_there, waiting
     from pipeline.trigger.ray_jobs import RayJobs

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline.cache.settings import CacheConfig, check_cache
-from pipeline.contract import RESERVED, Columns, Reading
+from pipeline.contract import RESERVED, DocumentSpec, TextOptions
 from pipeline.errors import ConfigError
 from pipeline.source.encodings import check_encoding
 from pipeline.source.formats import FORMATS
@@ -137,15 +137,15 @@ class TagConfig(BaseModel):
         return found | {f"keep {name}": name for name in self.keep}
 
     @property
-    def columns(self) -> Columns:
+    def columns(self) -> DocumentSpec:
         """What the parts depend on beside model and input; without the partitions, which the input tells."""
         usual = tuple(role for role, column in (("id", self.id_column), ("time", self.time_column)) if column is None)
         time = "created_at" if self.time_column is None else self.time_column
-        return Columns(
+        return DocumentSpec(
             self.text_column, self.id_column or None, time, self.source_column, self.keep, self.keep_text,
             documents=self.documents, clean=self.clean, languages=self.languages, usual=usual, separator=self.text_separator,
             time_format=self.time_format, time_from=self.time_from,
-            reading=Reading(
+            reading=TextOptions(
                 self.encoding, self.delimiter, self.quote, self.escape, self.column_names, self.null, self.json_path, self.format
             ),
         )  # fmt: skip

@@ -66,7 +66,7 @@ RESERVED = frozenset({"id", "source", "created_at", "text", *TAGS.names})
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class TextOptions:
     """How files of text are read. The defaults are what plans of before 0.2 mean, which say nothing of it.
 
     `encoding`: auto, the name of one, or marks: UTF-8, or what a byte order mark says. `delimiter`: auto is told by the header,
@@ -85,13 +85,13 @@ class Reading:
     format: str = ""
 
     @classmethod
-    def usual(cls) -> Reading:
+    def usual(cls) -> TextOptions:
         """What is meant where nothing is said."""
         return cls(encoding="auto", delimiter="auto", escape="auto", null="\\N")
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class DocumentSpec:
     """Which columns of the input are what, and how texts are prepared: all that a part depends on beside model and input.
 
     `id` None: every id is made from path and position. `usual` names what is looked for by its usual names, "id" and "time" (see
@@ -115,7 +115,7 @@ class Columns:
     separator: str | None = None
     time_format: str | None = None
     time_from: Literal["column", "folder", "name"] = "column"
-    reading: Reading = Reading()
+    reading: TextOptions = TextOptions()
     root: str = ""
     first_root: str = ""
 
@@ -132,10 +132,10 @@ class Columns:
         return tags_schema((*self.keep, *map(partition_column, self.partitions)), self.keep_text)
 
 
-def columns_from(settings: Mapping[str, Any]) -> Columns:
+def document_spec_from(settings: Mapping[str, Any]) -> DocumentSpec:
     """The columns of a plan's settings, or of any other JSON; what they do not name is as it was before."""
     given = _with_tuples(settings)
-    return Columns(**{**given, "reading": Reading(**_with_tuples(given.get("reading", {})))})
+    return DocumentSpec(**{**given, "reading": TextOptions(**_with_tuples(given.get("reading", {})))})
 
 
 def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class RejectedDocument:
     """A document, or what should have been one, that is not tagged."""
 
     path: str
@@ -218,7 +218,7 @@ class Block:
     texts: list[str]
     positions: list[int]
     columns: pa.Table
-    left_out: list[LeftOut]
+    left_out: list[RejectedDocument]
     counts: Counter[str] = field(default_factory=Counter)
     used: Counter[tuple[str, str]] = field(default_factory=Counter)
     raws: list[bytes] = field(default_factory=list)
@@ -234,7 +234,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class PartResult:
     """A split whose part is in place, and what it took: seconds a stage, counts of what was noticed.
 
     `cache` is what the cache did, see TextCache.told; `read` are the documents that were met, counted where they were read,

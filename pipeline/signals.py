@@ -14,7 +14,7 @@ EXIT_CODE = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stop:
+class StopToken:
     """Whether somebody has asked to stop."""
 
     def __init__(self) -> None:
@@ -46,23 +46,23 @@ class Stop:
             raise KeyboardInterrupt
 
 
-_stops: list[Stop] = []
+_stops: list[StopToken] = []
 
 
-def stop_is_asked() -> bool:
+def stop_requested() -> bool:
     """Whether somebody has asked this process to stop: then nothing is worth waiting for any more."""
     return any(stop.asked for stop in _stops)
 
 
 @contextmanager
-def stoppable() -> Iterator[Stop]:
+def handling_signals() -> Iterator[StopToken]:
     """Catch the signals while the body runs.
 
     Python raises KeyboardInterrupt at any instruction, also between taking a lock and the block that gives it back; a
     thread that needs the lock then waits for ever. Here nothing is raised but by `check`. In a thread other than the
     main one the signals stay as they are.
     """
-    stop = Stop()
+    stop = StopToken()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

@@ -14,7 +14,7 @@ import pytest
 
 import models
 from models.runtime.tagger import Tagger
-from pipeline.store.timeouts import leave
+from pipeline.store.timeouts import exit_if_stuck
 from tests import hadoop
 from tests.leaks import MARK, SOON_S, Leaks, present
 
@@ -85,7 +85,7 @@ def pytest_unconfigure(config):
     """As the command does: a call that a test left hanging shall not abort the process at its end."""
     gc.unfreeze()
     shutil.rmtree(config.stash[TEMPORARY], ignore_errors=True)
-    leave(config.stash.get(STATUS, 0))
+    exit_if_stuck(config.stash.get(STATUS, 0))
 
 
 @pytest.fixture(scope="session")

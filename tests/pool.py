@@ -11,9 +11,9 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.contract import Done, Fragment, Split
+from pipeline.contract import Fragment, PartResult, Split
 from pipeline.errors import InputChangedError, UnavailableError, WorkerLostError
-from pipeline.fleet.driver import Answer, Going, Gone, News, Up
+from pipeline.fleet.driver import LeaseResult, News, WorkerDraining, WorkerLost, WorkerReady
 from pipeline.scheduler.events import Lease
 from pipeline.scheduler.worker_registry import START_BUDGET
 
@@ -24,7 +24,7 @@ def split(number, tokens=500):
 
 
 def done(of):
-    return Done(of.name, "attempt", 1, 0, 0, of.tokens, "", {}, {})
+    return PartResult(of.name, "attempt", 1, 0, 0, of.tokens, "", {}, {})
 
 
 @dataclass
@@ -113,7 +113,7 @@ class Pool:
 
     def wait(self, seconds: float | None) -> list[News]:
         for news in self._heard:
-            if isinstance(news, Gone):
+            if isinstance(news, WorkerLost):
                 self.people[news.worker].told_gone = True
         self._heard = []
         until = math.inf if seconds is None else self.now + seconds
@@ -151,7 +151,7 @@ class Pool:
             self._die(worker, self.random.random() < 0.5)
             return
         person.up = True
-        self.tell(Up(worker, self.random.choice([None, person.speed]), self.random.choice([(), ("a",), ("b",)])))
+        self.tell(WorkerReady(worker, self.random.choice([None, person.speed]), self.random.choice([(), ("a",), ("b",)])))
         if self._death_rate:
             self.at(self.random.expovariate(self._death_rate), "fall", worker)
         if self.random.random() < 0.1:
@@ -192,12 +192,12 @@ class Pool:
         if self.random.random() < self._failures:
             transient, changed = OSError(5, "Input/output error"), InputChangedError("a", "changed")
             error = self.random.choice([MemoryError(), UnavailableError("a", "away"), transient, changed])
-        self.tell(Answer(lease, 1.0, None if error else done(of), error))
+        self.tell(LeaseResult(lease, 1.0, None if error else done(of), error))
         self._next(what[0])
 
     def _stopped(self, what: tuple[int, int]) -> None:
         if (person := self._current(what)) is not None:
-            self.tell(Answer(person.queue.popleft()[0], 0.1))
+            self.tell(LeaseResult(person.queue.popleft()[0], 0.1))
             self._next(what[0])
 
     def _call_back(self, what: tuple[int, int]) -> None:
@@ -212,7 +212,7 @@ class Pool:
 
     def _leave(self, worker: int) -> None:
         if not self.people[worker].dead:
-            self.tell(Going(worker))
+            self.tell(WorkerDraining(worker))
             self.at(self.random.uniform(0, 20), "taken", worker)
 
     def _taken(self, worker: int) -> None:
@@ -235,7 +235,7 @@ class Pool:
         self._deaths -= blame and person.up and not hung
         if over is not None and blame:
             self.died_over.add(over.split)
-        self.tell(Gone(worker, WorkerLostError(f"worker {worker} died"), blame, over))
+        self.tell(WorkerLost(worker, WorkerLostError(f"worker {worker} died"), blame, over))
         person.queue.clear()
         if self.random.random() < 0.1:  # heard of twice
-            self.tell(Gone(worker, WorkerLostError(f"worker {worker} died"), blame, over))
+            self.tell(WorkerLost(worker, WorkerLostError(f"worker {worker} died"), blame, over))

@@ -3,14 +3,14 @@
 from collections import Counter
 from dataclasses import replace
 
-from pipeline.contract import Columns, Reading
+from pipeline.contract import DocumentSpec, TextOptions
 from pipeline.source.count import count_documents
 from pipeline.source.discover import discover
 from pipeline.source.read import read_fragment
-from pipeline.source.read_counts import Met
+from pipeline.source.read_counts import ReadCounts
 from pipeline.source.splitting import fragments
 
-USUAL = Reading.usual()
+USUAL = TextOptions.usual()
 
 
 def usual(**more):
@@ -21,12 +21,12 @@ def usual(**more):
 def read(path, target=1 << 40, id="id", reading=USUAL, **columns):
     """Of the files of a path: ids with their texts, places and reasons of dead letters, counts. Reader and counter must agree."""
     found = discover([str(path)], unnamed=reading.format)
-    wanted = Columns(id=id, reading=reading, **columns)
+    wanted = DocumentSpec(id=id, reading=reading, **columns)
     blocks = []
     for entry in found.files:
         met = 0
         for piece in fragments(found.store, entry, target, wanted):
-            one = Met()
+            one = ReadCounts()
             here = list(read_fragment(found.store, piece, wanted, one))
             assert one.documents == sum(block.rows for block in here)
             met += one.documents

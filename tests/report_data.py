@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from pipeline.contract import Done, Fragment, LeftOut, Split, tags_schema
+from pipeline.contract import Fragment, PartResult, RejectedDocument, Split, tags_schema
 from pipeline.sink import ledger
 from pipeline.sink.attempt import Attempt
 from pipeline.sink.manifest import write_manifest
 from pipeline.sink.plan_log import Plan, write_finished, write_plan
-from pipeline.source.read_counts import Met
+from pipeline.source.read_counts import ReadCounts
 from pipeline.store.local import LocalStore
 
 SCORES = {"negative": (0.8, 0.1, 0.1), "neutral": (0.2, 0.6, 0.2), "positive": (0.1, 0.1, 0.8)}
@@ -40,7 +40,7 @@ def document(id, when, names=(), sentiment="neutral", source="news", lang="en", 
 
 
 def letter(outcome, reason, position=0):
-    return LeftOut("a.jsonl", position, None, reason, "what is wrong", b"{", outcome)
+    return RejectedDocument("a.jsonl", position, None, reason, "what is wrong", b"{", outcome)
 
 
 def write_output(folder, rows_of, left_out=(), keep_text=True, status="finished", failures=None, parts=None):
@@ -54,7 +54,7 @@ def write_output(folder, rows_of, left_out=(), keep_text=True, status="finished"
     plan = Plan(1, 1, "/data", {"model": "en", "columns": {}}, tuple(splits))
     write_plan(store, plan)
     schema = tags_schema((), keep_text)
-    done: list[Done] = []
+    done: list[PartResult] = []
     for split, rows in zip(splits, rows_of, strict=True):
         about = {"run": run, "model": "en", "model_digest": "0"}
         attempt = Attempt(store, split, f"{run}-{split.number}", "", schema, about)
@@ -62,7 +62,9 @@ def write_output(folder, rows_of, left_out=(), keep_text=True, status="finished"
         here = left_out[split.number] if split.number < len(left_out) else []
         attempt.add(table, here, Counter())
         done.append(
-            attempt.commit(100, {"model": 1.0, "read": 0.1, "prepare": 0.1, "write": 0.1}, [Met(table.num_rows + len(here))])
+            attempt.commit(
+                100, {"model": 1.0, "read": 0.1, "prepare": 0.1, "write": 0.1}, [ReadCounts(table.num_rows + len(here))]
+            )
         )
     write_finished(store, plan, ledger.counts_of(store, plan, ledger.parts(store)))
     sums = {key: sum(getattr(part, key) for part in done) for key in ("rows", "dead_letters", "filtered")}

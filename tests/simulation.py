@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.scheduler.events import (
     Arrived,
-    CallBack,
+    Draining,
     EndRun,
     Event,
     Failed,
@@ -20,9 +20,9 @@ from pipeline.scheduler.events import (
     GiveUp,
     Joined,
     Lease,
-    Leaving,
     Lost,
     Replace,
+    Revoke,
     Stopped,
     Tick,
 )
@@ -147,7 +147,7 @@ class Simulation:
         for command in commands:
             if isinstance(command, Lease):
                 self._lease(command)
-            elif isinstance(command, CallBack):
+            elif isinstance(command, Revoke):
                 self._call_back(command)
             elif isinstance(command, Replace):
                 self._speed_of[command.by] = self._speed_of[command.worker]
@@ -228,10 +228,10 @@ class Simulation:
     def _take(self, number: Any) -> None:
         """A worker gets notice, and goes."""
         if self.machines[number].up:
-            self.tell(Leaving(self.now, number))
+            self.tell(Draining(self.now, number))
             self.at(self.now + self.faults.notice_s, "lose", (number, False))
 
-    def _call_back(self, command: CallBack) -> None:
+    def _call_back(self, command: Revoke) -> None:
         machine = self.machines[command.worker]
         if machine.queue and machine.queue[0].number == command.lease:
             self.at(self.now + self.faults.call_back_s, "stop", (command.worker, machine.epoch))

@@ -5,12 +5,12 @@ import threading
 import pytest
 
 from pipeline.config import load_config
-from pipeline.contract import Columns, Fragment, Split
-from pipeline.fleet.driver import Up
-from pipeline.fleet.ray_pool import RayCrew
+from pipeline.contract import DocumentSpec, Fragment, Split
+from pipeline.fleet.driver import WorkerReady
+from pipeline.fleet.ray_pool import RayPool
 from pipeline.fleet.worker_actor import WorkerActor
 from pipeline.scheduler.events import Lease
-from pipeline.worker.worker import Work
+from pipeline.worker.worker import WorkerSpec
 from tests.test_run import write_lines
 
 
@@ -50,7 +50,7 @@ def split_of(data):
 def work_of(data, out):
     out.mkdir()
     about = {"run": "r", "model": "en-fast", "model_digest": "d"}
-    return Work(str(data.parent), str(out), Columns(), "en-fast", "openvino", 1, "r", "", about)
+    return WorkerSpec(str(data.parent), str(out), DocumentSpec(), "en-fast", "openvino", 1, "r", "", about)
 
 
 @pytest.fixture
@@ -92,10 +92,10 @@ def test_what_is_told_to_a_worker_that_is_gone_does_nothing(tmp_path):
     split, work = split_of(data), work_of(data, tmp_path / "out")
     options = load_config(None, ["workers=1"], {"sources": [str(data)], "output": tmp_path / "out"})
     first, second = Lease(1, 0, 0), Lease(2, 0, 0)
-    with RayCrew(work, options, None, lambda: None, lambda step: None) as crew:
+    with RayPool(work, options, None, lambda: None, lambda step: None) as crew:
         crew.start(0)
         (up,) = crew.wait(60)
-        assert isinstance(up, Up)
+        assert isinstance(up, WorkerReady)
         crew.begin(first, split)
         crew.begin(second, split)
         assert crew.wait(0.5) == []

@@ -23,14 +23,14 @@ from pipeline.errors import StoreError
 from pipeline.nightly.index import index_of
 from pipeline.nightly.revisions import current_revisions
 from pipeline.observe import heartbeat as module
-from pipeline.observe.heartbeat import StateFile, status_of
+from pipeline.observe.heartbeat import Heartbeat, status_of
 from pipeline.sink import compaction, plans
 from pipeline.sink.compaction import EVERY, SUFFIX
 from pipeline.sink.files import CLAIM, STAGING, STATE
 from pipeline.sink.plan_log import PLANS, Plan, decode, encode
 from pipeline.sink.plans import PlanLog
 from pipeline.store.local import LocalStore
-from pipeline.trigger.batch_log import Book
+from pipeline.trigger.batch_log import BatchLog
 from pipeline.trigger.watcher import Watcher
 from tests.ages import counted, finished_folders, grow
 from tests.test_run import rows, run, state, write_lines
@@ -126,7 +126,7 @@ def polls(top, count):
         raise AssertionError(batch)
 
     with counted() as begun:
-        watcher = Watcher(config, Book(store), never, lambda *line: None)
+        watcher = Watcher(config, BatchLog(store), never, lambda *line: None)
     with counted() as first:
         watcher.poll()
     poll_s, list_s = [], []
@@ -154,11 +154,11 @@ def test_a_marker_or_manifest_that_comes_late_is_seen_though_nothing_is_asked_fo
 
     def runner(batch, attempt, check):
         ran.append((batch.folder, batch.mark))
-        from pipeline.trigger.batch_log import Ran
+        from pipeline.trigger.batch_log import BatchResult
 
-        return Ran(0)
+        return BatchResult(0)
 
-    watcher = Watcher(config, Book(LocalStore(tmp_path / "out")), runner, lambda *line: None)
+    watcher = Watcher(config, BatchLog(LocalStore(tmp_path / "out")), runner, lambda *line: None)
     folder = tmp_path / "landing" / "batch=00001"
     write_lines(folder / "b.jsonl", "more")
     now = time.time()
@@ -416,7 +416,7 @@ def test_a_store_that_is_mute_does_not_hold_up_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "END_S", 0.01)
     store = Mute(tmp_path)
     shown = []
-    file = StateFile(store, "run")
+    file = Heartbeat(store, "run")
     for number in range(100):  # each would wait for a minute
         file.show(lambda number=number: shown.append(number) or {"number": number})
     assert store.asked.wait(60)
@@ -431,7 +431,7 @@ def test_a_store_that_is_mute_does_not_hold_up_the_run(tmp_path, monkeypatch):
 def test_the_state_is_written_again_and_again_and_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "EVERY_S", 0.0)
     store = LocalStore(tmp_path)
-    file = StateFile(store, "run")
+    file = Heartbeat(store, "run")
     for number in range(5):
         file.show(lambda number=number: {"number": number})
         file._thread.join(60)
@@ -446,7 +446,7 @@ def test_what_a_store_refuses_does_not_disturb_the_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "EVERY_S", 0.0)
     monkeypatch.setattr(LocalStore, "create_exclusive", refused)
-    file = StateFile(LocalStore(tmp_path), "run")
+    file = Heartbeat(LocalStore(tmp_path), "run")
     file.show(dict)
     file.close()
     assert not file._thread.is_alive()

@@ -13,8 +13,8 @@ from models.runtime.engines import OpenVinoEngine
 from models.runtime.package import open_package
 from pipeline.cache.envelope import envelope_of
 from pipeline.cache.settings import CacheConfig
-from pipeline.cache.tag_cache import TextCache
-from pipeline.contract import Columns
+from pipeline.cache.tag_cache import TagCache
+from pipeline.contract import DocumentSpec
 from pipeline.serving.remote_engine import RemoteEngine
 from pipeline.worker.tagging import BlockTagger
 from tests.redis_server import RedisServer, needs_redis
@@ -66,7 +66,7 @@ def labels(row):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    monkeypatch.setattr(TextCache, "_seconds_for", lambda self, texts: math.inf)
+    monkeypatch.setattr(TagCache, "_seconds_for", lambda self, texts: math.inf)
     monkeypatch.setattr(pipeline.cache.tag_cache, "SHORTEST_S", 5.0)
     with closing(RedisServer(tmp_path)) as one:
         yield one
@@ -74,7 +74,7 @@ def server(tmp_path, monkeypatch):
 
 def cache_of(server, tagger):
     config = CacheConfig(redis_url=server.url, local_mb=0, timeout_ms=5000)
-    with closing(TextCache(config, LANGS, envelope_of("digest", LANGS, [one.engine.arithmetic for one in tagger.each]))) as cache:
+    with closing(TagCache(config, LANGS, envelope_of("digest", LANGS, [one.engine.arithmetic for one in tagger.each]))) as cache:
         table = cache.tag(SOME, tagger.tag)
         return table, cache.told()
 
@@ -111,7 +111,7 @@ def test_what_hangs_on_more_than_the_text_is_not_shared(server, kind, caplog):
         tagger.engine = RemoteEngine([], "en", tagger.engine)
     assert tagger.engine.arithmetic is None
     config = CacheConfig(redis_url=server.url, timeout_ms=5000)
-    cache = BlockTagger(tagger, Columns("text"), config, "digest").cache
+    cache = BlockTagger(tagger, DocumentSpec("text"), config, "digest").cache
     assert "nothing is shared by Redis" in caplog.text
     with closing(cache):
         cache.tag(SOME, tagger.tag)

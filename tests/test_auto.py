@@ -15,7 +15,7 @@ import models
 from models.errors import ModelMissingError
 from models.runtime.languages import identify
 from models.runtime.package import open_models, open_package
-from models.runtime.router import AutoTagger
+from models.runtime.router import LanguageRouter
 from pipeline.config import load_config
 from pipeline.run.run import tag_documents
 from tests.test_tagger import check_offsets
@@ -92,7 +92,7 @@ def test_batches_are_full(auto):
 
 def test_two_models_of_one_language_are_refused(tagger):
     with pytest.raises(ModelMissingError, match="two models for one language"):
-        AutoTagger([tagger, tagger])
+        LanguageRouter([tagger, tagger])
     with pytest.raises(ModelMissingError, match="nobody"):
         open_models("en+nobody")
 

@@ -15,10 +15,10 @@ from models.runtime.schema import TAGS
 from pipeline.cache import envelope as module
 from pipeline.cache.breaker import FIRST_S, LONGEST_S, Breaker
 from pipeline.cache.envelope import Envelope, context_of
-from pipeline.cache.lru_tier import Local
+from pipeline.cache.lru_tier import LruTier
 from pipeline.cache.rows import RowCodec
 from pipeline.cache.settings import CacheConfig, check_cache
-from pipeline.cache.tag_cache import TextCache, summary
+from pipeline.cache.tag_cache import TagCache, summary
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
 
@@ -140,7 +140,7 @@ def test_each_text_is_computed_once_and_gives_what_tagging_gives(local_mb, block
         asked.extend(texts)
         return table_of(texts)
 
-    cache = TextCache(CacheConfig(local_mb=local_mb), LANGS)
+    cache = TagCache(CacheConfig(local_mb=local_mb), LANGS)
     for texts in blocks:
         assert cache.tag(texts, tag).equals(table_of(texts))
     assert cache.reused == sum(map(len, blocks)) - len(asked)
@@ -150,7 +150,7 @@ def test_each_text_is_computed_once_and_gives_what_tagging_gives(local_mb, block
 
 
 def test_memory_is_bounded_and_the_latest_used_stay():
-    local = Local(100_000)
+    local = LruTier(100_000)
     for i in range(1000):
         local.put(f"text {i}", b"x" * 500, 0.1)
         local.get("text 0")
@@ -178,7 +178,7 @@ class Dictionary:
 
 
 def sharing(store, context=b"c" * 32):
-    cache = TextCache(CacheConfig(local_mb=0, redis_url="redis://nowhere"), LANGS, Envelope(context))
+    cache = TagCache(CacheConfig(local_mb=0, redis_url="redis://nowhere"), LANGS, Envelope(context))
     cache._shared = store
     return cache
 

@@ -9,18 +9,18 @@ from contextlib import contextmanager
 import pytest
 
 from models.runtime.tagger import Tagger
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.errors import Cancelled, ClaimedError, DeadlineError, LostClaimError, UnavailableError
-from pipeline.signals import stoppable
+from pipeline.signals import handling_signals
 from pipeline.sink.attempt import Attempt
 from pipeline.source.discover import discover
 from pipeline.source.read import read_fragment
 from pipeline.source.splitting import fragments
 from pipeline.store.local import LocalStore
-from pipeline.store.retrying_client import Calls
+from pipeline.store.retrying_client import RetryingClient
 from pipeline.store.settings import StoreConfig
 from pipeline.worker import isolated, tagging
-from pipeline.worker.isolated import ChildTagger
+from pipeline.worker.isolated import SubprocessTagger
 from pipeline.worker.tagging import BlockTagger
 from tests.test_run import rows, run, write_lines
 
@@ -32,7 +32,7 @@ def block(tmp_path):
     write_lines(tmp_path / "a.jsonl", *TEXTS)
     found = discover([str(tmp_path)])
     (piece,) = fragments(found.store, found.files[0], 1 << 40)
-    (block,) = read_fragment(found.store, piece, Columns(id="id"))
+    (block,) = read_fragment(found.store, piece, DocumentSpec(id="id"))
     return block
 
 
@@ -82,7 +82,7 @@ def test_what_check_raises_ends_the_model_at_once(tagger, block, monkeypatch):
             yield scores
 
     monkeypatch.setattr(tagger.engine, "infer", counted)
-    work = BlockTagger(tagger, Columns(id="id"))
+    work = BlockTagger(tagger, DocumentSpec(id="id"))
 
     def check():
         raise Cancelled
@@ -91,7 +91,7 @@ def test_what_check_raises_ends_the_model_at_once(tagger, block, monkeypatch):
         work.tag(work.prepare(block), check)
     assert len(batches) == 1
     batches.clear()
-    work = BlockTagger(tagger, Columns(id="id"))
+    work = BlockTagger(tagger, DocumentSpec(id="id"))
     table, left_out, *_ = work.tag(work.prepare(block), None)
     assert (table.num_rows, left_out) == (len(TEXTS), [])
     assert len(batches) > 2
@@ -101,7 +101,7 @@ def test_what_check_raises_ends_the_model_at_once(tagger, block, monkeypatch):
     "error", [DeadlineError("hdfs://x", "no answer"), ClaimedError("taken"), OSError(28, "full"), MemoryError()]
 )
 def test_errors_of_ours_and_of_the_machine_are_no_documents_fault(error, tagger, block, monkeypatch):
-    work = BlockTagger(tagger, Columns(id="id"))
+    work = BlockTagger(tagger, DocumentSpec(id="id"))
 
     def fails(self, texts, check=None):
         raise error
@@ -122,18 +122,18 @@ def test_a_model_that_fails_once_on_a_document_is_asked_again(tagger, block, mon
         return tag(self, texts, check)
 
     monkeypatch.setattr(Tagger, "tag", fails)
-    work = BlockTagger(tagger, Columns(id="id"))
+    work = BlockTagger(tagger, DocumentSpec(id="id"))
     table, left_out, *_ = work.tag(work.prepare(block), None)
     assert (table.num_rows, left_out) == (len(TEXTS), [])
     failures = iter([RuntimeError("it cannot read this")] * 100)
-    work = BlockTagger(tagger, Columns(id="id"))
+    work = BlockTagger(tagger, DocumentSpec(id="id"))
     table, left_out, *_ = work.tag(work.prepare(block), None)
     assert [(one.id, one.reason) for one in left_out] == [("a-77", "tagger_failed")]
     assert table.num_rows == len(TEXTS) - 1
 
 
 def test_a_careful_worker_is_cancelled_too():
-    child = ChildTagger("en-fast", "auto", 1)
+    child = SubprocessTagger("en-fast", "auto", 1)
     try:
         assert child.tag(TEXTS[:2]).num_rows == 2
         process = child._process
@@ -171,8 +171,8 @@ def test_who_is_asked_to_stop_waits_for_no_store():
             os.kill(os.getpid(), signal.SIGINT)
         raise UnavailableError("path", "the share is away")
 
-    calls = Calls([object], StoreConfig(retry_s=3600.0))
-    with stoppable() as stop:
+    calls = RetryingClient([object], StoreConfig(retry_s=3600.0))
+    with handling_signals() as stop:
         with pytest.raises(UnavailableError):
             calls("path", away)
         with pytest.raises(KeyboardInterrupt):

@@ -12,7 +12,7 @@ from models.errors import DataMissingError, ModelDamagedError
 from models.factory import corpus_readers_zh, e5, pretraining, silver
 from models.factory.corpus_readers import Record
 from models.factory.distill import Learner, gold_loss_of, hide_pieces
-from models.factory.distillation_data import Pool, without_features
+from models.factory.distillation_data import DistillationData, without_features
 from models.factory.examples import IGNORE, encode
 from models.factory.languages import language
 from models.factory.recipe import Distil, Reading
@@ -170,8 +170,8 @@ def test_reading_learns_what_lac_says(silver_tokenizer, checkpoint, tokenizer_js
     shown = encode([Record("王明去了北京。")] * 8, silver_tokenizer)
     codes = np.where(shown.cases < NUM_CASES, IGNORE, shown.cases.astype(np.int64) - NUM_CASES).astype(np.int8)
     data = without_features(shown)
-    reader = pretraining.Reader(e5.encoder(checkpoint, tokenizer_json, 97, 4))
-    loss = pretraining.reading_loss(codes, 4, Reading(learning_rate=1e-2, sentences={}, guess=0.5))
+    reader = pretraining.PretrainingModel(e5.encoder(checkpoint, tokenizer_json, 97, 4))
+    loss = pretraining.pretraining_loss(codes, 4, Reading(learning_rate=1e-2, sentences={}, guess=0.5))
     optimizer = torch.optim.AdamW(reader.parameters(), lr=5e-3)
     torch.manual_seed(0)
     values = []
@@ -193,7 +193,7 @@ def test_names_that_lac_finds(silver_tokenizer):
 def test_gold_and_silver_teach_together(silver_tokenizer, checkpoint, tokenizer_json):
     """Without gold labels the head for LAC's alone brings the loss down, and the student's pieces are hidden from it."""
     shown = encode([Record("王明去了北京。")] * 8, silver_tokenizer)
-    pool = Pool(shown, without_features(shown), ("a",), ("a",), np.zeros(8, dtype=np.int64))
+    pool = DistillationData(shown, without_features(shown), ("a",), ("a",), np.zeros(8, dtype=np.int64))
     assert (pool.silver == IGNORE).sum() == 2 * 8
     settings = Distil(learning_rate=1e-2, epochs={}, alpha=0, hidden=0, silver=1.0, hidden_pieces=0.2)
     learner = Learner(e5.encoder(checkpoint, tokenizer_json, 97, 4), 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.signals import stoppable
+from pipeline.signals import handling_signals
 from pipeline.sink.files import CLAIM
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
@@ -185,7 +185,7 @@ def test_a_stopped_run_leaves_no_half_part(tmp_path, number, workers):
 
 def test_a_signal_breaks_no_lock_and_a_second_one_ends_the_process():
     before = signal.getsignal(signal.SIGINT)
-    with stoppable() as stop:
+    with handling_signals() as stop:
         stop.check()
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):

@@ -8,7 +8,7 @@ import pytest
 
 from jobs import cli
 from pipeline.config import load_config
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.errors import ConfigError, OutputError, TooManyDeadLettersError
 from pipeline.run.run import tag_documents
 from pipeline.sink.plan_log import decode, encode
@@ -16,7 +16,7 @@ from pipeline.source.blocks import BlockBuilder
 from pipeline.source.fields import MISSING, USUAL, find
 from tests.test_run import rows
 
-NOW = Columns(usual=("id", "time"), separator="\n")
+NOW = DocumentSpec(usual=("id", "time"), separator="\n")
 
 
 def run(source, output, **more):
@@ -46,12 +46,12 @@ def test_ids_and_times_are_found_by_their_usual_names():
     record = {"text": "x", "id": 7, "timestamp": "2026-11-20", "date": "2020-01-01"}
     (row,) = block(NOW, record).columns.to_pylist()
     assert (row["id"], row["created_at"].isoformat()) == ("7", "2026-11-20T00:00:00+00:00")
-    assert block(Columns(), record).columns["id"].to_pylist() == ["a.jsonl@0"]  # what plans of before mean
+    assert block(DocumentSpec(), record).columns["id"].to_pylist() == ["a.jsonl@0"]  # what plans of before mean
     for name in USUAL["time"]:
         assert block(NOW, {"text": "x", name: "2026-11-20"}).columns["created_at"].null_count == 0
-    assert block(Columns(time="when", usual=("id",)), record).columns["created_at"].null_count == 1
+    assert block(DocumentSpec(time="when", usual=("id",)), record).columns["created_at"].null_count == 1
     assert block(NOW, {"text": "x", "created_at": None, "date": "2026-11-20"}).columns["created_at"].null_count == 1
-    assert block(Columns(text="date", usual=("time",)), {"date": "2026-11-20"}).columns["created_at"].null_count == 1
+    assert block(DocumentSpec(text="date", usual=("time",)), {"date": "2026-11-20"}).columns["created_at"].null_count == 1
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_ids_and_times_are_found_by_their_usual_names():
     ],
 )
 def test_several_columns_are_joined(record, text, reason):
-    found = block(Columns(text="title,body", separator="\n"), record)
+    found = block(DocumentSpec(text="title,body", separator="\n"), record)
     assert found.texts == ([text] if text is not None else [])
     assert [one.message for one in found.left_out] == ([reason] if reason else [])
     assert json.loads(found.left_out[0].raw) == record if reason else True

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs import cli
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.errors import LostDocumentsError, OutputError, UnavailableError, UnreadableInputError
 from pipeline.run.verify import verify
 from pipeline.sink import attempt, ledger
@@ -24,9 +24,9 @@ from pipeline.sink.reconciliation import accounted_for, check_footer, read_of
 from pipeline.source.count import count_documents
 from pipeline.source.discover import discover
 from pipeline.source.read import read_fragment
-from pipeline.source.read_counts import Met
+from pipeline.source.read_counts import ReadCounts
 from pipeline.source.splitting import fragments
-from pipeline.source.tables import stop_children
+from pipeline.source.tables import stop_reader_processes
 from pipeline.store.local import LocalStore
 from pipeline.worker import worker
 from tests.test_run import rows, run, state, write_lines
@@ -44,7 +44,7 @@ def only_split(store):
 
 def test_a_block_that_is_lost_between_reader_and_writer_fails_the_run(tmp_path, monkeypatch):
     write_lines(tmp_path / "in" / "a.jsonl", *TEXTS)
-    monkeypatch.setattr(worker, "merged", lambda blocks: iter(list(blocks)[1:]))
+    monkeypatch.setattr(worker, "coalesce", lambda blocks: iter(list(blocks)[1:]))
     with pytest.raises(LostDocumentsError, match=r"4 documents were read, 0 are accounted for"):
         run(tmp_path / "in", tmp_path / "out")
     assert not list((tmp_path / "out").glob("tags/*"))
@@ -164,7 +164,7 @@ def test_what_was_left_out_survives_a_failure_behind_the_parts_publication(tmp_p
 @pytest.fixture(autouse=True)
 def readers():
     yield
-    stop_children()  # as a run does at its end
+    stop_reader_processes()  # as a run does at its end
 
 
 LINES = st.lists(st.sampled_from(["plain", 'say "x"', "two\nlines", "a,b", "", " ", "ünï", "{"]), max_size=30)
@@ -199,11 +199,11 @@ def test_however_a_file_is_cut_its_pieces_hold_what_it_holds(tmp_path_factory, t
     (entry,) = found.files
     met = Counter()
     for piece in fragments(found.store, entry, target):
-        one = Met()
-        blocks = list(read_fragment(found.store, piece, Columns(), one))
+        one = ReadCounts()
+        blocks = list(read_fragment(found.store, piece, DocumentSpec(), one))
         assert one.documents == sum(block.rows for block in blocks)
         met["read"] += one.documents
-    assert met["read"] == count_documents(found.store, entry, Columns()).documents
+    assert met["read"] == count_documents(found.store, entry, DocumentSpec()).documents
 
 
 @pytest.fixture

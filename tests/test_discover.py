@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.cli import main
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.errors import ConfigError, DeniedError, OutputError
 from pipeline.run.verify import verify
 from pipeline.source.discover import discover
@@ -265,7 +265,7 @@ def test_ids_are_unique_whatever_the_roots_and_depend_on_the_file_alone(roots, f
     found = []
     for file in files:
         below = [root for root in full if f"/in/{file}".startswith(f"{root}/")]
-        columns = [Columns() if root == full[0] else Columns(root=root, first_root=full[0]) for root in below]
+        columns = [DocumentSpec() if root == full[0] else DocumentSpec(root=root, first_root=full[0]) for root in below]
         found.append({one.path_in_id(f"/in/{file}"[len(root) + 1 :]) for root, one in zip(below, columns, strict=True)})
     assert all(len(one) <= 1 for one in found)
     assert found[0].isdisjoint(found[1])

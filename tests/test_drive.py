@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.errors import ConfigError, NoWorkersError, UnavailableError, WorkerLostError
-from pipeline.fleet.driver import Answer, Gone, Up, drive
+from pipeline.fleet.driver import LeaseResult, WorkerLost, WorkerReady, drive
 from tests.pool import Pool, done, split
 
 SCHEDULES = int(os.environ.get("DRIVE_SCHEDULES", "1000"))
@@ -85,15 +85,15 @@ def test_a_worker_that_answers_and_dies_in_one_breath():
 
     def then(pool):
         if len(pool.started) == 2 and pool.started[-1] not in {lease.worker for lease, _ in pool.begun}:
-            return [Up(1, 1000.0)]
+            return [WorkerReady(1, 1000.0)]
         if not pool.begun:
-            return [Up(0, 1000.0)]
+            return [WorkerReady(0, 1000.0)]
         begun, pool.begun = pool.begun, []
         if begun[0][0].worker == 1:
             assert not any(lease.careful for lease, _ in begun)
-            return [Answer(lease, 0.5, done(what)) for lease, what in begun]
-        answers = [Answer(lease, 0.5, done(what)) for lease, what in begun]
-        return [*answers, Gone(0, WorkerLostError("died")), answers[0], Up(0)]
+            return [LeaseResult(lease, 0.5, done(what)) for lease, what in begun]
+        answers = [LeaseResult(lease, 0.5, done(what)) for lease, what in begun]
+        return [*answers, WorkerLost(0, WorkerLostError("died")), answers[0], WorkerReady(0)]
 
     told = []
     assert drive([split(number) for number in range(12)], Script(then), told.append) == {}
@@ -104,9 +104,9 @@ def test_a_split_over_which_workers_die_is_given_up_in_our_words():
     def then(pool):
         begun, pool.begun = pool.begun, []
         if not begun:
-            return [Up(pool.started[-1], 1000.0)]
+            return [WorkerReady(pool.started[-1], 1000.0)]
         worker = begun[0][0].worker
-        return [Gone(worker, WorkerLostError(f"worker {worker} died over {begun[0][1].name}"), over=begun[0][0])]
+        return [WorkerLost(worker, WorkerLostError(f"worker {worker} died over {begun[0][1].name}"), over=begun[0][0])]
 
     given_up = drive([split(0)], Script(then), lambda part: None)
     assert str(given_up["part-000001-00000"]) == "worker 2 died over part-000001-00000; run the command again"
@@ -122,7 +122,7 @@ def test_a_split_over_which_workers_die_is_given_up_in_our_words():
 )
 def test_workers_that_cannot_start_end_the_run_with_the_reason(error, raised):
     with pytest.raises(raised, match="worker 0 on a cannot start"):
-        drive([split(0)], Script(lambda pool: [Gone(pool.started[-1], error)]), lambda part: None)
+        drive([split(0)], Script(lambda pool: [WorkerLost(pool.started[-1], error)]), lambda part: None)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error"), UnavailableError("a", "away")])
@@ -131,10 +131,10 @@ def test_what_may_pass_is_tried_again(error):
 
     def then(pool):
         if not pool.begun:
-            return [Up(0, 1000.0)]
+            return [WorkerReady(0, 1000.0)]
         (lease, what), *pool.begun = pool.begun
         tried.append(lease)
-        return [Answer(lease, 0.1, done(what) if len(tried) > 1 else None, error if len(tried) == 1 else None)]
+        return [LeaseResult(lease, 0.1, done(what) if len(tried) > 1 else None, error if len(tried) == 1 else None)]
 
     assert drive([split(0)], Script(then), lambda part: None) == {}
     assert len(tried) == 2
@@ -142,7 +142,7 @@ def test_what_may_pass_is_tried_again(error):
 
 def test_what_does_not_pass_ends_the_run():
     def then(pool):
-        return [Answer(pool.begun[0][0], 0.1, error=OSError(13, "denied"))] if pool.begun else [Up(0, 1000.0)]
+        return [LeaseResult(pool.begun[0][0], 0.1, error=OSError(13, "denied"))] if pool.begun else [WorkerReady(0, 1000.0)]
 
     with pytest.raises(OSError, match="denied"):
         drive([split(0)], Script(then), lambda part: None)
@@ -152,7 +152,7 @@ def test_a_node_that_dies_does_not_hide_why_workers_cannot_start():
     def then(pool):
         worker = pool.started[-1]
         blame = worker % 2 == 0
-        return [Gone(worker, ConfigError("no model") if blame else WorkerLostError("its node died"), blame)]
+        return [WorkerLost(worker, ConfigError("no model") if blame else WorkerLostError("its node died"), blame)]
 
     with pytest.raises(ConfigError, match="no model"):
         drive([split(0)], Script(then), lambda part: None)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
-from pipeline.source.encodings import HEAD_BYTES, coding_of
+from pipeline.source.encodings import HEAD_BYTES, detect_encoding
 from tests.reading import places, read, usual
 
 CHINESE = ["王小明上周去了成都。", "那家餐厅的菜很好吃,服务也不错。", "腾讯公司发布了新的产品。", "价格便宜,推荐大家购买"]
@@ -99,7 +99,7 @@ def test_what_is_no_text_is_refused_as_a_file(tmp_path, suffix, what):
 def test_nul_bytes_in_a_text_are_no_other_encoding(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"\0" * 5001 + b'{"text": "in Oslo"}\n' * 30)
     assert [text for _, text in read(tmp_path, id=None)[0]] == ["in Oslo"] * 30
-    assert coding_of(b"a\0b\n" * 3 + b"plain text here, and more of it\n" * 30, "auto").name == "utf-8"
+    assert detect_encoding(b"a\0b\n" * 3 + b"plain text here, and more of it\n" * 30, "auto").name == "utf-8"
 
 
 def test_encodings_that_are_none():

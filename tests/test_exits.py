@@ -12,7 +12,7 @@ from jobs import cli
 from pipeline import errors, exits
 from pipeline.errors import Cancelled, InputError, PipelineError, StoreError
 from pipeline.exits import BUG, SETTINGS, TRY_AGAIN, exit_of
-from pipeline.store.os_errors import kind_of
+from pipeline.store.os_errors import error_type
 from tests.test_run import run, write_lines
 
 
@@ -54,7 +54,7 @@ def test_errors_of_models():
 def test_every_error_number_means_the_same_bare_and_translated():
     """What may pass is tried again; what nobody knows is not, for ever."""
     for number in errno.errorcode:
-        bare, ours = exit_of(OSError(number, "x")), exit_of(kind_of(number)("path", "x"))
+        bare, ours = exit_of(OSError(number, "x")), exit_of(error_type(number)("path", "x"))
         assert bare.code == ours.code, errno.errorcode[number]
     again = {errno.errorcode[number] for number in errno.errorcode if exit_of(OSError(number, "x")).code == TRY_AGAIN}
     assert {"EIO", "ESTALE", "ENOSPC", "EDQUOT", "ETIMEDOUT", "ECONNRESET"} <= again

@@ -23,7 +23,7 @@ from models.factory.logit_bias import neutral_bias
 from models.factory.loop import Schedule, fit
 from models.factory.mixture import load_mixture
 from models.factory.recipe import Distil, Teacher, load_recipe
-from models.factory.run_context import Workshop
+from models.factory.run_context import RunContext
 from models.factory.runner import names, run
 from models.factory.teacher_logits import LiveTeacher
 from models.factory.training import blended
@@ -55,7 +55,7 @@ def shop(tmp_path_factory, data_dir):
         patch.setattr(steps, "measure_costs", lambda config: Costs(1.0, 0.0, 0.01, 0.01))
         root = tmp_path_factory.mktemp("factory")
         recipe = load_recipe(Path(__file__).parent / "small.toml")
-        shop = Workshop(recipe, data_dir, root / "work", root / "cache", root / "zoo", say=[].append)
+        shop = RunContext(recipe, data_dir, root / "work", root / "cache", root / "zoo", say=[].append)
         run(shop)
         yield shop
 
@@ -79,7 +79,7 @@ def test_a_shipped_model_is_taught_on(shop, data_dir, tmp_path):
     zoo = Path(shutil.copytree(shop.zoo, tmp_path / "zoo"))
     recipe = load_recipe(Path(__file__).parent / "small_sentiment.toml")
     said = []
-    again = Workshop(recipe, data_dir, tmp_path / "work", shop.cache, zoo, said.append)
+    again = RunContext(recipe, data_dir, tmp_path / "work", shop.cache, zoo, said.append)
     run(again)
     before, after = (json.loads((root / "small" / "metrics.json").read_text()) for root in (shop.zoo, zoo))
     assert list(after["stages"]) == ["first teacher", "small before", "sentiment teacher", "small.distil", "small.quantize"]
@@ -90,7 +90,7 @@ def test_a_shipped_model_is_taught_on(shop, data_dir, tmp_path):
     assert set(before["data"]) <= set(after["data"])
     # The shipped model has been replaced, but this work began with the one before: nothing is to be done again.
     said.clear()
-    run(Workshop(recipe, data_dir, again.work, shop.cache, zoo, said.append))
+    run(RunContext(recipe, data_dir, again.work, shop.cache, zoo, said.append))
     assert [line for line in said if not line.endswith("done before")] == []
 
     # The teacher speaks on sentiment, of the corpora that it was taught; the shipped model on all else.
@@ -113,7 +113,7 @@ def test_gold_alone_teaches_a_shipped_model_on(shop, data_dir, tmp_path):
         '[students.small]\nstart = "zoo:small"\nquantize = { texts = 32 }\n[students.small.distil]\nlearning_rate = 1e-3\n'
         "alpha = 0.0\nhidden = 0.0\nbudget_tokens = 512\npath = 1.0\nblend = 0.25\nepochs = { conll2003 = 1.0, sst2 = 1.0 }\n"
     )
-    again = Workshop(load_recipe(path), data_dir, tmp_path / "work", shop.cache, zoo, [].append)
+    again = RunContext(load_recipe(path), data_dir, tmp_path / "work", shop.cache, zoo, [].append)
     assert names(again.recipe) == ["small.distil", "small.quantize", "small.export"]
     run(again)
     before, after = (json.loads((root / "small" / "metrics.json").read_text()) for root in (shop.zoo, zoo))
@@ -147,7 +147,7 @@ def test_a_shipped_model_is_the_teacher_of_a_smaller_one(shop, data_dir, tmp_pat
         f"[students.thin.distil]\n{fit}[students.thin.prune]\n{fit}shape = [1, 64]\nrounds = 1\n"
     )
     said = []
-    thin = Workshop(load_recipe(path), data_dir, tmp_path / "work", shop.cache, zoo, said.append)
+    thin = RunContext(load_recipe(path), data_dir, tmp_path / "work", shop.cache, zoo, said.append)
     assert names(thin.recipe) == ["label", "thin.distil", "thin.prune", "thin.quantize", "thin.export"]
     run(thin)
     assert thin.pool.examples.lengths.max() == 16
@@ -183,14 +183,14 @@ def test_l1_is_reported_honestly(shop):
 
 def test_done_steps_are_skipped_and_gates_still_hold(shop):
     said = []
-    again = Workshop(shop.recipe, shop.data_dir, shop.work, shop.cache, shop.zoo, said.append)
+    again = RunContext(shop.recipe, shop.data_dir, shop.work, shop.cache, shop.zoo, said.append)
     run(again)
     assert [line for line in said if not line.endswith("done before")] == []
     student = shop.recipe.students["small"].model_copy(update={"gate": {"conll2003_f1": 100.1}})
     strict = shop.recipe.model_copy(update={"students": {**shop.recipe.students, "small": student}})
     for _ in range(2):
         with pytest.raises(GateFailedError, match=r"small.quantize.*conll2003_f1.*100.1"):
-            run(Workshop(strict, shop.data_dir, shop.work, shop.cache, shop.zoo, said.append))
+            run(RunContext(strict, shop.data_dir, shop.work, shop.cache, shop.zoo, said.append))
     with pytest.raises(FactoryError, match="the steps are teacher, label"):
         run(again, only="absent")
 
@@ -215,9 +215,9 @@ def test_labels_go_on_after_a_kill(shop, tmp_path, monkeypatch):
     monkeypatch.setattr(teacher_logits, "SAVE_EVERY", 1)
     teacher = shop.restore("teacher")
     with pytest.raises(Killed):
-        teacher_logits.answer(teacher, shop.pool.examples, tmp_path, "k", killer)
+        teacher_logits.compute_logits(teacher, shop.pool.examples, tmp_path, "k", killer)
     said = []
-    resumed = teacher_logits.answer(teacher, shop.pool.examples, tmp_path, "k", said.append)
+    resumed = teacher_logits.compute_logits(teacher, shop.pool.examples, tmp_path, "k", said.append)
     assert said[0].startswith("labelled batch 3/")
     np.testing.assert_array_equal(resumed.tokens, shop.answers.tokens)
     np.testing.assert_array_equal(resumed.sentiment, shop.answers.sentiment)
@@ -364,7 +364,7 @@ def test_quantization_aware_training_runs_where_a_gate_is_missed(shop, tmp_path)
     recipe = shop.recipe.model_copy(update={"students": {**shop.recipe.students, "small": student}})
     said = []
     with pytest.raises(GateFailedError):
-        run(Workshop(recipe, shop.data_dir, work, shop.cache, tmp_path / "zoo", said.append), only="small.quantize")
+        run(RunContext(recipe, shop.data_dir, work, shop.cache, tmp_path / "zoo", said.append), only="small.quantize")
     assert any("trained on with the rounding" in line for line in said)
 
 

@@ -25,7 +25,7 @@ from pipeline.report.reconciliation import health_of
 from pipeline.report.window import Window
 from pipeline.run.verify import verify
 from pipeline.sink.origins import ORIGINS
-from pipeline.source.lost_files import read_all_but
+from pipeline.source.lost_files import read_skipping_lost
 from pipeline.store.local import LocalStore
 from pipeline.worker import worker
 from tests.test_run import rows, run, state, write_lines
@@ -186,9 +186,9 @@ def test_a_file_that_is_not_what_was_planned_holds_nobody_up(tmp_path, monkeypat
                 (source / "b.jsonl").unlink()
             else:
                 write_lines(source / "b.jsonl", *TEXTS[:2])
-        yield from read_all_but(store, fragment, columns, counts, losses, cursors)
+        yield from read_skipping_lost(store, fragment, columns, counts, losses, cursors)
 
-    monkeypatch.setattr(worker, "read_all_but", read)
+    monkeypatch.setattr(worker, "read_skipping_lost", read)
     if change == "gone":
         with pytest.raises(UnreadableInputError, match=r"b\.jsonl: .*no longer there"):
             run(source, out)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import load_config
-from pipeline.contract import Columns, Reading
+from pipeline.contract import DocumentSpec, TextOptions
 from pipeline.errors import ConfigError, OutputError
 from pipeline.run.planning import columns_of
 from pipeline.run.verify import verify
@@ -39,7 +39,7 @@ def test_a_plan_remembers_how_files_are_read(tmp_path):
     log = PlanLog(LocalStore(tmp_path / "out"))
     log.look()
     plan = log.plan(1)
-    assert columns_of(plan).reading == Reading("gbk", "auto", '"', "auto", ("id", "text"), "\\N")
+    assert columns_of(plan).reading == TextOptions("gbk", "auto", '"', "auto", ("id", "text"), "\\N")
     assert {piece.encoding for split in plan.splits for piece in split.fragments} == {"gb18030"}
     assert len(rows(tmp_path / "out", "filtered")) == 400  # no model of English reads them
     assert verify(str(tmp_path / "out")).status == "agrees"
@@ -58,7 +58,7 @@ def test_outputs_of_before_are_finished_and_go_on(tmp_path):
     del head["settings"]["columns"]["reading"]
     table = table.drop_columns(["encoding"]).replace_schema_metadata({"textmill.plan": json.dumps(head)})
     pq.write_table(table, plan)
-    assert columns_of(decode_head(plan.read_bytes(), "plan")).reading == Reading()
+    assert columns_of(decode_head(plan.read_bytes(), "plan")).reading == TextOptions()
     (out / "_plans" / "plan-000001.done.json").unlink()
     for part in (out / "tags").glob("*.parquet"):
         part.unlink()
@@ -78,4 +78,4 @@ def test_settings_of_reading_that_cannot_be():
         with pytest.raises(ConfigError):
             load_config(None, (), {**base, **wrong})
     assert load_config(None, (), {**base, "delimiter": "\\t"}).columns.reading.delimiter == "\t"
-    assert asdict(Columns())["reading"]["encoding"] == "marks"
+    assert asdict(DocumentSpec())["reading"]["encoding"] == "marks"

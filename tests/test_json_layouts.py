@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.source import lines
 from pipeline.source.discover import discover
 from pipeline.source.read import read_fragment
@@ -145,7 +145,7 @@ def test_a_long_array_is_read_in_bounded_memory(tmp_path):
 
 def _count_only(path):
     found = discover([str(path)])
-    columns = Columns(reading=usual())
+    columns = DocumentSpec(reading=usual())
     rows = letters = 0
     for piece in fragments(found.store, found.files[0], 1 << 40, columns):
         for block in read_fragment(found.store, piece, columns):

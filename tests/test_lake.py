@@ -8,14 +8,14 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.source.discover import discover
-from pipeline.source.tables import stop_children
+from pipeline.source.tables import stop_reader_processes
 from tests.test_tables import read, texts
 
 
 @pytest.fixture(autouse=True)
 def _no_child_stays():
     yield
-    stop_children()
+    stop_reader_processes()
 
 
 FIRST, SECOND = pa.table({"text": ["gone"]}), pa.table({"text": ["Oslo", "Lyon"]})

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.source import cursors, decompress
 from pipeline.source.cursors import Cursors
 from pipeline.source.discover import discover
 from pipeline.source.read import read_fragment
-from pipeline.source.read_counts import Met
+from pipeline.source.read_counts import ReadCounts
 from pipeline.source.splitting import fragments
 from tests.reading import USUAL
 from tests.test_reading import PACKERS
 
-COLUMNS = Columns(id="id", reading=USUAL)
+COLUMNS = DocumentSpec(id="id", reading=USUAL)
 
 
 def made(kind, number, rng):
@@ -54,7 +54,7 @@ def pieces_of(path, target):
 
 def content(store, piece, cursors=None):
     """What comes of a fragment: documents, and what is left out, in order."""
-    met = Met()
+    met = ReadCounts()
     blocks = list(read_fragment(store, piece, COLUMNS, met, cursors=cursors))
     found = [(place, text) for block in blocks for place, text in zip(block.positions, block.texts, strict=True)]
     assert met.documents == sum(block.rows for block in blocks)

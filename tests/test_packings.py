@@ -14,7 +14,7 @@ import zstandard
 
 from pipeline.errors import TooManyDeadLettersError
 from pipeline.source import decompress
-from pipeline.source.tables import stop_children
+from pipeline.source.tables import stop_reader_processes
 from tests.reading import places, read, usual
 from tests.test_reading import PACKERS
 from tests.test_run import run
@@ -23,7 +23,7 @@ from tests.test_run import run
 @pytest.fixture(autouse=True)
 def readers():
     yield
-    stop_children()
+    stop_reader_processes()
 
 
 def jsonl(*ids):

@@ -12,7 +12,7 @@ from models.factory.examples import IGNORE, O_OR_MISC, allowed_tags
 from models.factory.losses import path_loss
 from models.runtime.decode import path_spans
 from models.runtime.labels import ENTITY_TAGS
-from models.runtime.viterbi import NUM_TAGS, START, SURE, best_paths, impossible
+from models.runtime.viterbi import NUM_TAGS, START, SURE, impossible, viterbi_paths
 
 B_PER, I_PER, B_ORG, I_ORG = (ENTITY_TAGS.index(tag) for tag in ("B-PER", "I-PER", "B-ORG", "I-ORG"))
 
@@ -34,7 +34,7 @@ def test_no_path_is_better(seed):
     rng = np.random.default_rng(seed)
     p = softmax(rng.normal(0, 2, (rng.integers(1, 4), NUM_TAGS)))
     steps = rng.normal(0, 1, (START + 1, NUM_TAGS)).astype(np.float32)
-    found = best_paths(p, np.arange(len(p)) == 0, steps)
+    found = viterbi_paths(p, np.arange(len(p)) == 0, steps)
     every = [weight(path, np.log(p), steps) for path in product(range(NUM_TAGS), repeat=len(p))]
     mine, possible = weight(tuple(found), np.log(p), steps)
     assert possible
@@ -49,9 +49,9 @@ def test_a_path_hangs_on_no_other_text(seed):
     scores[:, 0] += 12 * (rng.random(len(scores)) < 0.4)  # outside for sure
     p, steps = softmax(scores), rng.normal(0, 1, (START + 1, NUM_TAGS)).astype(np.float32)
     begins = np.cumsum(lengths) - lengths
-    together = best_paths(p, np.isin(np.arange(len(p)), begins), steps)
+    together = viterbi_paths(p, np.isin(np.arange(len(p)), begins), steps)
     for begin, length in zip(begins, lengths, strict=True):
-        alone = best_paths(p[begin : begin + length], np.arange(length) == 0, steps)
+        alone = viterbi_paths(p[begin : begin + length], np.arange(length) == 0, steps)
         np.testing.assert_array_equal(together[begin : begin + length], alone)
     assert not impossible()[together[:-1], together[1:]][~np.isin(np.arange(1, len(p)), begins)].any()
     assert (together[p[:, 0] >= SURE] == 0).all()
@@ -61,10 +61,10 @@ def test_a_step_that_cannot_be_costs_an_entity_its_end():
     """One character that goes on behind a sure outside is either no entity, or begins one."""
     p = softmax(np.array([[3, 0, 0, 0, 0, 0, 0, 0, 0], [1.0, 0.9, 2, 0, 0, 0, 0, 0, 0]]))
     begins = np.array([True, False])
-    assert best_paths(p, begins, np.zeros((START + 1, NUM_TAGS), np.float32)).tolist() == [0, 0]
+    assert viterbi_paths(p, begins, np.zeros((START + 1, NUM_TAGS), np.float32)).tolist() == [0, 0]
     dear = np.zeros((START + 1, NUM_TAGS), np.float32)
     dear[0, B_PER] = 1.0
-    assert best_paths(p, begins, dear).tolist() == [0, B_PER]
+    assert viterbi_paths(p, begins, dear).tolist() == [0, B_PER]
 
 
 def test_spans_of_a_path():
@@ -76,7 +76,7 @@ def test_spans_of_a_path():
     assert score.tolist() == [0.625, 0.5, 0.375]
     nothing = np.zeros(0, dtype=np.int64)
     assert all(not len(part) for part in path_spans(np.zeros((0, NUM_TAGS), np.float32), nothing))
-    assert not len(best_paths(np.zeros((0, NUM_TAGS), np.float32), nothing > 0, np.zeros((START + 1, NUM_TAGS), np.float32)))
+    assert not len(viterbi_paths(np.zeros((0, NUM_TAGS), np.float32), nothing > 0, np.zeros((START + 1, NUM_TAGS), np.float32)))
 
 
 @pytest.mark.parametrize("seed", range(12))

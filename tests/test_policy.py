@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 
 from pipeline.scheduler.events import (
     Arrived,
-    CallBack,
-    Dismiss,
+    Draining,
     EndRun,
     Failed,
     Finished,
     GiveUp,
     Joined,
+    Kill,
     Lease,
-    Leaving,
     Lost,
     Replace,
+    Revoke,
     Stopped,
     Tick,
 )
 from pipeline.scheduler.pending_queue import WAIT_S
 from pipeline.scheduler.policy import Policy
-from pipeline.scheduler.speeds import Held, Worker
+from pipeline.scheduler.speeds import ActiveLease, Worker
 from pipeline.scheduler.split_table import MAX_LOSSES
 from pipeline.scheduler.worker_registry import MAX_REPLACED, START_BUDGET
 from tests.simulation import Faults, Simulation
@@ -98,7 +98,7 @@ def test_what_is_late_takes_half_as_long_again_whenever_it_is_asked():
     """Not only at the moment at which it was seen to be late: a split of ten minutes was copied when all else was done."""
     worker = Worker(0)
     worker.expect(100.0)
-    lease = Held(0, worker, 0, 1000, 0.0, False, False)
+    lease = ActiveLease(0, worker, 0, 1000, 0.0, False, False)
     worker.held.append(lease)
     assert worker.finish_of(lease, 5.0) == 10.0
     assert worker.late(20.0)
@@ -113,7 +113,7 @@ def test_an_idle_worker_copies_what_is_late_and_the_first_to_end_wins():
     assert not [c for now in (10.5, 11.0, 12.0) for c in policy.on(Tick(now))]  # it may yet end soon
     copies = [c for now in (13.0, 20.0, 24.0, 26.0, 27.0) for c in policy.on(Tick(now)) if isinstance(c, Lease)]
     assert [(copy.worker, copy.split, copy.copy) for copy in copies] == [(0, 1, True)]
-    assert policy.on(Finished(40.0, copies[0].number, 10.0)) == [CallBack(1, 1)]
+    assert policy.on(Finished(40.0, copies[0].number, 10.0)) == [Revoke(1, 1)]
     assert policy.over
     assert policy.on(Finished(41.0, 1, 41.0)) == []
     assert (policy.book.finished, policy.copies) == (2, 1)
@@ -172,7 +172,7 @@ def test_only_the_lease_that_a_worker_was_at_is_blamed():
 def test_a_worker_that_is_to_leave_gives_back_what_it_has_not_begun():
     policy, orders = started([10] * 4, [10.0])
     assert [order.number for order in orders] == [0, 1, 2]
-    assert policy.on(Leaving(0.1, 0)) == [CallBack(1, 0), CallBack(2, 0)]
+    assert policy.on(Draining(0.1, 0)) == [Revoke(1, 0), Revoke(2, 0)]
     assert policy.on(Joined(0.2, 1, 10.0)) == []
     assert {order.split for order in policy.on(Tick(0.2))} <= {1, 2, 3}
     assert policy.on(Finished(1.0, 0, 1.0)) == []  # and gets nothing more
@@ -182,7 +182,7 @@ def test_a_worker_that_is_to_leave_gives_back_what_it_has_not_begun():
 def test_a_worker_that_hangs_is_dismissed_once():
     policy, _ = started([10], [10.0])
     assert [c for now in range(1, 300, 10) for c in policy.on(Tick(float(now)))] == []
-    assert [c for now in range(311, 400, 10) for c in policy.on(Tick(float(now)))] == [Dismiss(0)]
+    assert [c for now in range(311, 400, 10) for c in policy.on(Tick(float(now)))] == [Kill(0)]
     assert policy.on(Lost(400.0, 0, over=0)) == [Replace(0, 1)]
     policy.on(Joined(401.0, 1, 10.0))
     assert policy.on(Tick(401.0)) == [Lease(1, 1, 0, careful=True)]

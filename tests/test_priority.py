@@ -9,7 +9,7 @@ from pipeline.config import load_config
 from pipeline.errors import ConfigError
 from pipeline.sink.manifest import known_speed
 from pipeline.sink.plans import PlanLog
-from pipeline.sink.token_ratios import tokens_a_byte
+from pipeline.sink.token_ratios import tokens_per_byte
 from pipeline.store.local import LocalStore
 from pipeline.worker.worker import TagWorker
 from tests.test_run import rows, run, write_lines
@@ -104,7 +104,7 @@ def test_a_plan_remembers_how_many_tokens_a_byte_holds(tmp_path):
     folder, out, store = tmp_path / "in", tmp_path / "out", LocalStore(tmp_path / "out")
     write_lines(folder / "a.jsonl", *[f"Ms Keller, of whom everybody speaks, lives in Cork, house {i}." for i in range(200)])
     run(folder, out)
-    assert set(tokens_a_byte(log_of(store))) == {"jsonl"}
+    assert set(tokens_per_byte(log_of(store))) == {"jsonl"}
     write_lines(folder / "c.jsonl", *[f"Mr Keller, of whom nobody speaks, lives in Oslo, house {i}." for i in range(200)])
     result = run(folder, out)
     plans = [log_of(store).plan(number) for number in (1, 2)]
@@ -117,4 +117,4 @@ def test_parts_with_files_of_two_kinds_tell_nothing_of_either(tmp_path):
     (tmp_path / "in" / "b.txt").write_text("".join(f"She lives in house {i}.\n" for i in range(200)))
     run(tmp_path / "in", tmp_path / "out")
     store = LocalStore(tmp_path / "out")
-    assert tokens_a_byte(log_of(store)) == {}
+    assert tokens_per_byte(log_of(store)) == {}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.errors import UnavailableError
 from pipeline.store import ranges
 from pipeline.store.ranges import buffered
-from pipeline.store.timeouts import LateError, within
+from pipeline.store.timeouts import CallTimeoutError, call_with_timeout
 
 DATA = bytes(i * 7 % 251 for i in range(5000))
 CALLS = st.one_of(
@@ -101,11 +101,11 @@ def test_an_error_of_a_range_is_raised_where_it_is_read(pool):
 
 def test_a_call_that_hangs_is_given_up_and_its_thread_ends():
     release = threading.Event()
-    with pytest.raises(LateError):
-        within(0.05, release.wait)
-    assert within(5, lambda: 7) == 7
+    with pytest.raises(CallTimeoutError):
+        call_with_timeout(0.05, release.wait)
+    assert call_with_timeout(5, lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
-        within(5, lambda: 1 / 0)
+        call_with_timeout(5, lambda: 1 / 0)
     stuck = [thread for thread in threading.enumerate() if thread.name == "textmill-store"]
     release.set()
     until = time.monotonic() + 10

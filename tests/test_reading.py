@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.source.tables import stop_children
+from pipeline.source.tables import stop_reader_processes
 from tests.reading import read, usual
 
 
 @pytest.fixture(autouse=True)
 def readers():
     yield
-    stop_children()  # as a run does at its end
+    stop_reader_processes()  # as a run does at its end
 
 
 PARTS = st.lists(

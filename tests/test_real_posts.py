@@ -16,7 +16,7 @@ from models.factory import calibrate, loop
 from models.factory.corpora import CORPORA, read
 from models.factory.corpus_readers import Record, read_folder, read_labelled, read_posts, read_tabbed, words_of_spans
 from models.factory.distill import Learner, Together, distil_loss, teacher_loss, together_loss
-from models.factory.distillation_data import build_pool
+from models.factory.distillation_data import build_distillation_data
 from models.factory.evaluate import evaluate, expected_calibration_error, figures_of, macro_f1, posts
 from models.factory.examples import IGNORE, RATHER_NEGATIVE, RATHER_POSITIVE, Examples, draw, encode, gather
 from models.factory.loop import Schedule, fit
@@ -267,7 +267,7 @@ def test_texts_that_were_kept_need_no_corpora(data_dir, tokenizer, tmp_path):
     label = Label(gold={"conll2003": 0, "sst2": 7}, unlabelled={"reddit": 5}, whole={"reddit": 6}, phrases={"sst2": 4})
 
     def pool(where, on):
-        return build_pool(label, "en", where, tokenizer, 3, lambda: pytest.fail("no words are exchanged"), 30, on)
+        return build_distillation_data(label, "en", where, tokenizer, 3, lambda: pytest.fail("no words are exchanged"), 30, on)
 
     bare, first, again = pool(data_dir, None), pool(data_dir, shelf), pool(tmp_path / "absent", shelf)
     assert again.names == ("conll2003", "sst2", "reddit", "sst2-phrases", "reddit-whole")
@@ -292,7 +292,7 @@ def test_what_is_measured_on_is_not_labelled(data_dir, tokenizer, tmp_path):
     (tmp_path / "corpora/tweets/a.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
     (tmp_path / "real").mkdir()
     (tmp_path / "real/en.jsonl").write_bytes((data_dir / "real/en.jsonl").read_bytes())
-    pool = build_pool(Label(gold={}, whole={"tweets": 0}), "en", tmp_path, tokenizer, 3, dict, 30)
+    pool = build_distillation_data(Label(gold={}, whole={"tweets": 0}), "en", tmp_path, tokenizer, 3, dict, 30)
     expected = encode([Record(texts[1])], tokenizer)
     np.testing.assert_array_equal(pool.examples.ids, expected.ids)
 

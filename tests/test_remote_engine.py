@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.runtime.batches import RaggedBatch
-from models.runtime.engines import Scores
+from models.runtime.engines import Logits
 from pipeline.errors import UnavailableError
 from pipeline.serving.engine_calls import LostServerError, RefusedError
 from pipeline.serving.engine_server import Reply
@@ -105,7 +105,7 @@ class Local:
         for batch in batches:
             found = scores_of(batch)
             self.fleet.time += 0.5
-            yield Scores(batch, *found)
+            yield Logits(batch, *found)
 
 
 def check(found, batches):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.factory.corpus_readers import Record
-from models.factory.entity_replacement import entities, gold_names, renamed
+from models.factory.entity_replacement import entities, gold_names, with_entities_replaced
 
 KINDS = ("PER", "ORG", "LOC", "MISC")
 SOURCE = {"PER": ["阿", "诸葛亮"], "ORG": ["联合国大会"], "LOC": ["x城"]}
@@ -38,7 +38,7 @@ def parts(record, inside):
 @settings(deadline=None)
 @given(records(), st.integers(0, 99))
 def test_only_names_change(record, seed):
-    made = renamed([record], 3, np.random.default_rng(seed), [SOURCE, {}])
+    made = with_entities_replaced([record], 3, np.random.default_rng(seed), [SOURCE, {}])
     if not any(kind in SOURCE for _, kind in parts(record, True)):
         assert made == []
         return
@@ -53,7 +53,10 @@ def test_only_names_change(record, seed):
 
 def test_names_do_change_and_come_from_every_source():
     record = Record("去甲乙", ((0, 1), (1, 2), (2, 3)), tags=("O", "B-LOC", "I-LOC"))
-    made = {other.text for other in renamed([record], 200, np.random.default_rng(0), [{"LOC": ["海"]}, {"LOC": ["山城"]}])}
+    made = {
+        other.text
+        for other in with_entities_replaced([record], 200, np.random.default_rng(0), [{"LOC": ["海"]}, {"LOC": ["山城"]}])
+    }
     assert made == {"去甲乙", "去海", "去山城"}
 
 

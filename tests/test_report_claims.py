@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import LostClaimError
 from pipeline.nightly.config import load_night
-from pipeline.nightly.garbage_collect import retire
+from pipeline.nightly.garbage_collect import garbage_collect
 from pipeline.nightly.night import run_night
 from pipeline.report import build as make_module
 from pipeline.report.build import make_report
@@ -39,12 +39,12 @@ def sleep(monkeypatch):
 
 def test_a_report_whose_claim_is_lost_before_it_is_published_is_not(tmp_path, monkeypatch, sleep):
     out = write_output(tmp_path / "out", [[document("a", f"{DAY}T08:00:00")]])
-    agree = make_module.agree
-    monkeypatch.setattr(make_module, "agree", lambda *given: (agree(*given), sleep()))
+    agree = make_module.check_consistency
+    monkeypatch.setattr(make_module, "check_consistency", lambda *given: (agree(*given), sleep()))
     with pytest.raises(LostClaimError):
         make_report(str(out), DAY, DAY)
     assert visible(out / "reports") == [f"{DAY}.new"]  # it may be that of who has the claim now
-    monkeypatch.setattr(make_module, "agree", agree)
+    monkeypatch.setattr(make_module, "check_consistency", agree)
     assert make_report(str(out), DAY, DAY).revision == 1
     assert visible(out / "reports") == [str(DAY)]
 
@@ -91,7 +91,7 @@ def test_nothing_is_retired_or_published_once_the_claim_is_lost(tmp_path):
         raise LostClaimError("lost")
 
     with pytest.raises(LostClaimError):
-        retire(store, 1e12, 1.0, lost)
+        garbage_collect(store, 1e12, 1.0, lost)
     with pytest.raises(LostClaimError):
         publish(store, "_staging/one", 1, lost)
     assert len(list(store.list())) == 2

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.contract import tags_schema
 from pipeline.report import statistics
-from pipeline.report.name_normalization import fold, fold_one
+from pipeline.report.name_normalization import normalize_name, normalize_names
 from pipeline.report.stop_words import stop_words
 from pipeline.report.words import CLASSES, LONGEST, Terms
 from tests.report_data import document
@@ -40,7 +40,7 @@ SAME = [
 
 @pytest.mark.parametrize("names", SAME, ids=lambda names: names[0])
 def test_spellings_of_one_name_are_one(names):
-    assert len(set(fold(pa.array(names)).to_pylist())) == 1, fold(pa.array(names))
+    assert len(set(normalize_names(pa.array(names)).to_pylist())) == 1, normalize_names(pa.array(names))
 
 
 def test_different_names_stay_apart():
@@ -59,16 +59,16 @@ def test_different_names_stay_apart():
         "张三丰",
         "St. John",
     ]
-    assert len(set(fold(pa.array(names)).to_pylist())) == len(names)
+    assert len(set(normalize_names(pa.array(names)).to_pylist())) == len(names)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=20), max_size=8))
 def test_folding_twice_is_folding_once_and_no_name_vanishes(names):
-    once = fold(pa.array(names, pa.string()))
-    assert fold(once).equals(once)
+    once = normalize_names(pa.array(names, pa.string()))
+    assert normalize_names(once).equals(once)
     assert all(folded for folded, name in zip(once.to_pylist(), names, strict=True) if name)
-    assert once.to_pylist() == [fold_one(name) for name in names]
+    assert once.to_pylist() == [normalize_name(name) for name in names]
 
 
 @settings(max_examples=40, deadline=None)
@@ -76,8 +76,8 @@ def test_folding_twice_is_folding_once_and_no_name_vanishes(names):
 def test_case_width_quotes_and_possessive_do_not_matter(name):
     wide = "".join(chr(ord(c) + 0xFEE0) if c != " " else "\u3000" for c in name)
     forms = [name, name.upper(), wide, f"“{name}”", f"{name}'s", f"{name}’s,", f" {name} "]
-    assert {fold_one(form) for form in forms} == {fold_one(name)}
-    assert unicodedata.is_normalized("NFKC", fold_one(wide))
+    assert {normalize_name(form) for form in forms} == {normalize_name(name)}
+    assert unicodedata.is_normalized("NFKC", normalize_name(wide))
 
 
 def test_g2_is_the_likelihood_ratio_of_the_2x2_table():
@@ -135,7 +135,7 @@ def test_terms_are_those_of_a_slow_count(documents):
         rows.append({**row, "current": current})
         terms = Counter()
         for extent in row["words"]:
-            term = fold_one(row["text"][extent["start"] : extent["end"]])
+            term = normalize_name(row["text"][extent["start"] : extent["end"]])
             letters = [c for c in term if c.isalpha()]
             short = len(term) == 1 and ord(term) < 0x250
             if extent["pos"] in CLASSES and letters and not short and term not in stop_words(lang):

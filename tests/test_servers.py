@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from models.runtime.batches import RaggedBatch
-from models.runtime.engines import Scores
+from models.runtime.engines import Logits
 from pipeline.errors import UnavailableError
 from pipeline.serving.engine_server import EngineServer
 from pipeline.serving.remote_engine import RemoteEngine
@@ -134,7 +134,7 @@ class Breakable:
             if self.usual is not None:
                 yield from self.usual.infer([batch])
             else:
-                yield Scores(batch, np.repeat(batch.ids[:, None], 2, 1).astype(np.float32), np.zeros((len(batch.windows), 3)))
+                yield Logits(batch, np.repeat(batch.ids[:, None], 2, 1).astype(np.float32), np.zeros((len(batch.windows), 3)))
 
 
 class ServerHere(EngineServer):

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.errors import ConfigError, InputChangedError, UnavailableError
 from pipeline.nightly.index import read_json
 from pipeline.source import decompress, tables
@@ -38,11 +38,11 @@ RECORDS = [
 @pytest.fixture(autouse=True)
 def _no_child_stays():
     yield
-    tables.stop_children()
+    tables.stop_reader_processes()
     assert not tables._idle
 
 
-def read(source, columns=Columns(id="id", keep=("n",)), target=1 << 40):  # noqa: B008
+def read(source, columns=DocumentSpec(id="id", keep=("n",)), target=1 << 40):  # noqa: B008
     found = discover([str(source)])
     blocks = []
     for entry in found.files:
@@ -113,7 +113,7 @@ def test_tables(tmp_path, name):
         opened = pa.ipc.new_file if name == "a.arrow" else pa.ipc.new_stream
         with path.open("wb") as stream, opened(stream, table.schema) as writer:
             writer.write_table(table)
-    (block,) = read(path, Columns(id="id", keep=("n", "other")))
+    (block,) = read(path, DocumentSpec(id="id", keep=("n", "other")))
     assert block.texts == [record["text"] for record in RECORDS]
     assert block.positions == [0, 1, 2]
     assert block.columns["other"].to_pylist() == ["[1]", "[2]", "[]"]
@@ -126,7 +126,7 @@ def test_tsv_has_no_quotes_and_text_files_are_lines_or_documents(tmp_path):
     assert texts(read(tmp_path / "a.tsv")) == ['5" pipe', '"open']
     (tmp_path / "b.txt").write_text("one\r\n\n two \n")
     assert texts(read(tmp_path / "b.txt")) == ["one", " two "]
-    assert texts(read(tmp_path / "b.txt", Columns(documents="file"))) == ["one\r\n\n two \n"]
+    assert texts(read(tmp_path / "b.txt", DocumentSpec(documents="file"))) == ["one\r\n\n two \n"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
@@ -262,7 +262,7 @@ def test_ids_are_made_of_path_and_position(tmp_path):
     folder = tmp_path / "dt=2026-11-22" / "source=a%20b"
     folder.mkdir(parents=True)
     (folder / "a.jsonl").write_text('{"text": "one"}\n{"id": {"x": 1}, "text": "two"}\n{"id": "", "text": "three"}\n')
-    (block,) = read(tmp_path, Columns(id="id", partitions=("dt",)))
+    (block,) = read(tmp_path, DocumentSpec(id="id", partitions=("dt",)))
     made = "dt=2026-11-22/source=a%20b/a.jsonl@"
     assert block.columns["id"].to_pylist() == [made + "0", '{"x": 1}', made + "48"]
     assert block.columns["dt"].to_pylist() == ["2026-11-22"] * 3
@@ -273,7 +273,7 @@ def test_ids_are_made_of_path_and_position(tmp_path):
 def test_folders_that_bear_the_name_of_a_column(tmp_path):
     (tmp_path / "lang=en" / "n=7").mkdir(parents=True)
     (tmp_path / "lang=en" / "n=7" / "a.jsonl").write_text('{"text": "one"}\n{"text": "two", "n": 8}\n')
-    columns = Columns(keep=("n",), partitions=("lang",))
+    columns = DocumentSpec(keep=("n",), partitions=("lang",))
     (block,) = read(tmp_path, columns)
     assert block.columns["folder_lang"].to_pylist() == ["en", "en"]
     assert block.columns["n"].to_pylist() == ["7", "8"]
@@ -318,7 +318,7 @@ def test_a_file_that_changes_is_an_error(tmp_path):
     path.write_bytes(as_jsonl(RECORDS))
     found = discover([str(path)])
     (piece,) = fragments(found.store, found.files[0], 1 << 40)
-    blocks = read_fragment(found.store, piece, Columns())
+    blocks = read_fragment(found.store, piece, DocumentSpec())
     next(blocks)
     with path.open("a") as stream:
         stream.write("{}\n")
@@ -326,7 +326,7 @@ def test_a_file_that_changes_is_an_error(tmp_path):
         list(blocks)
     path.unlink()
     with pytest.raises(InputChangedError, match="no longer there"):
-        list(read_fragment(found.store, piece, Columns()))
+        list(read_fragment(found.store, piece, DocumentSpec()))
 
 
 # A file that is mostly control characters is refused as no text.
@@ -399,8 +399,8 @@ def test_a_passing_error_of_the_machine_is_no_dead_letter(name, number, tmp_path
     (piece,) = fragments(found.store, found.files[0], 1 << 40)
     flaky(found.store, tmp_path / name, number, 4000)
     with pytest.raises(UnavailableError, match=f"{name}: .*; try again"):
-        list(read_fragment(found.store, piece, Columns()))
-    rows = sum(block.rows for block in read_fragment(found.store, piece, Columns()))
+        list(read_fragment(found.store, piece, DocumentSpec()))
+    rows = sum(block.rows for block in read_fragment(found.store, piece, DocumentSpec()))
     assert rows >= 5000
 
 
@@ -432,7 +432,7 @@ def test_a_consumer_may_take_longer_than_the_readers_time_limit(name, tmp_path, 
     (piece,) = fragments(found.store, found.files[0], 1 << 40)
     assert piece.rows == 20_000
     rows = 0
-    for block in read_fragment(found.store, piece, Columns()):
+    for block in read_fragment(found.store, piece, DocumentSpec()):
         rows += block.rows
         assert block.left_out == []
         if rows <= 3 * len(block.texts):

@@ -22,8 +22,8 @@ from pipeline.store.hdfs import native
 from pipeline.store.hdfs.java_errors import error_of, is_refusal
 from pipeline.store.hdfs.store import HdfsStore
 from pipeline.store.hdfs.web import WebClient
-from pipeline.store.os_errors import OURS, error_of_system, kind_of
-from pipeline.store.retrying_client import Calls
+from pipeline.store.os_errors import OURS, error_of_system, error_type
+from pipeline.store.retrying_client import RetryingClient
 from pipeline.store.settings import StoreConfig
 from tests.webhdfs_stand_in import StandIn
 
@@ -37,8 +37,8 @@ def test_every_number_of_the_system_means_what_the_table_of_exits_says():
         known = number in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR)
         if not known:
             assert error.exit_code == exit_of(OSError(number, "")).code, name
-    assert kind_of(None) is StoreError
-    assert {kind_of(number).exit_code for number in FULL} == {3}
+    assert error_type(None) is StoreError
+    assert {error_type(number).exit_code for number in FULL} == {3}
 
 
 @pytest.mark.parametrize("mistake", [TypeError, AttributeError, NameError, AssertionError, NotImplementedError])
@@ -154,15 +154,15 @@ def without_extra():
 def test_what_the_other_client_lacks_is_not_what_is_wrong(caplog):
     """The first client's error is told and tried again; that the second cannot be made is said once."""
     config = StoreConfig(retry_s=3.0, timeout_s=5.0, kerberos=True)
-    calls = Calls([lambda: Flaky(2), without_extra], config)
+    calls = RetryingClient([lambda: Flaky(2), without_extra], config)
     assert calls("/a", lambda client: client.status("/a")) is None
     assert caplog.text.count("has no client 2 here") == 1
-    quick = Calls([lambda: Flaky(10**9), without_extra], config.model_copy(update={"retry_s": 0.3}))
+    quick = RetryingClient([lambda: Flaky(10**9), without_extra], config.model_copy(update={"retry_s": 0.3}))
     with pytest.raises(UnavailableError, match="the native client's passing error") as caught:
         quick("/a", lambda client: client.status("/a"))
     assert caught.value.exit_code == 3
     with pytest.raises(ConfigError):  # the one that was chosen must be there
-        Calls([without_extra], config)("/a", lambda client: client.status("/a"))
+        RetryingClient([without_extra], config)("/a", lambda client: client.status("/a"))
 
 
 def test_whether_a_file_is_being_written_is_not_asked_of_a_client_that_cannot_be_made(caplog):

@@ -15,24 +15,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import orc
 
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.sink.plan_log import Plan, decode, encode
 from pipeline.source.arrow_values import plain
 from pipeline.source.count import count_documents
 from pipeline.source.discover import discover
 from pipeline.source.read import read_fragment
-from pipeline.source.read_counts import Met
+from pipeline.source.read_counts import ReadCounts
 from pipeline.source.splitting import fragments, pack
-from pipeline.source.tables import stop_children
+from pipeline.source.tables import stop_reader_processes
 from tests.arrow_data import arrays
 
-USUAL = Columns(usual=("id", "time"), separator="\n", keep=("k",))
+USUAL = DocumentSpec(usual=("id", "time"), separator="\n", keep=("k",))
 
 
 @pytest.fixture(autouse=True)
 def _no_child_stays():
     yield
-    stop_children()
+    stop_reader_processes()
 
 
 def read(folder, columns=USUAL, target=1 << 40):
@@ -42,7 +42,7 @@ def read(folder, columns=USUAL, target=1 << 40):
     for entry in found.files:
         documents = 0
         for piece in fragments(found.store, entry, target):
-            met = Met()
+            met = ReadCounts()
             blocks += read_fragment(found.store, piece, columns, met)
             documents += met.documents - met.broken + met.unread
         counted = count_documents(found.store, entry, columns)
@@ -207,8 +207,8 @@ def test_only_the_columns_that_are_needed_are_read(tmp_path):
     data[chunk.data_page_offset : chunk.data_page_offset + 40] = bytes(40)
     (tmp_path / "a.parquet").write_bytes(data)
     assert texts(read(tmp_path)) == ["Oslo"] * 100
-    assert texts(read(tmp_path, Columns(text="s.body"))) == ["x"] * 100
-    assert [one.reason for block in read(tmp_path, Columns(text="other")) for one in block.left_out] == ["file_unreadable"]
+    assert texts(read(tmp_path, DocumentSpec(text="s.body"))) == ["x"] * 100
+    assert [one.reason for block in read(tmp_path, DocumentSpec(text="other")) for one in block.left_out] == ["file_unreadable"]
 
 
 def test_orc_and_avro(tmp_path):
@@ -343,7 +343,7 @@ def test_a_damaged_table_costs_itself_alone(tmp_path_factory, suffix, damage, le
     found = discover([str(path.parent)])
     for entry in found.files:
         for piece in fragments(found.store, entry, 1 << 40):
-            met = Met()
+            met = ReadCounts()
             blocks = list(read_fragment(found.store, piece, USUAL, met))
             assert met.documents == sum(block.rows for block in blocks)
             assert met.agrees(piece)
@@ -391,7 +391,7 @@ def test_a_damaged_piece_of_a_table_costs_itself(tmp_path, suffix, packed, place
     for target in (1 << 40, 50_000):
         there, lost, rows = {}, [], 0
         for piece in fragments(found.store, found.files[0], target, USUAL):
-            met = Met()
+            met = ReadCounts()
             for block in read_fragment(found.store, piece, USUAL, met):
                 there |= zip(block.positions, block.texts, strict=True)
                 told = [re.search(r"; ([\d,]+) rows are lost", one.message) for one in block.left_out]
@@ -421,6 +421,6 @@ def test_a_file_that_is_no_parquet_is_called_so(tmp_path):
     (tmp_path / "a.parquet").write_bytes(bytes(range(256)) * 80)
     found = discover([str(tmp_path)])
     (piece,) = fragments(found.store, found.files[0], 1 << 40)
-    (letter,) = [one for block in read_fragment(found.store, piece, Columns()) for one in block.left_out]
+    (letter,) = [one for block in read_fragment(found.store, piece, DocumentSpec()) for one in block.left_out]
     assert "Parquet magic bytes not found in footer" in letter.message
-    stop_children()
+    stop_reader_processes()

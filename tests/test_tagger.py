@@ -120,11 +120,11 @@ def test_padding_changes_no_bit(more):
     ("name", "corpus"), [("en-fast", "reddit/month=2012-01"), ("en", "reddit/month=2012-01"), ("zh", "tnews")]
 )
 def test_real_texts_have_the_same_scores_in_any_company(name, corpus):
-    from pipeline.contract import Columns
+    from pipeline.contract import DocumentSpec
     from pipeline.source.texts import texts_of
 
     draw = random.Random(1)
-    texts = list(dict.fromkeys(texts_of([str(DATA / "corpora" / corpus)], Columns())))
+    texts = list(dict.fromkeys(texts_of([str(DATA / "corpora" / corpus)], DocumentSpec())))
     draw.shuffle(texts)
     texts = texts[: 500 if name == "en" else 1500]
     tagger = models.load(name, threads=1)

@@ -11,21 +11,21 @@ from ray import exceptions
 from pipeline.errors import ConfigError, NoWorkersError, WorkerLostError
 from pipeline.exits import exit_of
 from pipeline.fleet import ray_errors
-from pipeline.fleet.cluster_view import Seen
-from pipeline.fleet.local_pool import LocalCrew
-from pipeline.fleet.worker_wait import SOON_S, Patience
+from pipeline.fleet.cluster_view import ClusterState
+from pipeline.fleet.local_pool import LocalPool
+from pipeline.fleet.worker_wait import SOON_S, WorkerWait
 from pipeline.observe import progress
 from pipeline.observe.progress import Progress
 from tests.test_run import run, write_lines
 
 # What Ray 2.60 says, shortened.
 KILLED = """The actor died unexpectedly before finishing this task.
-\tclass_name: Hand
+\tclass_name: WorkerActor
 The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker unexpectedly \
 exits with a connection error code 2. End of file. Some common causes include: (1) the process was killed by the OOM killer"""
 OWNER = "The actor died unexpectedly before finishing this task.\nThe actor is dead because its owner has died. Owner Id: 0100"
-MISSING = """The actor died because of an error raised in its creation task, ray::Hand.__init__() (pid=1, ip=10.0.0.7)
-RuntimeError: The actor with name Hand failed to import on the worker. This may be because needed libraries are missing:
+MISSING = """The actor died because of an error raised in its creation task, ray::WorkerActor.__init__() (pid=1, ip=10.0.0.7)
+RuntimeError: The actor with name WorkerActor failed to import on the worker. This may be because needed libraries are missing:
 
 Traceback (most recent call last):
 ModuleNotFoundError: No module named 'pipeline'"""
@@ -47,7 +47,7 @@ def clock(monkeypatch):
 
 def test_a_run_without_workers_says_so_and_ends():
     clock, said = Clock(), []
-    patience = Patience(60.0, said.append, clock)
+    patience = WorkerWait(60.0, said.append, clock)
     for _ in range(61):
         patience.look(0, lambda: "2 wanted; Ray: no node is alive")
         clock.now += 1
@@ -58,7 +58,7 @@ def test_a_run_without_workers_says_so_and_ends():
 
 def test_a_worker_ends_the_waiting():
     clock, said = Clock(), []
-    patience = Patience(60.0, said.append, clock)
+    patience = WorkerWait(60.0, said.append, clock)
     for alive in [0] * 50 + [1] + [0] * 50:
         patience.look(alive, str)
         clock.now += 1
@@ -69,7 +69,7 @@ def test_a_worker_ends_the_waiting():
 
 def test_seconds_in_which_the_run_was_suspended_do_not_count():
     clock, said = Clock(), []
-    patience = Patience(60.0, said.append, clock)
+    patience = WorkerWait(60.0, said.append, clock)
     patience.look(0, str)
     clock.now += 3600
     patience.look(0, str)
@@ -125,10 +125,10 @@ def test_idle_workers_are_explained_once_they_have_been_idle_for_a_while(clock, 
 @pytest.mark.parametrize(
     ("seen", "said"),
     [
-        (Seen(), "no node is alive"),
-        (Seen(frozenset("a"), cpus=2, largest=2), "1 node alive with 0 of 2 CPUs free"),
-        (Seen(frozenset("ab"), cpus=4, largest=2, free=3.5), "2 nodes alive with 3.5 of 4 CPUs free"),
-        (Seen(frozenset("a")), "1 node alive, none with 1 CPU"),
+        (ClusterState(), "no node is alive"),
+        (ClusterState(frozenset("a"), cpus=2, largest=2), "1 node alive with 0 of 2 CPUs free"),
+        (ClusterState(frozenset("ab"), cpus=4, largest=2, free=3.5), "2 nodes alive with 3.5 of 4 CPUs free"),
+        (ClusterState(frozenset("a")), "1 node alive, none with 1 CPU"),
     ],
 )
 def test_what_is_said_of_nodes(seen, said):
@@ -174,7 +174,7 @@ def test_a_start_that_fails_in_our_words(cause, kind, said):
 
 
 def test_the_machine_on_which_a_task_raised():
-    text = "Traceback ... \x1b[36mray::Hand.load()\x1b[39m (pid=1010, ip=10.0.0.7, actor_id=03e1)\nValueError"
+    text = "Traceback ... \x1b[36mray::WorkerActor.load()\x1b[39m (pid=1010, ip=10.0.0.7, actor_id=03e1)\nValueError"
     error = exceptions.RayTaskError("load", text, ModuleNotFoundError("No module named 'a'"), pid=1010, ip="10.0.0.7")
     assert ray_errors.host_of(error) == "10.0.0.7"
     assert ray_errors.host_of(error.as_instanceof_cause()) == "10.0.0.7"
@@ -217,11 +217,11 @@ def test_a_cluster_that_goes_between_two_plans_is_try_again(tmp_path, monkeypatc
         begun.append(work)
         if len(begun) == refused:
             raise ConfigError("--address h:1: no Ray cluster answers there")
-        here = LocalCrew(work, check, told)
+        here = LocalPool(work, check, told)
         here.spread = False
         yield here
 
-    monkeypatch.setattr("pipeline.run.run.RayCrew", crew)
+    monkeypatch.setattr("pipeline.run.run.RayPool", crew)
     monkeypatch.setattr("pipeline.run.run.RayGauges", lambda name: None)
     refused = 1
     with pytest.raises(ConfigError, match="no Ray cluster"):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.cli import main
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.source import lines
 from pipeline.source.discover import discover
 from pipeline.source.fields import USUAL
@@ -62,7 +62,7 @@ def test_texts_of_a_wet_file(tmp_path, packed):
 def test_columns_of_a_record(tmp_path):
     (tmp_path / "a.wet").write_bytes(b"".join(WET[:2]))
     found = discover([str(tmp_path)])
-    columns = Columns(usual=tuple(USUAL), keep=("url", "language", "content_type", "WARC-Type"))
+    columns = DocumentSpec(usual=tuple(USUAL), keep=("url", "language", "content_type", "WARC-Type"))
     (block,) = read_fragment(found.store, *fragments(found.store, found.files[0], 1 << 40, columns), columns)
     row = block.columns.to_pylist()[0]
     assert row["created_at"].isoformat() == "2026-11-20T10:00:01+00:00"
@@ -240,7 +240,7 @@ def test_a_web_archive_by_any_name(tmp_path, name):
     data = b"".join(WET)
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
     found = discover([str(tmp_path)])
-    wanted = Columns(id="id", reading=usual())
+    wanted = DocumentSpec(id="id", reading=usual())
     pieces = fragments(found.store, found.files[0], 40, wanted)
     texts = [text for piece in pieces for block in read_fragment(found.store, piece, wanted) for text in block.texts]
     assert texts == TEXTS

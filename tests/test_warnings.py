@@ -13,7 +13,7 @@ import pytest
 from jobs.cli import main
 from pipeline.errors import ConfigError
 from pipeline.observe.doctor import check_all
-from pipeline.observe.warnings import RULES, Facts, in_words, warnings_of
+from pipeline.observe.warnings import RULES, RunFacts, in_words, warnings_of
 from pipeline.report.build import make_report
 from pipeline.run.verify import verify
 from pipeline.store.local import LocalStore
@@ -42,9 +42,9 @@ DOUBTFUL = {
 
 def test_every_rule_speaks_of_its_own_kind_and_of_no_other():
     assert [rule.code for rule in RULES] == list(DOUBTFUL)
-    assert not warnings_of(Facts(**GOOD))
+    assert not warnings_of(RunFacts(**GOOD))
     for code, (facts, says) in DOUBTFUL.items():
-        (found,) = warnings_of(Facts(**GOOD | facts))
+        (found,) = warnings_of(RunFacts(**GOOD | facts))
         assert found.code == code
         assert re.search(says, str(found)), str(found)
         assert found.remedy
@@ -56,15 +56,15 @@ def test_a_few_do_not_make_a_run_doubtful(code):
     if code in ("no_files", "odd_files", "lacking_columns"):
         return
     facts = DOUBTFUL[code][0]
-    whole = Facts(**GOOD | facts)
+    whole = RunFacts(**GOOD | facts)
     few = {key: 1 for key in whole.counts if key != "characters"} | {"characters": 1000}
     skipped = dict.fromkeys(whole.skipped, 1)
-    assert not warnings_of(Facts(**GOOD | {"counts": few, "skipped": skipped, "filtered": 1, "files": 200}))
+    assert not warnings_of(RunFacts(**GOOD | {"counts": few, "skipped": skipped, "filtered": 1, "files": 200}))
 
 
 def test_facts_without_anything_are_told():
-    assert {field.name for field in fields(Facts)} >= set(GOOD)
-    assert [one.code for one in warnings_of(Facts())] == ["no_files"]
+    assert {field.name for field in fields(RunFacts)} >= set(GOOD)
+    assert [one.code for one in warnings_of(RunFacts())] == ["no_files"]
 
 
 def lines(path, *records):

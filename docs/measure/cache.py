@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from models.runtime.cpu import cpu_name
 from pipeline.config import load_config
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.run.run import tag_documents
 from pipeline.source.texts import texts_of
 
@@ -77,7 +77,7 @@ def delayed(port: int) -> int:
 def main() -> None:
     """Print documents/s of each kind of run, and what its cache did."""
     corpus, model, count, rounds = [*sys.argv[1:], *["en-fast", "6000", "3"][len(sys.argv) - 2 :]][:4]
-    texts = list(dict.fromkeys(texts_of([corpus], Columns())))
+    texts = list(dict.fromkeys(texts_of([corpus], DocumentSpec())))
     random.Random(5).shuffle(texts)
     size = int(count)
     known = int(REPEATED * size)

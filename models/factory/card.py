@@ -12,14 +12,14 @@ from models.bench import measure
 from models.errors import FactoryError
 from models.factory.card_text import card_text
 from models.factory.files import read_json, write_json, write_whole
-from models.factory.pareto import comparisons, draw_front
+from models.factory.pareto import comparisons, draw_pareto_front
 from models.factory.recipe import SHIPPED, Recipe
 from models.runtime.config import EncoderConfig
 from models.runtime.engines import default_threads
 from models.runtime.package import MANIFEST, TOKENIZER, WEIGHTS, open_package
 
 if TYPE_CHECKING:
-    from models.factory.run_context import Workshop
+    from models.factory.run_context import RunContext
 
 FIRST_TEACHER, SENTIMENT_TEACHER = "first teacher", "sentiment teacher"
 STAGE_KEYS = ("figures", "parameters", "macs_a_token", "tokens_s", "gpu")
@@ -40,7 +40,7 @@ def macs_a_token(config: EncoderConfig, length: int = 64) -> int:
     return total
 
 
-def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
+def export(shop: RunContext, name: str, stages: Sequence[str]) -> dict[str, Any]:
     """Copy the quantized model into the zoo; measure its speed; write `metrics.json`, `card.md` and the pictures."""
     source, folder = shop.work / f"{name}.quantize" / "model", shop.zoo / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def export(shop: Workshop, name: str, stages: Sequence[str]) -> dict[str, Any]:
     return {"figures": last["figures"], "speed": speed.to_json()}
 
 
-def _models_of(shop: Workshop) -> dict[str, Any]:
+def _models_of(shop: RunContext) -> dict[str, Any]:
     """The metrics of the zoo's models of the recipe's language."""
     metrics = {path.parent.name: json.loads(path.read_text()) for path in sorted(shop.zoo.glob("*/metrics.json"))}
     return {name: m for name, m in metrics.items() if m["lang"] == shop.recipe.lang}
@@ -97,7 +97,7 @@ def _pretrained(recipe: Recipe) -> set[str]:
     return names | ({SILVER} if recipe.read else set())
 
 
-def _before(shop: Workshop, name: str) -> dict[str, Any]:
+def _before(shop: RunContext, name: str) -> dict[str, Any]:
     """What a card keeps of the shipped model that this one was taught on from: its first teacher and what it reached."""
     start = shop.recipe.students[name].start
     if not start.startswith(SHIPPED):
@@ -114,10 +114,10 @@ def _before(shop: Workshop, name: str) -> dict[str, Any]:
     return kept
 
 
-def write_card(shop: Workshop, name: str) -> None:
+def write_card(shop: RunContext, name: str) -> None:
     """Write `card.md` and `front.png` of a model of the zoo from the metrics of all models."""
     folder = shop.zoo / name
     everyone = _models_of(shop)
     others = comparisons(shop)
-    draw_front(everyone, others, folder / "front.png", name, shop.recipe.lang)
+    draw_pareto_front(everyone, others, folder / "front.png", name, shop.recipe.lang)
     (folder / "card.md").write_text("\n".join(card_text(everyone[name], everyone, others)) + "\n")

@@ -14,7 +14,7 @@ from models.factory.examples import Batch
 from models.factory.losses import TaskWeights, gold_loss, known_loss, path_loss, soft
 from models.factory.recipe import Distil, Taught, Teacher
 from models.factory.silver import NUM_SILVER, Codes
-from models.factory.teacher_logits import Answering
+from models.factory.teacher_logits import TeacherRun
 from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, NUM_CASES, UPOS_SLICE
 
@@ -106,7 +106,7 @@ def teacher_loss(settings: Teacher, unseen: int) -> Callable[[nn.Module, Batch],
     return loss
 
 
-def distil_loss(answers: Answering, settings: Distil, unseen: int) -> Callable[[nn.Module, Batch], Tensor]:
+def distil_loss(answers: TeacherRun, settings: Distil, unseen: int) -> Callable[[nn.Module, Batch], Tensor]:
     """L = a T^2 KL(teacher || student) + (1 - a) CE(gold) for every task, + beta (1 - cos(states)).
 
     Token losses are taken on the first piece of each unit. Units that the teacher may hold for an entity weigh

@@ -14,7 +14,7 @@ from models.errors import DataMissingError, RecipeError
 from models.factory.augment import Maker, Neighbours, exchanged
 from models.factory.corpora import read
 from models.factory.corpus_readers import Record
-from models.factory.entity_replacement import Names, gold_names, renamed
+from models.factory.entity_replacement import Names, gold_names, with_entities_replaced
 from models.factory.examples import IGNORE, Examples, concatenate
 from models.factory.languages import Language, language
 from models.factory.mixture import encode_corpus, gold_texts, sentiment_repeats
@@ -27,7 +27,7 @@ from models.runtime.tokenizer import PieceTokenizer
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class DistillationData:
     """All texts that a student may draw; text d is one of `names[corpus[d]]`, made of the corpus `origins[corpus[d]]`.
 
     `shown` are the texts with the features that a teacher sees, `examples` those that a student sees.
@@ -62,10 +62,10 @@ class Pool:
         return each
 
 
-def build_pool(
+def build_distillation_data(
     label: Label, lang: str, data_dir: Path, tokenizer: PieceTokenizer, seed: int, near: Callable[[], Neighbours],
     most: int, shelf: Shelf | None = None,
-) -> Pool:  # fmt: skip
+) -> DistillationData:  # fmt: skip
     """Read, choose (by `seed`), make and tokenize the texts of a recipe; `near` is asked only where words are exchanged.
 
     Texts are cut at `most` pieces, and kept on `shelf`, if one is given, where they hang on nothing else. Of the corpora without
@@ -83,7 +83,10 @@ def build_pool(
         kinds += [(f"{name}-exchanged", name, wanted, exchange) for name, wanted in label.exchanged.items()]
     # Filled on the way: texts with other names come last.
     sources: list[Names] = []
-    kinds += [(f"{name}-renamed", name, wanted, partial(renamed, sources=sources)) for name, wanted in label.renamed.items()]
+    kinds += [
+        (f"{name}-renamed", name, wanted, partial(with_entities_replaced, sources=sources))
+        for name, wanted in label.renamed.items()
+    ]
     alone = not (label.traditional or label.renamed or isinstance(tokenizer, SilverTokenizer))
     parts, corpus = [], []
     for number, (title, name, wanted, make) in enumerate(kinds):
@@ -109,7 +112,7 @@ def build_pool(
         corpus.append(np.full(len(parts[-1]), number))
     titles, names = tuple(kind[0] for kind in kinds), tuple(kind[1] for kind in kinds)
     shown = concatenate(parts)
-    return Pool(shown, without_features(shown), titles, names, np.concatenate(corpus))
+    return DistillationData(shown, without_features(shown), titles, names, np.concatenate(corpus))
 
 
 def _unseen(name: str, tongue: Language, data_dir: Path) -> list[Record]:
@@ -138,7 +141,7 @@ def _chosen(records: list[Record], wanted: int, rng: np.random.Generator) -> lis
     return [records[i] for i in sorted(rng.choice(len(records), wanted, replace=False))]
 
 
-def describe(pool: Pool) -> Iterator[str]:
+def describe(pool: DistillationData) -> Iterator[str]:
     """One line a corpus: texts and tokens."""
     for number, name in enumerate(pool.names):
         mine = pool.corpus == number

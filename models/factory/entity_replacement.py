@@ -41,7 +41,9 @@ def gold_names(records: Iterable[Record]) -> dict[str, list[str]]:
     return {kind: sorted(names) for kind, names in found.items()}
 
 
-def renamed(records: list[Record], wanted: int, rng: np.random.Generator, sources: Sequence[Names]) -> list[Record]:
+def with_entities_replaced(
+    records: list[Record], wanted: int, rng: np.random.Generator, sources: Sequence[Names]
+) -> list[Record]:
     """`wanted` records with entities, of which a share has another name, drawn from a source that is drawn for each.
 
     Records are of characters: every character of a name is a word of its own.

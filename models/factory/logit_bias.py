@@ -38,7 +38,7 @@ def three_class(examples: Examples, corpus: npt.NDArray[np.integer], most: int, 
     return np.sort(np.random.default_rng(seed).permutation(docs)[:most])
 
 
-def balance(model: TokenModel, examples: Examples, docs: npt.NDArray[np.int64]) -> float:
+def fit_logit_bias(model: TokenModel, examples: Examples, docs: npt.NDArray[np.int64]) -> float:
     """Set the neutral bias of a model, in place, on the texts `docs`; gives what was added (0.0 if there are no texts)."""
     if not len(docs):
         return 0.0

@@ -9,10 +9,10 @@ from models.bench import REFERENCES
 from models.factory.languages import language
 
 if TYPE_CHECKING:
-    from models.factory.run_context import Workshop
+    from models.factory.run_context import RunContext
 
 
-def comparisons(shop: Workshop) -> dict[str, dict[str, float]]:
+def comparisons(shop: RunContext) -> dict[str, dict[str, float]]:
     """Figures, and speed as `engine_ratio`, of the students that are made but not shipped."""
     found = {}
     for name, student in shop.recipe.students.items():
@@ -43,7 +43,7 @@ def comparison_table(everyone: dict[str, Any], others: dict[str, Any], lang: str
     ]
 
 
-def draw_front(everyone: dict[str, Any], others: dict[str, Any], path: Path, name: str, lang: str) -> None:
+def draw_pareto_front(everyone: dict[str, Any], others: dict[str, Any], path: Path, name: str, lang: str) -> None:
     """Entity F1 against the measured ratio of speed: a dot a shipped model, a ring a student that is not shipped."""
     import matplotlib as mpl
 

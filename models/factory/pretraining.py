@@ -28,14 +28,14 @@ from models.factory.silver import NUM_SILVER, Codes, SilverTokenizer
 from models.runtime.encoder import Encoder
 
 if TYPE_CHECKING:
-    from models.factory.run_context import Workshop
+    from models.factory.run_context import RunContext
 
 MASKED = 0.15
 # Of the masked ones: shown as the mask, as another piece; the rest stay as they are (Devlin et al. 2019).
 AS_MASK, AS_OTHER = 0.8, 0.1
 
 
-class Reader(nn.Module):
+class PretrainingModel(nn.Module):
     """An encoder with two heads of its own: one for LAC's codes, one for masked pieces, tied to the embeddings."""
 
     def __init__(self, encoder: Encoder) -> None:
@@ -60,11 +60,11 @@ def mask_pieces(ids: Tensor, able: Tensor, mask_id: int, vocab: int) -> tuple[Te
     return torch.where(other, torch.randint(mask_id + 1, vocab, ids.shape, device=ids.device), shown), picked
 
 
-def reading_loss(silver: Codes, mask_id: int, settings: Reading) -> Callable[[nn.Module, Batch], Tensor]:
+def pretraining_loss(silver: Codes, mask_id: int, settings: Reading) -> Callable[[nn.Module, Batch], Tensor]:
     """Cross-entropy of LAC's codes, `silver` int8 [N] beside the examples' ids, and of the masked pieces."""
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
-        assert isinstance(model, Reader)
+        assert isinstance(model, PretrainingModel)
         shown, picked = batch.ids, torch.zeros_like(batch.mask)
         if settings.guess:
             shown, picked = mask_pieces(batch.ids, batch.mask & (batch.ids > mask_id), mask_id, model.encoder.config.vocab)
@@ -78,7 +78,7 @@ def reading_loss(silver: Codes, mask_id: int, settings: Reading) -> Callable[[nn
     return loss
 
 
-def texts_to_read(shop: Workshop, settings: Reading) -> Examples:
+def pretraining_texts(shop: RunContext, settings: Reading) -> Examples:
     """The recipe's sentences, with LAC's codes as features."""
     rng = np.random.default_rng(shop.recipe.seed)
     records: list[Record] = []
@@ -88,22 +88,22 @@ def texts_to_read(shop: Workshop, settings: Reading) -> Examples:
     return examples.encode(in_both_scripts(records, settings.traditional, rng), tokenizer)
 
 
-def read_texts(shop: Workshop, key: str) -> dict[str, Any]:
+def pretrain(shop: RunContext, key: str) -> dict[str, Any]:
     """The step: an encoder that has read the recipe's texts."""
     settings = shop.recipe.read
     assert settings is not None
-    shown = texts_to_read(shop, settings)
+    shown = pretraining_texts(shop, settings)
     silver = silver_codes(shown)
     data = without_features(shown)
     shop.say(f"read: {len(data):,} sentences, {len(data.ids):,} tokens")
     torch.manual_seed(shop.recipe.seed)
     whole = shop.pretrained(shop.recipe.teacher.encoder, settings.pairs, settings.pair_width)
-    reader = Reader(keep_layers(whole, settings.layers or tuple(range(len(whole.config.layers)))))
+    reader = PretrainingModel(keep_layers(whole, settings.layers or tuple(range(len(whole.config.layers)))))
     runs = examples.draw(data, np.full(len(data), settings.share), settings.budget_tokens, shop.recipe.seed)
     checkpoint: Path = shop.folder("read") / f"checkpoint-{key}.pt"
     mask_id = shop.tokenizer.id_of("[MASK]")
     assert mask_id is not None
-    loss = reading_loss(silver, mask_id, settings)
+    loss = pretraining_loss(silver, mask_id, settings)
     fit(reader, data, runs, loss, settings.schedule(), checkpoint, shop.recipe.seed, lambda line: shop.say(f"read: {line}"))
     shop.save("read", reader.encoder)
     return {"sentences": len(data), "tokens": int(sum(data.lengths[run].sum() for run in runs))}

@@ -21,14 +21,14 @@ from models.factory.augment import Neighbours
 from models.factory.corpora import read
 from models.factory.corpus_readers import Record
 from models.factory.devices import device
-from models.factory.distillation_data import Pool, build_pool
+from models.factory.distillation_data import DistillationData, build_distillation_data
 from models.factory.examples import Examples
 from models.factory.files import read_json, write_json, write_whole
 from models.factory.languages import language
 from models.factory.recipe import SHIPPED, Recipe
 from models.factory.shelf import Shelf
 from models.factory.silver import SilverTokenizer
-from models.factory.teacher_logits import Answering, Answers, LiveTeacher, answer
+from models.factory.teacher_logits import LiveTeacher, TeacherLogits, TeacherRun, compute_logits
 from models.runtime.config import EncoderConfig
 from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_threads
@@ -52,7 +52,7 @@ def key_of(*parts: Any) -> str:
 
 
 @dataclass
-class Workshop:
+class RunContext:
     """`work` holds what the steps make (ignored by git), `cache` the fetched packages, `zoo` the shipped models."""
 
     recipe: Recipe
@@ -156,9 +156,9 @@ class Workshop:
         return [texts[i] for i in np.random.default_rng(1).permutation(len(texts))] if len(corpora) > 1 else texts
 
     @cached_property
-    def pool(self) -> Pool:
+    def pool(self) -> DistillationData:
         recipe = self.recipe
-        return build_pool(
+        return build_distillation_data(
             recipe.label, recipe.lang, self.data_dir, self.teacher_tokenizer, recipe.seed, self._neighbours, recipe.most_pieces,
             self.shelf,
         )  # fmt: skip
@@ -172,7 +172,7 @@ class Workshop:
         return Neighbours(self.pretrained("minilm").words.weight.detach().numpy(), self.tokenizer.pieces())
 
     @cached_property
-    def answers(self) -> Answering:
+    def answers(self) -> TeacherRun:
         """What the teacher says of the pool, on a GPU while the student learns; with `others`, what that model says, and the
         teacher on sentiment alone.
         """
@@ -189,7 +189,7 @@ class Workshop:
         sentiment = np.array(base.sentiment)
         asked = self._ask(self.restore("teacher"), self._teacher_key(), self.pool.examples.take(mine), "label")
         sentiment[mine] = asked.sentiment
-        return Answers(base.tokens, base.hidden, sentiment)
+        return TeacherLogits(base.tokens, base.hidden, sentiment)
 
     def _teacher_key(self) -> str:
         teacher = self.done("teacher")
@@ -197,9 +197,9 @@ class Workshop:
             raise FactoryError("the teacher is not trained; run the step 'teacher' first")
         return str(teacher["key"])
 
-    def _ask(self, teacher: Encoder, key: str, examples: Examples, step: str) -> Answers:
+    def _ask(self, teacher: Encoder, key: str, examples: Examples, step: str) -> TeacherLogits:
         texts = hashlib.sha256(examples.ids.tobytes() + examples.offsets.tobytes()).hexdigest()
-        return answer(teacher, examples, self.folder(step), key_of(key, texts), self.say)
+        return compute_logits(teacher, examples, self.folder(step), key_of(key, texts), self.say)
 
     def shipped_package(self, name: str) -> ModelPackage:
         """The model of the zoo as it was when this work began: exports may replace it."""

@@ -8,7 +8,7 @@ from models.errors import FactoryError, GateFailedError
 from models.factory import pretraining, steps, training
 from models.factory.distillation_data import describe
 from models.factory.recipe import BUILT_IN, SHIPPED, Recipe, Student
-from models.factory.run_context import Workshop, key_of
+from models.factory.run_context import RunContext, key_of
 
 # Settings of a run that say how long it may take, not what is made.
 PACE = {"minutes", "checkpoint_s"}
@@ -26,7 +26,7 @@ def names(recipe: Recipe) -> list[str]:
     return found + [f"{name}.export" for name, student in recipe.students.items() if student.ship]
 
 
-def run(shop: Workshop, only: str | None = None, start: str | None = None) -> None:
+def run(shop: RunContext, only: str | None = None, start: str | None = None) -> None:
     """Run all steps, those from `start` on, or only one; a step that is done with the same settings is skipped.
 
     Raises GateFailedError, before the next step, if a step reaches, or had reached, less than its gate.
@@ -66,7 +66,7 @@ def _gate(recipe: Recipe, step: str) -> dict[str, float]:
     return recipe.students[name].gate if kind == "quantize" else {}
 
 
-def step_key(shop: Workshop, step: str) -> str:
+def step_key(shop: RunContext, step: str) -> str:
     """A digest of all that a step's result depends on: its settings, the seed, and the keys of the steps before it."""
     recipe = shop.recipe
     base: list[Any] = [step, recipe.seed, recipe.negative_factor, recipe.lang]
@@ -107,7 +107,7 @@ def step_key(shop: Workshop, step: str) -> str:
     )
 
 
-def _beside(shop: Workshop, name: str, kind: str) -> list[Any]:
+def _beside(shop: RunContext, name: str, kind: str) -> list[Any]:
     """What a student's run hangs on beside itself: those that learn with it, or the run in which it learned."""
     if kind != "distil":
         return []
@@ -122,14 +122,14 @@ def _before(name: str, student: Student, kind: str) -> str:
     return before.get(kind, steps.float_step(name, student))
 
 
-def _done_key(shop: Workshop, step: str) -> str | None:
+def _done_key(shop: RunContext, step: str) -> str | None:
     record = shop.done(step)
     return record["key"] if record else None
 
 
-def _perform(shop: Workshop, step: str, key: str) -> dict[str, Any]:
+def _perform(shop: RunContext, step: str, key: str) -> dict[str, Any]:
     if step == "read":
-        return pretraining.read_texts(shop, key)
+        return pretraining.pretrain(shop, key)
     if step == "teacher":
         return training.train_teacher(shop, key)
     if step == "label":

@@ -15,7 +15,7 @@ from models.factory.distill import Learner, distil_loss
 from models.factory.files import read_json, write_json
 from models.factory.latency import Costs, measure_costs
 from models.factory.recipe import Prune, Student
-from models.factory.run_context import Workshop
+from models.factory.run_context import RunContext
 from models.factory.training import (
     SPEED_POSTS,
     balance_student,
@@ -50,7 +50,7 @@ def float_step(name: str, student: Student) -> str:
     return f"{name}.prune" if student.prune else f"{name}.distil"
 
 
-def prune_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+def prune_student(shop: RunContext, name: str, key: str) -> dict[str, Any]:
     """Remove (or zero) parts in rounds until the aim is reached; recover after each round."""
     student = shop.recipe.students[name]
     settings = student.prune
@@ -90,7 +90,7 @@ def prune_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
     return record | {"sparsity": prune.sparsity_report(whole, encoder, layers)}
 
 
-def _costs(shop: Workshop, step: str, key: str) -> Costs:
+def _costs(shop: RunContext, step: str, key: str) -> Costs:
     """Costs of layers on this CPU; measured once a step and kept, so that a resumed step chooses the same shapes."""
     path = shop.folder(step) / f"costs-{key}.json"
     kept = read_json(path)
@@ -101,7 +101,7 @@ def _costs(shop: Workshop, step: str, key: str) -> Costs:
     return Costs(**kept)
 
 
-def _shrink(shop: Workshop, encoder: Encoder, settings: Prune, aim: prune.Aim, seed: int) -> Encoder:
+def _shrink(shop: RunContext, encoder: Encoder, settings: Prune, aim: prune.Aim, seed: int) -> Encoder:
     repeats = np.minimum(shop.pool.repeats(settings.epochs, 1.0), 1.0)
     runs = examples.draw(shop.pool.examples, repeats, 2048, seed)[:SALIENCY_BATCHES]
     # The projection to the teacher's states is fresh here and would only add noise.
@@ -112,7 +112,7 @@ def _shrink(shop: Workshop, encoder: Encoder, settings: Prune, aim: prune.Aim, s
     return prune.shrink(encoder, aim.choose(scores))
 
 
-def quantize_student(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+def quantize_student(shop: RunContext, name: str, key: str) -> dict[str, Any]:
     """Static int8; if a gate is missed then and the recipe has `qat`, trained on with the rounding in place."""
     student = shop.recipe.students[name]
     settings = student.quantize
@@ -154,12 +154,12 @@ def below(figures: dict[str, float], gate: dict[str, float]) -> list[str]:
     return [f"{key} {figures.get(key)} < {least}" for key, least in gate.items() if figures.get(key, -1.0) < least]
 
 
-def export(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+def export(shop: RunContext, name: str, key: str) -> dict[str, Any]:
     """Copy the model into the zoo and write its card, metrics and pictures."""
     student = shop.recipe.students[name]
     return card.export(shop, name, ["teacher", *(f"{name}.{kind}" for kind in kinds(student))])
 
 
-STEPS: dict[str, Callable[[Workshop, str, str], dict[str, Any]]] = {
+STEPS: dict[str, Callable[[RunContext, str, str], dict[str, Any]]] = {
     "distil": distil, "prune": prune_student, "quantize": quantize_student, "export": export,
 }  # fmt: skip

@@ -37,7 +37,7 @@ class Asked:
     sentiment: Tensor
 
 
-class Answering(Protocol):
+class TeacherRun(Protocol):
     """Anything that says what a teacher says of the batches of a pool."""
 
     @property
@@ -51,7 +51,7 @@ class Answering(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class TeacherLogits:
     """A teacher's answers to a pool: `tokens` float16 [N, K], `hidden` float16 [N, H], `sentiment` float32 [D, 3]."""
 
     tokens: npt.NDArray[np.float16]
@@ -98,7 +98,7 @@ class LiveTeacher:
 class Once:
     """Answers that are asked for once a batch, however many students learn from it."""
 
-    def __init__(self, answers: Answering) -> None:
+    def __init__(self, answers: TeacherRun) -> None:
         self._answers = answers
         self._last: tuple[Batch, Asked] | None = None
 
@@ -113,7 +113,7 @@ class Once:
         return self._last[1]
 
 
-def answer(teacher: Encoder, examples: Examples, folder: Path, key: str, say: Callable[[str], None]) -> Answers:
+def compute_logits(teacher: Encoder, examples: Examples, folder: Path, key: str, say: Callable[[str], None]) -> TeacherLogits:
     """The teacher's answers, from the cache in `folder`, or computed and written there.
 
     A kill loses at most the last SAVE_EVERY batches; `key` names teacher and texts, another key starts anew.
@@ -154,7 +154,7 @@ def answer(teacher: Encoder, examples: Examples, folder: Path, key: str, say: Ca
                 write_json(state, {"key": key, "batches": number + 1})
                 rate = seen / (time.monotonic() - began)
                 say(f"labelled batch {number + 1}/{len(batches)}  {rate:,.0f} tokens/s")
-    return Answers(tokens, hidden, sentiment)
+    return TeacherLogits(tokens, hidden, sentiment)
 
 
 def _compile(teacher: Encoder) -> ov.CompiledModel:

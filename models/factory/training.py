@@ -19,12 +19,12 @@ from models.factory.corpora import CORPORA, read
 from models.factory.distill import Learner, Together, distil_loss, gold_loss_of, teacher_loss, together_loss
 from models.factory.evaluate import evaluate, sentiment_scores, tasks_of
 from models.factory.languages import language
-from models.factory.logit_bias import balance, three_class
+from models.factory.logit_bias import fit_logit_bias, three_class
 from models.factory.loop import fit
 from models.factory.lstm import LstmTagger
 from models.factory.mixture import load_mixture
 from models.factory.recipe import SHIPPED, Distil, Student
-from models.factory.run_context import Workshop
+from models.factory.run_context import RunContext
 from models.factory.silver import NUM_SILVER
 from models.factory.teacher_logits import Once
 from models.runtime.encoder import Encoder, TokenModel
@@ -37,7 +37,7 @@ STAGE_POSTS = 120
 BALANCE_TEXTS = 2000
 
 
-def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
+def train_teacher(shop: RunContext, key: str) -> dict[str, Any]:
     """Fine-tune the teacher on the gold labels of all corpora; embeddings of an English one stay as they were."""
     settings = shop.recipe.teacher
     data, repeats, sizes = load_mixture(
@@ -61,7 +61,7 @@ def train_teacher(shop: Workshop, key: str) -> dict[str, Any]:
     fit(Learner(teacher, 1), data, runs, loss, settings.schedule(), checkpoint, shop.recipe.seed, _prefixed(shop, "teacher"))
     corpus = np.repeat(np.arange(len(settings.epochs)), sizes)
     if settings.balance:
-        balance(teacher, data, three_class(data, corpus, BALANCE_TEXTS, shop.recipe.seed))
+        fit_logit_bias(teacher, data, three_class(data, corpus, BALANCE_TEXTS, shop.recipe.seed))
     shop.save("teacher", teacher)
     record = reached(shop, teacher, shop.tagger(teacher, settings.window))
     # A teacher of some tasks has nothing to say on the others.
@@ -96,7 +96,7 @@ def without_transitions(encoder: Encoder) -> Encoder:
     return bare.eval()
 
 
-def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
+def reached(shop: RunContext, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
     """What the table of a card says of one stage: the figures, its size, multiply-accumulates and speed, and where on a GPU."""
     batches = list(tagger.encode(shop.posts[:STAGE_POSTS])[2])
     (seconds,) = alternate([drain(tagger.engine, batches)], 3)
@@ -109,16 +109,16 @@ def reached(shop: Workshop, model: TokenModel, tagger: Tagger) -> dict[str, Any]
     }
 
 
-def _prefixed(shop: Workshop, step: str) -> Callable[[str], None]:
+def _prefixed(shop: RunContext, step: str) -> Callable[[str], None]:
     return lambda line: shop.say(f"{step}: {line}")
 
 
-def student_loss(shop: Workshop, settings: Distil) -> Callable[[torch.nn.Module, examples.Batch], torch.Tensor]:
+def student_loss(shop: RunContext, settings: Distil) -> Callable[[torch.nn.Module, examples.Batch], torch.Tensor]:
     """The loss of a student without a teacher on the pool's texts."""
     return gold_loss_of(settings, unseen_id(shop), shop.pool.silver if settings.silver else None, settings.silver)
 
 
-def unseen_id(shop: Workshop) -> int:
+def unseen_id(shop: RunContext) -> int:
     """The id that stands for hidden pieces."""
     unseen = shop.tokenizer.id_of("[MASK]")
     assert unseen is not None
@@ -126,7 +126,7 @@ def unseen_id(shop: Workshop) -> int:
 
 
 def train_student(
-    shop: Workshop, student: TokenModel, settings: Distil, share: float, step: str, mark: str, seed: int,
+    shop: RunContext, student: TokenModel, settings: Distil, share: float, step: str, mark: str, seed: int,
     each_step: Callable[[int, int], None] | None = None,
 ) -> None:  # fmt: skip
     """One run of a student on the teacher's answers, in place; `mark` names its checkpoint in the step's folder."""
@@ -134,7 +134,7 @@ def train_student(
 
 
 def train_students(
-    shop: Workshop, students: Sequence[TokenModel], settings: Distil, share: float, step: str, mark: str, seed: int,
+    shop: RunContext, students: Sequence[TokenModel], settings: Distil, share: float, step: str, mark: str, seed: int,
     each_step: Callable[[int, int], None] | None = None,
 ) -> None:  # fmt: skip
     """As `train_student`, of several that learn from the same batches; the teacher is asked once."""
@@ -167,7 +167,7 @@ def blended(before: Mapping[str, Tensor], after: Mapping[str, Tensor], share: fl
     return between | {name: value for name, value in after.items() if name == "transitions"}
 
 
-def origin(shop: Workshop, student: Student) -> Encoder:
+def origin(shop: RunContext, student: Student) -> Encoder:
     """The whole model that the student's layers are copied from."""
     if student.start == "minilm":
         return shop.pretrained("minilm")
@@ -176,7 +176,7 @@ def origin(shop: Workshop, student: Student) -> Encoder:
     return shop.restore(student.start if student.start in ("teacher", "read") else f"{student.start}.distil")
 
 
-def distil(shop: Workshop, name: str, key: str) -> dict[str, Any]:
+def distil(shop: RunContext, name: str, key: str) -> dict[str, Any]:
     """The student at full width learns from the teacher, with those that are beside it; one beside another has learned then."""
     student = shop.recipe.students[name]
     step = f"{name}.distil"
@@ -204,7 +204,7 @@ def _beside(name: str, other: str) -> str:
     return f"{name}.distil/beside-{other}"
 
 
-def _begun(shop: Workshop, student: Student) -> TokenModel:
+def _begun(shop: RunContext, student: Student) -> TokenModel:
     """A student before it has learned."""
     if student.start == "lstm":
         return LstmTagger(shop.pretrained("minilm").words.weight.detach())
@@ -213,12 +213,12 @@ def _begun(shop: Workshop, student: Student) -> TokenModel:
     return with_transitions(model) if student.distil.path else model
 
 
-def balance_student(shop: Workshop, encoder: TokenModel) -> float:
+def balance_student(shop: RunContext, encoder: TokenModel) -> float:
     pool = shop.pool
-    return balance(encoder, pool.examples, three_class(pool.examples, pool.corpus, BALANCE_TEXTS, shop.recipe.seed))
+    return fit_logit_bias(encoder, pool.examples, three_class(pool.examples, pool.corpus, BALANCE_TEXTS, shop.recipe.seed))
 
 
-def calibrate_student(shop: Workshop, encoder: Encoder, window: int) -> dict[str, Any]:
+def calibrate_student(shop: RunContext, encoder: Encoder, window: int) -> dict[str, Any]:
     """Fit what the quantized encoder says of sentiment to the real posts that it is measured on, in place."""
     records = read(language(shop.recipe.lang).posts, shop.data_dir, "dev")
     scores, gold = sentiment_scores(shop.tagger(encoder, window, quantized=True), records)

@@ -13,7 +13,7 @@ from models.errors import BadOutputError
 from models.runtime.labels import ENTITY_SLICE, ENTITY_TYPES, JOIN_SLICE, SENTIMENTS, UPOS, UPOS_SLICE
 from models.runtime.schema import ENTITY, SENTIMENT_SCORES, TAGS, WORD
 from models.runtime.tokenizer import Bool, Int32, Int64, Pieces
-from models.runtime.viterbi import best_paths
+from models.runtime.viterbi import viterbi_paths
 
 Float32 = npt.NDArray[np.float32]
 
@@ -163,7 +163,7 @@ def _entities(texts: Sequence[str], p: Float32, parts: _Extents, transitions: Fl
     if transitions is None:
         first, last, kind, score = entity_spans(p, new_doc)
     else:
-        first, last, kind, score = path_spans(p, best_paths(p, new_doc, transitions))
+        first, last, kind, score = path_spans(p, viterbi_paths(p, new_doc, transitions))
     start, end, doc = parts.starts[first], parts.ends[last], parts.doc[first]
     found = [texts[d][a:b] for d, a, b in zip(doc.tolist(), start.tolist(), end.tolist(), strict=True)]
     try:

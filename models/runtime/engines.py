@@ -24,7 +24,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class Logits:
     """The logits of one batch: `tokens` float32 [n, K], one row a token; `sentiment` float32 [B, 3]."""
 
     batch: RaggedBatch
@@ -40,7 +40,7 @@ class Engine(Protocol):
     """Names all that a text's scores depend on to the last bit, beside the model, the versions and the CPU's instructions; None
     if they depend on more, say on the texts beside it: such scores must not be shared as equal."""
 
-    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Scores]:
+    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
         """The scores of every batch, in any order."""
         ...
 
@@ -71,7 +71,7 @@ class OpenVinoEngine:
         self.arithmetic: str | None = f"openvino-{compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}"
         self._requests = [compiled.create_infer_request() for _ in range(threads + 1)]
 
-    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Scores]:
+    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
         idle, busy = deque(self._requests), deque[tuple[Any, RaggedBatch, npt.NDArray[np.bool_]]]()
         try:
             for batch in batches:
@@ -90,13 +90,13 @@ class OpenVinoEngine:
                 request.wait()
 
     @staticmethod
-    def _finish(busy: deque[tuple[Any, RaggedBatch, npt.NDArray[np.bool_]]], idle: deque[Any]) -> Scores:
+    def _finish(busy: deque[tuple[Any, RaggedBatch, npt.NDArray[np.bool_]]], idle: deque[Any]) -> Logits:
         request, batch, inside = busy.popleft()
         request.wait()
         tokens = request.get_output_tensor(0).data[inside]
         sentiment = request.get_output_tensor(1).data.copy()
         idle.append(request)
-        return Scores(batch, tokens, sentiment)
+        return Logits(batch, tokens, sentiment)
 
 
 class TorchEngine:
@@ -125,7 +125,7 @@ class TorchEngine:
                     module.round_input = False
             self._encoder = encoder.to(self._device, torch.bfloat16)
 
-    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Scores]:
+    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
         import torch
 
         for batch in batches:
@@ -133,7 +133,7 @@ class TorchEngine:
                 scores = self._flat(batch) if self.flat else self._padded(batch)
             yield scores
 
-    def _padded(self, batch: RaggedBatch) -> Scores:
+    def _padded(self, batch: RaggedBatch) -> Logits:
         import torch
 
         index, inside = batch.padded()
@@ -141,9 +141,9 @@ class TorchEngine:
         cases = torch.from_numpy(batch.cases[index].astype(np.int64)).to(self._device)
         mask = None if inside.all() else torch.from_numpy(inside).to(self._device)
         tokens, sentiment = self._encoder(ids, cases, mask)
-        return Scores(batch, tokens.float().cpu().numpy()[inside], sentiment.float().cpu().numpy())
+        return Logits(batch, tokens.float().cpu().numpy()[inside], sentiment.float().cpu().numpy())
 
-    def _flat(self, batch: RaggedBatch) -> Scores:
+    def _flat(self, batch: RaggedBatch) -> Logits:
         import torch
 
         from models.runtime.encoder import Encoder
@@ -152,7 +152,7 @@ class TorchEngine:
         assert isinstance(self._encoder, Encoder)
         ids, cases, bounds = (torch.from_numpy(values).to(self._device) for values in (batch.ids, batch.cases, batch.offsets))
         tokens, sentiment = forward(self._encoder, ids, cases.long(), bounds.int(), cuda_attention)
-        return Scores(batch, tokens.float().cpu().numpy(), sentiment.float().cpu().numpy())
+        return Logits(batch, tokens.float().cpu().numpy(), sentiment.float().cpu().numpy())
 
 
 def default_threads() -> int:

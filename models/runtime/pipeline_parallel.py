@@ -20,7 +20,7 @@ from torch import Tensor
 
 from models.runtime.batches import RaggedBatch
 from models.runtime.encoder import Encoder
-from models.runtime.engines import Scores
+from models.runtime.engines import Logits
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class _Flight:
 
     batch: RaggedBatch
     inside: Any
-    answers: SimpleQueue[Scores | Exception]
+    answers: SimpleQueue[Logits | Exception]
     x: Tensor | None = None
     bias: Tensor | None = None
 
@@ -45,7 +45,7 @@ def cut_layers(sizes: Sequence[int], parts: int) -> list[range]:
     return [range(first, last) for first, last in pairwise([*cuts, len(sizes)])]
 
 
-class StagedEngine:
+class PipelineParallelEngine:
     """The engine of an encoder whose layers lie on the devices of `chains`, in order; every chain holds all layers.
 
     `chains`, say (("cuda:0", "cuda:1"), ("cuda:2", "cuda:3")), may name a device more than once. Scores are those of the
@@ -62,13 +62,13 @@ class StagedEngine:
             raise ValueError("name at least one device for every chain")
         self._chains = [_Chain(encoder if len(chains) == 1 else copy.deepcopy(encoder), devices) for devices in chains]
 
-    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Scores]:
+    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
         """The scores of every batch, in any order. Raises what a stage raises."""
-        answers: SimpleQueue[Scores | Exception] = SimpleQueue()
+        answers: SimpleQueue[Logits | Exception] = SimpleQueue()
         on_the_way = [0] * len(self._chains)
         chain_of: dict[int, int] = {}
 
-        def landed() -> Scores:
+        def landed() -> Logits:
             answer = answers.get()
             if isinstance(answer, Exception):
                 raise answer
@@ -101,7 +101,7 @@ class _Chain:
         for number in range(len(devices)):
             threading.Thread(target=self._work, args=(number,), name=f"textmill-stage-{number}", daemon=True).start()
 
-    def begin(self, batch: RaggedBatch, answers: SimpleQueue[Scores | Exception]) -> None:
+    def begin(self, batch: RaggedBatch, answers: SimpleQueue[Logits | Exception]) -> None:
         self._queues[0].put(_Flight(batch, batch.padded(), answers))
 
     def _work(self, number: int) -> None:
@@ -118,7 +118,7 @@ class _Chain:
             else:
                 self._queues[number + 1].put(flight)
 
-    def _step(self, number: int, flight: _Flight) -> Scores | None:
+    def _step(self, number: int, flight: _Flight) -> Logits | None:
         device = self.devices[number]
         index, inside = flight.inside
         if number == 0:
@@ -133,7 +133,7 @@ class _Chain:
         if number + 1 < len(self.devices):
             return None
         tokens, sentiment = self._encoder.heads(flight.x, torch.from_numpy(inside).to(device))
-        return Scores(flight.batch, tokens.float().cpu().numpy()[inside], sentiment.float().cpu().numpy())
+        return Logits(flight.batch, tokens.float().cpu().numpy()[inside], sentiment.float().cpu().numpy())
 
 
 # What computes on the last states; all other parts stand before the first layer.

@@ -10,14 +10,14 @@ import pyarrow as pa
 from models.errors import ModelMissingError
 from models.runtime.languages import identify
 from models.runtime.schema import TAGS
-from models.runtime.tagger import Tagger, Work, as_texts
+from models.runtime.tagger import Tagger, TaggerStats, as_texts
 
 UNDETERMINED = "und"  # ISO 639-2
 # Which language's model comes nearest to a language that has none; for all others the first one.
 NEAREST = {"ja": "zh"}
 
 
-class AutoTagger:
+class LanguageRouter:
     """Taggers of several languages behind the face of one; all models stay loaded.
 
     The column `lang` says which model's language a text is in, `und` where it is in none of them (or has no letters): such a
@@ -42,11 +42,11 @@ class AutoTagger:
         return tuple(self.taggers)
 
     @property
-    def work(self) -> Work:
+    def work(self) -> TaggerStats:
         """What all taggers have done."""
         parts = [tagger.work for tagger in self.taggers.values()]
         names = ("texts", "tokens", "sequence_tokens", "computed_tokens")
-        return Work(*(sum(getattr(part, name) for part in parts) for name in names))
+        return TaggerStats(*(sum(getattr(part, name) for part in parts) for name in names))
 
     def foreign(self, texts: Sequence[str]) -> list[str | None]:
         """For every text None, or the language that no model here reads."""

@@ -17,7 +17,7 @@ import pyarrow as pa
 from models.errors import EngineMissingError
 from models.runtime.batches import RaggedBatch, Windows, make_batches, make_windows, owned
 from models.runtime.decode import check, decode, softmax
-from models.runtime.engines import Engine, OpenVinoEngine, Scores, TorchEngine, default_threads
+from models.runtime.engines import Engine, Logits, OpenVinoEngine, TorchEngine, default_threads
 from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
 from models.runtime.package import ModelPackage, open_models, open_package
 from models.runtime.schema import TAGS
@@ -25,7 +25,7 @@ from models.runtime.script import languages
 from models.runtime.tokenizer import Pieces, PieceTokenizer
 
 if TYPE_CHECKING:
-    from models.runtime.router import AutoTagger
+    from models.runtime.router import LanguageRouter
 
 EngineName = Literal["auto", "openvino", "torch"]
 
@@ -47,7 +47,7 @@ def as_texts(texts: Sequence[str]) -> Sequence[str]:
 
 
 @dataclass(slots=True)
-class Work:
+class TaggerStats:
     """What a Tagger has done: tokens of the texts (no specials), and tokens computed (specials, overlap, padding)."""
 
     texts: int = 0
@@ -79,7 +79,7 @@ class Tagger:
         """`transitions`: those of the model, where it has them; see `models.runtime.viterbi`."""
         self.tokenizer, self.engine, self.lang, self.window = tokenizer, engine, lang, window
         self.budget_tokens, self.transitions = budget_tokens, transitions
-        self.work = Work()
+        self.work = TaggerStats()
         self._breaks = np.zeros(tokenizer.vocab_size, dtype=bool)
         self._breaks[[i for i in map(tokenizer.id_of, SENTENCE_ENDS) if i is not None]] = True
 
@@ -169,7 +169,7 @@ class _Group:
         """Batches that have no scores yet."""
         return len(self.waiting)
 
-    def take(self, scores: Scores) -> None:
+    def take(self, scores: Logits) -> None:
         """Lay the scores of one batch on its pieces; sentiment is the mean of the windows, weighted by their pieces."""
         token, piece = owned(scores.batch, self.windows)
         self.tokens[piece] = scores.tokens[token]
@@ -195,7 +195,7 @@ def load(
     engine: EngineName = "auto",
     threads: int | None = None,
     devices: Sequence[Sequence[str]] = (),
-) -> Tagger | AutoTagger:
+) -> Tagger | LanguageRouter:
     """Load a model of the zoo by its name, or any model folder; "auto", or names with + between them, loads several, and
     each text is tagged by the one of its language.
 
@@ -209,9 +209,9 @@ def load(
     taggers = [_of_package(package, engine, threads, devices) for package in open_models(model).packages]
     if len(taggers) == 1:
         return taggers[0]
-    from models.runtime.router import AutoTagger
+    from models.runtime.router import LanguageRouter
 
-    return AutoTagger(taggers)
+    return LanguageRouter(taggers)
 
 
 def load_one(model: str | Path, engine: EngineName = "auto", threads: int | None = None) -> Tagger:
@@ -227,10 +227,10 @@ def _of_package(package: ModelPackage, engine: EngineName, threads: int | None, 
 
 def _staged(package: ModelPackage, devices: Sequence[Sequence[str]]) -> Engine:
     check_engine("torch")
-    from models.runtime.pipeline_parallel import StagedEngine
+    from models.runtime.pipeline_parallel import PipelineParallelEngine
     from models.runtime.weights import to_encoder
 
-    return StagedEngine(to_encoder(package.config, package.weights()), devices)
+    return PipelineParallelEngine(to_encoder(package.config, package.weights()), devices)
 
 
 def check_engine(engine: EngineName) -> None:

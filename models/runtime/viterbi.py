@@ -27,7 +27,7 @@ def impossible() -> Bool:
     return never
 
 
-def best_paths(p: Float32, new_doc: Bool, transitions: Float32) -> Int64:
+def viterbi_paths(p: Float32, new_doc: Bool, transitions: Float32) -> Int64:
     """The tag of every unit [U] on the path with the highest sum of log probabilities and transitions.
 
     `p` float32 [U, NUM_TAGS], `new_doc` bool [U] True where a text begins, `transitions` [NUM_TAGS + 1, NUM_TAGS]. A path

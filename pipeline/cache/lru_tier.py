@@ -9,7 +9,7 @@ from collections import OrderedDict
 _ENTRY_BYTES = 200
 
 
-class Local:
+class LruTier:
     """Rows by text; equal hashes are not equal texts. The one that was not used longest goes first."""
 
     def __init__(self, limit_bytes: float) -> None:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 AT_ONCE = 500
 
 
-class Shared:
+class RedisTier:
     """Bytes by key, as far as they can be had in time: no error leaves this class and no call outlives its deadline.
 
     `counts` tells of failures, by the kind of error, of calls that the breaker spared, and of values that Redis did not take.

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import pyarrow as pa
 
 from pipeline.cache.envelope import Envelope
-from pipeline.cache.lru_tier import Local
-from pipeline.cache.redis_tier import Shared
+from pipeline.cache.lru_tier import LruTier
+from pipeline.cache.redis_tier import RedisTier
 from pipeline.cache.rows import RowCodec
 from pipeline.cache.settings import CacheConfig
 
@@ -23,7 +23,7 @@ GRACE_S = 1.0
 SHORTEST_S = 0.02
 
 
-class TextCache:
+class TagCache:
     """`tag` gives what the Tagger gives, to the last bit, whatever is remembered and whatever Redis does.
 
     `counts`: texts, those that were here (`local`), in Redis (`shared`) and computed, values that were no whole value of
@@ -33,10 +33,10 @@ class TextCache:
 
     def __init__(self, config: CacheConfig, langs: Sequence[str], envelope: Envelope | None = None) -> None:
         """`langs`: what the column `lang` may hold. Without an envelope nothing is shared."""
-        self._codec, self._local = RowCodec(langs), Local(config.local_mb * 1e6)
+        self._codec, self._local = RowCodec(langs), LruTier(config.local_mb * 1e6)
         self._keeps, self._timeout_s = config.local_mb > 0, config.timeout_ms / 1e3
         self._envelope = envelope if config.redis_url is not None else None
-        self._shared = Shared(config) if self._envelope is not None else None
+        self._shared = RedisTier(config) if self._envelope is not None else None
         if config.redis_url is not None and envelope is None:
             log.warning("nothing is shared by Redis: the last bits of what this engine gives depend on more than the text")
         self.counts: Counter[str] = Counter()

@@ -18,7 +18,7 @@ _STEP_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ClusterState:
     """The nodes that are alive, `draining` those of them that are to be taken away; CPUs of all, of the largest, and free."""
 
     nodes: frozenset[str] = frozenset()
@@ -37,14 +37,14 @@ class Seen:
         return f"{nodes} with {self.free:g} of {self.cpus:g} CPUs free"
 
 
-def look() -> Seen:
+def look() -> ClusterState:
     """Ask the head. Raises what Ray raises; does not return while the head is mute."""
     import ray
     from ray._private.state import state  # Ray has no public call for it; pinned by a test
 
     alive = [one for one in ray.nodes() if one["Alive"]]
     cpus = [float(one["Resources"].get("CPU", 0)) for one in alive]
-    return Seen(
+    return ClusterState(
         frozenset(one["NodeID"] for one in alive),
         frozenset(state.get_draining_nodes()),
         sum(cpus),
@@ -53,7 +53,7 @@ def look() -> Seen:
     )
 
 
-class Sight:
+class ClusterView:
     """Looks every LOOK_S, and when it is asked to; `seen` is what was seen last."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Sight:
         self._thread = threading.Thread(target=self._look_on, name="sight", daemon=True)
         self._thread.start()
 
-    def fresh(self) -> Seen:
+    def fresh(self) -> ClusterState:
         """What is seen from now on, if the head answers soon; else what was seen last."""
         with self._changed:
             # One look may have begun before this moment; the one after it has not.

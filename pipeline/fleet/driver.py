@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipeline.contract import Done, Split
+from pipeline.contract import PartResult, Split
 from pipeline.errors import TRANSIENT, ClaimedError, InputChangedError, NoWorkersError, PipelineError, WorkerLostError
 from pipeline.scheduler.events import (
     Arrived,
-    CallBack,
-    Dismiss,
+    Draining,
     EndRun,
     Event,
     Failed,
     Finished,
     Joined,
+    Kill,
     Lease,
-    Leaving,
     Lost,
     Replace,
+    Revoke,
     Stopped,
     Tick,
 )
@@ -34,7 +34,7 @@ VIEW_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Up:
+class WorkerReady:
     """A worker has loaded its model; `speed` in predicted tokens/s where its kind is known; `hosts` are its machine's names."""
 
     worker: int
@@ -43,24 +43,24 @@ class Up:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LeaseResult:
     """What became of a lease, after so many seconds: the part, an error, or, if it was called back, neither."""
 
     lease: Lease
     seconds: float
-    done: Done | None = None
+    done: PartResult | None = None
     error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Going:
+class WorkerDraining:
     """A worker will be taken away."""
 
     worker: int
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class WorkerLost:
     """A worker is gone; `blame` if it died by itself, and not with its node. `over` is the lease that it was at, if any.
 
     It is the last that is heard of this worker; what may come later of it is not heard.
@@ -72,10 +72,10 @@ class Gone:
     over: Lease | None = None
 
 
-News = Up | Answer | Going | Gone
+News = WorkerReady | LeaseResult | WorkerDraining | WorkerLost
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """Workers that are started, told and heard of by number. What is told to one that is gone already does nothing: its Gone is
     on the way, and returns what it had to those that wait.
     """
@@ -123,8 +123,8 @@ def nowhere(splits: Sequence[Split]) -> Mapping[str, tuple[str, ...]]:
 
 def drive(
     splits: Iterable[Split],
-    crew: Crew,
-    finished: Callable[[Done], object],
+    crew: WorkerPool,
+    finished: Callable[[PartResult], object],
     careful: Iterable[str] = (),
     priority: Callable[[Split], float] = lambda split: 0.0,
     more: Callable[[], Iterable[Split]] = tuple,
@@ -140,14 +140,14 @@ def drive(
     Gives the splits that were given up, with the last error of each. Raises what a worker raises if it does not concern its
     split alone, and if no worker can be had what the last one died of if that is the settings' fault, else NoWorkersError.
     """
-    return _Drive(crew, finished, set(careful), priority, near, clock).run(splits, more, seen)
+    return _Driver(crew, finished, set(careful), priority, near, clock).run(splits, more, seen)
 
 
-class _Drive:
+class _Driver:
     def __init__(
         self,
-        crew: Crew,
-        finished: Callable[[Done], object],
+        crew: WorkerPool,
+        finished: Callable[[PartResult], object],
         careful: set[str],
         priority: Callable[[Split], float],
         near: Near,
@@ -222,14 +222,14 @@ class _Drive:
     def _event(self, news: News) -> Event | None:
         """What the policy is to hear of it; None if it comes of a worker that is gone."""
         now = self._now()
-        if (news.lease.worker if isinstance(news, Answer) else news.worker) in self._gone:
+        if (news.lease.worker if isinstance(news, LeaseResult) else news.worker) in self._gone:
             return None
-        if isinstance(news, Answer):
+        if isinstance(news, LeaseResult):
             return self._answered(news, now)
-        if isinstance(news, Up):
+        if isinstance(news, WorkerReady):
             return Joined(now, news.worker, news.speed, self._home(news.hosts) if news.hosts else None)
-        if isinstance(news, Going):
-            return Leaving(now, news.worker)
+        if isinstance(news, WorkerDraining):
+            return Draining(now, news.worker)
         self._gone.add(news.worker)
         if news.blame:
             self._last = news.error
@@ -237,7 +237,7 @@ class _Drive:
             self._errors[news.over.split] = WorkerLostError(f"{news.error}; run the command again")
         return Lost(now, news.worker, news.blame, None if news.over is None else news.over.number)
 
-    def _answered(self, answer: Answer, now: float) -> Event:
+    def _answered(self, answer: LeaseResult, now: float) -> Event:
         number, split = answer.lease.number, answer.lease.split
         if answer.done is not None:
             self._tell(answer.done)
@@ -251,11 +251,11 @@ class _Drive:
         for command in self._policy.on(event):
             if isinstance(command, Lease):
                 self._crew.begin(command, self._splits[command.split])
-            elif isinstance(command, CallBack):
+            elif isinstance(command, Revoke):
                 self._crew.call_back(command.lease, command.worker)
             elif isinstance(command, Replace):
                 self._crew.start(command.by)
-            elif isinstance(command, Dismiss):
+            elif isinstance(command, Kill):
                 self._crew.dismiss(command.worker)
             elif isinstance(command, EndRun):
                 if isinstance(self._last, PipelineError) and self._last.exit_code == SETTINGS_EXIT:

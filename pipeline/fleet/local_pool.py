@@ -8,26 +8,26 @@ from collections.abc import Callable, Sequence
 
 from pipeline.contract import Split
 from pipeline.errors import PipelineError
-from pipeline.fleet.driver import Answer, News, Up
+from pipeline.fleet.driver import LeaseResult, News, WorkerReady
 from pipeline.scheduler.events import Lease
-from pipeline.worker.worker import Step, TagWorker, Work
+from pipeline.worker.worker import BlockStats, TagWorker, WorkerSpec
 
 
-class LocalCrew:
+class LocalPool:
     """One worker, which works while it is waited for."""
 
     size = 1
     ahead_s = 0.0
     up_at: float | None = None
 
-    def __init__(self, work: Work, check: Callable[[], object], tell: Callable[[Step], object]) -> None:
+    def __init__(self, work: WorkerSpec, check: Callable[[], object], tell: Callable[[BlockStats], object]) -> None:
         self._worker, self._check, self._tell = TagWorker(work), check, tell
         self._given: deque[tuple[Lease, Split]] = deque()
         self._up: list[News] = []
 
     def start(self, worker: int) -> None:
         self.up_at = time.monotonic()
-        self._up.append(Up(worker))
+        self._up.append(WorkerReady(worker))
 
     def begin(self, lease: Lease, split: Split) -> None:
         self._given.append((lease, split))
@@ -50,5 +50,5 @@ class LocalCrew:
         try:
             done = self._worker.run(split, self._check, self._tell, lease.careful)
         except (PipelineError, MemoryError) as error:
-            return [Answer(lease, time.monotonic() - began, error=error)]
-        return [Answer(lease, time.monotonic() - began, done)]
+            return [LeaseResult(lease, time.monotonic() - began, error=error)]
+        return [LeaseResult(lease, time.monotonic() - began, done)]

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.contract import Fragment, Split
 from pipeline.errors import StoreError
-from pipeline.store.base import Place, Store
+from pipeline.store.base import BlockLocation, Store
 
 log = logging.getLogger("textmill")
 
@@ -22,7 +22,7 @@ LIMIT_S, THREADS = 10.0, 16
 AS_GOOD = 0.9
 
 
-class Nearness:
+class DataLocality:
     """Gives every split one machine of those that hold most of it, so that each machine gets about the same."""
 
     def __init__(self, store: Store) -> None:
@@ -48,10 +48,10 @@ class Nearness:
                     self._given[host] += split.tokens
         return found
 
-    def _places(self, files: dict[str, int]) -> dict[str, Sequence[Place]]:
+    def _places(self, files: dict[str, int]) -> dict[str, Sequence[BlockLocation]]:
         until = time.monotonic() + LIMIT_S
 
-        def ask(path: str) -> Sequence[Place]:
+        def ask(path: str) -> Sequence[BlockLocation]:
             if not self._asking or time.monotonic() > until:
                 return []
             try:
@@ -73,7 +73,7 @@ def _large(split: Split) -> Fragment | None:
     return largest if largest.tokens >= LARGE * split.tokens else None
 
 
-def _held(piece: Fragment, places: Sequence[Place]) -> Counter[tuple[str, ...]]:
+def _held(piece: Fragment, places: Sequence[BlockLocation]) -> Counter[tuple[str, ...]]:
     """Bytes of the fragment by machine; row groups are told by number, so that of those the whole file counts."""
     start, end = (0, piece.size) if piece.format == "parquet" else (piece.start, piece.end)
     if piece.unpacked:

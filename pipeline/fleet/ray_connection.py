@@ -27,7 +27,7 @@ def check_ray() -> None:
         raise ConfigError("--workers needs Ray: pip install 'textmill[ray]'")
 
 
-def knock(address: str) -> None:
+def probe(address: str) -> None:
     """Raise OSError unless something listens at HOST:PORT; Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon:
@@ -52,7 +52,7 @@ def join(address: str | None, cpus: int) -> None:
     handler = signal.getsignal(signal.SIGTERM) if on_main else None
     try:
         if address:
-            knock(address)
+            probe(address)
             ray.init(address=address, **quiet)
         else:
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)

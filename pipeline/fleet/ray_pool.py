@@ -10,19 +10,19 @@ from functools import partial
 from typing import Any
 
 from pipeline.config import TagConfig
-from pipeline.contract import Done, Split
+from pipeline.contract import PartResult, Split
 from pipeline.errors import NoWorkersError, PipelineError, WorkerLostError
-from pipeline.fleet.cluster_view import Seen
-from pipeline.fleet.driver import Answer, Going, Gone, News, Up
+from pipeline.fleet.cluster_view import ClusterState
+from pipeline.fleet.driver import LeaseResult, News, WorkerDraining, WorkerLost, WorkerReady
 from pipeline.fleet.ray_connection import check_ray
 from pipeline.fleet.ray_errors import cannot_start, died, host_of, told
-from pipeline.fleet.ray_session import Session
-from pipeline.fleet.worker_actor import Outcome, WorkerActor
-from pipeline.fleet.worker_wait import Patience
+from pipeline.fleet.ray_session import RaySession
+from pipeline.fleet.worker_actor import LeaseOutcome, WorkerActor
+from pipeline.fleet.worker_wait import WorkerWait
 from pipeline.scheduler.events import Lease
 from pipeline.scheduler.policy import AHEAD_S
 from pipeline.serving.engine_server import RESTARTS, EngineServer
-from pipeline.worker.worker import Step, Work
+from pipeline.worker.worker import BlockStats, WorkerSpec
 
 _POLL_S = 0.2
 # Leases that were called back have so long to end before the run does.
@@ -33,7 +33,7 @@ SERVED_AT_ONCE = 1000
 _GET_S = 30.0
 
 
-class RayCrew:
+class RayPool:
     """Actors, one a worker, each with one split at a time and others behind it. A context: it starts a Ray of its own, or
     joins the one at `address`, and leaves nothing behind. A Ray of its own that dies is started again, once.
     """
@@ -43,11 +43,11 @@ class RayCrew:
 
     def __init__(
         self,
-        work: Work,
+        work: WorkerSpec,
         options: TagConfig,
         speed: float | None,
         check: Callable[[], object],
-        tell: Callable[[Step], object],
+        tell: Callable[[BlockStats], object],
         waits: Callable[[str], object] = lambda why: None,
         say: Callable[[str], object] = lambda line: None,
     ) -> None:
@@ -60,7 +60,7 @@ class RayCrew:
         self._wanted_servers, self._address = options.servers, options.address
         self.size, self._all, self._cpus = options.workers, not options.workers, 1
         self._given, self._speed, self._check, self._tell, self._say = work, speed, check, tell, say
-        self._patience = Patience(options.no_workers_s, waits)
+        self._patience = WorkerWait(options.no_workers_s, waits)
         self._restarted = False
         self._last: Exception | None = None
         self._forget()
@@ -73,7 +73,7 @@ class RayCrew:
         self._running: dict[Any, tuple[Lease, str]] = {}
         self._nodes: dict[int, tuple[str, str]] = {}  # of workers that are up: the node's id, and its name
 
-    def __enter__(self) -> RayCrew:
+    def __enter__(self) -> RayPool:
         check_ray()
         self._open()
         return self
@@ -81,7 +81,7 @@ class RayCrew:
     def _open(self) -> None:
         import ray
 
-        self._session = Session(self._address, self.size)
+        self._session = RaySession(self._address, self.size)
         self._cpus = (self._given.threads or 1) if self._address else 1
         if self._all:
             self.size = max(1, self._session.places(self._cpus))
@@ -180,7 +180,7 @@ class RayCrew:
         self._restarted = True
         self._say(f"the local Ray died: {how}; it is started again, once")
         lost = WorkerLostError(f"the local Ray died: {how}")
-        gone: list[News] = [Gone(worker, lost, blame=False) for worker in self._actors]
+        gone: list[News] = [WorkerLost(worker, lost, blame=False) for worker in self._actors]
         self._close()
         self._open()
         return gone
@@ -191,7 +191,7 @@ class RayCrew:
             return []
         going = [worker for worker, (node, _) in self._nodes.items() if node in draining and worker not in self._told_to_go]
         self._told_to_go.update(going)
-        return [Going(worker) for worker in going]
+        return [WorkerDraining(worker) for worker in going]
 
     def _ready(self, seconds: float) -> list[Any]:
         import ray
@@ -225,7 +225,7 @@ class RayCrew:
                     continue
                 if not isinstance(cause, (PipelineError, MemoryError, OSError)):
                     raise error.as_instanceof_cause() from error
-                news.append(Answer(lease, 0.0, error=cause))
+                news.append(LeaseResult(lease, 0.0, error=cause))
             except ray.exceptions.RayError as error:
                 lost.setdefault(worker, error)
                 continue  # its call stays: it tells what the worker was at
@@ -240,13 +240,13 @@ class RayCrew:
             node, hosts = got
             self._nodes[worker] = node, hosts[0]
             self.up_at = self.up_at or time.monotonic()
-            return Up(worker, self._speed, hosts)
-        outcome: Outcome = got
-        done: Done | None = outcome.done
+            return WorkerReady(worker, self._speed, hosts)
+        outcome: LeaseOutcome = got
+        done: PartResult | None = outcome.done
         if done is not None:
             lost, seconds = done.counts.get("lost_documents", 0), done.seconds
-            self._tell(Step(done.rows, done.tokens, done.dead_letters, done.filtered, 0, seconds, done.reasons, lost))
-        return Answer(lease, outcome.seconds, done)
+            self._tell(BlockStats(done.rows, done.tokens, done.dead_letters, done.filtered, 0, seconds, done.reasons, lost))
+        return LeaseResult(lease, outcome.seconds, done)
 
     def _gone(self, lost: dict[int, Any]) -> list[News]:
         """Workers have died: what they had is forgotten. If its node is gone too, or it was taken away, one has no blame."""
@@ -273,11 +273,11 @@ class RayCrew:
             if not isinstance(error, PipelineError):
                 error = cannot_start(worker, host, error) if node is None else died(worker, host, error, part)
             self._last = error
-            news.append(Gone(worker, error, blame, over))
+            news.append(WorkerLost(worker, error, blame, over))
         return news
 
 
-def _blamed(error: Exception, node: str | None, seen: Seen | None) -> bool:
+def _blamed(error: Exception, node: str | None, seen: ClusterState | None) -> bool:
     """Whether a worker died by itself, not with the node that it was up on, nor because that was taken away."""
     if getattr(error, "preempted", False) or any(sign in str(error) for sign in ("owner has died", "node has died")):
         return False

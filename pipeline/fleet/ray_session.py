@@ -10,10 +10,10 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from pipeline.errors import WorkerLostError
-from pipeline.fleet.cluster_view import Seen, Sight
+from pipeline.fleet.cluster_view import ClusterState, ClusterView
 from pipeline.fleet.ray_connection import HEAD_S, ended, join
 from pipeline.fleet.ray_errors import told
-from pipeline.store.timeouts import LateError, within
+from pipeline.store.timeouts import CallTimeoutError, call_with_timeout
 
 T = TypeVar("T")
 
@@ -23,29 +23,29 @@ _GRACE_S, _POLL_S = 3.0, 0.2
 _SHUT_S = 5.0
 
 
-class Session:
+class RaySession:
     """Joins the Ray at `address`, or starts one of this process's own with so many CPUs. Raises what `join` raises, and
     WorkerLostError if the cluster does not answer.
     """
 
     def __init__(self, address: str | None, cpus: int) -> None:
-        self._sight: Sight | None = None
+        self._sight: ClusterView | None = None
         self._silent = False
         join(address, cpus)
         if address:
             try:
                 with told("the cluster cannot be looked at"):
-                    self._sight = Sight()
+                    self._sight = ClusterView()
             except BaseException:
                 self.close(())
                 raise
 
     @property
-    def seen(self) -> Seen | None:
+    def seen(self) -> ClusterState | None:
         """What was last seen of the cluster; None of a Ray of this process's own, which has one node."""
         return None if self._sight is None else self._sight.seen
 
-    def fresh(self) -> Seen | None:
+    def fresh(self) -> ClusterState | None:
         """As `seen`, but looked at now."""
         return None if self._sight is None else self._sight.fresh()
 
@@ -112,8 +112,8 @@ class Session:
             self._sight.close()
             if self._silent or self._sight.mute:
                 # Ray would wait for its head until it ends the process. What is stuck then does not hold up the process's end.
-                with suppress(LateError):
-                    within(_SHUT_S, ray.shutdown)
+                with suppress(CallTimeoutError):
+                    call_with_timeout(_SHUT_S, ray.shutdown)
                 return
         if self.ended() is None:
             for actor in actors:

@@ -6,27 +6,27 @@ import socket
 import time
 from dataclasses import dataclass
 
-from pipeline.contract import Done, Split
+from pipeline.contract import PartResult, Split
 from pipeline.errors import Cancelled
-from pipeline.worker.worker import TagWorker, Work
+from pipeline.worker.worker import TagWorker, WorkerSpec
 
 
-class CalledBackError(Cancelled):
+class RevokedError(Cancelled):
     """The lease is not wanted any more. Control flow, which passes every `except Exception` on its way back to `Hand.run`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LeaseOutcome:
     """What a lease came to, in seconds of work: a part, or None if it was called back."""
 
     seconds: float
-    done: Done | None
+    done: PartResult | None
 
 
 class WorkerActor:
     """`run` does one lease after the other in one thread; `call_back` is heard in another."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: WorkerSpec) -> None:
         self._called_back: set[int] = set()
         self._work = work
         self._worker: TagWorker | None = None
@@ -41,22 +41,22 @@ class WorkerActor:
         self._worker = TagWorker(self._work)
         return str(ray.get_runtime_context().get_node_id()), (ray.util.get_node_ip_address(), socket.gethostname())
 
-    def run(self, lease: int, split: Split, careful: bool) -> Outcome:
+    def run(self, lease: int, split: Split, careful: bool) -> LeaseOutcome:
         """Make a part of a split; raises what TagWorker.run raises."""
         began = time.monotonic()
 
         def check() -> None:
             if lease in self._called_back:
-                raise CalledBackError
+                raise RevokedError
 
         assert self._worker is not None
         try:
             check()
             done = self._worker.run(split, check, careful=careful)
-        except CalledBackError:
+        except RevokedError:
             self._called_back.discard(lease)
-            return Outcome(time.monotonic() - began, None)
-        return Outcome(time.monotonic() - began, done)
+            return LeaseOutcome(time.monotonic() - began, None)
+        return LeaseOutcome(time.monotonic() - began, done)
 
     def call_back(self, lease: int) -> None:
         """Leave a lease undone, whether it has begun or not."""

@@ -13,7 +13,7 @@ SOON_S = 8.0
 _STEP_S = 5.0
 
 
-class Patience:
+class WorkerWait:
     """Counts the seconds in which no worker was alive."""
 
     def __init__(self, no_workers_s: float, waits: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:

@@ -14,7 +14,7 @@ from pipeline.store.base import Store
 PASSING = (STAGING, STAGED, *(f"_watch/{kind}" for kind in ("_staging", "claims", "attempts", "lists", "results")))
 
 
-def retire(store: Store, now_s: float, retire_h: float, check: Callable[[], object] = lambda: None) -> list[str]:
+def garbage_collect(store: Store, now_s: float, retire_h: float, check: Callable[[], object] = lambda: None) -> list[str]:
     """Remove staged files, claims, and reports that were never published, that nobody has touched for so many hours; gives their
     folders. What `check` raises ends it. Raises StoreError.
     """

@@ -19,7 +19,7 @@ from pipeline.nightly.dates import days_of
 from pipeline.sink.attempt import read_footer
 from pipeline.sink.compaction import gathered
 from pipeline.sink.files import DAYS, TAGS, write_whole
-from pipeline.sink.plan_log import PLANS, Head
+from pipeline.sink.plan_log import PLANS, PlanHead
 from pipeline.sink.plans import PlanLog
 from pipeline.store.base import Store
 from pipeline.store.parquet import batches, parquet_file
@@ -30,7 +30,7 @@ STAGED = f"{NIGHTLY}/_staging"
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class DayShare:
     """What one plan has of one day: rows, and a digest of which attempts made them."""
 
     plan: int
@@ -42,7 +42,7 @@ class Holding:
 class Index:
     """What the output holds of every day, by plan; `undated` rows have no time, or one without a date."""
 
-    days: dict[date, tuple[Holding, ...]]
+    days: dict[date, tuple[DayShare, ...]]
     undated: int
 
     def rows(self, day: date) -> int:
@@ -55,16 +55,16 @@ def index_of(store: Store, zone: str) -> Index:
     log = PlanLog(store)
     log.look()
     plans = [plan for plan in log.heads if plan.generation == log.current and plan.number in log.done]
-    found: dict[date, list[Holding]] = defaultdict(list)
+    found: dict[date, list[DayShare]] = defaultdict(list)
     undated = 0
     for plan, kept in zip(plans, _kept(store, plans, zone), strict=True):
         undated += kept["undated"]
         for day, (rows, digest) in kept["days"].items():
-            found[date.fromisoformat(day)].append(Holding(plan.number, rows, digest))
+            found[date.fromisoformat(day)].append(DayShare(plan.number, rows, digest))
     return Index({day: tuple(holdings) for day, holdings in sorted(found.items())}, undated)
 
 
-def _kept(store: Store, plans: Sequence[Head], zone: str) -> Iterable[dict[str, Any]]:
+def _kept(store: Store, plans: Sequence[PlanHead], zone: str) -> Iterable[dict[str, Any]]:
     """What was counted of each plan, counted now if it was not yet."""
     folder = f"{DAYS}/{zone.replace('/', '-')}"
     listed = list(store.list(folder))
@@ -82,7 +82,7 @@ def _kept(store: Store, plans: Sequence[Head], zone: str) -> Iterable[dict[str, 
     return found.values()
 
 
-def _count(store: Store, plan: Head, zone: str) -> dict[str, Any]:
+def _count(store: Store, plan: PlanHead, zone: str) -> dict[str, Any]:
     record = read_json(store, f"{PLANS}/{plan.name}.done.json")
     rows: dict[date, int] = defaultdict(int)
     digests: dict[date, Any] = defaultdict(hashlib.sha256)

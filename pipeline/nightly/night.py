@@ -13,17 +13,17 @@ from pipeline.exits import exit_of
 from pipeline.faults import point
 from pipeline.nightly.config import NightConfig
 from pipeline.nightly.dates import days
-from pipeline.nightly.garbage_collect import retire
+from pipeline.nightly.garbage_collect import garbage_collect
 from pipeline.nightly.index import NIGHTLY, Index, index_of
 from pipeline.nightly.places import output_of
-from pipeline.nightly.pushgateway import push
+from pipeline.nightly.pushgateway import push_metrics
 from pipeline.nightly.record import Night, new_night, write_night
-from pipeline.nightly.reporting import Order, Reporter
-from pipeline.nightly.revisions import Due, current_revisions, due, inputs_of, new_folder, publish
+from pipeline.nightly.reporting import Reporter, ReportRequest
+from pipeline.nightly.revisions import RevisionDue, current_revisions, due, inputs_of, new_folder, publish
 from pipeline.report.publish import claim_of
 from pipeline.run.run import tag_documents
-from pipeline.signals import Stop, stoppable
-from pipeline.sink.files import CLAIM, hold
+from pipeline.signals import StopToken, handling_signals
+from pipeline.sink.files import CLAIM, hold_claim
 from pipeline.store.base import Store
 from pipeline.store.claim import Claim, held
 
@@ -31,7 +31,7 @@ Say = Callable[[str], object]
 
 
 class _Night:
-    def __init__(self, config: NightConfig, day: date, reporter: Reporter, say: Say, stop: Stop, claim: Claim) -> None:
+    def __init__(self, config: NightConfig, day: date, reporter: Reporter, say: Say, stop: StopToken, claim: Claim) -> None:
         self._config, self._day, self._reporter, self._say, self._stop = config, day, reporter, say, stop
         self._held: list[Callable[[], None]] = [claim.check]
         own = config.trailing_days
@@ -42,7 +42,7 @@ class _Night:
         point("night.begin")
         result = tag_documents(self._config.tag)
         night.tag = {key: value for key, value in asdict(result).items() if key not in ("documents_s", "tokens_s")}
-        with hold(store, CLAIM) as output:  # nobody tags while the reports are made: they agree with what is counted here
+        with hold_claim(store, CLAIM) as output:  # nobody tags while the reports are made: they agree with what is counted here
             self._held.append(output)
             self._check()
             index = index_of(store, self._config.zone)
@@ -55,7 +55,7 @@ class _Night:
             for one in found:
                 self._report(store, index, one, night)
             point("retire.before")
-            night.retired = retire(store, time.time(), self._config.retire_h, self._held_on)
+            night.retired = garbage_collect(store, time.time(), self._config.retire_h, self._held_on)
 
     def _check(self) -> None:
         self._stop.check()
@@ -65,7 +65,7 @@ class _Night:
         for check in self._held:
             check()
 
-    def _tell(self, found: list[Due], night: Night) -> None:
+    def _tell(self, found: list[RevisionDue], night: Night) -> None:
         missed = [one for one in found if one.reason == "first" and one.day != self._day]
         again = [one for one in found if one.reason != "first"]
         self._say(
@@ -75,14 +75,14 @@ class _Night:
         if night.undated or night.older:
             self._say(f"in no report: {night.undated:,} documents without a date, {night.older:,} of dates before the first")
 
-    def _report(self, store: Store, index: Index, one: Due, night: Night) -> None:
+    def _report(self, store: Store, index: Index, one: RevisionDue, night: Night) -> None:
         config = self._config
         folder = new_folder(one)
         day = str(one.day)
         point("report.before")
         try:
             into, reach = f"{store.url}/{folder}", config.tag.store.told()
-            order = Order(store.url, day, day, into, config.lang, config.memory_mb, config.zone, reach)
+            order = ReportRequest(store.url, day, day, into, config.lang, config.memory_mb, config.zone, reach)
             self._reporter.make(order, self._check, config.report_s)
             point("report.after")
             about = {
@@ -124,7 +124,7 @@ def run_night(
     store = output_of(config.tag)
     night = new_night(day, config.zone, submission)
     error: BaseException | None = None
-    with stoppable() as stop:
+    with handling_signals() as stop:
         try:
             with held(Claim(store, f"{NIGHTLY}/claim", config.claim_s)) as claim:
                 _Night(config, day, reporter, say, stop, claim).go(store, night)
@@ -139,7 +139,7 @@ def run_night(
         path = write_night(store, night)
     say(f"{day}: {night.status}, exit code {night.exit_code}, {store.url}/{path}")
     if config.metrics_url:
-        push(config.metrics_url, config.submit.job, night, say)
+        push_metrics(config.metrics_url, config.submit.job, night, say)
     if error is not None:
         raise error
     return night

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pipeline.config import TagConfig
-from pipeline.source.discover import Found, discover
+from pipeline.source.discover import Discovered, discover
 from pipeline.store.base import Store
 from pipeline.store.open import open_store
 
@@ -15,7 +15,7 @@ def output_of(tag: TagConfig) -> Store:
     return open_store(tag.output, tag.store)
 
 
-def input_of(tag: TagConfig, marks: Collection[str] = ()) -> Found:
+def input_of(tag: TagConfig, marks: Collection[str] = ()) -> Discovered:
     """The files of the input, and those of the names `marks`. Raises ConfigError if there is none, StoreError."""
     return discover(tag.sources, tag.store, marks, tag.format)
 

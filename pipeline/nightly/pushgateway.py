@@ -10,7 +10,7 @@ from pipeline.nightly.record import Night
 TIMEOUT_S = 5.0
 
 
-def push(url: str, job: str, night: Night, say: Callable[[str], object]) -> None:
+def push_metrics(url: str, job: str, night: Night, say: Callable[[str], object]) -> None:
     """Tell the gateway at `url` of a night; if that cannot be done, `say` why. Raises nothing."""
     try:
         from prometheus_client import CollectorRegistry, Gauge, push_to_gateway

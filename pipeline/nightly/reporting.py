@@ -23,7 +23,7 @@ _POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ReportRequest:
     """One report: of the tags in `output`, of the dates `first` to `last` (ISO) of a time zone, into the folder `into`, which is
     not there yet. `reach`: how the store is reached, see `StoreConfig.told`.
     """
@@ -46,7 +46,7 @@ class Reporter(Protocol):
         """Days before a date on which its report depends."""
         ...
 
-    def make(self, order: Order, check: Callable[[], object], deadline_s: float) -> None:
+    def make(self, order: ReportRequest, check: Callable[[], object], deadline_s: float) -> None:
         """Make the files of a report. `check` is called several times a second; what it raises ends the report.
 
         Raises NoReportError, or WorkerLostError if the process dies.
@@ -61,7 +61,7 @@ class ChildReporter:
     name: str
     trailing_days: int
 
-    def make(self, order: Order, check: Callable[[], object], deadline_s: float) -> None:
+    def make(self, order: ReportRequest, check: Callable[[], object], deadline_s: float) -> None:
         command = [sys.executable, "-m", "pipeline.nightly.reporting"]
         # The child ends when its standard input does: so it does not outlive this process, however that ends.
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -92,13 +92,13 @@ def _serve() -> None:
     import threading
     from datetime import date
 
-    from pipeline.observe.safe_stderr import guarded
+    from pipeline.observe.safe_stderr import safe_stderr
     from pipeline.store.settings import StoreConfig
 
     # Nothing that the report prints, in Python or not, may get into the answer.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    guarded()
+    safe_stderr()
 
     def leave() -> None:
         sys.stdin.read()

@@ -38,7 +38,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class RevisionDue:
     """A date that needs a new revision, its number, and why."""
 
     day: date
@@ -53,15 +53,15 @@ def inputs_of(index: Index, day: date, trailing_days: int) -> dict[str, list[lis
 
 def due(
     nights: Iterable[date], index: Index, trailing_days: int, settings: Mapping[str, Any], current: Mapping[date, Revision]
-) -> list[Due]:
+) -> list[RevisionDue]:
     """The dates, in order, that have no revision or whose newest one was made of something else."""
     found = []
     for day in nights:
         last = current.get(day)
         if last is None:
-            found.append(Due(day, 1, FIRST))
+            found.append(RevisionDue(day, 1, FIRST))
         elif reason := _differs(last, inputs_of(index, day, trailing_days), settings):
-            found.append(Due(day, last.number + 1, reason))
+            found.append(RevisionDue(day, last.number + 1, reason))
     return found
 
 
@@ -102,12 +102,12 @@ def manifest_path(day: date, number: int) -> str:
     return f"{NIGHTS}/{day}/r{number:04d}.json"
 
 
-def new_folder(due: Due) -> str:
+def new_folder(due: RevisionDue) -> str:
     """A folder for the files of a revision that nobody else writes to."""
     return f"{NIGHTS}/{due.day}/r{due.number:04d}-{uuid4().hex[:12]}"
 
 
-def publish(store: Store, due: Due, folder: str, about: Mapping[str, Any]) -> str:
+def publish(store: Store, due: RevisionDue, folder: str, about: Mapping[str, Any]) -> str:
     """Write the manifest of a revision whose files are in `folder`; gives its path.
 
     Raises NoReportError if there are no files, or if somebody else has published that revision.

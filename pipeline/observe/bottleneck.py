@@ -14,7 +14,7 @@ _ADVICE = {
 }
 
 
-def verdict(
+def describe_bottleneck(
     seconds: Mapping[str, float], wall: float, workers: int, model: str, cache: Mapping[str, float] | None = None
 ) -> dict[str, object]:
     """The limiting stage of a run. `seconds`: busy time of each stage, all workers together; `wall`: seconds that passed;

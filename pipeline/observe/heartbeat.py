@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.errors import StoreError
 from pipeline.sink import ledger
-from pipeline.sink.files import STATE, drop, write_over
+from pipeline.sink.files import STATE, try_delete, write_over
 from pipeline.sink.manifest import last_manifest
 from pipeline.sink.plans import PlanLog
 from pipeline.store.base import Store
@@ -29,7 +29,7 @@ END_S = 5.0
 _STAGED = "_state"
 
 
-class StateFile:
+class Heartbeat:
     """Writes the state every few seconds, and removes it at the end.
 
     A thread of its own writes: the run never waits for it, however long the store takes, and is not disturbed by what it refuses.
@@ -71,11 +71,11 @@ class StateFile:
 
     def _remove(self) -> None:
         for path in (_STAGED, STATE):
-            drop(self._store, path)
+            try_delete(self._store, path)
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class RunStatus:
     """What can be seen of an output: the newest generation's parts, the live state of a run or None, the last manifest.
 
     `lost`: the files that could not be read whole when they were tagged last, and why.
@@ -91,7 +91,7 @@ class Status:
     lost: dict[str, str] = field(default_factory=dict)
 
 
-def status_of(store: Store) -> Status:
+def status_of(store: Store) -> RunStatus:
     """Read the status of an output. Raises StoreError or OutputError."""
     log = PlanLog(store)
     log.look()
@@ -106,4 +106,4 @@ def status_of(store: Store) -> Status:
     parts = sum(min(head.splits, there[f"part-{head.number:06d}"]) for head in mine)
     left = sum(head.number not in log.done for head in mine)
     lost = {path: why for path, (_, why) in log.lost(log.named()).items()} if log.has_lost else {}
-    return Status(parts, planned, len(mine), left, live, age > FRESH_S, last_manifest(store), lost)
+    return RunStatus(parts, planned, len(mine), left, live, age > FRESH_S, last_manifest(store), lost)

@@ -10,24 +10,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.config import TagConfig
-from pipeline.contract import REASONS, Done, Split
+from pipeline.contract import REASONS, PartResult, Split
 from pipeline.errors import TooManyDeadLettersError
-from pipeline.observe.bottleneck import verdict
-from pipeline.observe.heartbeat import StateFile
+from pipeline.observe.bottleneck import describe_bottleneck
+from pipeline.observe.heartbeat import Heartbeat
 from pipeline.observe.progress import Progress
 from pipeline.observe.ray_gauges import RayGauges
-from pipeline.signals import Stop
-from pipeline.worker.worker import STAGES, Step
+from pipeline.signals import StopToken
+from pipeline.worker.worker import STAGES, BlockStats
 
 
-class Watch:
+class RunMonitor:
     """`parts` are those that were heard of, `waited` what the manifest says of each beside: its priority, and the seconds from
     when its split was known to when it was there; `workers` as many as there are on Ray, 0 for this process; `near` the leases
     that went where their data lies.
     """
 
-    def __init__(self, options: TagConfig, progress: Progress, stop: Stop, state: StateFile, model: str) -> None:
-        self.parts: list[Done] = []
+    def __init__(self, options: TagConfig, progress: Progress, stop: StopToken, state: Heartbeat, model: str) -> None:
+        self.parts: list[PartResult] = []
         self.waited: dict[str, dict[str, float]] = {}
         self.workers, self.near = options.workers, 0
         self.held: Callable[[], None] = lambda: None  # raises ClaimedError once the output is another run's
@@ -58,7 +58,7 @@ class Watch:
         if self._stop.told():
             self._progress.say(str(self._verdict()["text"]))
 
-    def told(self, step: Step) -> None:
+    def told(self, step: BlockStats) -> None:
         """Work that is done. Raises TooManyDeadLettersError if that is obviously not the input that the run was told of."""
         for stage, spent in step.seconds.items():
             self._stages[stage] += spent
@@ -95,7 +95,7 @@ class Watch:
                 "--dead-letter-share and --dead-letter-count"
             )
 
-    def done(self, part: Done) -> None:
+    def done(self, part: PartResult) -> None:
         """A part is there; of copies every one is told."""
         self.parts.append(part)
         if (expected := self._expected.pop(part.name, None)) is not None:
@@ -115,4 +115,4 @@ class Watch:
         self._state.close()
 
     def _verdict(self) -> dict[str, object]:
-        return verdict(self._stages, time.monotonic() - self._began, self.workers, self._model)
+        return describe_bottleneck(self._stages, time.monotonic() - self._began, self.workers, self._model)

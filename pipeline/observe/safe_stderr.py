@@ -38,7 +38,7 @@ class _Guarded:
             os.close(nowhere)
 
 
-def guarded() -> None:
+def safe_stderr() -> None:
     """Guard standard error for the rest of the process."""
     if not isinstance(sys.stderr, _Guarded):
         sys.stderr = _Guarded(sys.stderr)

@@ -14,7 +14,7 @@ FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RunFacts:
     """What is known of a run at its end. `counts` are sums over its parts, see `pipeline.worker.tally` and `BlockBuilder`;
     `read` are files that it has read or found tagged before; `skipped` and `examples`: see `discover`; `lacking`: files looked
     into, and of each column that was asked for those that lack it; `time_asked`: whether the column of the time was asked for.
@@ -42,7 +42,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
+class Finding:
     """One warning: `count` of `total` of what `text` speaks of; `remedy` says what to set."""
 
     code: str
@@ -64,25 +64,25 @@ class Rule:
     """
 
     code: str
-    share: Callable[[Facts], tuple[int, int, float]]
-    text: Callable[[Facts, int, int], str]
-    remedy: Callable[[Facts], str]
-    examples: Callable[[Facts], Sequence[str]] = lambda facts: ()
+    share: Callable[[RunFacts], tuple[int, int, float]]
+    text: Callable[[RunFacts, int, int], str]
+    remedy: Callable[[RunFacts], str]
+    examples: Callable[[RunFacts], Sequence[str]] = lambda facts: ()
 
 
-def _left_alone(facts: Facts) -> str:
+def _left_alone(facts: RunFacts) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in sorted(facts.skipped.items()))
 
 
-def _examples(*reasons: str) -> Callable[[Facts], Sequence[str]]:
+def _examples(*reasons: str) -> Callable[[RunFacts], Sequence[str]]:
     return lambda facts: [path for reason in reasons or facts.examples for path in facts.examples.get(reason, ())]
 
 
-def _sum(facts: Facts, *reasons: str) -> int:
+def _sum(facts: RunFacts, *reasons: str) -> int:
     return sum(facts.skipped.get(reason, 0) for reason in reasons)
 
 
-def _read_by(facts: Facts) -> str:
+def _read_by(facts: RunFacts) -> str:
     if {"en", "zh"}.intersection(facts.languages) and facts.model != "auto":
         return "--model auto reads English and Chinese, each text by its own model"
     return "no model reads these languages; --languages all has the nearest one tag them"
@@ -179,25 +179,25 @@ RULES = (
 )
 
 
-def warnings_of(facts: Facts) -> list[Warned]:
+def warnings_of(facts: RunFacts) -> list[Finding]:
     """What is doubtful in a run, in the order of the rules."""
     return list(_warned(facts))
 
 
-def _warned(facts: Facts) -> Iterator[Warned]:
+def _warned(facts: RunFacts) -> Iterator[Finding]:
     for rule in RULES:
         count, total, least = rule.share(facts)
         if count and count >= least * total and (count == total or total >= FEW):
-            yield Warned(
+            yield Finding(
                 rule.code, count, total, rule.text(facts, count, total), rule.remedy(facts), tuple(rule.examples(facts)[:3])
             )
 
 
-def as_records(found: Sequence[Warned]) -> list[dict[str, Any]]:
+def as_records(found: Sequence[Finding]) -> list[dict[str, Any]]:
     """For a manifest."""
     return [asdict(one) | {"examples": list(one.examples)} for one in found]
 
 
 def in_words(record: Mapping[str, Any]) -> str:
     """A warning of a manifest, as one line."""
-    return str(Warned(**{**record, "examples": tuple(record["examples"])}))
+    return str(Finding(**{**record, "examples": tuple(record["examples"])}))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.report.clock import Clock
-from pipeline.report.name_normalization import fold
+from pipeline.report.name_normalization import normalize_names
 from pipeline.report.parts import Part, relation, release
 from pipeline.report.stop_words import stop_words
 from pipeline.report.window import TIME_US, Window
@@ -94,7 +94,7 @@ def mentions(store: Store, con: Any, block: Sequence[Part], window: Window, more
             select doc, {TIME_US} as time, {window.current()} as current, sentiment, {_SCORE} as score,
             unnest(entities) as entity {more} from {docs} where {window.seen()})""")
     surfaces = con.sql("select distinct surface from raw").to_arrow_table()["surface"].combine_chunks()
-    folded = fold(surfaces)
+    folded = normalize_names(surfaces)
     named = pc.match_substring_regex(folded, r"[\p{L}\p{N}]")  # signs alone are no name
     surfaces, names = surfaces.filter(named), folded.filter(named).dictionary_encode()
     con.register("folds", pa.table({"surface": surfaces, "name": names.indices}))

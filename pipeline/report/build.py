@@ -13,20 +13,20 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError, LostClaimError
 from pipeline.report import tables
-from pipeline.report.consistency import agree
+from pipeline.report.consistency import check_consistency
 from pipeline.report.database import database
 from pipeline.report.i18n import LANGUAGES
 from pipeline.report.page import render
 from pipeline.report.parts import Part, parts_of
-from pipeline.report.passes import absent, first_round, second_round
+from pipeline.report.passes import first_pass, missing_reason, second_pass
 from pipeline.report.publish import ABOUT, about, claim_of, publish, tidy
 from pipeline.report.reconciliation import health_of
 from pipeline.report.schema import TABLES, tables_of
-from pipeline.report.view_model import Facts, facts_of
+from pipeline.report.view_model import ReportFacts, facts_of
 from pipeline.report.window import Window
-from pipeline.report.workers import Crew, Here, OnRay
+from pipeline.report.workers import LocalRunner, PassRunner, RayRunner
 from pipeline.report.write import Written, write_bytes, write_table
-from pipeline.sink.files import drop, hold
+from pipeline.sink.files import hold_claim, try_delete
 from pipeline.store.base import Store
 from pipeline.store.open import open_store
 from pipeline.store.settings import StoreConfig
@@ -82,7 +82,7 @@ def make_report(
     target, folder = _place(store, window, into, reach)
     with database(memory_mb) as con:
         parts = parts_of(store)
-        with hold(target, claim_of(folder)) as held:
+        with hold_claim(target, claim_of(folder)) as held:
             target.settle(f"{folder}.new", folder)
             tidy(target, folder)
             before = about(target, folder)
@@ -90,9 +90,9 @@ def make_report(
             staged = f"{folder}.new"
             try:
                 with ExitStack() as stack:
-                    crew: Crew = Here(store, con)
+                    crew: PassRunner = LocalRunner(store, con)
                     if workers or address:
-                        crew = stack.enter_context(OnRay(store.url, reach or StoreConfig(), memory_mb, workers, address))
+                        crew = stack.enter_context(RayRunner(store.url, reach or StoreConfig(), memory_mb, workers, address))
                     files, facts = _write(store, con, crew, parts, window, target, staged, lang, held)
                 digests = {name: written.sha256 for name, written in sorted(files.items())}
                 changed = before is None or before["files"] != digests
@@ -102,13 +102,13 @@ def make_report(
             except BaseException:
                 with suppress(LostClaimError):
                     held()  # else what is staged is that of whoever has the claim
-                    drop(target, staged)
+                    try_delete(target, staged)
                 raise
             if changed:
                 publish(target, folder, revision, held)
             else:
                 held()
-                drop(target, staged)
+                try_delete(target, staged)
     return _report(target, folder, facts, revision if changed else revision - 1, changed)
 
 
@@ -124,20 +124,20 @@ def _place(store: Store, window: Window, into: str | None, reach: StoreConfig | 
 def _write(
     store: Store,
     con: Any,
-    crew: Crew,
+    crew: PassRunner,
     parts: Sequence[Part],
     window: Window,
     target: Store,
     folder: str,
     lang: str,
     held: Callable[[], object],
-) -> tuple[dict[str, Written], Facts]:
+) -> tuple[dict[str, Written], ReportFacts]:
     """Write all files but the last, each while the report is `held`; gives their digests, and what the page says."""
-    read = first_round(crew, con, parts, window)
+    read = first_pass(crew, con, parts, window)
     tables.prepare(con)
     risen = tables.rising_entities(con)
     chosen = tables.choose(con, risen)
-    examples = second_round(crew, con, [part for part in parts if read[part.name][1]], window, chosen)
+    examples = second_pass(crew, con, [part for part in parts if read[part.name][1]], window, chosen)
     health = health_of(store, parts, read, window)
     outcomes = pa.Table.from_arrays(
         [pa.array([row[n] for row in health.outcomes], field.type) for n, field in enumerate(TABLES["outcomes"])],
@@ -155,10 +155,10 @@ def _write(
     for name, pieces in _all(con, made):
         held()
         files |= write_table(target, folder, name, schemas[name], pieces)
-    facts = facts_of(con, window, store.url.rstrip("/").rsplit("/", 1)[-1], made, health, absent(parts))
+    facts = facts_of(con, window, store.url.rstrip("/").rsplit("/", 1)[-1], made, health, missing_reason(parts))
     facts.rows = {name: files[f"{name}.parquet"].rows for name in TABLES}
     page = render(facts, lang)
-    agree(target, folder, page, read)
+    check_consistency(target, folder, page, read)
     held()
     return files | write_bytes(target, folder, PAGE, page.encode()), facts
 
@@ -170,7 +170,7 @@ def _all(con: Any, made: dict[str, pa.Table]) -> Iterator[tuple[str, Any]]:
 
 
 def _about(
-    window: Window, lang: str, revision: int, files: dict[str, str], facts: Facts, parts: Sequence[Part]
+    window: Window, lang: str, revision: int, files: dict[str, str], facts: ReportFacts, parts: Sequence[Part]
 ) -> dict[str, Any]:
     total = sum(part.rows for part in parts)
     return {
@@ -188,7 +188,7 @@ def _about(
     }
 
 
-def _report(store: Store, folder: str, facts: Facts, revision: int, changed: bool) -> Report:
+def _report(store: Store, folder: str, facts: ReportFacts, revision: int, changed: bool) -> Report:
     place = f"{store.url.rstrip('/')}/{folder}"
     left = {outcome: sum(rows for _, rows in reasons) for outcome, reasons in facts.reasons.items()}
     return Report(

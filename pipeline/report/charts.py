@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.report.view_model import Mood
+from pipeline.report.view_model import SentimentCounts
 
 WIDTH, HEIGHT = 1000.0, 200.0
 
@@ -20,7 +20,7 @@ class Bars:
     bottom: int
 
 
-def bars(moods: Sequence[Mood]) -> Bars:
+def bars(moods: Sequence[SentimentCounts]) -> Bars:
     """Positive documents above the line, negative ones below, on one scale."""
     top = max((mood.positive for mood in moods), default=0)
     bottom = max((mood.negative for mood in moods), default=0)

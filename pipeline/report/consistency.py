@@ -10,7 +10,7 @@ from pipeline.store.base import Store
 from pipeline.store.parquet import read_table
 
 
-def agree(store: Store, folder: str, page: str, read: dict[str, tuple[int, int, int]]) -> None:
+def check_consistency(store: Store, folder: str, page: str, read: dict[str, tuple[int, int, int]]) -> None:
     """Compare the page with the files that were written, and both with what was read. Raises ReportError."""
     written = {}
     for name, column, only in (

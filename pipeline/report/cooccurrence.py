@@ -30,7 +30,7 @@ NO_EXAMPLES = pa.schema(
 )
 
 
-def together(store: Store, con: Any, block: Sequence[Part], window: Window, chosen: pa.Table) -> Partial:
+def cooccurrences(store: Store, con: Any, block: Sequence[Part], window: Window, chosen: pa.Table) -> Partial:
     """Tables `pairs` (a, b, documents) and `examples` of a block. `chosen`: see `CHOSEN`; numbers go by frequency."""
     mentions(store, con, block, window, ", id, source, created_at")
     con.register("chosen_now", chosen)

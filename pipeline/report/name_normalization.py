@@ -37,7 +37,7 @@ _STEPS = [
 ]
 
 
-def fold(names: pa.Array) -> pa.Array:
+def normalize_names(names: pa.Array) -> pa.Array:
     """The folded form of each of N strings, as an array of N strings; none is empty unless its name is."""
     lowered = pc.utf8_lower(pc.utf8_normalize(names, form="NFKC"))
     folded = lowered
@@ -54,7 +54,7 @@ def fold(names: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(folded, ""), lowered, folded)
 
 
-def fold_one(name: str) -> str:
+def normalize_name(name: str) -> str:
     """`fold` of one string."""
-    found: str = fold(pa.array([name], pa.string()))[0].as_py()
+    found: str = normalize_names(pa.array([name], pa.string()))[0].as_py()
     return found

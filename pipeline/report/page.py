@@ -12,7 +12,7 @@ from pipeline.errors import ReportError
 from pipeline.report import charts, formatting
 from pipeline.report.i18n import TEXTS, WORDS, day_short, days_text
 from pipeline.report.schema import TABLES
-from pipeline.report.view_model import Facts, Named
+from pipeline.report.view_model import EntityRow, ReportFacts
 
 # A row of the search table that is in the page without JavaScript.
 FIRST_ROWS = 50
@@ -21,7 +21,7 @@ _DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', 
 _HERE = Path(__file__).parent
 
 
-def render(facts: Facts, lang: str) -> str:
+def render(facts: ReportFacts, lang: str) -> str:
     """The page as text."""
     return str(_template().render(_context(facts, lang)))
 
@@ -47,7 +47,7 @@ def _template() -> Any:
     return made.get_template("page.html.j2")
 
 
-def _context(facts: Facts, lang: str) -> dict[str, Any]:
+def _context(facts: ReportFacts, lang: str) -> dict[str, Any]:
     texts, words = TEXTS[lang], WORDS[lang]
     days, count_before = len(facts.window.days), len(facts.window.before)
     buckets = list(facts.buckets.values())
@@ -74,7 +74,7 @@ def _context(facts: Facts, lang: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _stands_out(facts: Facts, t: dict[str, Any], usual: float, before: int, well: bool) -> list[tuple[str, dict[str, str]]]:
+def _stands_out(facts: ReportFacts, t: dict[str, Any], usual: float, before: int, well: bool) -> list[tuple[str, dict[str, str]]]:
     """Sentences of the summary: their text, and the names to be put into it, which are escaped later."""
     if not facts.total.documents:
         return [(t["no_documents"], {})]
@@ -103,7 +103,7 @@ def _stands_out(facts: Facts, t: dict[str, Any], usual: float, before: int, well
     return out
 
 
-def _data(facts: Facts, lang: str) -> dict[str, Any]:
+def _data(facts: ReportFacts, lang: str) -> dict[str, Any]:
     """What the search table works on. Only numbers and strings; the script puts strings in as text, never as HTML."""
     return {
         "rows": [_row(one) for one in facts.entities],
@@ -112,7 +112,7 @@ def _data(facts: Facts, lang: str) -> dict[str, Any]:
     }
 
 
-def _row(one: Named) -> list[Any]:
+def _row(one: EntityRow) -> list[Any]:
     return [
         formatting.seen(one.shown), one.label, one.mood.documents, one.mentions, one.mood.negative,
         round(one.mood.mean, 3), None if one.ratio is None else round(one.ratio, 1),

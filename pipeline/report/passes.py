@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.report.aggregate import EMPTY, Partial, aggregate
-from pipeline.report.cooccurrence import NO_EXAMPLES, NO_PAIRS, latest, together
+from pipeline.report.cooccurrence import NO_EXAMPLES, NO_PAIRS, cooccurrences, latest
 from pipeline.report.parts import Part, blocks
 from pipeline.report.stop_words import stop_words
 from pipeline.report.sums import PAIR_SUMS, SUMS, Sums
 from pipeline.report.window import Window
 from pipeline.report.words import Terms
-from pipeline.report.workers import Crew
+from pipeline.report.workers import PassRunner
 from pipeline.store.base import Store
 
 
@@ -47,10 +47,10 @@ class Second:
 
     def count(self, store: Store, con: Any, block: Sequence[Part]) -> Partial:
         """See pipeline.report.cooccurrence."""
-        return together(store, con, block, self.window, self.chosen)
+        return cooccurrences(store, con, block, self.window, self.chosen)
 
 
-def first_round(crew: Crew, con: Any, parts: Sequence[Part], window: Window) -> dict[str, tuple[int, int, int]]:
+def first_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Window) -> dict[str, tuple[int, int, int]]:
     """Make the sums in DuckDB; gives rows, rows of the report's days and rows without a time by part.
 
     Parts whose statistics say that no row is of these days are not opened again.
@@ -66,7 +66,7 @@ def first_round(crew: Crew, con: Any, parts: Sequence[Part], window: Window) -> 
     return {part.name: seen.get(part.name, (part.rows, 0, part.undated)) for part in parts}
 
 
-def second_round(crew: Crew, con: Any, parts: Sequence[Part], window: Window, chosen: pa.Table) -> pa.Table:
+def second_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Window, chosen: pa.Table) -> pa.Table:
     """Make the sums of pairs in DuckDB, and the table `chosen`; gives the examples."""
     sums, examples = Sums(con, PAIR_SUMS), NO_EXAMPLES.empty_table()
     sums.add({"pairs": NO_PAIRS.empty_table()})
@@ -85,7 +85,7 @@ def terms_are_there(parts: Sequence[Part]) -> bool:
     return all(part.has_text for part in parts) and stop_words("en") is not None
 
 
-def absent(parts: Sequence[Part]) -> str | None:
+def missing_reason(parts: Sequence[Part]) -> str | None:
     """Why there are no terms, as the key of the page's text; None if there are some."""
     if not all(part.has_text for part in parts):
         return "no_text"

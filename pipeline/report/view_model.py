@@ -21,7 +21,7 @@ HOURLY_DAYS, DAILY_DAYS, MONTHLY_DAYS = 2, 100, 3_700
 
 
 @dataclass(frozen=True, slots=True)
-class Mood:
+class SentimentCounts:
     """Documents by sentiment, and the sum of their scores in millionths."""
 
     negative: int = 0
@@ -42,21 +42,21 @@ class Mood:
     def negative_share(self) -> float:
         return self.negative / self.documents if self.documents else 0.0
 
-    def __add__(self, other: Mood) -> Mood:
-        return Mood(
+    def __add__(self, other: SentimentCounts) -> SentimentCounts:
+        return SentimentCounts(
             self.negative + other.negative, self.neutral + other.neutral, self.positive + other.positive, self.score + other.score
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class EntityRow:
     """An entity of the page; `days` are its documents by day, trailing days first; ratio and expected are None if not risen."""
 
     name: str
     shown: str
     label: str
     mentions: int
-    mood: Mood
+    mood: SentimentCounts
     examples: tuple[tuple[str, str | None, datetime | None, str], ...] = ()
     before: int = 0
     expected: float | None = None
@@ -66,28 +66,28 @@ class Named:
 
 
 @dataclass(slots=True)
-class Facts:
+class ReportFacts:
     """All that the page says. `buckets`: of the chart, by the begin of an hour in microseconds, or by a date."""
 
     window: Window
     title: str
     span: tuple[date, date] | None
-    total: Mood
-    before: Mood
+    total: SentimentCounts
+    before: SentimentCounts
     undated: int
     names: int
     mentions: int
     bucket: str = "hour"
     buckets: dict[int | date, datetime] = field(default_factory=dict)
-    sources: list[tuple[str | None, Mood, Mood]] = field(default_factory=list)
+    sources: list[tuple[str | None, SentimentCounts, SentimentCounts]] = field(default_factory=list)
     sources_more: int = 0
-    series: dict[str | None, list[Mood]] = field(default_factory=dict)
-    whole: list[Mood] = field(default_factory=list)
-    days: list[tuple[date, Mood]] = field(default_factory=list)
+    series: dict[str | None, list[SentimentCounts]] = field(default_factory=dict)
+    whole: list[SentimentCounts] = field(default_factory=list)
+    days: list[tuple[date, SentimentCounts]] = field(default_factory=list)
     empty_days: list[date] = field(default_factory=list)
     langs: list[tuple[str, int]] = field(default_factory=list)
-    entities: list[Named] = field(default_factory=list)
-    rising: list[Named] = field(default_factory=list)
+    entities: list[EntityRow] = field(default_factory=list)
+    rising: list[EntityRow] = field(default_factory=list)
     rising_terms: list[dict[str, Any]] = field(default_factory=list)
     pairs: list[dict[str, Any]] = field(default_factory=list)
     terms: dict[str, dict[str, list[tuple[str, int]]]] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class Facts:
 _MOOD = "sum(negative)::BIGINT, sum(neutral)::BIGINT, sum(positive)::BIGINT, sum(score)::BIGINT"
 
 
-def facts_of(con: Any, window: Window, title: str, tables: Mapping[str, Any], health: Health, absent: str | None) -> Facts:
+def facts_of(con: Any, window: Window, title: str, tables: Mapping[str, Any], health: Health, absent: str | None) -> ReportFacts:
     """Gather the facts. `tables`: the Arrow tables rising_entities, rising_terms, pairs and examples."""
     found = _head(con, window, title)
     found.health, found.terms_absent = health, absent
@@ -125,7 +125,7 @@ def facts_of(con: Any, window: Window, title: str, tables: Mapping[str, Any], he
     return found
 
 
-def _head(con: Any, window: Window, title: str) -> Facts:
+def _head(con: Any, window: Window, title: str) -> ReportFacts:
     now, before = (_mood(con.execute(f"select {_MOOD} from hours where current = {c}").fetchall()[0]) for c in (True, False))
     low, high = con.execute("select min(day), max(day) from hours where current").fetchall()[0]
     span = None if low is None else (_date(low), _date(high))
@@ -134,10 +134,10 @@ def _head(con: Any, window: Window, title: str) -> Facts:
     undated = count_of(con, "select sum(documents) from hours where current and hour is null")
     names = count_of(con, "select count(*) from total")
     mentions = count_of(con, "select sum(mentions) from total")
-    return Facts(window, title, span, now, before, undated, names, mentions)
+    return ReportFacts(window, title, span, now, before, undated, names, mentions)
 
 
-def _times(con: Any, found: Facts) -> None:
+def _times(con: Any, found: ReportFacts) -> None:
     """The buckets of the chart and of each day; days without documents have their place too."""
     if found.span is None:
         return
@@ -160,27 +160,27 @@ def _times(con: Any, found: Facts) -> None:
     if (last - begin).days < DAILY_DAYS * 2:
         rows = con.execute(f"select day, {_MOOD} from hours where day is not null group by 1").fetchall()
         by_day = {_date(row[0]): _mood(row[1:]) for row in rows}
-        found.days = [(day, by_day.get(day, Mood())) for day in window.between(begin, last)]
+        found.days = [(day, by_day.get(day, SentimentCounts())) for day in window.between(begin, last)]
         found.empty_days = [day for day, mood in found.days if not mood.documents and day < first]
 
 
-def _sources(con: Any, found: Facts) -> None:
+def _sources(con: Any, found: ReportFacts) -> None:
     rows = con.execute(f"""select source, {_MOOD} from hours where current group by source
         order by sum(documents) desc, source nulls last""").fetchall()
     earlier = dict(
         (row[0], _mood(row[1:]))
         for row in con.execute(f"select source, {_MOOD} from hours where not current group by source").fetchall()
     )
-    every = [(row[0], _mood(row[1:]), earlier.get(row[0], Mood())) for row in rows]
+    every = [(row[0], _mood(row[1:]), earlier.get(row[0], SentimentCounts())) for row in rows]
     found.sources, found.sources_more = every[: SOURCES * 3], max(0, len(every) - SOURCES * 3)
     found.langs = con.execute(
         "select lang, sum(documents)::BIGINT from hours where current group by 1 order by 2 desc, 1"
     ).fetchall()
     unit = "hour" if found.bucket == "hour" else "day"
     index = {key: number for number, key in enumerate(found.buckets)}
-    found.whole = [Mood()] * len(index)
+    found.whole = [SentimentCounts()] * len(index)
     shown = [source for source, _, _ in every[:SOURCES]]
-    found.series = {source: [Mood()] * len(index) for source in shown}
+    found.series = {source: [SentimentCounts()] * len(index) for source in shown}
     sql = f"select {unit}, source, {_MOOD} from hours where current and hour is not null group by 1, 2"
     for value, source, *mood in con.execute(sql).fetchall():
         number = index[value if found.bucket == "hour" else _start(_date(value), found.bucket)]
@@ -189,7 +189,7 @@ def _sources(con: Any, found: Facts) -> None:
             found.series[source][number] = found.series[source][number] + _mood(mood)
 
 
-def _entities(con: Any, found: Facts, tables: Mapping[str, Any]) -> None:
+def _entities(con: Any, found: ReportFacts, tables: Mapping[str, Any]) -> None:
     examples: dict[str, list[tuple[str, str | None, datetime | None, str]]] = {}
     for row in tables["examples"].to_pylist():
         when = row["created_at"] and row["created_at"].astimezone(zone_of(found.window.zone))
@@ -202,12 +202,12 @@ def _entities(con: Any, found: Facts, tables: Mapping[str, Any]) -> None:
         one = risen.get(name, {})
         facts = {key: one.get(key) for key in ("expected", "ratio", "g2")}
         some, before, days = tuple(examples.get(name, ())), one.get("before", 0), series.get(name, ())
-        found.entities.append(Named(name, shown, label, mentions, _mood(mood), some, before, days=days, **facts))
+        found.entities.append(EntityRow(name, shown, label, mentions, _mood(mood), some, before, days=days, **facts))
     by_name = {one.name: one for one in found.entities}
     found.rising = [by_name[name] for name in list(risen)[:TOP]]
 
 
-def _by_day(con: Any, found: Facts, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+def _by_day(con: Any, found: ReportFacts, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     if not found.days:
         return {}
     sql = """select name, day, sum(documents)::BIGINT from names join chosen c using (name)
@@ -226,8 +226,8 @@ def _terms(con: Any, lang: str, pos: str) -> list[tuple[str, int]]:
     return rows
 
 
-def _mood(row: Sequence[int | None]) -> Mood:
-    return Mood(*(value or 0 for value in row))
+def _mood(row: Sequence[int | None]) -> SentimentCounts:
+    return SentimentCounts(*(value or 0 for value in row))
 
 
 def _date(day: int) -> date:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.report.name_normalization import fold
+from pipeline.report.name_normalization import normalize_names
 from pipeline.report.stop_words import stop_words
 from pipeline.worker.html import clean
 
@@ -86,7 +86,7 @@ class Terms:
         found = pc.index_in(surfaces, value_set=self._known)
         if found.null_count:
             new = surfaces.filter(found.is_null())
-            folded = pa.concat_arrays([self._folded, fold(_without_markup(new))]).dictionary_encode()
+            folded = pa.concat_arrays([self._folded, normalize_names(_without_markup(new))]).dictionary_encode()
             # The old forms are all different and come first: they keep their numbers.
             self._codes = np.append(self._codes, folded.indices.to_numpy()[len(self._folded) :])
             self._known, self._folded = pa.concat_arrays([self._known, new]), folded.dictionary

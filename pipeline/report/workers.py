@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from pipeline.errors import PipelineError, WorkerLostError
 from pipeline.fleet.ray_connection import check_ray
 from pipeline.fleet.ray_errors import cannot_start, died, told
-from pipeline.fleet.ray_session import Session
-from pipeline.fleet.worker_wait import Patience
+from pipeline.fleet.ray_session import RaySession
+from pipeline.fleet.worker_wait import WorkerWait
 from pipeline.observe.progress import Progress
 from pipeline.report.aggregate import Partial
 from pipeline.report.database import database
@@ -32,7 +32,7 @@ NO_WORKERS_S = 600.0
 _POLL_S, _GET_S = 0.5, 30.0
 
 
-class Round(Protocol):
+class Pass(Protocol):
     """What is counted of each block; it can be sent."""
 
     def count(self, store: Store, con: Any, block: Sequence[Part]) -> Partial:
@@ -40,21 +40,21 @@ class Round(Protocol):
         ...
 
 
-class Crew(Protocol):
+class PassRunner(Protocol):
     """Counts blocks."""
 
-    def each(self, what: Round, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
+    def each(self, what: Pass, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
         """The partial aggregates of all blocks, in any order."""
         ...
 
 
-class Here:
+class LocalRunner:
     """This process."""
 
     def __init__(self, store: Store, con: Any) -> None:
         self._store, self._con = store, con
 
-    def each(self, what: Round, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
+    def each(self, what: Pass, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
         """See Crew."""
         for block in blocks:
             yield what.count(self._store, self._con, block)
@@ -70,7 +70,7 @@ class Counter:
     def up(self) -> None:
         """Answers when it is there."""
 
-    def count(self, what: Round, block: Sequence[Part]) -> Partial:
+    def count(self, what: Pass, block: Sequence[Part]) -> Partial:
         """The partial aggregate of a block. Raises what the round raises."""
         return what.count(self._store, self._con, block)
 
@@ -80,7 +80,7 @@ class Counter:
 
 
 @dataclass
-class OnRay:
+class RayRunner:
     """Actors, each of which counts one block after the other. A context: it starts a Ray of its own, or joins the one at
     `address`, and leaves nothing behind. `workers` 0 is as many as the cluster has CPUs.
     """
@@ -91,14 +91,14 @@ class OnRay:
     workers: int
     address: str | None
 
-    def __enter__(self) -> OnRay:
+    def __enter__(self) -> RayRunner:
         check_ray()
         import ray
 
         self._starting: dict[Any, Any] = {}  # what is asked of an actor that is being started -> the actor
         self._up: set[Any] = set()
-        self._patience = Patience(NO_WORKERS_S, Progress().waits)
-        self._session = Session(self.address, self.workers)
+        self._patience = WorkerWait(NO_WORKERS_S, Progress().waits)
+        self._session = RaySession(self.address, self.workers)
         self._actor = ray.remote(num_cpus=1, max_restarts=0)(Counter)
         self._actors = [self._start() for _ in range(self.workers or max(1, self._session.places(1)))]
         return self
@@ -116,7 +116,7 @@ class OnRay:
         self._starting[actor.up.remote()] = actor
         return actor
 
-    def each(self, what: Round, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
+    def each(self, what: Pass, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
         """See Crew. Raises WorkerLostError if actors are lost again and again over one block or Ray fails, NoWorkersError if none
         is alive for NO_WORKERS_S, else what counting raises.
         """

@@ -16,7 +16,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract import Columns, Split
+from pipeline.contract import DocumentSpec, Split
 from pipeline.errors import ConfigError
 from pipeline.source.discover import discover
 from pipeline.source.splitting import fragments, pack
@@ -97,9 +97,9 @@ def _plain(source: Path, model: str, workers: int, split_tokens: int, output: Pa
 
 
 def _share(root: str, output: Path, model: str, splits: Sequence[Split], barrier: Barrier) -> None:
-    from pipeline.worker.worker import TagWorker, Work
+    from pipeline.worker.worker import TagWorker, WorkerSpec
 
-    worker = TagWorker(Work(root, str(output), Columns(), model, "auto", 1, "bench", "", {}))
+    worker = TagWorker(WorkerSpec(root, str(output), DocumentSpec(), model, "auto", 1, "bench", "", {}))
     barrier.wait()
     for split in splits:
         worker.run(split)

@@ -19,10 +19,10 @@ from pathlib import PurePath
 from uuid import uuid4
 
 from pipeline.errors import ConfigError, TakenError, UnavailableError
-from pipeline.sink.files import STAGING, drop
+from pipeline.sink.files import STAGING, try_delete
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, format_of
-from pipeline.source.plain import Plain
+from pipeline.source.plain import PlainFile
 from pipeline.source.read import UNREADABLE
 from pipeline.store.base import Store
 from pipeline.store.os_errors import translated
@@ -89,7 +89,7 @@ def spool(store: Store, sources: Sequence[str], kind: str, check: Callable[[], o
                 store.rename_no_overwrite(staged, f"{PIPES}/{name}")
             made.append(f"{store.url.rstrip('/')}/{PIPES}/{name}")
         finally:
-            drop(store, staged.rpartition("/")[0])
+            try_delete(store, staged.rpartition("/")[0])
     return made
 
 
@@ -140,6 +140,6 @@ def _suffix(source: str, kind: str, head: bytes) -> str:
 def _told_by(head: bytes) -> str:
     """The format that a stream's first bytes tell, "" if none; of an empty one any."""
     with suppress(*UNREADABLE, BombError):
-        head = Plain(io.BytesIO(head), len(head), _HEAD).head
+        head = PlainFile(io.BytesIO(head), len(head), _HEAD).head
     plain = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     return next((kind for sign, kind in _SIGNS if plain.startswith(sign)), "" if plain else "jsonl")

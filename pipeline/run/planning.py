@@ -10,17 +10,17 @@ from typing import Any
 
 from models.runtime.package import Models
 from pipeline.config import TEXT_SEPARATOR, TagConfig
-from pipeline.contract import Columns, Reading, Split, columns_from
+from pipeline.contract import DocumentSpec, Split, TextOptions, document_spec_from
 from pipeline.errors import ConfigError, OutputError, StoreError
-from pipeline.run.redo import Redo, check_patterns
+from pipeline.run.redo import FilesToRetag, check_patterns
 from pipeline.sink import ledger
-from pipeline.sink.files import NEXT, drop
-from pipeline.sink.plan_log import AGAIN, Head, Plan
-from pipeline.sink.plans import Named, PlanLog
+from pipeline.sink.files import NEXT, try_delete
+from pipeline.sink.plan_log import AGAIN, Plan, PlanHead
+from pipeline.sink.plans import PlanLog, PlannedFile
 from pipeline.sink.supersede import check
-from pipeline.sink.token_ratios import tokens_a_byte
-from pipeline.source.discover import KNOWN, NO_SUFFIX, OTHER, Found, discover, partitions_of
-from pipeline.source.heads import Peeked, peek
+from pipeline.sink.token_ratios import tokens_per_byte
+from pipeline.source.discover import KNOWN, NO_SUFFIX, OTHER, Discovered, discover, partitions_of
+from pipeline.source.heads import HeadColumns, read_heads
 from pipeline.source.splitting import all_fragments, pack
 from pipeline.store.base import Entry, Store
 from pipeline.store.open import open_store
@@ -30,9 +30,9 @@ from pipeline.store.resolve import is_inside
 FIRST_ROOT = "first_root"
 
 
-def columns_of(plan: Plan | Head) -> Columns:
+def columns_of(plan: Plan | PlanHead) -> DocumentSpec:
     """The columns that a plan was made with."""
-    columns, first = columns_from(plan.settings["columns"]), plan.settings.get(FIRST_ROOT)
+    columns, first = document_spec_from(plan.settings["columns"]), plan.settings.get(FIRST_ROOT)
     return columns if first is None else replace(columns, root=plan.root, first_root=first)
 
 
@@ -53,13 +53,13 @@ class Planner:
         self.log = PlanLog(store)
         self._retag = options.retag
         self.tried: set[int] = set()
-        self.redo = Redo(options, store, self.log)
+        self.redo = FilesToRetag(options, store, self.log)
         self.unreadable: dict[str, StoreError] = {}
         self.skipped: Counter[str] = Counter()
         self.examples: dict[str, list[str]] = {}
         self.files = 0
-        self.peeked = Peeked()
-        self._found: Found | None = None
+        self.peeked = HeadColumns()
+        self._found: Discovered | None = None
         self._known = False  # whether the log is that of now: whoever holds the claim alone adds to it
 
     def next(self) -> Plan | None:
@@ -91,12 +91,12 @@ class Planner:
             self.log.look()
             self._known = True
 
-    def _new(self, found: Found, peeking: bool = False) -> Plan | None:
+    def _new(self, found: Discovered, peeking: bool = False) -> Plan | None:
         log, mine = self.log, self.log.mine
         generation = mine[0].generation if mine else 1
         if self._retag and mine:
             generation, mine = generation + 1, []
-            drop(self._store, NEXT)
+            try_delete(self._store, NEXT)
         self._retag = False
         if mine:
             self._check_settings(mine[-1])
@@ -122,7 +122,7 @@ class Planner:
         self._known = False  # another planner was first: look again
         return self.next()
 
-    def _again(self, found: Found) -> list[Entry]:
+    def _again(self, found: Discovered) -> list[Entry]:
         """Files that were tagged before and are tagged again, once all that is planned is done."""
         chosen = self.redo.chosen
         if not chosen or any(head.number not in self.log.done for head in self.log.mine):
@@ -138,15 +138,15 @@ class Planner:
         """
         return self._new(self._look())
 
-    def _splits(self, found: Found, entries: list[Entry], number: int, columns: Columns) -> Iterator[Split]:
+    def _splits(self, found: Discovered, entries: list[Entry], number: int, columns: DocumentSpec) -> Iterator[Split]:
         target, count = self._options.split_tokens, 0
-        known = tokens_a_byte(self.log)
+        known = tokens_per_byte(self.log)
         for _, group in groupby(entries, key=lambda entry: self._options.priority_of(entry.path)):
             for split in pack(all_fragments(found.store, group, target, columns, known, self._say), number, target):
                 yield replace(split, number=count)
                 count += 1
 
-    def _is_new(self, found: Found, entry: Entry, named: Mapping[str, Named]) -> bool:
+    def _is_new(self, found: Discovered, entry: Entry, named: Mapping[str, PlannedFile]) -> bool:
         """Whether no plan names a file, nor did by a name that was its only one then."""
         names, now = found.also.get(entry.path, ()), (entry.size, entry.modified_ns)
         known = (named.get(f"{found.store.url}/{name}") for name in names)
@@ -167,23 +167,23 @@ class Planner:
             self._peek(self._found, self._found.files, self._options.columns)
             check_columns(self._options, self.peeked)
 
-    def _check_formats(self, found: Found) -> None:
+    def _check_formats(self, found: Discovered) -> None:
         others = sum(found.skipped[reason] for reason in (OTHER, NO_SUFFIX))
         if others and not found.files:
             some = ", ".join(path for reason in (NO_SUFFIX, OTHER) for path in found.examples.get(reason, ()))
             raise ConfigError(f"{', '.join(self._options.sources)}: {others:,} files ({some}), {KNOWN}")
 
-    def _peek(self, found: Found, entries: list[Entry], columns: Columns) -> None:
-        self.peeked = peek(found.store, entries, columns, self._options.asked_columns.values())
+    def _peek(self, found: Discovered, entries: list[Entry], columns: DocumentSpec) -> None:
+        self.peeked = read_heads(found.store, entries, columns, self._options.asked_columns.values())
 
-    def seen_of(self, plan: Plan, splits: Sequence[Split]) -> Peeked:
+    def seen_of(self, plan: Plan, splits: Sequence[Split]) -> HeadColumns:
         """What is seen of a plan's files, as far as they are looked into; of those that were looked into before it is known."""
         files = {piece.path: Entry(piece.path, piece.size, piece.modified_ns) for split in splits for piece in split.fragments}
         if not self.peeked.paths.isdisjoint(files):
             return self.peeked
-        return peek(open_store(plan.root, self._options.store), list(files.values()), columns_of(plan), ())
+        return read_heads(open_store(plan.root, self._options.store), list(files.values()), columns_of(plan), ())
 
-    def _look(self) -> Found:
+    def _look(self) -> Discovered:
         for source in self._options.sources:
             if is_inside(self._store.url, source):
                 raise ConfigError(f"{self._store.url} lies inside the input {source}; the next run would read it")
@@ -198,7 +198,7 @@ class Planner:
             raise next(iter(found.unreadable.values()))
         return found
 
-    def _columns(self, found: Found, latest: Head | None) -> Columns:
+    def _columns(self, found: Discovered, latest: PlanHead | None) -> DocumentSpec:
         given = self._options.columns
         keys = dict.fromkeys(key for entry in found.files for key in partitions_of(entry.path))
         mine = tuple(key for key in keys if key not in (*given.keep, given.source))
@@ -212,21 +212,25 @@ class Planner:
             )
         return _continued(given, latest)
 
-    def _settings(self, columns: Columns) -> dict[str, Any]:
+    def _settings(self, columns: DocumentSpec) -> dict[str, Any]:
         """All that the tags depend on, beside the input."""
         return {"model": self._models.name, "model_digest": self._models.digest, "columns": _settings_of(columns)}
 
-    def _differs(self, plan: Head) -> tuple[str, Any, Any] | None:
+    def _differs(self, plan: PlanHead) -> tuple[str, Any, Any] | None:
         """The first setting that is not what it was: its name, the value of then, that of now."""
         now = self._settings(_continued(self._options.columns, plan))
         then = plan.settings
         pairs = [(key, then[key], now[key]) for key in ("model", "model_digest")]
-        given = _settings_of(Columns()) | {"reading": _settings_of(Columns(reading=Reading.usual()))["reading"]} | then["columns"]
+        given = (
+            _settings_of(DocumentSpec())
+            | {"reading": _settings_of(DocumentSpec(reading=TextOptions.usual()))["reading"]}
+            | then["columns"]
+        )
         before, after = given | given.pop("reading"), now["columns"] | now["columns"].pop("reading")
         pairs += [(key, before.get(key), value) for key, value in after.items()]
         return next((pair for pair in pairs if pair[1] != pair[2]), None)
 
-    def _check_settings(self, plan: Head) -> None:
+    def _check_settings(self, plan: PlanHead) -> None:
         if differs := self._differs(plan):
             key, before, value = differs
             key = "columns under their usual names" if key == "usual" else key
@@ -238,7 +242,7 @@ class Planner:
 _HEADLESS = "--columns says the names of columns where files have no header. "
 
 
-def check_columns(options: TagConfig, peeked: Peeked) -> None:
+def check_columns(options: TagConfig, peeked: HeadColumns) -> None:
     """Raise ConfigError for a column that was asked for and that no file has which was looked into."""
     if options.absent_columns == "allow":
         return
@@ -253,12 +257,12 @@ def check_columns(options: TagConfig, peeked: Peeked) -> None:
             )
 
 
-def _settings_of(columns: Columns) -> dict[str, Any]:
+def _settings_of(columns: DocumentSpec) -> dict[str, Any]:
     found: dict[str, Any] = _plain({key: value for key, value in asdict(columns).items() if key not in ("root", FIRST_ROOT)})
     return found
 
 
-def _continued(columns: Columns, plan: Head) -> Columns:
+def _continued(columns: DocumentSpec, plan: PlanHead) -> DocumentSpec:
     """The columns for an output that a plan has begun: with its partitions, and without what a plan of an earlier version did not
     look for, so that such an output goes on as it was begun.
     """

@@ -10,9 +10,9 @@ from pipeline.config import TagConfig
 from pipeline.errors import ConfigError, InputChangedError, OutputError, StoreError, UnavailableError
 from pipeline.run.piped import PIPES
 from pipeline.sink.files import DEAD_LETTERS
-from pipeline.sink.plans import Named, PlanLog
+from pipeline.sink.plans import PlanLog, PlannedFile
 from pipeline.source.archives import outer
-from pipeline.source.discover import EXAMPLES, Found, shown
+from pipeline.source.discover import EXAMPLES, Discovered, shown
 from pipeline.store.base import Entry, Store
 from pipeline.store.parquet import read_table
 
@@ -20,7 +20,7 @@ from pipeline.store.parquet import read_table
 _LIKENED = 10_000
 
 
-class Redo:
+class FilesToRetag:
     """Decides of files that a plan names already: `chosen` are to be tagged again, each once a run; `lost` could not be read when
     they were tagged, and still cannot, and why; `changed` are not what they were, and nobody asked for them. `with_dead_letters`
     are those of which there were some, if that was asked for.
@@ -34,7 +34,7 @@ class Redo:
         self.changed: dict[str, Exception] = {}
         self.with_dead_letters: set[str] = set()
 
-    def look(self, found: Found, named: Mapping[str, Named]) -> None:
+    def look(self, found: Discovered, named: Mapping[str, PlannedFile]) -> None:
         """Look at the files of the input again; `named` are those that plans name."""
         root = found.store
         # What came out of a pipe has a name that tells what is in it: another time means nothing.
@@ -83,7 +83,7 @@ class Redo:
         return found
 
 
-def check_patterns(options: TagConfig, found: Found) -> None:
+def check_patterns(options: TagConfig, found: Discovered) -> None:
     """Raise ConfigError for a pattern of files that are to be tagged again that none of the input's matches."""
     for glob in options.retag_files:
         if not any(fnmatch(entry.path, glob) for entry in found.files):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.contract import Done
+from pipeline.contract import PartResult
 from pipeline.worker.worker import STAGES
 
 
@@ -36,7 +36,7 @@ class Result:
     warnings: list[dict[str, Any]] = field(default_factory=list)
 
 
-def mine_of(run: str, parts: Sequence[Done]) -> list[Done]:
+def published_by(run: str, parts: Sequence[PartResult]) -> list[PartResult]:
     """Of what was heard of parts, those that a run has made, each once.
 
     What an attempt published whose worker died before it could say so is heard of from the one that came after.
@@ -45,8 +45,13 @@ def mine_of(run: str, parts: Sequence[Done]) -> list[Done]:
     return list({part.name: part for part in sorted(mine, key=lambda part: part.ours)}.values())
 
 
-def summed(
-    run: str, status: str, parts: Sequence[Done], skipped: Mapping[str, int], failures: Mapping[str, Exception], seconds: float
+def summarize(
+    run: str,
+    status: str,
+    parts: Sequence[PartResult],
+    skipped: Mapping[str, int],
+    failures: Mapping[str, Exception],
+    seconds: float,
 ) -> Result:
     """The sums over the parts that a run has published."""
     rows_out, tokens = sum(part.rows for part in parts), sum(part.tokens for part in parts)
@@ -67,6 +72,6 @@ def summed(
     )
 
 
-def busy(parts: Sequence[Done]) -> dict[str, float]:
+def stage_shares(parts: Sequence[PartResult]) -> dict[str, float]:
     """Seconds that the workers spent on each stage, all together."""
     return {stage: round(sum(part.seconds.get(stage, 0.0) for part in parts), 3) for stage in STAGES}

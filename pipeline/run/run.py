@@ -29,35 +29,35 @@ from pipeline.errors import (
     UnreadableInputError,
     WorkerLostError,
 )
-from pipeline.fleet.driver import Crew, Near, drive, nowhere
-from pipeline.fleet.local_pool import LocalCrew
-from pipeline.fleet.locality import Nearness
+from pipeline.fleet.driver import Near, WorkerPool, drive, nowhere
+from pipeline.fleet.local_pool import LocalPool
+from pipeline.fleet.locality import DataLocality
 from pipeline.fleet.ray_connection import check_ray
-from pipeline.fleet.ray_pool import RayCrew
-from pipeline.observe.bottleneck import verdict
-from pipeline.observe.heartbeat import StateFile
+from pipeline.fleet.ray_pool import RayPool
+from pipeline.observe.bottleneck import describe_bottleneck
+from pipeline.observe.heartbeat import Heartbeat
 from pipeline.observe.progress import Progress, duration
 from pipeline.observe.ray_gauges import RayGauges
-from pipeline.observe.run_monitor import Watch
-from pipeline.observe.warnings import Facts, as_records, warnings_of
+from pipeline.observe.run_monitor import RunMonitor
+from pipeline.observe.warnings import RunFacts, as_records, warnings_of
 from pipeline.run.piped import PIPES, STDIN, check_pipes, spool
 from pipeline.run.planning import Planner, columns_of
-from pipeline.run.result import Result, busy, mine_of, summed
-from pipeline.signals import Stop, stoppable
+from pipeline.run.result import Result, published_by, stage_shares, summarize
+from pipeline.signals import StopToken, handling_signals
 from pipeline.sink import ledger, supersede
-from pipeline.sink.files import CLAIM, NEXT, drop, hold
+from pipeline.sink.files import CLAIM, NEXT, hold_claim, try_delete
 from pipeline.sink.manifest import known_speed, new_run, write_manifest
 from pipeline.sink.plan_log import Plan
 from pipeline.source.columns_used import columns_used, read_as
-from pipeline.source.tables import stop_children
+from pipeline.source.tables import stop_reader_processes
 from pipeline.store.base import Store
 from pipeline.store.open import open_store
 from pipeline.store.retrying_client import noticed
-from pipeline.worker.worker import Work
+from pipeline.worker.worker import WorkerSpec
 
 
 class _Run:
-    def __init__(self, options: TagConfig, models: Models, progress: Progress, stop: Stop) -> None:
+    def __init__(self, options: TagConfig, models: Models, progress: Progress, stop: StopToken) -> None:
         self.options, self.models, self.progress = options, models, progress
         self._began = time.monotonic()
         self.store = open_store(options.output, options.store)
@@ -74,7 +74,7 @@ class _Run:
         self._active: list[Plan] = []
         self._looked = time.monotonic()
         self.planner = Planner(options, models, self.store, progress.say)
-        self.watch = Watch(options, progress, stop, StateFile(self.store, self.name), models.name)
+        self.watch = RunMonitor(options, progress, stop, Heartbeat(self.store, self.name), models.name)
 
     def go(self, held: Callable[[], None]) -> None:
         """Plan after plan, until no file is left that no plan names. `held` raises ClaimedError once the output is another
@@ -103,9 +103,9 @@ class _Run:
             self.planner.log.compact()
         if not self.planner.tried:
             held()
-            drop(self.store, NEXT)
+            try_delete(self.store, NEXT)
             if any(head.root == f"{self.store.url}/{PIPES}" for head in self.planner.log.heads):
-                drop(self.store, PIPES)
+                try_delete(self.store, PIPES)
             ledger.clean(self.store)
         if self.options.retry_dead_letters and not self.planner.redo.with_dead_letters:
             self.progress.say("no file of the input has dead letters here: none is tagged again for them")
@@ -177,20 +177,20 @@ class _Run:
             threads = max(1, len(os.sched_getaffinity(0)) // options.workers)
         self._threads = threads
         speed = known_speed(self.store, self.models.digest, threads)
-        work = Work(
+        work = WorkerSpec(
             plan.root, self.store.url, columns_of(plan), options.model, options.engine, threads, self.name, folder, about,
             cache=options.cache,
             store=options.store,
         )  # fmt: skip
-        died_over = ledger.died_over(self.store)
+        died_over = ledger.splits_that_crashed(self.store)
         try:
             with ExitStack() as stack:
-                crew: Crew
+                crew: WorkerPool
                 near: Near = nowhere
                 if options.workers or options.address:
                     shown = (self.progress.waits, self.progress.say)
                     try:
-                        crew = stack.enter_context(RayCrew(work, options, speed, self.watch.check, self.watch.told, *shown))
+                        crew = stack.enter_context(RayPool(work, options, speed, self.watch.check, self.watch.told, *shown))
                     except ConfigError as error:
                         if self._start_s is None:
                             raise
@@ -200,9 +200,9 @@ class _Run:
                         ) from error
                     self.watch.use(crew.size, RayGauges(self.name))
                     if crew.spread:
-                        near = Nearness(open_store(plan.root, options.store))
+                        near = DataLocality(open_store(plan.root, options.store))
                 else:
-                    crew = LocalCrew(work, self.watch.check, self.watch.told)
+                    crew = LocalPool(work, self.watch.check, self.watch.told)
                 watch = self.watch
                 given_up = drive(splits, crew, watch.done, died_over, self._priority, self._arrivals, watch.seen, near)
                 self.near += watch.near
@@ -213,7 +213,7 @@ class _Run:
             # No worker of this run is alive here. What cannot be removed or published now is left to the next run.
             with suppress(PipelineError):
                 self._held()
-                ledger.forget(self.store, self.name)
+                ledger.discard_run_staging(self.store, self.name)
             raise
 
     def _take_on(self, plan: Plan, splits: Sequence[Split]) -> None:
@@ -271,12 +271,12 @@ class _Run:
 
     def result(self, status: str, seconds: float) -> Result:
         """Write the manifest and sum up."""
-        mine = mine_of(self.name, self.watch.parts)
-        result = summed(self.name, status, mine, self.planner.skipped, self.failures, seconds)
+        mine = published_by(self.name, self.watch.parts)
+        result = summarize(self.name, status, mine, self.planner.skipped, self.failures, seconds)
         result.warnings = self.warn(result, sum((Counter(part.counts) for part in mine), Counter()))
-        stages = busy(mine)
+        stages = stage_shares(mine)
         cache = summary([part.cache for part in mine])
-        found = verdict(stages, seconds, self.watch.workers, self.models.name, cache)
+        found = describe_bottleneck(stages, seconds, self.watch.workers, self.models.name, cache)
         if mine:
             self.progress.say(str(found["text"]))
         about = {
@@ -311,7 +311,7 @@ class _Run:
     def warn(self, result: Result, counts: Mapping[str, int]) -> list[dict[str, Any]]:
         """Say what of a run may not be as it was meant; gives it for the manifest."""
         seen, chosen = self.planner, self.options
-        facts = Facts(
+        facts = RunFacts(
             self.models.name, chosen.id_column, chosen.time_column or "created_at", bool(chosen.time_column), seen.files,
             result.rows_in, result.rows_out, result.filtered, counts, seen.skipped, seen.examples, seen.peeked.files,
             seen.peeked.lacking,
@@ -353,12 +353,12 @@ def tag_documents(options: TagConfig) -> Result:
     if options.workers or options.address:
         check_ray()
     began = time.monotonic()
-    with stoppable() as stop, Progress() as progress:
+    with handling_signals() as stop, Progress() as progress:
         run = _Run(options, models, progress, stop)
         _check_folder(run.store)
         ledger.check_output(run.store)
         run.look()  # what is wrong with the input is said before the output is made
-        with hold(run.store, CLAIM) as held:
+        with hold_claim(run.store, CLAIM) as held:
             run.watch.held = _cancelling(held)
             status = "failed"
             try:
@@ -381,7 +381,7 @@ def tag_documents(options: TagConfig) -> Result:
                 _tell_if_lost(held, error)
                 raise
             finally:
-                stop_children()
+                stop_reader_processes()
                 run.watch.close()
                 result = _told(run, status, time.monotonic() - began)
     if run.failures:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.contract import Columns, Split
+from pipeline.contract import DocumentSpec, Split
 from pipeline.errors import FolderError, LostDocumentsError, OutputError, StoreError, UnavailableError
 from pipeline.run.planning import columns_of
 from pipeline.sink import ledger
@@ -63,7 +63,7 @@ class _File:
 
     size: int
     modified_ns: int
-    columns: Columns
+    columns: DocumentSpec
     read: int = 0
     rows: int = 0
     broken: bool = False
@@ -159,7 +159,7 @@ class _Digests:
 
 
 def _spread(
-    files: dict[tuple[str, str], _File], plan: Plan, split: Split, columns: Columns, footer: dict[str, Any] | None
+    files: dict[tuple[str, str], _File], plan: Plan, split: Split, columns: DocumentSpec, footer: dict[str, Any] | None
 ) -> None:
     """Add what a part says to the files of its fragments."""
     known = footer is not None and len(footer.get(READ, ())) == len(split.fragments)

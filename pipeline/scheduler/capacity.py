@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from pipeline.scheduler.size_classes import Sizes
+from pipeline.scheduler.size_classes import SizeClassQueue
 from pipeline.scheduler.speeds import Worker
 
 # A worker so much slower than the fastest is given only what it can finish in time; the others take the largest.
@@ -74,7 +74,7 @@ class Capacity:
             return now
         return max(now, (tokens + self._moment + self._idle_speed * now) / self.speed)
 
-    def most(self, worker: Worker, tokens: float, sizes: Sizes, now: float) -> float | None:
+    def most(self, worker: Worker, tokens: float, sizes: SizeClassQueue, now: float) -> float | None:
         """The largest split of `sizes` that the worker may take while so many tokens wait; infinite for the fastest, None for
         the smallest one.
         """

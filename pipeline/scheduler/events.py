@@ -62,7 +62,7 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class Draining:
     """A worker will be taken away soon (a notice of preemption, a node that is drained)."""
 
     now: float
@@ -88,7 +88,7 @@ class Tick:
     now: float
 
 
-Event = Arrived | Joined | Finished | Failed | Stopped | Leaving | Lost | Tick
+Event = Arrived | Joined | Finished | Failed | Stopped | Draining | Lost | Tick
 
 
 class Lease(NamedTuple):
@@ -106,7 +106,7 @@ class Lease(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class CallBack:
+class Revoke:
     """Command: this lease is not wanted any more; its end is told as Stopped, or as Finished if it was too late."""
 
     lease: int
@@ -129,7 +129,7 @@ class Replace:
 
 
 @dataclass(frozen=True, slots=True)
-class Dismiss:
+class Kill:
     """Command: this worker hangs; end it. Its end is told as Lost."""
 
     worker: int
@@ -142,4 +142,4 @@ class EndRun:
     reason: str
 
 
-Command = Lease | CallBack | GiveUp | Replace | Dismiss | EndRun
+Command = Lease | Revoke | GiveUp | Replace | Kill | EndRun

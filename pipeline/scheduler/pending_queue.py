@@ -6,7 +6,7 @@ import heapq
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pipeline.scheduler.size_classes import Sizes
+from pipeline.scheduler.size_classes import SizeClassQueue
 
 # Waiting so long is worth as much as one step of priority.
 WAIT_S = 1800.0
@@ -23,15 +23,15 @@ def rank(priority: float, since: float) -> float:
     return priority - math.floor(since / TOGETHER_S) * TOGETHER_S / WAIT_S
 
 
-class Waiting:
+class PendingQueue:
     """All splits that wait, the ranks in order."""
 
     def __init__(self) -> None:
         self.tokens = 0
         self.count = 0
-        self._ranks: dict[float, Sizes] = {}
+        self._ranks: dict[float, SizeClassQueue] = {}
         self._order: list[float] = []  # a heap of -rank
-        self._top: Sizes | None = None  # the highest rank; perhaps empty by now
+        self._top: SizeClassQueue | None = None  # the highest rank; perhaps empty by now
 
     def extend(self, splits: Sequence[tuple[int, int]], at: float, homes: Mapping[int, int]) -> None:
         """Splits of one rank `at`, numbers with predicted tokens; what has none counts as one token. See `Arrived.homes`."""
@@ -49,22 +49,22 @@ class Waiting:
         self.tokens += tokens
         self.count += 1
 
-    def _of(self, at: float) -> Sizes:
+    def _of(self, at: float) -> SizeClassQueue:
         sizes = self._ranks.get(at)
         if sizes is None:
-            sizes = self._ranks[at] = Sizes(at)
+            sizes = self._ranks[at] = SizeClassQueue(at)
             heapq.heappush(self._order, -at)
             self._top = self._ranks[-self._order[0]]
         return sizes
 
-    def groups(self) -> Iterable[tuple[float, Sizes]]:
+    def groups(self) -> Iterable[tuple[float, SizeClassQueue]]:
         """The ranks that hold splits, highest first, each with what waits in it and before it: usually one or two."""
         top = self._top
         if top is not None and top and len(self._order) == 1:
             return ((top.tokens, top),)
         return self._several()
 
-    def _several(self) -> Iterator[tuple[float, Sizes]]:
+    def _several(self) -> Iterator[tuple[float, SizeClassQueue]]:
         while self._order and not self._ranks[-self._order[0]]:
             del self._ranks[-heapq.heappop(self._order)]
         self._top = self._ranks[-self._order[0]] if self._order else None
@@ -75,7 +75,7 @@ class Waiting:
                 before += sizes.tokens
                 yield before, sizes
 
-    def take(self, sizes: Sizes, most: float | None, home: int | None) -> tuple[int, int] | None:
+    def take(self, sizes: SizeClassQueue, most: float | None, home: int | None) -> tuple[int, int] | None:
         """Take a split of a group off the list, as `Sizes.pop` chooses it."""
         found = sizes.pop(most, home)
         if found is not None:

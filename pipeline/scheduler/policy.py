@@ -15,22 +15,22 @@ from pipeline.scheduler.capacity import FAST, Capacity
 from pipeline.scheduler.events import (
     Arrived,
     Command,
-    Dismiss,
+    Draining,
     Event,
     Failed,
     Finished,
     Joined,
+    Kill,
     Lease,
-    Leaving,
     Lost,
     Stopped,
     Tick,
 )
-from pipeline.scheduler.speeds import LATE, UNKNOWN_S, Held, Worker
-from pipeline.scheduler.split_table import Book
-from pipeline.scheduler.stragglers import Latest
-from pipeline.scheduler.timer_queue import Due
-from pipeline.scheduler.worker_registry import Staff
+from pipeline.scheduler.speeds import LATE, UNKNOWN_S, ActiveLease, Worker
+from pipeline.scheduler.split_table import SplitTable
+from pipeline.scheduler.stragglers import Stragglers
+from pipeline.scheduler.timer_queue import TimerQueue
+from pipeline.scheduler.worker_registry import WorkerRegistry
 
 # A worker is given more when it has less than so many seconds of work left, of at most so many splits.
 AHEAD_S, AHEAD = 2.0, 64
@@ -49,11 +49,11 @@ class Policy:
     def __init__(self, starting: Iterable[int] = (), ahead_s: float = AHEAD_S) -> None:
         """`starting`: the numbers of the workers that are being started; `ahead_s`: seconds of work that each has ahead."""
         self._ahead_s = ahead_s
-        self.book, self.staff, self.capacity = Book(), Staff(starting), Capacity()
+        self.book, self.staff, self.capacity = SplitTable(), WorkerRegistry(starting), Capacity()
         self.copies = 0
-        self._latest = Latest(self.book.holders)
+        self._latest = Stragglers(self.book.holders)
         self._hungry: dict[int, Worker] = {}
-        self._due = Due()
+        self._due = TimerQueue()
         self._looking = False  # whether a Tick for the hungry is due
         self._next = 0
         self._began = self._added_up = 0.0
@@ -135,7 +135,7 @@ class Policy:
             self.book.wait_again(lease)
             self._give(lease.worker, event.now, commands)
 
-    def _leaving(self, event: Leaving, commands: list[Command]) -> None:
+    def _leaving(self, event: Draining, commands: list[Command]) -> None:
         worker = self.staff.workers.get(event.worker)
         if worker is None or not worker.open:
             return
@@ -197,9 +197,9 @@ class Policy:
             if worker.finish_of(worker.held[0], now) > self.capacity.end(self.book.waiting.tokens, now):
                 self._latest.holds_up(worker.held[0].split)
             if worker.hangs(now):
-                commands.append(Dismiss(worker.number))
+                commands.append(Kill(worker.number))
 
-    def _take_off(self, lease: Held, now: float) -> None:
+    def _take_off(self, lease: ActiveLease, now: float) -> None:
         """A lease is over; its worker goes on with the next one that it has."""
         worker = lease.worker
         if worker.held[0] is lease:
@@ -254,7 +254,7 @@ class Policy:
                 self._looking = True
                 self._due.add(now + HUNGRY_S, EVERYBODY)
 
-    def _choose(self, worker: Worker, now: float) -> Held | None:
+    def _choose(self, worker: Worker, now: float) -> ActiveLease | None:
         book, speed = self.book, worker.speed
         uncertain = bool(self.staff.unknown or self.staff.starting)
         if self._latest.holding_up and worker.counted >= FAST * self.capacity.fastest:
@@ -272,7 +272,7 @@ class Policy:
             while (found := book.waiting.take(sizes, most, worker.home)) is not None:
                 split, tokens = found
                 if not book.done(split):
-                    return Held(self._next, worker, split, tokens, sizes.rank, split in book.careful, False)
+                    return ActiveLease(self._next, worker, split, tokens, sizes.rank, split in book.careful, False)
         if worker.held:
             return None
         late = self._latest.worth_a_copy(worker, self.capacity.fastest, now)
@@ -280,9 +280,9 @@ class Policy:
             return None
         return self._copy(worker, late)
 
-    def _copy(self, worker: Worker, late: Held) -> Held:
+    def _copy(self, worker: Worker, late: ActiveLease) -> ActiveLease:
         self.copies += 1
-        return Held(self._next, worker, late.split, late.tokens, late.rank, late.careful, True)
+        return ActiveLease(self._next, worker, late.split, late.tokens, late.rank, late.careful, True)
 
     def _watch(self, worker: Worker, now: float) -> None:
         """Have a Tick when the worker may be given more, or is late."""
@@ -306,5 +306,5 @@ class Policy:
 
 _HANDLERS: dict[type, Callable[[Policy, Any, list[Command]], None]] = {
     Arrived: Policy._arrived, Joined: Policy._joined, Finished: Policy._finished, Failed: Policy._failed,
-    Stopped: Policy._stopped, Leaving: Policy._leaving, Lost: Policy._lost, Tick: Policy._tick,
+    Stopped: Policy._stopped, Draining: Policy._leaving, Lost: Policy._lost, Tick: Policy._tick,
 }  # fmt: skip

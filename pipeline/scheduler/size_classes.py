@@ -45,7 +45,7 @@ class _Queue:
         return len(self._splits) - self._at
 
 
-class _Line(_Queue):
+class _SizeClass(_Queue):
     """What waits of one size: what has been begun before, which goes first, a queue for each home, and what has none."""
 
     __slots__ = ("_again", "homes")
@@ -78,12 +78,12 @@ class _Line(_Queue):
         return self._at < len(self._splits) or bool(self._again or self.homes)
 
 
-class Sizes:
+class SizeClassQueue:
     """Splits of one rank, first in, first out within a step of size; `tokens` in all."""
 
     def __init__(self, rank: float) -> None:
         self.rank, self.tokens = rank, 0
-        self._steps: dict[int, _Line] = {}
+        self._steps: dict[int, _SizeClass] = {}
         self._housed = False  # whether any home was ever known
         self._filled = 0  # a bit for every step that holds a split
 
@@ -113,10 +113,10 @@ class Sizes:
                 self._filled |= 1 << step
         self.tokens += total
 
-    def _line(self, step: int) -> _Line:
+    def _line(self, step: int) -> _SizeClass:
         line = self._steps.get(step)
         if line is None:
-            line = self._steps[step] = _Line()
+            line = self._steps[step] = _SizeClass()
         return line
 
     def pop(self, most: float | None, home: int | None = None) -> tuple[int, int] | None:

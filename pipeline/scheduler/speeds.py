@@ -17,7 +17,7 @@ HANG, HANG_S = 10.0, 300.0
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class ActiveLease:
     """A lease that has not ended. `wanted` is False once it was called back."""
 
     number: int
@@ -41,7 +41,7 @@ class Worker:
     speed: float | None = None
     open: bool = True
     measured: bool = False
-    held: list[Held] = field(default_factory=list)  # few; a list is a tenth of a deque
+    held: list[ActiveLease] = field(default_factory=list)  # few; a list is a tenth of a deque
     began: float = 0.0
     load: int = 0  # tokens of all leases held
     free_at: float = 0.0
@@ -68,7 +68,7 @@ class Worker:
         self.speed = self._tokens / self._seconds
         self.measured, self.slowed = True, False
 
-    def finish_of(self, lease: Held, now: float) -> float:
+    def finish_of(self, lease: ActiveLease, now: float) -> float:
         """When it will be done with one of its leases, by what is known now; what is late will take half as long again."""
         spent = now - self.began
         if self.speed is None:

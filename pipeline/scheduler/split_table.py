@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pipeline.scheduler.events import Arrived, CallBack, Command, GiveUp
-from pipeline.scheduler.pending_queue import Waiting, rank
-from pipeline.scheduler.speeds import Held
+from pipeline.scheduler.events import Arrived, Command, GiveUp, Revoke
+from pipeline.scheduler.pending_queue import PendingQueue, rank
+from pipeline.scheduler.speeds import ActiveLease
 
 # Workers that may die over one split, and tries that may fail, before it is given up.
 MAX_LOSSES = 2
 
 
-class Book:
+class SplitTable:
     """Every split is at one place at a time; those that have ended stay ended, whatever is heard of them later."""
 
     def __init__(self) -> None:
-        self.waiting = Waiting()
-        self.leases: dict[int, Held] = {}
-        self.holders: dict[int, list[Held]] = {}
+        self.waiting = PendingQueue()
+        self.leases: dict[int, ActiveLease] = {}
+        self.holders: dict[int, list[ActiveLease]] = {}
         self.careful: set[int] = set()
         self.given_up: set[int] = set()
         self.homes: dict[int, int] = {}
@@ -40,7 +40,7 @@ class Book:
     def done(self, split: int) -> bool:
         return bool(self._done[split])
 
-    def begin(self, lease: Held) -> None:
+    def begin(self, lease: ActiveLease) -> None:
         split = lease.split
         if self._waits_again:
             self._waits_again.discard(split)
@@ -53,7 +53,7 @@ class Book:
         else:
             holders.append(lease)
 
-    def let_go(self, lease: Held) -> None:
+    def let_go(self, lease: ActiveLease) -> None:
         """A lease is over, however it ended."""
         self.leases.pop(lease.number, None)
         holders = self.holders[lease.split]
@@ -62,7 +62,7 @@ class Book:
         else:
             holders.remove(lease)
 
-    def finish(self, lease: Held, commands: list[Command]) -> None:
+    def finish(self, lease: ActiveLease, commands: list[Command]) -> None:
         """The split of a lease is published; nobody else needs to do it."""
         split = lease.split
         if self._done[split]:
@@ -74,14 +74,14 @@ class Book:
         if split in self.holders:
             self._call_all_back(split, commands)
 
-    def wait_again(self, lease: Held) -> None:
+    def wait_again(self, lease: ActiveLease) -> None:
         """A lease will not do it: the split waits, unless another lease does it, or all is over with it."""
         split = lease.split
         if not (self._done[split] or split in self.given_up or split in self._waits_again or self._wanted(split)):
             self._waits_again.add(split)
             self.waiting.push_first(split, lease.tokens, lease.rank)
 
-    def try_again(self, lease: Held, again: bool, commands: list[Command]) -> None:
+    def try_again(self, lease: ActiveLease, again: bool, commands: list[Command]) -> None:
         """A lease has failed, or its worker has died over it; `again` says whether another try may help."""
         split = lease.split
         if self._done[split] or split in self.given_up or not lease.wanted:
@@ -94,11 +94,11 @@ class Book:
             commands.append(GiveUp(split))
             self._call_all_back(split, commands)
 
-    def call_back(self, lease: Held, commands: list[Command]) -> None:
+    def call_back(self, lease: ActiveLease, commands: list[Command]) -> None:
         lease.wanted = False
-        commands.append(CallBack(lease.number, lease.worker.number))
+        commands.append(Revoke(lease.number, lease.worker.number))
 
-    def _wanted(self, split: int) -> list[Held]:
+    def _wanted(self, split: int) -> list[ActiveLease]:
         return [lease for lease in self.holders.get(split, ()) if lease.wanted]
 
     def _call_all_back(self, split: int, commands: list[Command]) -> None:

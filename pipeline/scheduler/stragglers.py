@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 
-from pipeline.scheduler.speeds import Held, Worker
+from pipeline.scheduler.speeds import ActiveLease, Worker
 
 # A copy must be expected to end before the others in so small a part of the time that is left to them.
 GAIN = 0.8
@@ -15,12 +15,12 @@ HOLDERS = 3
 SLOWER, SHORT_S = 1.5, 2.0
 
 
-class Latest:
+class Stragglers:
     """The splits that are being done, by when they are expected to end; looked through anew at every Tick that finds idle
     workers.
     """
 
-    def __init__(self, holders: dict[int, list[Held]]) -> None:
+    def __init__(self, holders: dict[int, list[ActiveLease]]) -> None:
         self._holders = holders
         self._order: list[tuple[float, int]] = []
         self.holding_up: dict[int, None] = {}  # in order
@@ -29,7 +29,7 @@ class Latest:
         """A split is late, and would end after all others."""
         self.holding_up[split] = None
 
-    def next_holding_up(self, worker: Worker, now: float) -> Held | None:
+    def next_holding_up(self, worker: Worker, now: float) -> ActiveLease | None:
         """A lease of a split that holds up the whole, if this worker would end it well before all who have it; else None."""
         while self.holding_up:
             split = next(iter(self.holding_up))
@@ -46,7 +46,7 @@ class Latest:
         """Look through all leases."""
         self._order = sorted((_end(leases, now), split) for split, leases in self._holders.items())
 
-    def worth_a_copy(self, worker: Worker, fastest: float, now: float) -> Held | None:
+    def worth_a_copy(self, worker: Worker, fastest: float, now: float) -> ActiveLease | None:
         """A lease of the split that ends last, if this worker would end it well before all who have it; else None."""
         order = self._order
         while order and worker.speed:
@@ -70,5 +70,5 @@ class Latest:
         return None
 
 
-def _end(leases: list[Held], now: float) -> float:
+def _end(leases: list[ActiveLease], now: float) -> float:
     return min(lease.worker.finish_of(lease, now) for lease in leases)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 SLOT_S = 0.05
 
 
-class Due:
+class TimerQueue:
     """Numbers by the time at which they are due."""
 
     def __init__(self) -> None:

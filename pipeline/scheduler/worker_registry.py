@@ -14,7 +14,7 @@ MAX_REPLACED = 5
 START_BUDGET = 3
 
 
-class Staff:
+class WorkerRegistry:
     """`workers` by number; `unknown` of them have not shown their speed yet."""
 
     def __init__(self, starting: Iterable[int]) -> None:

@@ -18,7 +18,7 @@ class RefusedError(Exception):
     """The engine has raised an error over this batch, its `__cause__`. Whether the batch is at fault is not known."""
 
 
-class Calls(Protocol):
+class EngineCalls(Protocol):
     """How servers are called. A call is any hashable object."""
 
     def now(self) -> float:

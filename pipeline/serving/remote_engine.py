@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from models.runtime.batches import RaggedBatch
-from models.runtime.engines import Engine, Scores
+from models.runtime.engines import Engine, Logits
 from pipeline.errors import UnavailableError
-from pipeline.serving.engine_calls import Calls, LostServerError, RayCalls, RefusedError
+from pipeline.serving.engine_calls import EngineCalls, LostServerError, RayCalls, RefusedError
 from pipeline.serving.server_state import ServerState
 
 log = logging.getLogger("textmill")
@@ -72,7 +72,7 @@ class RemoteEngine:
         local: Engine | None,
         late_s: float = LATE_S,
         wait_s: float = WAIT_S,
-        calls: Calls | None = None,
+        calls: EngineCalls | None = None,
     ) -> None:
         self._servers = [ServerState(handle) for handle in servers]
         self._lang, self._local, self._calls = lang, local, calls or RayCalls()
@@ -80,7 +80,7 @@ class RemoteEngine:
         self._here = 0.0  # tokens/s of the local engine; 0 until it is known
         self.sent_tokens = self.own_tokens = 0
 
-    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Scores]:
+    def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
         """The scores of every batch, in any order."""
         stream = _Stream(iter(batches))
         try:
@@ -90,7 +90,7 @@ class RemoteEngine:
             for flight in stream.flights.values():
                 flight.server.landed(len(flight.batch.ids))
 
-    def _fly(self, stream: _Stream) -> Iterator[Scores]:
+    def _fly(self, stream: _Stream) -> Iterator[Logits]:
         waiting, alone_since = stream.waiting, None
         stream.fill()
         while waiting or stream.flights:
@@ -173,7 +173,7 @@ class RemoteEngine:
         ends = min((server.ends_in(len(batch.ids), now) for server in self._servers if server.ready), default=float("inf"))
         return bool(self._here) and ends <= self._takes_here(batch)
 
-    def _compute(self, batches: list[RaggedBatch]) -> Iterator[Scores]:
+    def _compute(self, batches: list[RaggedBatch]) -> Iterator[Logits]:
         assert self._local is not None
         began, tokens = self._calls.now(), sum(len(batch.ids) for batch in batches)
         found = list(self._local.infer(batches))
@@ -182,7 +182,7 @@ class RemoteEngine:
         self.own_tokens += tokens
         yield from found
 
-    def _landed(self, stream: _Stream, call: Any) -> Iterator[Scores]:
+    def _landed(self, stream: _Stream, call: Any) -> Iterator[Logits]:
         """A call is answered: its batch's scores, or it is computed elsewhere."""
         flight = stream.flights.pop(call)
         server, batch = flight.server, flight.batch
@@ -200,9 +200,9 @@ class RemoteEngine:
             for wrong in stream.refused.pop(id(batch), {}):
                 self._set_aside(stream, wrong, "fails over what another server computes")
             server.answered(reply.queued, reply.speed, self._calls.now())
-            yield Scores(batch, reply.tokens.astype(np.float32), reply.sentiment)
+            yield Logits(batch, reply.tokens.astype(np.float32), reply.sentiment)
 
-    def _second_opinion(self, stream: _Stream, flight: _Flight, error: RefusedError) -> Iterator[Scores]:
+    def _second_opinion(self, stream: _Stream, flight: _Flight, error: RefusedError) -> Iterator[Logits]:
         if self._local is not None:
             found = list(self._compute([flight.batch]))
             self._set_aside(stream, flight.server, f"fails over what this machine computes ({error})")

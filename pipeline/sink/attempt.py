@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.contract import LEFT_OUT, Done, LeftOut, Split
+from pipeline.contract import LEFT_OUT, PartResult, RejectedDocument, Split
 from pipeline.errors import OutputError, StoreError, TakenError, UnavailableError
 from pipeline.faults import point
-from pipeline.sink.files import OUTCOMES, STAGING, TAGS, drop
+from pipeline.sink.files import OUTCOMES, STAGING, TAGS, try_delete
 from pipeline.sink.origins import ORIGIN, ORIGINS, encode, origins_of, paths_of
 from pipeline.sink.reconciliation import accounted_for, check_footer, read_of, written
-from pipeline.source.read_counts import Met
+from pipeline.source.read_counts import ReadCounts
 from pipeline.store.base import Store
 
 # Rows that are sorted together and written at once, at most; a part of a usual split is one such chunk.
@@ -58,7 +58,7 @@ class Attempt:
         self._files[kind] = PartFile(self._stack.enter_context(self._store.create_exclusive(path)), path, schema)
         return self._files[kind]
 
-    def add(self, table: pa.Table, left_out: Sequence[LeftOut], counts: Counter[str], paths: Sequence[str] = ()) -> None:
+    def add(self, table: pa.Table, left_out: Sequence[RejectedDocument], counts: Counter[str], paths: Sequence[str] = ()) -> None:
         """Rows of the part's schema, what was left out beside them, and counts of what was noticed. `paths`: each row's file; not
         needed where the split has but one.
         """
@@ -83,7 +83,7 @@ class Attempt:
         self._waiting, self._written = [], self._rows
         point("part.group.after")
 
-    def commit(self, tokens: int, seconds: dict[str, float], met: Sequence[Met]) -> Done:
+    def commit(self, tokens: int, seconds: dict[str, float], met: Sequence[ReadCounts]) -> PartResult:
         """Publish. `met` is what was read of each fragment; if that is not what the rows and the documents left out come to,
         nothing is published. If another attempt was first, its part stays and ours is thrown away.
 
@@ -122,7 +122,7 @@ class Attempt:
         else:
             footer = read_footer(self._store, target)
             digest = _verify(self._store, target, footer["rows"])
-        drop(self._store, self._staging)
+        try_delete(self._store, self._staging)
         point("clean.after")
         return done_of(self._split.name, footer, digest, seconds, ours)
 
@@ -134,7 +134,7 @@ class Attempt:
             self._stack.close()
         finally:
             if not self._published:
-                drop(self._store, self._staging)
+                try_delete(self._store, self._staging)
 
 
 class PartFile:
@@ -161,10 +161,10 @@ class PartFile:
         self._writer.is_open = False  # else it would try again, and fail again, when it is collected
 
 
-def done_of(name: str, footer: dict[str, Any], sha256: str, seconds: dict[str, float], ours: bool = True) -> Done:
+def done_of(name: str, footer: dict[str, Any], sha256: str, seconds: dict[str, float], ours: bool = True) -> PartResult:
     """What a part's footer says of it."""
     read = read_of(footer)
-    return Done(
+    return PartResult(
         name, footer["attempt"], footer["rows"], footer["dead_letters"], footer["filtered"], footer["tokens"], sha256, seconds,
         footer["counts"], ours, read=accounted_for(footer) if read is None else read,
     )  # fmt: skip

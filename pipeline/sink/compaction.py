@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import StoreError
-from pipeline.sink.files import STAGING, drop, write_whole
+from pipeline.sink.files import STAGING, try_delete, write_whole
 from pipeline.store.base import Entry, Store
 from pipeline.store.parquet import ROWS, batches, parquet_file
 
@@ -95,7 +95,7 @@ def write_compaction(
         path = f"{folder}/all-{_serial(before[0]) + 1 if before else 1:06d}-{_digest(data)}{SUFFIX}"
         write_whole(store, path, data, "compact", staging)
         for old in before[KEPT - 1 :]:
-            drop(store, old)
+            try_delete(store, old)
 
 
 def _grouped(rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:

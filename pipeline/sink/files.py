@@ -23,7 +23,7 @@ def folder_of(kind: str, generation: int, current: int) -> str:
 
 
 @contextmanager
-def hold(store: Store, path: str) -> Iterator[Callable[[], None]]:
+def hold_claim(store: Store, path: str) -> Iterator[Callable[[], None]]:
     """A claim on a folder of an output, see `Store.claim`: the first thing that is written there.
 
     Raises OutputError, which names the place, where nothing can be written, and what `Store.claim` raises.
@@ -52,7 +52,7 @@ def write_whole(store: Store, path: str, data: bytes, name: str, staging: str = 
     try:
         store.rename_no_overwrite(staged, path)
     finally:
-        drop(store, staged.rsplit("/", 1)[0])
+        try_delete(store, staged.rsplit("/", 1)[0])
     point(f"{name}.rename.after")
 
 
@@ -65,10 +65,10 @@ def write_over(store: Store, path: str, data: bytes, staging: str) -> None:
         store.delete(path)
         store.rename_no_overwrite(staged, path)
     finally:
-        drop(store, staged.rsplit("/", 1)[0])
+        try_delete(store, staged.rsplit("/", 1)[0])
 
 
-def drop(store: Store, folder: str) -> None:
+def try_delete(store: Store, folder: str) -> None:
     """Remove a folder of staged files; what cannot be removed now is removed by the next run."""
     with suppress(StoreError):
         store.delete(folder)

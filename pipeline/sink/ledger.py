@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.contract import Split
 from pipeline.errors import OutputError
 from pipeline.sink.attempt import publish, read_footer, read_part
-from pipeline.sink.files import DEAD_LETTERS, FILTERED, NEXT, OUTCOMES, STAGING, TAGS, drop
+from pipeline.sink.files import DEAD_LETTERS, FILTERED, NEXT, OUTCOMES, STAGING, TAGS, try_delete
 from pipeline.sink.plan_log import PLANS, Plan
 from pipeline.sink.reconciliation import LOST, accounted_for, check_files, check_footer, read_of
 from pipeline.store.base import Store
@@ -43,31 +43,31 @@ def recover(store: Store, there: dict[str, str]) -> None:
         _, attempt, file = entry.path.split("/")
         name, _, kind = file.removesuffix(".parquet").partition(".")
         if not name.startswith("part-"):
-            drop(store, f"{STAGING}/{attempt}")
+            try_delete(store, f"{STAGING}/{attempt}")
         elif name in there:
             if kind in OUTCOMES.values() and read_footer(store, there[name])["attempt"] == attempt:
                 publish(store, entry.path, there[name].replace(TAGS, kind, 1), attempt)
             store.delete(entry.path)
 
 
-def died_over(store: Store) -> set[str]:
+def splits_that_crashed(store: Store) -> set[str]:
     """Names of the parts that an attempt has begun and neither finished nor given up."""
     return {entry.path.rsplit("/", 1)[-1].partition(".")[0] for entry in store.list(STAGING) if "/part-" in entry.path}
 
 
-def forget(store: Store, run: str) -> None:
+def discard_run_staging(store: Store, run: str) -> None:
     """Remove what the attempts of a run have staged, but publish first what belongs to a part that is there; only when none of
     its workers is alive.
     """
     recover(store, parts(store))
     for attempt in {entry.path.split("/")[1] for entry in store.list(STAGING)}:
         if attempt.startswith(f"{run}-"):
-            drop(store, f"{STAGING}/{attempt}")
+            try_delete(store, f"{STAGING}/{attempt}")
 
 
 def clean(store: Store) -> None:
     """Remove all staged files; only when every planned part is there."""
-    drop(store, STAGING)
+    try_delete(store, STAGING)
 
 
 def settle(store: Store) -> None:

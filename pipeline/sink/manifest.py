@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from pipeline.contract import Done
+from pipeline.contract import PartResult
 from pipeline.sink.files import RUNS, write_whole
 from pipeline.store.base import Store
 
@@ -28,7 +28,7 @@ def write_manifest(
     store: Store,
     run: str,
     about: dict[str, Any],
-    parts: list[Done],
+    parts: list[PartResult],
     metrics: dict[str, Any],
     more: Mapping[str, dict[str, float]] | None = None,
 ) -> str:

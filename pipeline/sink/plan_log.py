@@ -63,7 +63,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class PlanHead:
     """What a plan is, without its input; `splits` is how many it has, numbered from 0."""
 
     number: int
@@ -114,10 +114,10 @@ def decode(data: bytes, path: str) -> Plan:
     return Plan(head["number"], head["generation"], head["root"], head["settings"], made)
 
 
-def decode_head(data: bytes, path: str) -> Head:
+def decode_head(data: bytes, path: str) -> PlanHead:
     """What `decode` gives, without the input. Raises OutputError."""
     head, table = _table(data, path, ["split"])
-    return Head(head["number"], head["generation"], head["root"], head["settings"], len(table["split"].unique()))
+    return PlanHead(head["number"], head["generation"], head["root"], head["settings"], len(table["split"].unique()))
 
 
 def _table(data: bytes, path: str, columns: list[str]) -> tuple[dict[str, Any], pa.Table]:

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from pipeline.sink.compaction import EVERY, Compaction, newest, rows_of, write_compaction
 from pipeline.sink.plan_log import (
     PLANS,
-    Head,
     Plan,
+    PlanHead,
     decode,
     decode_head,
     encode,
@@ -37,7 +37,7 @@ INPUT = pa.schema(
 _KEPT_BYTES = 64 << 20
 
 
-class Named(NamedTuple):
+class PlannedFile(NamedTuple):
     """A file as the last plan that names it saw it."""
 
     size: int
@@ -70,7 +70,7 @@ class PlanLog:
     finished, with the files that they name, and those of older generations.
     """
 
-    heads: list[Head]
+    heads: list[PlanHead]
     """Of all plans, by number."""
     done: set[int]
     """Numbers of the plans that are finished."""
@@ -80,7 +80,7 @@ class PlanLog:
         self._listed: dict[str, Entry] = {}
         self._written: dict[str, bytes] = {}  # by this object
         self._compaction: Compaction | None = None
-        self._known: dict[str, Head] = {}
+        self._known: dict[str, PlanHead] = {}
         self.heads, self.done = [], set()
 
     def look(self) -> None:
@@ -107,7 +107,7 @@ class PlanLog:
         return max((head.generation for head in self.heads if head.number in self.done), default=first)
 
     @property
-    def mine(self) -> list[Head]:
+    def mine(self) -> list[PlanHead]:
         """The plans of the newest generation. Those of older ones are history, finished or not."""
         newest = self.newest
         return [head for head in self.heads if head.generation == newest]
@@ -124,13 +124,15 @@ class PlanLog:
             raise ValueError("no object")
         return found
 
-    def named(self) -> dict[str, Named]:
+    def named(self) -> dict[str, PlannedFile]:
         """Every file that the plans of the newest generation name, by its whole path."""
         roots = {head.number: head.root for head in self.mine}
-        found: dict[str, Named] = {}
+        found: dict[str, PlannedFile] = {}
         for batch in self._input(roots):
             columns = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-            found.update((f"{roots[plan]}/{path}", Named(size, modified_ns, plan)) for plan, path, size, modified_ns in columns)
+            found.update(
+                (f"{roots[plan]}/{path}", PlannedFile(size, modified_ns, plan)) for plan, path, size, modified_ns in columns
+            )
         return found
 
     def naming(self, paths: Set[str], root: str) -> set[int]:
@@ -146,7 +148,7 @@ class PlanLog:
         """Whether there was ever a file that could not be read whole."""
         return any(lost_path(head.number) in self._listed for head in self.mine)
 
-    def lost(self, named: Mapping[str, Named]) -> dict[str, tuple[str, str]]:
+    def lost(self, named: Mapping[str, PlannedFile]) -> dict[str, tuple[str, str]]:
         """The files that could not be read when they were tagged last, by whole path: of what kind the trouble was, and in words.
         `named` is what `named` gives. Raises ValueError if a record is no JSON, StoreError.
         """
@@ -165,7 +167,7 @@ class PlanLog:
         if there := write_plan(self._store, plan, data):
             path = _path(plan.number)
             self._written[path], self._listed[path] = data, Entry(path, len(data), 0)
-            self._known[path] = Head(plan.number, plan.generation, plan.root, plan.settings, len(plan.splits))
+            self._known[path] = PlanHead(plan.number, plan.generation, plan.root, plan.settings, len(plan.splits))
             self.heads.append(self._known[path])
         return there
 
@@ -232,9 +234,9 @@ def _once(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch if len(path) < 2 else batch.filter(pa.concat_arrays([pa.array([True]), pc.not_equal(path[1:], path[:-1])]))
 
 
-def _heads(compaction: Compaction) -> dict[str, Head]:
+def _heads(compaction: Compaction) -> dict[str, PlanHead]:
     found = {}
     for number, kind, splits in compaction.about["plans"]:
         generation, root, settings = compaction.about["kinds"][kind]
-        found[_path(number)] = Head(number, generation, root, settings, splits)
+        found[_path(number)] = PlanHead(number, generation, root, settings, splits)
     return found

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 from pipeline.contract import Split
 from pipeline.errors import LostDocumentsError, StoreError
 from pipeline.sink.files import OUTCOMES, TAGS
-from pipeline.source.read_counts import Met
+from pipeline.source.read_counts import ReadCounts
 from pipeline.store.base import Store
 
 READ, UNREAD, LOST, SUPERSEDED = "read", "unread", "lost", "superseded"
 
 
-def written(met: Sequence[Met]) -> dict[str, Any]:
+def written(met: Sequence[ReadCounts]) -> dict[str, Any]:
     """What a part's footer says of what was met: `read`, the documents of each fragment of its split, in their order; `unread`,
     for those that could not be read to their end, by their place in that order, the rows that are missing (0 if nobody knows),
     and `lost`, also for those of which pieces could not be read, of what kind the trouble was, and what it was in words.
@@ -69,7 +69,7 @@ def check_footer(split: Split, footer: Mapping[str, Any]) -> None:
         if i in gone:
             continue
         broken = str(i) in footer[UNREAD]
-        met = Met(footer[READ][i], footer[UNREAD].get(str(i), 0), broken)
+        met = ReadCounts(footer[READ][i], footer[UNREAD].get(str(i), 0), broken)
         if not met.agrees(piece):
             raise LostDocumentsError(
                 f"{piece.path}: its footer counted {piece.rows:,} rows when it was planned, {met.documents - broken:,} were read"

@@ -19,7 +19,7 @@ from pipeline.contract import Split
 from pipeline.errors import OutputError
 from pipeline.faults import point
 from pipeline.sink.attempt import PartFile, read_footer
-from pipeline.sink.files import DAYS, DEAD_LETTERS, FILTERED, NEXT, STAGING, TAGS, drop
+from pipeline.sink.files import DAYS, DEAD_LETTERS, FILTERED, NEXT, STAGING, TAGS, try_delete
 from pipeline.sink.origins import ORIGINS, decode, encode, paths_of
 from pipeline.sink.plan_log import Plan
 from pipeline.sink.plans import PlanLog
@@ -58,7 +58,7 @@ def supersede(store: Store, log: PlanLog, plan: Plan, lost: Mapping[str, Sequenc
         _reduce(store, split, paths, run)
         for entry in list(store.list(DAYS)):
             if entry.path.endswith(f"/plan-{split.plan:06d}.json"):
-                drop(store, entry.path)
+                try_delete(store, entry.path)
     for kind in (TAGS, *_SIDES):
         for entry in list(store.list(f"{NEXT}/{kind}")):
             if entry.path.rsplit("/", 1)[-1].startswith(f"part-{plan.number:06d}-"):
@@ -78,7 +78,7 @@ def _reduce(store: Store, split: Split, paths: Set[str], run: str) -> None:
     footer = read_footer(store, target)
     if not places <= superseded_in(footer):
         for kind in (TAGS, *_SIDES):
-            drop(store, f"{REDUCED}/{kind}/{split.name}.parquet")
+            try_delete(store, f"{REDUCED}/{kind}/{split.name}.parquet")
         footer = _reduced(store, split, paths, footer, run)
         point("supersede.staged.after")
         _replace(store, TAGS, split)
@@ -150,7 +150,7 @@ def _copy(store: Store, kind: str, split: Split, footer: dict[str, Any], more: d
         store.delete(staged)
     else:
         store.rename_no_overwrite(staged, f"{REDUCED}/{path}")
-    drop(store, f"{STAGING}/{footer['attempt']}")
+    try_delete(store, f"{STAGING}/{footer['attempt']}")
     return out.rows
 
 

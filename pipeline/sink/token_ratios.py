@@ -7,13 +7,13 @@ from collections import Counter
 from pipeline.contract import Fragment
 from pipeline.errors import StoreError
 from pipeline.sink.plans import PlanLog
-from pipeline.source.splitting import kind_of
+from pipeline.source.splitting import file_kind
 
 # So many finished plans are asked, the newest first; less than so many tokens tell nothing.
 RECENT, LEAST_TOKENS = 5, 1000
 
 
-def tokens_a_byte(log: PlanLog) -> dict[str, float]:
+def tokens_per_byte(log: PlanLog) -> dict[str, float]:
     """Tokens found over bytes read, by `kind_of` the files, of the parts whose files are all of one kind."""
     tokens: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
@@ -24,7 +24,7 @@ def tokens_a_byte(log: PlanLog) -> dict[str, float]:
             continue  # a prediction is no reason to stop
         plan = log.plan(number)
         for split in plan.splits:
-            kinds, size = {kind_of(piece.path) for piece in split.fragments}, sum(map(_bytes, split.fragments))
+            kinds, size = {file_kind(piece.path) for piece in split.fragments}, sum(map(_bytes, split.fragments))
             if len(kinds) == 1 and size and split.name in found:
                 (kind,) = kinds
                 tokens[kind] += found[split.name]

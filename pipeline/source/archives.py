@@ -11,14 +11,14 @@ from typing import BinaryIO, cast
 
 from pipeline.source.decompress import Chunks
 from pipeline.source.items import Lost, RefusedError
-from pipeline.source.plain import Plain
+from pipeline.source.plain import PlainFile
 
 _MEMBER = "!/"
 # What reading a member may raise beside what the archive's own file does.
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, tarfile.TarError)
 
 
-def archive_of(plain: Plain) -> str | None:
+def archive_of(plain: PlainFile) -> str | None:
     """zip or tar, if a file is one."""
     if plain.head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
@@ -30,7 +30,7 @@ def outer(path: str) -> str:
     return path.partition(_MEMBER)[0]
 
 
-def members(path: str, stream: BinaryIO, plain: Plain) -> Iterator[tuple[str, Plain | Lost]]:
+def members(path: str, stream: BinaryIO, plain: PlainFile) -> Iterator[tuple[str, PlainFile | Lost]]:
     """The members of an archive that are files and not hidden, by their paths; the archive's own with what of it is lost.
 
     Raises RefusedError for a packed zip archive.
@@ -49,14 +49,14 @@ def members(path: str, stream: BinaryIO, plain: Plain) -> Iterator[tuple[str, Pl
                 inside = f"{path}{_MEMBER}{info.filename}"
                 try:
                     with archive.open(info) as member:
-                        yield inside, Plain(cast(BinaryIO, member), info.file_size, broken=BROKEN)
+                        yield inside, PlainFile(cast(BinaryIO, member), info.file_size, broken=BROKEN)
                 except BROKEN as error:
                     yield inside, Lost(0, 0, "file_unreadable", f"{type(error).__name__}: {error}", lost=info.file_size)
     except BROKEN as error:
         yield path, Lost(0, 0, "file_unreadable", f"a zip archive that is broken ({error})", lost=plain.size)
 
 
-def _tar(path: str, plain: Plain) -> Iterator[tuple[str, Plain | Lost]]:
+def _tar(path: str, plain: PlainFile) -> Iterator[tuple[str, PlainFile | Lost]]:
     chunks, seen = Chunks(plain.chunks()), 0
     try:
         with tarfile.open(fileobj=cast(BinaryIO, chunks), mode="r|", bufsize=1 << 16) as archive:
@@ -66,7 +66,7 @@ def _tar(path: str, plain: Plain) -> Iterator[tuple[str, Plain | Lost]]:
                     continue
                 member = archive.extractfile(info)
                 assert member is not None
-                yield f"{path}{_MEMBER}{info.name}", Plain(cast(BinaryIO, member), info.size, broken=BROKEN)
+                yield f"{path}{_MEMBER}{info.name}", PlainFile(cast(BinaryIO, member), info.size, broken=BROKEN)
     except BROKEN as error:
         if not chunks.gaps:
             yield path, Lost(seen, chunks.place, "file_unreadable", f"a tar archive that is broken ({error})", lost=plain.size)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.contract import RAW_BYTES, TIME, Block, Columns, LeftOut, partition_column
+from pipeline.contract import RAW_BYTES, TIME, Block, DocumentSpec, RejectedDocument, partition_column
 from pipeline.source.discover import partitions_of
 from pipeline.source.fields import MISSING, NoTextError, as_id, as_json, as_string, find, first_of, id_names, text_of, time_names
 from pipeline.source.places import time_of_path
@@ -22,7 +22,7 @@ BLOCK_CHARACTERS = 1 << 20
 class BlockBuilder:
     """Collects the documents of one file."""
 
-    def __init__(self, path: str, columns: Columns) -> None:
+    def __init__(self, path: str, columns: DocumentSpec) -> None:
         # A file name need not be UTF-8; Arrow strings must be.
         self.path, self.columns = path.encode("utf-8", "replace").decode(), columns
         self._path_in_id = columns.path_in_id(self.path)
@@ -39,7 +39,7 @@ class BlockBuilder:
         self._sources: list[str | None] = []
         self._times: list[datetime | None] = []
         self._kept: dict[str, list[str | None]] = {name: [] for name in self.columns.keep}
-        self._left_out: list[LeftOut] = []
+        self._left_out: list[RejectedDocument] = []
         self._counts: Counter[str] = Counter()
         self._used: Counter[tuple[str, str]] = Counter()
         self._characters = 0
@@ -47,7 +47,7 @@ class BlockBuilder:
     def kill(self, position: int, reason: str, message: str, raw: bytes = b"") -> None:
         """A dead letter."""
         message = message.encode("utf-8", "replace").decode()
-        self._left_out.append(LeftOut(self.path, position, None, reason, message, raw[:RAW_BYTES]))
+        self._left_out.append(RejectedDocument(self.path, position, None, reason, message, raw[:RAW_BYTES]))
 
     def add(self, position: int, record: Mapping[str, Any], raw: bytes = b"", replaced: int = 0) -> None:
         """One record; without a text it is a dead letter. `replaced` counts characters that could not be decoded."""
@@ -122,7 +122,7 @@ class BlockBuilder:
         return block
 
 
-def merged(blocks: Iterable[Block]) -> Iterator[Block]:
+def coalesce(blocks: Iterable[Block]) -> Iterator[Block]:
     """The same documents in blocks of a good size: the model is slow on one small file after the other."""
     waiting: list[Block] = []
     rows = characters = 0

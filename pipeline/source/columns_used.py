@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.source.dialect import NAMES
 
 # So many formats are told of.
@@ -14,7 +14,7 @@ _CHARACTERS = {name: char for char, name in NAMES.items()}
 _UNUSUAL = {"files_in_": "in", "files_with_delimiter_": "delimited by", "files_with_escape_": "with quotes escaped by"}
 
 
-def columns_used(used: Mapping[str, Counter[tuple[str, str]]], columns: Columns) -> Iterator[str]:
+def columns_used(used: Mapping[str, Counter[tuple[str, str]]], columns: DocumentSpec) -> Iterator[str]:
     """By format: "jsonl: text is text; id is id; time is created_at; no source"."""
     for kind, found in list(used.items())[:FORMATS_SHOWN]:
         words = []

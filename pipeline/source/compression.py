@@ -23,7 +23,7 @@ _WINDOW_BYTES = 1 << 31
 BROKEN = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError, ValueError, RuntimeError)
 
 
-class Piece(Protocol):
+class Decompressor(Protocol):
     """What unpacks one piece: it takes some of the bytes that it is given, and gives plain ones and the bytes it did not take."""
 
     eof: bool  # whether its end was read
@@ -132,28 +132,28 @@ def _library(name: str, packing: str) -> Any:
         raise RefusedError(f"packed by {packing}: pip install 'textmill[formats]' unpacks it") from error
 
 
-def _lz4() -> Piece:
+def _lz4() -> Decompressor:
     return _Stream(_library("lz4.frame", "lz4").LZ4FrameDecompressor())
 
 
 @dataclass(frozen=True, slots=True)
-class Packing:
+class Compression:
     """`begin` is what a file of it begins with, `next` what a piece behind a broken one does; `piece` is its name in words."""
 
     name: str
     suffixes: tuple[str, ...]
     begin: re.Pattern[bytes]
     next: re.Pattern[bytes]
-    make: Callable[[], Piece]
+    make: Callable[[], Decompressor]
     piece: str
 
 
-def _packing(name: str, suffixes: str, begin: bytes, more: bytes, make: Callable[[], Piece], piece: str) -> Packing:
+def _packing(name: str, suffixes: str, begin: bytes, more: bytes, make: Callable[[], Decompressor], piece: str) -> Compression:
     first, following = (re.compile(pattern, re.S) for pattern in (begin, begin + more))
-    return Packing(name, tuple(suffixes.split()), first, following, make, piece)
+    return Compression(name, tuple(suffixes.split()), first, following, make, piece)
 
 
-PACKINGS = (
+COMPRESSIONS = (
     _packing("gzip", ".gz .gzip", rb"\x1f\x8b", rb"\x08[\0-\x1f].{4}[\0\x02\x04][\0-\x0d\xff]", _Gzip, "gzip member"),
     _packing("zstd", ".zst .zstd", rb"(?:[\x50-\x5f]\x2a\x4d\x18|\x28\xb5\x2f\xfd)", rb"", _Zstd, "zstd frame"),
     _packing("bz2", ".bz2 .bz", rb"BZh[1-9]", rb"1AY&SY", lambda: _Stream(bz2.BZ2Decompressor()), "bz2 stream"),
@@ -172,6 +172,6 @@ PACKINGS = (
 MAGIC_BYTES = 16
 
 
-def packing_of(head: bytes) -> Packing | None:
+def compression_of(head: bytes) -> Compression | None:
     """The packing that a file's first MAGIC_BYTES tell."""
-    return next((one for one in PACKINGS if one.begin.match(head)), None)
+    return next((one for one in COMPRESSIONS if one.begin.match(head)), None)

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pipeline.contract import RAW_BYTES, Columns, Fragment, Reading
+from pipeline.contract import RAW_BYTES, DocumentSpec, Fragment, TextOptions
 from pipeline.errors import StoreError, UnavailableError
 from pipeline.source.archives import archive_of, members
 from pipeline.source.compression import MAGIC_BYTES
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, Format, format_of
 from pipeline.source.items import Item, Lost, RefusedError
-from pipeline.source.plain import Bytes, Plain, Text
+from pipeline.source.plain import PlainBytes, PlainFile, Text
 from pipeline.source.warc import is_warc
 from pipeline.store.base import Entry, Store
 
@@ -45,7 +45,7 @@ class IsTableError(Exception):
 
 
 def contents(
-    stream: BinaryIO, fragment: Fragment, columns: Columns, noticed: Counter[str]
+    stream: BinaryIO, fragment: Fragment, columns: DocumentSpec, noticed: Counter[str]
 ) -> Iterator[tuple[str, Content | Lost]]:
     """The texts in a file, by their paths, or what of it is lost. `noticed` counts members of other formats.
 
@@ -53,9 +53,9 @@ def contents(
     """
     given = FORMATS[fragment.format]
     if not fragment.is_whole:
-        yield fragment.path, content_of_piece(Plain(stream, fragment.size, head_bytes(fragment)), fragment, columns)
+        yield fragment.path, content_of_piece(PlainFile(stream, fragment.size, head_bytes(fragment)), fragment, columns)
         return
-    plain = Plain(stream, fragment.size)
+    plain = PlainFile(stream, fragment.size)
     if not plain.packed and (table := next((name for magic, name in _TABLES.items() if plain.head.startswith(magic)), None)):
         raise IsTableError(table)
     if archive_of(plain) is None:
@@ -80,12 +80,12 @@ def head_bytes(fragment: Fragment) -> int:
     return HEAD_BYTES if fragment.format in ("csv", "tsv") else MAGIC_BYTES
 
 
-def content_of_piece(plain: Bytes, fragment: Fragment, columns: Columns) -> Content:
+def content_of_piece(plain: PlainBytes, fragment: Fragment, columns: DocumentSpec) -> Content:
     """The text of a file of which `fragment` is a piece."""
     return Content(FORMATS[fragment.format], Text(plain, columns, fragment.encoding))
 
 
-def _member(path: str, plain: Plain, columns: Columns) -> Content | Lost | None:
+def _member(path: str, plain: PlainFile, columns: DocumentSpec) -> Content | Lost | None:
     """A member of an archive, or why it is not read; None if it is of no known format."""
     form = FORMATS.get(format_of(path) or columns.reading.format)
     if form is None:
@@ -98,7 +98,7 @@ def _member(path: str, plain: Plain, columns: Columns) -> Content | Lost | None:
         return Lost(0, 0, "file_unreadable", str(error), plain.head[:RAW_BYTES], plain.size)
 
 
-def _content(form: Format, plain: Plain, columns: Columns) -> Content:
+def _content(form: Format, plain: PlainFile, columns: DocumentSpec) -> Content:
     """A text in a format, or in that which its first bytes tell. The records of web archives have encodings of their own."""
     if form.name == "warc" or is_warc(plain.head):
         return Content(FORMATS["warc"], Text(plain, columns, "utf-8"))
@@ -111,14 +111,14 @@ def told_by_bytes(store: Store, entry: Entry) -> str:
     """
     try:
         with store.open_read(entry.path, (0, min(entry.size, HEAD_BYTES))) as stream:
-            plain = Plain(stream, entry.size, 4096)
+            plain = PlainFile(stream, entry.size, 4096)
             if (
                 archive_of(plain)
                 or is_warc(plain.head)
                 or (not plain.packed and any(plain.head.startswith(magic) for magic in _TABLES))
             ):
                 return "jsonl"  # what is read as JSON is looked at again
-            text = Text(plain, Columns(reading=Reading.usual()))
+            text = Text(plain, DocumentSpec(reading=TextOptions.usual()))
             return "jsonl" if _JSON.match(text.coding.decode(plain.head)[0]) else ""
     except UnavailableError:
         raise

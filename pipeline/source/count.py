@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.contract import Columns, Fragment
+from pipeline.contract import DocumentSpec, Fragment
 from pipeline.errors import StoreError, UnavailableError
 from pipeline.source.contents import IsTableError, contents
 from pipeline.source.decompress import BombError
@@ -26,7 +26,7 @@ class Counted:
     broken: bool = False
 
 
-def count_documents(store: Store, entry: Entry, columns: Columns) -> Counted:
+def count_documents(store: Store, entry: Entry, columns: DocumentSpec) -> Counted:
     """Count a file's documents, and what should have been some. Raises UnavailableError if it cannot be read for now."""
     found = Counted()
     try:
@@ -40,7 +40,7 @@ def count_documents(store: Store, entry: Entry, columns: Columns) -> Counted:
     return found
 
 
-def _each(store: Store, entry: Entry, columns: Columns) -> Iterator[int]:
+def _each(store: Store, entry: Entry, columns: DocumentSpec) -> Iterator[int]:
     kind = format_name(entry.path, columns)
     if FORMATS[kind].table:
         if entry.path.lower().endswith(PACKED):

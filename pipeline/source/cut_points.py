@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from pipeline.contract import Columns
-from pipeline.signals import stop_is_asked
+from pipeline.contract import DocumentSpec
+from pipeline.signals import stop_requested
 from pipeline.source.archives import archive_of
 from pipeline.source.contents import HEAD_BYTES
 from pipeline.source.decompress import Begins
 from pipeline.source.formats import FORMATS
 from pipeline.source.items import Gap
-from pipeline.source.plain import Plain, Text
+from pipeline.source.plain import PlainFile, Text
 from pipeline.source.warc import is_warc
 from pipeline.store.base import Entry, Store
 
@@ -60,7 +60,7 @@ def text_cuts(
     entry: Entry,
     kind: str,
     steps: tuple[int, int],
-    columns: Columns,
+    columns: DocumentSpec,
     say: Callable[[str], object] = lambda line: None,
 ) -> Cuts:
     """A file of text into pieces of about `steps` bytes, the second number for what is packed; or whole, if it cannot be cut.
@@ -71,7 +71,7 @@ def text_cuts(
     if form.table or form.read is None:
         return whole
     with store.open_read(entry.path, (0, entry.size)) as stream:
-        plain = Plain(stream, entry.size)
+        plain = PlainFile(stream, entry.size)
         if archive_of(plain) or is_warc(plain.head):
             return whole
         seen = _Seen(plain, lambda mb: say(f"{entry.path}: {mb:,} MB are unpacked, to find where it can be cut"))
@@ -103,7 +103,7 @@ class _Seen:
 
     packed = True
 
-    def __init__(self, plain: Plain, tell: Callable[[int], object]) -> None:
+    def __init__(self, plain: PlainFile, tell: Callable[[int], object]) -> None:
         self.head = plain.head
         self._plain, self._tell, self._said = plain, tell, time.monotonic()
         self.size = 0
@@ -117,7 +117,7 @@ class _Seen:
         self.size = at
         for piece in self._plain.chunks(at):
             self.size += 0 if isinstance(piece, Gap) else len(piece)
-            if stop_is_asked():
+            if stop_requested():
                 raise KeyboardInterrupt
             if time.monotonic() - self._said >= SAY_S:
                 self._said = time.monotonic()

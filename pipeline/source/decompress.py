@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Protocol
 
-from pipeline.source.compression import BROKEN, MAGIC_BYTES, Packing, packing_of
+from pipeline.source.compression import BROKEN, MAGIC_BYTES, Compression, compression_of
 from pipeline.source.items import Gap, RefusedError
 
 # A file that unpacks to more than this many times its size, and to more than this, is a bomb.
@@ -64,7 +64,7 @@ def chunks_from(stream: Readable, size: int, packed: int, plain: int) -> Iterato
     `plain`; see `chunks_of`.
     """
     head = stream.read(MAGIC_BYTES)
-    found = packing_of(head)
+    found = compression_of(head)
     if found is None:
         raise RefusedError("no packed piece begins where one was found when it was planned")
     yield from _limited(_pieces(_Source(Joined([head], stream), packed), found, plain), size)
@@ -77,7 +77,7 @@ def chunks_of(stream: Readable, size: int, begins: Begins | None = None, deep: i
     Raises BombError, RefusedError where a library is missing, and what reading the stream raises.
     """
     head = stream.read(CHUNK_BYTES)
-    found = packing_of(head) if deep < _DEEP else None
+    found = compression_of(head) if deep < _DEEP else None
     if found is None:
         while head:
             yield head
@@ -89,7 +89,7 @@ def chunks_of(stream: Readable, size: int, begins: Begins | None = None, deep: i
         first.append(piece)
         if isinstance(piece, Gap) or sum(len(one) for one in first if isinstance(one, bytes)) >= MAGIC_BYTES:
             break
-    if packing_of(b"".join(one for one in first if isinstance(one, bytes))) is None:
+    if compression_of(b"".join(one for one in first if isinstance(one, bytes))) is None:
         yield from first
         yield from pieces
         return
@@ -153,7 +153,7 @@ class Chunks:
         return bool(self._held)
 
 
-def _pieces(source: _Source, packing: Packing, out_bytes: int = 0, begins: Begins | None = None) -> Iterator[bytes | Gap]:
+def _pieces(source: _Source, packing: Compression, out_bytes: int = 0, begins: Begins | None = None) -> Iterator[bytes | Gap]:
     """What one piece after the other holds; `out_bytes` have come of those before."""
     while True:
         if (strange := source.begin(packing)) is not None:
@@ -214,7 +214,7 @@ class _Source:
         self.place += len(block) - len(rest)
         self.held = rest + self.held[len(block) :]
 
-    def begin(self, packing: Packing) -> Gap | None:
+    def begin(self, packing: Compression) -> Gap | None:
         """Go to where a piece begins, or to the end; a gap if there is more than padding before it."""
         while True:
             while True:
@@ -244,7 +244,7 @@ class _Source:
             left -= taken
         return True
 
-    def seek(self, packing: Packing, least: int) -> None:
+    def seek(self, packing: Compression, least: int) -> None:
         """Go to the next piece that begins at byte `least` or behind it and not before what was read last; or to the end."""
         begin = self._read - len(self._recent)
         window, at = self._recent[max(0, least - begin) :], max(begin, least)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pipeline.contract import RAW_BYTES
 from pipeline.source import lines
-from pipeline.source.dialect import Dialect, Scan, dialect_of, named
+from pipeline.source.dialect import Dialect, FieldScanner, dialect_of, named
 from pipeline.source.items import Item, Lost, Record
 from pipeline.source.plain import Text, position_of
 
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 def delimited_records(text: Text, start: int, end: int | None, kind: str) -> Iterator[Item]:
     """The records that begin between two bytes of a file of `kind` csv or tsv."""
     dialect = dialect_of(text, kind)
-    rows = Rows(text.lines_from(dialect.begin), dialect)
+    rows = RecordReader(text.lines_from(dialect.begin), dialect)
     header, lost, begin = _header(rows, text)
     if start == 0:
         yield from lost
@@ -64,7 +64,7 @@ def delimited_records(text: Text, start: int, end: int | None, kind: str) -> Ite
 def delimited_count(text: Text, kind: str) -> Iterator[int]:
     """As many as `delimited_records` gives for the whole file."""
     dialect = dialect_of(text, kind)
-    rows = Rows(text.lines_from(dialect.begin), dialect)
+    rows = RecordReader(text.lines_from(dialect.begin), dialect)
     yield len(_header(rows, text)[1])
     for _ in rows:
         yield 1
@@ -73,12 +73,12 @@ def delimited_count(text: Text, kind: str) -> Iterator[int]:
 def record_places(text: Text, kind: str) -> Iterator[int]:
     """Where the records behind the header begin."""
     dialect = dialect_of(text, kind)
-    rows = Rows(text.lines_from(dialect.begin), dialect)
+    rows = RecordReader(text.lines_from(dialect.begin), dialect)
     _header(rows, text)
     return map(position_of, rows)
 
 
-def _header(rows: Rows, text: Text) -> tuple[list[str], list[Lost], int]:
+def _header(rows: RecordReader, text: Text) -> tuple[list[str], list[Lost], int]:
     """The columns' names, what is lost with a header that is broken or names no column of the text, and where it ends."""
     columns = text.columns
     row = None if columns.reading.header else next(rows, None)
@@ -99,7 +99,7 @@ def _made_of(wanted: str, header: Sequence[str]) -> bool:
     return any(part in header or part.partition(".")[0] in header for part in wanted.split(","))
 
 
-class Rows:
+class RecordReader:
     """The records of lines; an empty line is none. `width` is the number of the header's fields, None while it is read."""
 
     def __init__(self, source: Iterator[lines.Line | Lost], dialect: Dialect) -> None:
@@ -112,7 +112,7 @@ class Rows:
         self._source = source
         self._waiting.clear()
 
-    def __iter__(self) -> Rows:
+    def __iter__(self) -> RecordReader:
         return self
 
     def _line(self) -> lines.Line | Lost | None:
@@ -162,7 +162,7 @@ class Rows:
         whole = b"".join(raw for _, raw in taken[:64])
         return Row(position, position + size, fields, whole[:RAW_BYTES], replaced)
 
-    def _why_not(self, scan: Scan, count: int) -> str:
+    def _why_not(self, scan: FieldScanner, count: int) -> str:
         """Why so many lines are no record, "" if they are one. One line is one, whatever its quotes are."""
         if count == 1:
             return ""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from pipeline.contract import Columns
-from pipeline.source.encodings import Coding
+from pipeline.contract import DocumentSpec
+from pipeline.source.encodings import TextEncoding
 from pipeline.source.fields import roles, text_names
 from pipeline.source.plain import Text
 
@@ -32,7 +32,7 @@ class Dialect:
     Without a `quote` a record is a line.
     """
 
-    coding: Coding
+    coding: TextEncoding
     delimiter: str
     quote: str | None
     escape: str
@@ -96,9 +96,9 @@ class Dialect:
             return re.sub(f"{quote}({quote})|{escape}(.)", lambda m: m.group(1) or m.group(2), text, flags=re.S)
         return text.replace(2 * self.quote, self.quote) if self.quote else text
 
-    def scan(self, line: str) -> Scan:
+    def scan(self, line: str) -> FieldScanner:
         """The fields of a record that begins with a line."""
-        return Scan(self, line)
+        return FieldScanner(self, line)
 
     def blanks_before_quotes(self, line: str, width: int) -> list[str] | None:
         """The fields of a record in one line if blanks before its quotes mean nothing; None if that makes not `width` of them."""
@@ -109,7 +109,7 @@ class Dialect:
         return scan.fields if not scan.open and not scan.improper and len(scan.fields) == width else None
 
 
-class Scan:
+class FieldScanner:
     """The fields of a record, line by line. `open`: a quote is not closed yet; `improper`: one was closed before other
     characters than a delimiter or a line's end.
     """
@@ -205,7 +205,7 @@ def _tells_escape(text: Text, dialect: Dialect) -> bool:
     return gained > 0
 
 
-def named(header: Sequence[str], columns: Columns) -> list[str | None]:
+def named(header: Sequence[str], columns: DocumentSpec) -> list[str | None]:
     """The names of a header's columns; of two of one name only the first has it. A column that is wanted and not there by its
     exact name is the first whose name differs from it in case and in blanks at its ends only, unless that is wanted itself.
     """

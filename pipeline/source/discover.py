@@ -11,12 +11,12 @@ from urllib.parse import unquote
 
 from pipeline.errors import ConfigError, StoreError
 from pipeline.source.contents import told_by_bytes
-from pipeline.source.duplicates import Names
+from pipeline.source.duplicates import SeenFiles
 from pipeline.source.formats import PACKED, SUFFIXES, format_of
 from pipeline.source.lake import DELTA_LOG, without_what_no_snapshot_names
 from pipeline.store.base import Entry, Listing, Store
 from pipeline.store.open import join_url, open_store
-from pipeline.store.resolve import HIDDEN, Named, named, unasked
+from pipeline.store.resolve import HIDDEN, ResolvedSource, resolve_sources, unasked
 from pipeline.store.settings import StoreConfig
 from pipeline.store.walk import AGAIN
 
@@ -28,7 +28,7 @@ EXAMPLES = 3
 
 
 @dataclass(slots=True)
-class Found:
+class Discovered:
     """The input's files, sorted by path; `skipped` counts, by reason, those that are left alone, `examples` are some of them;
     `marks` are files of the names that were asked for, by their paths, documents or not.
 
@@ -65,7 +65,9 @@ def partitions_of(path: str) -> dict[str, str | None]:
     return found
 
 
-def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: Collection[str] = (), unnamed: str = "") -> Found:
+def discover(
+    sources: Sequence[str], config: StoreConfig | None = None, marks: Collection[str] = (), unnamed: str = ""
+) -> Discovered:
     """The documents' files in files, folders and what patterns match, each once, however many names or links lead to it.
 
     Paths are relative to the folder that all sources share. Files that are hidden, empty, not finished, still being written, of
@@ -76,13 +78,13 @@ def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: C
 
     Raises ConfigError if a source does not exist, or if they lie on several file systems.
     """
-    tops = [named(source, config) for source in sources]
+    tops = [resolve_sources(source, config) for source in sources]
     if len({(top.scheme, top.authority) for top in tops}) > 1:
         raise ConfigError(f"{', '.join(sources)}: on several file systems; tag them one after the other, into one output each")
     root = _shared([top.path if top.folder else top.path.parent for top in tops])
     store = open_store(join_url(tops[0].scheme, tops[0].authority, "" if str(root) == "/" else str(root)), config)
-    found = Found(store)
-    names = Names(store.url)
+    found = Discovered(store)
+    names = SeenFiles(store.url)
     beside = set[str]()  # paths at which there may be marks that no listing shows
     for source, top in zip(sources, tops, strict=True):
         inside = top.path.relative_to(root).as_posix()
@@ -109,7 +111,7 @@ def discover(sources: Sequence[str], config: StoreConfig | None = None, marks: C
 class _Sieve:
     """What a source names, without what is left alone; that is told to `found`."""
 
-    def __init__(self, found: Found, inside: str, top: Named, marks: Collection[str], unnamed: str) -> None:
+    def __init__(self, found: Discovered, inside: str, top: ResolvedSource, marks: Collection[str], unnamed: str) -> None:
         self._found, self._inside, self._top, self._marks, self._unnamed = found, inside, top, marks, unnamed
         self._logs: list[Entry] = []  # of Delta tables, which are hidden folders
 
@@ -193,7 +195,7 @@ _REMEDIES: dict[str | None, str] = {
 }
 
 
-def _ask(found: Found, paths: Collection[str]) -> None:
+def _ask(found: Discovered, paths: Collection[str]) -> None:
     """Look for marks where nothing is listed; one that cannot be asked for is none."""
     for path in sorted(paths):
         with suppress(StoreError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.store.base import Entry, Listing
 
 
-class Names:
+class SeenFiles:
     """All names under which files of one store were found."""
 
     def __init__(self, url: str) -> None:

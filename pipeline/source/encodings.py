@@ -40,7 +40,7 @@ _STRANGE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Coding:
+class TextEncoding:
     """How bytes are text: the encoding, the length of the mark that the file begins with, what ends a line, and the bytes of its
     unit: of UTF-16 a line end is two bytes at an even place.
     """
@@ -76,34 +76,34 @@ def check_encoding(name: str) -> None:
         raise ConfigError(f"encoding {name}: {error}; give auto, or a name such as gb18030, big5 or windows-1252") from error
 
 
-def coding_of(head: bytes, wanted: str) -> Coding:
+def detect_encoding(head: bytes, wanted: str) -> TextEncoding:
     """The coding of a file whose first bytes these are, up to HEAD_BYTES. A mark goes before the encoding that is wanted."""
     for mark, name in _MARKS:
         if head.startswith(mark):
             return _with_lines(name, len(mark), head)
     if wanted == AUTO:
         return _with_lines(_detected(head), 0, head)
-    return _with_lines("utf-8" if wanted == MARKS else larger(wanted), 0, head)
+    return _with_lines("utf-8" if wanted == MARKS else superset_encoding(wanted), 0, head)
 
 
-def larger(name: str) -> str:
+def superset_encoding(name: str) -> str:
     """The encoding by the name that we use for it."""
     name = codecs.lookup(name).name
     return _LARGER.get(name, name)
 
 
-def known_coding(name: str, head: bytes) -> Coding:
+def known_coding(name: str, head: bytes) -> TextEncoding:
     """The coding of a file whose encoding was decided before; `head` are its first four bytes."""
     mark = next((len(mark) for mark, marked in _MARKS if head.startswith(mark) and marked == name), 0)
     return _with_lines(name, mark, b"")
 
 
-def _with_lines(name: str, mark: int, head: bytes) -> Coding:
+def _with_lines(name: str, mark: int, head: bytes) -> TextEncoding:
     newline, cr = "\n".encode(name), "\r".encode(name)
     unit = 4 if name.startswith("utf-32") else 2 if name.startswith("utf-16") else 1
     if _at_unit(head, newline, unit) < 0 <= _at_unit(head, cr, unit):
         newline = cr  # as of an old Macintosh, or a spreadsheet there
-    return Coding(name, mark, newline, unit)
+    return TextEncoding(name, mark, newline, unit)
 
 
 def _at_unit(data: bytes, what: bytes, unit: int) -> int:
@@ -120,7 +120,7 @@ def _detected(head: bytes) -> str:
         return "utf-8"
     telling = b"\n".join(line for line in head.splitlines() if not line.isascii())[: 1 << 18]
     try:
-        return larger(chardetng_py.detect(telling))
+        return superset_encoding(chardetng_py.detect(telling))
     except LookupError:
         return "cp1252"
 
@@ -160,7 +160,7 @@ def _wide(head: bytes) -> str | None:
     return found if "\0" not in text and alien <= 0.02 * len(text) else None
 
 
-def check_text(head: bytes, coding: Coding) -> str | None:
+def check_text(head: bytes, coding: TextEncoding) -> str | None:
     """Why a file of which these are the first bytes is no text, None if it is. NULs, as behind a crash, are no reason."""
     for magic, what in _KNOWN.items():
         if head.startswith(magic):

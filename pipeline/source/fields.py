@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 
 # What is taken, the first that a record has, where the settings name no column; see Columns.usual.
 USUAL = {"id": ("id",), "time": ("created_at", "timestamp", "date", "time", "created_utc")}
@@ -35,20 +35,20 @@ def find(record: Mapping[str, Any], name: str) -> Any:
     return MISSING
 
 
-def text_names(columns: Columns) -> tuple[str, ...]:
+def text_names(columns: DocumentSpec) -> tuple[str, ...]:
     """The columns that the text is made of, if there is none that bears the whole name."""
     names = tuple(name.strip() for name in columns.text.split(",") if name.strip())
     return names if columns.separator is not None and len(names) > 1 else (columns.text,)
 
 
-def id_names(columns: Columns) -> tuple[str, ...]:
+def id_names(columns: DocumentSpec) -> tuple[str, ...]:
     """Columns that may hold the id; the first that a record has counts."""
     if columns.id is not None:
         return (columns.id,)
     return _unused("id", columns) if "id" in columns.usual else ()
 
 
-def time_names(columns: Columns) -> tuple[str, ...]:
+def time_names(columns: DocumentSpec) -> tuple[str, ...]:
     """Columns that may hold the time; the first that a record has counts."""
     if columns.time_from != "column":
         return ()
@@ -57,12 +57,12 @@ def time_names(columns: Columns) -> tuple[str, ...]:
     return (columns.time,) if columns.time else ()
 
 
-def roles(columns: Columns) -> dict[str, tuple[str, ...]]:
+def roles(columns: DocumentSpec) -> dict[str, tuple[str, ...]]:
     """Beside the text: what a column may be, and which ones may be that."""
     return {"id": id_names(columns), "time": time_names(columns), "source": (columns.source,)}
 
 
-def _unused(role: str, columns: Columns) -> tuple[str, ...]:
+def _unused(role: str, columns: DocumentSpec) -> tuple[str, ...]:
     taken = {columns.text, *text_names(columns), columns.source}
     return tuple(name for name in USUAL[role] if name not in taken)
 
@@ -72,7 +72,7 @@ def first_of(record: Mapping[str, Any], names: Iterable[str]) -> tuple[str, Any]
     return next(((name, value) for name in names if (value := find(record, name)) is not MISSING), ("", None))
 
 
-def names_text(header: Iterable[str], columns: Columns) -> bool:
+def names_text(header: Iterable[str], columns: DocumentSpec) -> bool:
     """Whether a text can be made of columns of these names."""
     names = set(header)
     return columns.text in names or any(top_of(name, names) is not None for name in text_names(columns))
@@ -85,7 +85,7 @@ def top_of(name: str, header: Iterable[str]) -> str | None:
     return next((top for n in range(len(parts), 0, -1) if (top := ".".join(parts[:n])) in names), None)
 
 
-def wanted(names: Sequence[str], columns: Columns) -> list[str]:
+def wanted(names: Sequence[str], columns: DocumentSpec) -> list[str]:
     """Which of a table's columns are needed, names or paths within structs; all, up to a limit, if none is a text."""
     asked = (columns.text,) if columns.text in names else text_names(columns)
     texts = [name for name in asked if top_of(name, names) is not None]
@@ -98,7 +98,7 @@ def wanted(names: Sequence[str], columns: Columns) -> list[str]:
     return list(found)
 
 
-def text_of(record: Mapping[str, Any], columns: Columns) -> str:
+def text_of(record: Mapping[str, Any], columns: DocumentSpec) -> str:
     """The text: a string, a list of strings joined, or several columns joined, all by `columns.separator`; nulls are left out.
 
     Raises NoTextError, which says what is there instead.
@@ -114,7 +114,7 @@ def text_of(record: Mapping[str, Any], columns: Columns) -> str:
     return columns.separator.join(parts)
 
 
-def _strings(value: Any, name: str, columns: Columns) -> list[str]:
+def _strings(value: Any, name: str, columns: DocumentSpec) -> list[str]:
     if isinstance(value, str):
         return [value]
     if value is MISSING or (value is None and columns.separator is not None):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from pipeline.source.compression import PACKINGS
+from pipeline.source.compression import COMPRESSIONS
 from pipeline.source.delimited import delimited_count, delimited_records, record_places
 from pipeline.source.items import Item
 from pipeline.source.json_lines import in_lines, json_count, json_records
@@ -77,7 +77,7 @@ _ALL = (
 FORMATS = {one.name: one for one in _ALL}
 _BY_SUFFIX = {suffix: one for one in _ALL for suffix in one.suffixes}
 SUFFIXES = tuple(_BY_SUFFIX)
-PACKED = tuple(suffix for packing in PACKINGS for suffix in packing.suffixes)
+PACKED = tuple(suffix for packing in COMPRESSIONS for suffix in packing.suffixes)
 
 
 def format_of(path: str) -> str | None:
@@ -94,7 +94,7 @@ def formats_table() -> str:
     rows = ["| format | names | what is read | cut |", "|---|---|---|---|"]
     for one in _ALL:
         rows.append(f"| {one.name} | {' '.join(f'`{suffix}`' for suffix in one.suffixes)} | {one.about} | {one.cut} |")
-    packings = ", ".join(f"{one.name} ({' '.join(f'`{suffix}`' for suffix in one.suffixes)})" for one in PACKINGS)
+    packings = ", ".join(f"{one.name} ({' '.join(f'`{suffix}`' for suffix in one.suffixes)})" for one in COMPRESSIONS)
     told = "told by their first bytes. A big packed file is cut where a plain one would be."
     return "\n".join(rows) + f"\n\nAll but tables may also be packed: {packings}; {told}\n"
 

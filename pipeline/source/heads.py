@@ -16,15 +16,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.contract import Columns, Fragment
+from pipeline.contract import DocumentSpec, Fragment
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.source.blocks import BlockBuilder
 from pipeline.source.discover import partitions_of
 from pipeline.source.fields import first_of, names_text, roles, top_of
 from pipeline.source.formats import format_of
 from pipeline.source.read import read_fragment
-from pipeline.source.read_counts import Met
-from pipeline.source.splitting import format_name, kind_of
+from pipeline.source.read_counts import ReadCounts
+from pipeline.source.splitting import file_kind, format_name
 from pipeline.store.base import Entry, Store
 from pipeline.store.parquet import arrow_schema
 
@@ -35,7 +35,7 @@ SHOWN, LONGEST = 20, 40
 
 
 @dataclass(slots=True)
-class Peeked:
+class HeadColumns:
     """What was seen of the files `paths`: the columns of `files` of them in which there are records with columns, by how many of
     them have each, in the order in which they were met; `lacking`: for each column that was asked for, files that have no such
     column; `used`: by format, how often which column was (role, name); `noticed`: how files are read that are read in another way
@@ -68,13 +68,13 @@ class Peeked:
         return ", ".join(names[:SHOWN]) + more
 
 
-def peek(store: Store, entries: Sequence[Entry], columns: Columns, asked: Iterable[str]) -> Peeked:
+def read_heads(store: Store, entries: Sequence[Entry], columns: DocumentSpec, asked: Iterable[str]) -> HeadColumns:
     """Look into a sample of files for the columns `asked`. What cannot be read now is told where it is tagged.
 
     Raises UnavailableError if the store does not answer.
     """
     chosen, asked = _sample(entries), list(asked)
-    found = Peeked(frozenset(entry.path for entry in chosen))
+    found = HeadColumns(frozenset(entry.path for entry in chosen))
     with ThreadPoolExecutor(store.lanes, "textmill-peek") as pool:
         for entry, seen in zip(chosen, pool.map(lambda entry: _look(store, entry, columns), chosen), strict=True):
             found.noticed += seen.noticed
@@ -95,7 +95,7 @@ def _sample(entries: Sequence[Entry]) -> list[Entry]:
     """Files of each kind, spread over all of them."""
     kinds: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        kinds[kind_of(entry.path)].append(entry)
+        kinds[file_kind(entry.path)].append(entry)
     chosen = []
     for files in kinds.values():
         count = min(FILES, len(files))
@@ -122,12 +122,12 @@ class _Seen:
     noticed: Counter[str] = field(default_factory=Counter)
 
 
-def _look(store: Store, entry: Entry, columns: Columns) -> _Seen:
+def _look(store: Store, entry: Entry, columns: DocumentSpec) -> _Seen:
     """A file's first records; nothing if it has none."""
     found = _Seen(format_name(entry.path, columns))
     if found.kind == "text" and columns.documents == "file":
         return found
-    met = Met()
+    met = ReadCounts()
     try:
         if found.kind in ("parquet", "arrow"):
             _of_schema(found, _schema(store, entry, found.kind), columns)
@@ -146,7 +146,7 @@ def _look(store: Store, entry: Entry, columns: Columns) -> _Seen:
     return found
 
 
-def _of_schema(found: _Seen, names: list[str], columns: Columns) -> None:
+def _of_schema(found: _Seen, names: list[str], columns: DocumentSpec) -> None:
     found.names |= dict.fromkeys(names)
     if not names_text(names, columns):
         return
@@ -166,7 +166,7 @@ def _schema(store: Store, entry: Entry, kind: str) -> list[str]:
 class _Head(BlockBuilder):
     """Takes what is to be known of records, and no documents; full when it has seen enough."""
 
-    def __init__(self, found: _Seen, path: str, columns: Columns) -> None:
+    def __init__(self, found: _Seen, path: str, columns: DocumentSpec) -> None:
         super().__init__(path, columns)
         self._found = found
         self._roles = roles(columns)

@@ -6,14 +6,14 @@ import json
 from math import isinf
 from typing import Any
 
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.source.items import Item, Lost, Record
 
 # A line of these alone is no document; they may stand before one, as where files with marks were joined, or behind a crash.
 BLANK = " \t\r\n\0\ufeff"
 
 
-def as_item(value: Any, position: int, end: int, raw: bytes, replaced: int, columns: Columns) -> Item:
+def as_item(value: Any, position: int, end: int, raw: bytes, replaced: int, columns: DocumentSpec) -> Item:
     """A record, or why a value is none."""
     if not isinstance(value, dict):
         return Lost(position, end, "not_an_object", f"a {type(value).__name__}", raw)

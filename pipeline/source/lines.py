@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pipeline.contract import RAW_BYTES
-from pipeline.source.encodings import Coding
+from pipeline.source.encodings import TextEncoding
 from pipeline.source.items import Gap, Lost
 
 MAX_LINE_BYTES = 16 << 20
@@ -14,7 +14,7 @@ MAX_LINE_BYTES = 16 << 20
 Line = tuple[int, bytes]  # position, and the bytes with what ends the line
 
 
-def lines(chunks: Iterable[bytes | Gap], at: int, coding: Coding) -> Iterator[Line | Lost]:
+def lines(chunks: Iterable[bytes | Gap], at: int, coding: TextEncoding) -> Iterator[Line | Lost]:
     """The lines of a file from byte `at` on, at which one begins."""
     newline, unit = coding.newline, coding.unit
     held = b""

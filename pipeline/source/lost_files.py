@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from pipeline.contract import Block, Columns, Fragment
+from pipeline.contract import Block, DocumentSpec, Fragment
 from pipeline.errors import DeniedError, InputChangedError, InputGoneError, PipelineError
 from pipeline.source.blocks import BlockBuilder
 from pipeline.source.cursors import Cursors
 from pipeline.source.read import check_unchanged, read_fragment
-from pipeline.source.read_counts import Met, Trouble
+from pipeline.source.read_counts import ReadCounts, Trouble
 from pipeline.store.base import Store
 
 Losses = Mapping[str, tuple[Trouble, str]]
@@ -27,8 +27,8 @@ class LostFileError(Exception):
         self.losses = losses
 
 
-def read_all_but(
-    store: Store, fragment: Fragment, columns: Columns, met: Met, losses: Losses, cursors: Cursors | None = None
+def read_skipping_lost(
+    store: Store, fragment: Fragment, columns: DocumentSpec, met: ReadCounts, losses: Losses, cursors: Cursors | None = None
 ) -> Iterator[Block]:
     """As `read_fragment`; of a file that is lost one dead letter. Raises LostFileError instead of InputChangedError and
     DeniedError.

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Protocol
 
-from pipeline.contract import Columns
-from pipeline.source.compression import MAGIC_BYTES, packing_of
+from pipeline.contract import DocumentSpec
+from pipeline.source.compression import MAGIC_BYTES, compression_of
 from pipeline.source.decompress import CHUNK_BYTES, Begins, Joined, Readable, chunks_of
-from pipeline.source.encodings import AUTO, HEAD_BYTES, check_text, coding_of, known_coding
+from pipeline.source.encodings import AUTO, HEAD_BYTES, check_text, detect_encoding, known_coding
 from pipeline.source.items import Gap, Lost, RefusedError
 from pipeline.source.lines import Line, lines
 
@@ -17,7 +17,7 @@ from pipeline.source.lines import Line, lines
 _WINDOW_BYTES = 1 << 16
 
 
-class Bytes(Protocol):
+class PlainBytes(Protocol):
     """The plain bytes of a file. `head` are the first of them; `packed`: they come of a packed file, in one go."""
 
     head: bytes
@@ -32,7 +32,7 @@ class Bytes(Protocol):
         ...
 
 
-class Plain:
+class PlainFile:
     """The plain bytes of a file of `size` bytes. `head` are the first of them.
 
     `broken` are exceptions that a member of an archive may raise, which end it with a gap; it is read in one go. `begins` are the
@@ -44,7 +44,7 @@ class Plain:
     ) -> None:
         self._stream, self.size, self._broken, self._seekable = stream, size, broken, not broken
         magic = _read(stream, MAGIC_BYTES)
-        self.packed = packing_of(magic) is not None
+        self.packed = compression_of(magic) is not None
         self.begins = Begins()
         self._first: list[bytes | Gap] = []
         if self.packed:
@@ -109,14 +109,14 @@ class Text:
     Raises RefusedError if it is mostly no text in its encoding; `encoding` is that one, where it was decided before.
     """
 
-    def __init__(self, plain: Bytes, columns: Columns, encoding: str = "") -> None:
+    def __init__(self, plain: PlainBytes, columns: DocumentSpec, encoding: str = "") -> None:
         self.plain, self.columns = plain, columns
         self.noticed: Counter[str] = Counter()  # what is told of the file
         wanted = columns.reading.encoding
         if encoding:
             self.coding = known_coding(encoding, plain.head)
         else:
-            self.coding = coding_of(plain.telling() if wanted == AUTO else plain.head, wanted)
+            self.coding = detect_encoding(plain.telling() if wanted == AUTO else plain.head, wanted)
             if trouble := check_text(plain.head, self.coding):
                 raise RefusedError(trouble)
         if self.coding.name != "utf-8":

@@ -21,7 +21,7 @@ class _End:
         self.error = error
 
 
-class _Lane(threading.Thread):
+class _Reader(threading.Thread):
     def __init__(self, reader: Callable[[], Iterator[object]], stop: threading.Event) -> None:
         super().__init__(name="textmill-read", daemon=True)
         self.queue: Queue[object] = Queue(QUEUE_BLOCKS)
@@ -56,11 +56,11 @@ def read_ahead(
     """
     stop = threading.Event()
     waiting = deque(readers)
-    lanes: deque[_Lane] = deque()
+    lanes: deque[_Reader] = deque()
     try:
         while waiting or lanes:
             while waiting and len(lanes) < threads:
-                lane = _Lane(waiting.popleft(), stop)
+                lane = _Reader(waiting.popleft(), stop)
                 lane.start()
                 lanes.append(lane)
             try:

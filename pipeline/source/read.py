@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from pipeline.contract import Block, Columns, Fragment
+from pipeline.contract import Block, DocumentSpec, Fragment
 from pipeline.errors import (
     TRANSIENT,
     DeniedError,
@@ -27,7 +27,7 @@ from pipeline.source.cursors import Cursors
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, PACKED
 from pipeline.source.items import Item, Lost, RefusedError
-from pipeline.source.read_counts import Met
+from pipeline.source.read_counts import ReadCounts
 from pipeline.source.tables import read_table
 from pipeline.store.base import Store
 
@@ -37,9 +37,9 @@ UNREADABLE = (OSError, EOFError, zlib.error, pa.ArrowException, RefusedError)
 def read_fragment(
     store: Store,
     fragment: Fragment,
-    columns: Columns,
-    met: Met | None = None,
-    make: Callable[[str, Columns], BlockBuilder] = BlockBuilder,
+    columns: DocumentSpec,
+    met: ReadCounts | None = None,
+    make: Callable[[str, DocumentSpec], BlockBuilder] = BlockBuilder,
     cursors: Cursors | None = None,
 ) -> Iterator[Block]:
     """The fragment's blocks. What cannot be read ends with a dead letter that says where. `met` counts what was met; what
@@ -49,7 +49,7 @@ def read_fragment(
     cannot be read for now (an I/O error of the machine is no fault of the file), LostDocumentsError if a table holds another
     number of rows than its footer says.
     """
-    met = met or Met()
+    met = met or ReadCounts()
     check_unchanged(store, fragment)
     feed = _Feed(fragment.path, columns, met, make)
     at = fragment.start
@@ -90,7 +90,9 @@ def check_unchanged(store: Store, fragment: Fragment) -> None:
 class _Feed:
     """Items into blocks: those of one path after the other's, as members of an archive have paths of their own."""
 
-    def __init__(self, path: str, columns: Columns, met: Met, make: Callable[[str, Columns], BlockBuilder]) -> None:
+    def __init__(
+        self, path: str, columns: DocumentSpec, met: ReadCounts, make: Callable[[str, DocumentSpec], BlockBuilder]
+    ) -> None:
         self._path, self.columns, self.met, self._make = path, columns, met, make
         self.builder = make(path, columns)
         self._done: list[Block] = []
@@ -167,7 +169,7 @@ def _records(store: Store, fragment: Fragment, feed: _Feed, cursors: Cursors) ->
 
 
 def _texts(
-    store: Store, fragment: Fragment, columns: Columns, noticed: Counter[str], cursors: Cursors
+    store: Store, fragment: Fragment, columns: DocumentSpec, noticed: Counter[str], cursors: Cursors
 ) -> Generator[tuple[str, Content | Lost], None, None]:
     if fragment.unpacked is not None:
         with cursors.opened(store, fragment, head_bytes(fragment)) as plain:

@@ -15,7 +15,7 @@ DOCUMENT_BYTES = 1000
 
 
 @dataclass(slots=True)
-class Met:
+class ReadCounts:
     """Documents, and what should have been one. `broken`: something of it could not be read; for each such place, or all from
     there on, a dead letter stands, which counts as one of the documents. `unread` are the rows of a table that are missing so, by
     its footer, less those dead letters, but for one. `trouble` says of what kind that was, `why` in words; the latter also of a

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import pyarrow.parquet as pq
 from pyarrow import orc
 
-from pipeline.contract import Columns, Fragment, Split
+from pipeline.contract import DocumentSpec, Fragment, Split
 from pipeline.errors import StoreError, UnavailableError
 from pipeline.source import arrow_footer, avro_blocks
 from pipeline.source.cut_points import Cuts, row_group_cuts, text_cuts
@@ -33,24 +33,24 @@ _PACKED_FORMATS = {"parquet": 2.5, "orc": 2.5}
 MAX_ROW_RANGES = 8
 
 
-def kind_of(path: str) -> str:
+def file_kind(path: str) -> str:
     """The format that a file's name promises, with the packing: "jsonl.gz"."""
     packed = next((packing for packing in PACKED if path.lower().endswith(packing)), "")
     return f"{format_of(path) or 'jsonl'}{packed}"
 
 
-def predicted(entry: Entry, known: Mapping[str, float]) -> int:
+def predicted_tokens(entry: Entry, known: Mapping[str, float]) -> int:
     """Tokens that a file is likely to hold; `known` are the tokens that a byte was found to hold, by `kind_of`."""
-    kind = kind_of(entry.path)
+    kind = file_kind(entry.path)
     ratio = UNPACKED if "." in kind else _PACKED_FORMATS.get(kind, 1.0)
     return FILE_TOKENS + int(entry.size * known.get(kind, ratio / BYTES_A_TOKEN))
 
 
 NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
-AS_NAMED = Columns()
+AS_NAMED = DocumentSpec()
 
 
-def format_name(path: str, columns: Columns) -> str:
+def format_name(path: str, columns: DocumentSpec) -> str:
     """The format as which a file is read: that which its name promises, or else the one that was said."""
     return format_of(path) or columns.reading.format or "jsonl"
 
@@ -59,7 +59,7 @@ def fragments(
     store: Store,
     entry: Entry,
     target: int,
-    columns: Columns = AS_NAMED,
+    columns: DocumentSpec = AS_NAMED,
     known: Mapping[str, float] = NOTHING_KNOWN,
     say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Fragment]:
@@ -68,7 +68,7 @@ def fragments(
     hears what takes long.
     """
     kind = format_name(entry.path, columns)
-    tokens = predicted(entry, known)
+    tokens = predicted_tokens(entry, known)
     cuts = Cuts([0, entry.size])
     # Row groups are read by number; a whole Parquet file is all of them, however many there are.
     if tokens > 1.5 * target:
@@ -83,7 +83,7 @@ def fragments(
             raise
         except (StoreError, OSError, ValueError, RefusedError, BombError):
             pass  # what is wrong with it will be said where it is read
-    if cuts.unpacked is not None and kind_of(entry.path) not in known:
+    if cuts.unpacked is not None and file_kind(entry.path) not in known:
         tokens = FILE_TOKENS + int(cuts.unpacked / BYTES_A_TOKEN)
     rows = _counted(store, entry, kind)
     for start, end in pairwise(cuts.places):
@@ -109,7 +109,7 @@ def all_fragments(
     store: Store,
     entries: Iterable[Entry],
     target: int,
-    columns: Columns = AS_NAMED,
+    columns: DocumentSpec = AS_NAMED,
     known: Mapping[str, float] = NOTHING_KNOWN,
     say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Fragment]:

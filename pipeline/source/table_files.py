@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as kinds
 
-from pipeline.contract import Columns, Fragment
+from pipeline.contract import DocumentSpec, Fragment
 from pipeline.source import avro
 from pipeline.source.arrow_values import UNREADABLE, plain
 from pipeline.source.damaged import Damaged, Found, joined
@@ -34,7 +34,7 @@ class Rows:
     counts: dict[str, int]
 
 
-def rows_of(store: Store, fragment: Fragment, columns: Columns) -> Iterator[Rows | Damaged]:
+def rows_of(store: Store, fragment: Fragment, columns: DocumentSpec) -> Iterator[Rows | Damaged]:
     """The fragment's rows, at most BATCH_ROWS and about BATCH_BYTES at a time, and those that are damaged. Raises anything for
     what cannot be read.
     """
@@ -89,7 +89,7 @@ def _step(batch: pa.RecordBatch) -> int:
     return max(1, min(BATCH_ROWS, int(batch.num_rows) * BATCH_BYTES // held))
 
 
-def _of_batch(first: int, batch: pa.RecordBatch, columns: Columns) -> Rows:
+def _of_batch(first: int, batch: pa.RecordBatch, columns: DocumentSpec) -> Rows:
     # Of several columns of one name the last counts, as in JSON and CSV.
     places = {name: i for i, name in enumerate(batch.schema.names)}
     texts, times = _tops(columns, places)
@@ -107,7 +107,7 @@ def _of_batch(first: int, batch: pa.RecordBatch, columns: Columns) -> Rows:
     return Rows(first, batch.num_rows, found, typed, dict(+counts))
 
 
-def _of_records(first: int, records: Sequence[Any], columns: Columns) -> Rows:
+def _of_records(first: int, records: Sequence[Any], columns: DocumentSpec) -> Rows:
     counts: Counter[str] = Counter()
     names = dict.fromkeys(name for record in records if isinstance(record, dict) for name in record)
     texts, times = _tops(columns, names)
@@ -123,18 +123,18 @@ def _of_records(first: int, records: Sequence[Any], columns: Columns) -> Rows:
     return Rows(first, len(records), found, [], dict(+counts))
 
 
-def _tops(columns: Columns, names: Any) -> tuple[set[str | None], set[str | None]]:
+def _tops(columns: DocumentSpec, names: Any) -> tuple[set[str | None], set[str | None]]:
     """The columns that hold the text, and those that hold the time."""
     texts = {top_of(name, names) for name in (columns.text, *text_names(columns))}
     times = [top for name in time_names(columns) if (top := top_of(name, names)) is not None]
     return texts, set(times[:1])
 
 
-def _avro(store: Store, fragment: Fragment, columns: Columns) -> Found:
+def _avro(store: Store, fragment: Fragment, columns: DocumentSpec) -> Found:
     return avro.records(store, fragment, BATCH_ROWS)
 
 
-_BATCHES: dict[str, Callable[[Store, Fragment, Columns], Found]] = {
+_BATCHES: dict[str, Callable[[Store, Fragment, DocumentSpec], Found]] = {
     "avro": _avro,
     "parquet": parquet,
     "arrow": arrow,

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as kinds
 
-from pipeline.contract import Columns, Fragment
+from pipeline.contract import DocumentSpec, Fragment
 from pipeline.source.arrow_footer import count_rows
 from pipeline.source.damaged import Damaged, Found, each, said
 from pipeline.source.fields import top_of, wanted
@@ -22,7 +22,7 @@ from pipeline.store.parquet import arrow_batches, arrow_file, batches, parquet_f
 BATCH_ROWS = 1024
 
 
-def parquet(store: Store, fragment: Fragment, columns: Columns) -> Found:
+def parquet(store: Store, fragment: Fragment, columns: DocumentSpec) -> Found:
     """Row groups are read in a run; where that fails the one at which it did alone, and once more without the stored types."""
     file = parquet_file(store.open_read(fragment.path))
     whole = fragment.start == 0 and fragment.end == fragment.size
@@ -54,13 +54,13 @@ def parquet(store: Store, fragment: Fragment, columns: Columns) -> Found:
             at += 1
 
 
-def _rows(file: Any, groups: range, first: int, columns: Columns) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _rows(file: Any, groups: range, first: int, columns: DocumentSpec) -> Iterator[tuple[int, pa.RecordBatch]]:
     for batch in batches(file, wanted(file.schema_arrow.names, columns), BATCH_ROWS, groups):
         yield first, batch
         first += batch.num_rows
 
 
-def arrow(store: Store, fragment: Fragment, columns: Columns) -> Found:
+def arrow(store: Store, fragment: Fragment, columns: DocumentSpec) -> Found:
     """Batches. A stream that breaks has no place where it could be read on."""
 
     def chosen(schema: pa.Schema) -> list[int]:
@@ -95,7 +95,7 @@ def _arrow_rows(store: Store, fragment: Fragment) -> int:
         return count_rows(stream)
 
 
-def stripes(store: Store, fragment: Fragment, columns: Columns) -> Found:
+def stripes(store: Store, fragment: Fragment, columns: DocumentSpec) -> Found:
     """Stripes of ORC. One that is damaged tells its size by any column that can still be read."""
     from pyarrow import orc
 

@@ -17,13 +17,13 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from pipeline import errors
-from pipeline.contract import Columns, Fragment, columns_from
+from pipeline.contract import DocumentSpec, Fragment, document_spec_from
 from pipeline.errors import UnavailableError
 from pipeline.faults import point
 from pipeline.pipes import NoAnswerError, read_in_time, write_all
 from pipeline.source.avro import check_installed
 from pipeline.source.damaged import Damaged
-from pipeline.source.read_counts import Met
+from pipeline.source.read_counts import ReadCounts
 from pipeline.source.table_files import Rows, rows_of
 from pipeline.store.open import open_store
 from pipeline.store.settings import StoreConfig
@@ -44,7 +44,7 @@ _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _COMMAND = [sys.executable, "-m", "pipeline.source.tables"]
 
 
-def read_table(store: Store, fragment: Fragment, builder: BlockBuilder, met: Met) -> Iterator[int]:
+def read_table(store: Store, fragment: Fragment, builder: BlockBuilder, met: ReadCounts) -> Iterator[int]:
     """Add the rows of a table to the builder, counting them; gives the number of the next row after each.
 
     Raises OSError with what is wrong with the file, the StoreError of the store, or ModuleNotFoundError for a format that needs
@@ -119,7 +119,7 @@ _all: set[_Child] = set()
 _lock = threading.Lock()
 
 
-def stop_children() -> None:
+def stop_reader_processes() -> None:
     """End the processes: those that wait for a file, and those whose reader was given up."""
     with _lock:
         _idle.clear()
@@ -129,7 +129,7 @@ def stop_children() -> None:
         child.stop()
 
 
-def _child_rows(store: Store, fragment: Fragment, columns: Columns) -> Generator[Rows | Damaged, None, None]:
+def _child_rows(store: Store, fragment: Fragment, columns: DocumentSpec) -> Generator[Rows | Damaged, None, None]:
     with _lock:
         child = _idle.pop() if _idle else None
     child = child or _Child()
@@ -182,7 +182,7 @@ def _serve() -> None:
         failure = b""
         try:
             store = open_store(request["root"], StoreConfig(**request["store"]) if request["store"] else None)
-            columns = columns_from(request["columns"])
+            columns = document_spec_from(request["columns"])
             for rows in rows_of(store, Fragment(**request["fragment"]), columns):
                 point("tables.batch")
                 data = json.dumps({name: getattr(rows, name) for name in rows.__slots__}, ensure_ascii=False).encode()

@@ -7,15 +7,15 @@ from contextlib import closing
 from functools import partial
 from itertools import chain
 
-from pipeline.contract import Columns
+from pipeline.contract import DocumentSpec
 from pipeline.source.discover import discover
 from pipeline.source.prefetch import read_ahead
 from pipeline.source.read import read_fragment
 from pipeline.source.splitting import fragments
-from pipeline.source.tables import stop_children
+from pipeline.source.tables import stop_reader_processes
 
 
-def texts_of(sources: Sequence[str], columns: Columns) -> list[str]:
+def texts_of(sources: Sequence[str], columns: DocumentSpec) -> list[str]:
     """The texts that hold more than white space."""
     found = discover(sources, unnamed=columns.reading.format)
     pieces = chain.from_iterable(fragments(found.store, entry, 1 << 40, columns) for entry in found.files)
@@ -26,5 +26,5 @@ def texts_of(sources: Sequence[str], columns: Columns) -> list[str]:
             for block in blocks:
                 texts += [text for text in block.texts if text.strip()]
     finally:
-        stop_children()
+        stop_reader_processes()
     return texts

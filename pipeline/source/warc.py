@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pipeline.contract import RAW_BYTES, Columns
+from pipeline.contract import RAW_BYTES, DocumentSpec
 from pipeline.source import lines
 from pipeline.source.items import Item, Lost, Record
 from pipeline.source.plain import Text
@@ -175,7 +175,7 @@ def _too_long(window: Window, header: _Found, length: int) -> _Found | Lost:
     return header
 
 
-def _document(found: _Found, columns: Columns) -> Item | None:
+def _document(found: _Found, columns: DocumentSpec) -> Item | None:
     """A record's document, or why it is none; None for a record that was not meant to be one."""
     try:
         if found.is_text:

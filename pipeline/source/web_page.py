@@ -12,7 +12,7 @@ from importlib import import_module
 import zstandard
 
 from pipeline.errors import ConfigError
-from pipeline.source.encodings import AUTO, HEAD_BYTES, MARKS, check_encoding, coding_of
+from pipeline.source.encodings import AUTO, HEAD_BYTES, MARKS, check_encoding, detect_encoding
 from pipeline.source.lines import MAX_LINE_BYTES
 
 _HTML = ("text/html", "application/xhtml+xml")
@@ -96,13 +96,13 @@ def decoded(raw: bytes, content_type: str, wanted: str) -> tuple[str, int]:
     if wanted in (AUTO, MARKS) and charset:
         try:
             check_encoding(charset)
-            found = coding_of(head, charset).decode(raw)
+            found = detect_encoding(head, charset).decode(raw)
         except (ConfigError, UnicodeError, ValueError, LookupError):
             found = ("", len(raw) + 1)
         if found[1]:
-            found = min(found, coding_of(head, AUTO).decode(raw), key=lambda one: one[1])
+            found = min(found, detect_encoding(head, AUTO).decode(raw), key=lambda one: one[1])
         return found
-    return coding_of(head, AUTO if wanted == MARKS else wanted).decode(raw)
+    return detect_encoding(head, AUTO if wanted == MARKS else wanted).decode(raw)
 
 
 def _charset(content_type: str) -> str:

@@ -37,7 +37,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BlockLocation:
     """The bytes `start` to `end` of a file lie on several machines, each of which goes by several names."""
 
     start: int
@@ -85,7 +85,7 @@ class Store(Protocol):
         """The file's bytes, seekable. `span`: the bytes that will be read one after the other, so that they are fetched ahead."""
         ...
 
-    def places(self, path: str, size: int) -> Sequence[Place]:
+    def places(self, path: str, size: int) -> Sequence[BlockLocation]:
         """Where the parts of a file of so many bytes lie; nothing where the store does not tell."""
         ...
 

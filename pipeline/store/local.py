@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
 from pipeline.errors import ClaimedError, FolderError, MissingError, StoreError, TakenError
-from pipeline.store.base import Entry, Listing, Place
+from pipeline.store.base import BlockLocation, Entry, Listing
 from pipeline.store.claim import claimed
 from pipeline.store.os_errors import error_of_system, translated
 from pipeline.store.settings import LEASE_S, StoreConfig
@@ -90,7 +90,7 @@ class LocalStore:
     def unfinished(self, entry: Entry) -> bool:
         return False
 
-    def places(self, path: str, size: int) -> Sequence[Place]:
+    def places(self, path: str, size: int) -> Sequence[BlockLocation]:
         return []
 
     @contextmanager

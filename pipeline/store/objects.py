@@ -10,12 +10,12 @@ from typing import BinaryIO, TypeVar
 from urllib.parse import quote
 
 from pipeline.errors import ConfigError, FolderError, MissingError, StoreError, TakenError, UnavailableError
-from pipeline.store.base import Entry, Listing, Place
+from pipeline.store.base import BlockLocation, Entry, Listing
 from pipeline.store.claim import claimed
 from pipeline.store.fsspec_client import FsspecClient
 from pipeline.store.os_errors import error_of_system
 from pipeline.store.ranges import buffered
-from pipeline.store.retrying_client import Calls, Status
+from pipeline.store.retrying_client import RetryingClient, Status
 from pipeline.store.settings import StoreConfig
 from pipeline.store.spool import Spool
 
@@ -39,7 +39,7 @@ class ObjectStore:
     def __init__(self, url: str, scheme: str, root: str, config: StoreConfig) -> None:
         """`root` is bucket and prefix, as the file system writes them."""
         self._url, self._scheme, self._root, self.config = url.rstrip("/"), scheme, root.rstrip("/"), config
-        self._calls = Calls([lambda: FsspecClient(scheme, url, config)], config)  # type: ignore[list-item,return-value]
+        self._calls = RetryingClient([lambda: FsspecClient(scheme, url, config)], config)  # type: ignore[list-item,return-value]
         self._threads: ThreadPoolExecutor | None = None
         self.lanes = config.read_threads
 
@@ -102,7 +102,7 @@ class ObjectStore:
     def unfinished(self, entry: Entry) -> bool:
         return False  # an object is there only when it is whole
 
-    def places(self, path: str, size: int) -> Sequence[Place]:
+    def places(self, path: str, size: int) -> Sequence[BlockLocation]:
         return []
 
     @contextmanager

@@ -33,14 +33,14 @@ _KINDS: dict[int, type[StoreError]] = {
 OURS = (TypeError, AttributeError, NameError, AssertionError, NotImplementedError, RecursionError, MemoryError)
 
 
-def kind_of(number: int | None) -> type[StoreError]:
+def error_type(number: int | None) -> type[StoreError]:
     """The error for one of the system's error numbers: UnavailableError where it may pass, StoreError for one without a kind."""
     return _KINDS.get(number or 0, UnavailableError if number in TRANSIENT else StoreError)
 
 
 def error_of_system(path: str, error: OSError) -> StoreError:
     """The error that stands for one of the system's; of one that has no kind of its own it tells the number's name."""
-    kind, text = kind_of(error.errno), error.strerror or str(error) or type(error).__name__
+    kind, text = error_type(error.errno), error.strerror or str(error) or type(error).__name__
     if kind is StoreError:
         text = f"{text} ({errno.errorcode.get(error.errno or 0, type(error).__name__)})"
     return kind(path, text)

@@ -23,7 +23,7 @@ HIDDEN = (".", "_")
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class ResolvedSource:
     """A file or folder by file system ("" and "" on this machine) and absolute path in it; with a `pattern`, by its parts, what
     that matches below the folder.
     """
@@ -35,7 +35,7 @@ class Named:
     pattern: tuple[str, ...] = ()
 
 
-def named(source: str, config: StoreConfig | None) -> Named:
+def resolve_sources(source: str, config: StoreConfig | None) -> ResolvedSource:
     """What a source names; a name that is there is no pattern, whatever is in it.
 
     Raises ConfigError if nothing bears the name, or what does can be neither read nor entered, StoreError if the file system
@@ -47,12 +47,12 @@ def named(source: str, config: StoreConfig | None) -> Named:
     store = None if not scheme else open_store(join_url(scheme, authority, ""), config)
     kind = _local_kind(source, path) if store is None else _kind(store, path.lstrip("/"))
     if kind is not None:
-        return Named(scheme, authority, PurePosixPath(path or "/"), kind)
+        return ResolvedSource(scheme, authority, PurePosixPath(path or "/"), kind)
     parts = PurePosixPath(path or "/").parts
     fixed = next((i for i, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
     if fixed == len(parts):
         raise ConfigError(f"{source}: no such file or folder")
-    return Named(scheme, authority, PurePosixPath(*parts[:fixed]), True, parts[fixed:])
+    return ResolvedSource(scheme, authority, PurePosixPath(*parts[:fixed]), True, parts[fixed:])
 
 
 def _local_kind(source: str, path: str) -> bool | None:

@@ -13,9 +13,9 @@ from functools import partial
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from pipeline.errors import ConfigError, DeadlineError, SafeModeError, UnavailableError
-from pipeline.signals import stop_is_asked
+from pipeline.signals import stop_requested
 from pipeline.store.settings import StoreConfig
-from pipeline.store.timeouts import LateError, within
+from pipeline.store.timeouts import CallTimeoutError, call_with_timeout
 
 T = TypeVar("T")
 log = logging.getLogger("textmill")
@@ -112,8 +112,8 @@ class _Guarded:
 
     def _timed(self, call: Callable[..., T], path: str, *rest: Any, **more: Any) -> T:
         try:
-            result = within(self._allowed, lambda: call(path, *rest, **more))
-        except LateError:
+            result = call_with_timeout(self._allowed, lambda: call(path, *rest, **more))
+        except CallTimeoutError:
             self._slot.give_up(self.raw)
             noticed["store_clients_given_up"] += 1
             message = f"no answer within {self._allowed:.0f} s; is the file system up? timeout_s in [store] allows more"
@@ -122,7 +122,7 @@ class _Guarded:
         return result
 
 
-class Calls:
+class RetryingClient:
     """Makes calls on the first of several clients; on the next one for a while where the first fails."""
 
     def __init__(self, makers: Sequence[Callable[[], Client]], config: StoreConfig) -> None:
@@ -146,7 +146,7 @@ class Calls:
                 return self._once(self._slots[at], path, call, allowed)
             except UnavailableError as error:
                 first = error if at == 0 else first
-                patience_s = 0 if self._in_vain or stop_is_asked() else self._config.retry_s
+                patience_s = 0 if self._in_vain or stop_requested() else self._config.retry_s
                 if time.monotonic() + wait > began + patience_s:
                     self._in_vain = True
                     raise first or error from None  # what the client says that was chosen
@@ -165,8 +165,8 @@ class Calls:
 
     def _once(self, slot: _Slot, path: str, call: Callable[[Client], T], allowed: float) -> T:
         try:
-            client = within(allowed, slot.get)
-        except LateError:
+            client = call_with_timeout(allowed, slot.get)
+        except CallTimeoutError:
             raise DeadlineError(path, f"no connection within {allowed:.0f} s; is the file system up?") from None
         return call(cast(Client, _Guarded(client, slot, allowed, self._well)))
 

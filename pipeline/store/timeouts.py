@@ -22,7 +22,7 @@ T = TypeVar("T")
 SETTLE_S = 5.0
 
 
-class LateError(Exception):
+class CallTimeoutError(Exception):
     """The call did not end in time; the thread that makes it goes on in the dark."""
 
 
@@ -73,7 +73,7 @@ def _settle() -> None:
         time.sleep(0.02)
 
 
-def leave(code: int) -> None:
+def exit_if_stuck(code: int) -> None:
     """End the process at once, with that code, if a call is stuck; else nothing happens."""
     if _stuck:
         logging.shutdown()
@@ -82,7 +82,7 @@ def leave(code: int) -> None:
         os._exit(code)
 
 
-def within(seconds: float, call: Callable[[], T]) -> T:
+def call_with_timeout(seconds: float, call: Callable[[], T]) -> T:
     """What the call gives or raises; LateError if it takes longer than `seconds`."""
     with _lock:
         helper = _idle.pop() if _idle else None
@@ -95,7 +95,7 @@ def within(seconds: float, call: Callable[[], T]) -> T:
             if one.given_up:
                 _stuck.add(helper)
         if one.given_up:
-            raise LateError
+            raise CallTimeoutError
     if one.error is not None:
         try:
             raise one.error

@@ -23,7 +23,7 @@ FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class BatchResult:
     """How a run of a batch has ended: its exit code, the run's name and manifest if it got so far, what was wrong."""
 
     exit_code: int
@@ -32,7 +32,7 @@ class Ran:
     error: str = ""
 
 
-class Book:
+class BatchLog:
     """Records in the `_watch/` folder of an output; those that were seen once are not asked for again."""
 
     def __init__(self, store: Store) -> None:
@@ -52,7 +52,7 @@ class Book:
             self._seen |= {revision for revision in unknown if self.store.stat(_record(revision)) is not None}
         return self._seen.intersection(revisions)
 
-    def record(self, batch: Batch, ran: Ran, attempts: int) -> bool:
+    def record(self, batch: Batch, ran: BatchResult, attempts: int) -> bool:
         """Write the record; False if there is one."""
         files = [[entry.path, entry.size, entry.modified_ns] for entry in batch.files]
         body: dict[str, Any] = {"batch": batch.name, "revision": batch.revision, "attempts": attempts, **asdict(ran)}

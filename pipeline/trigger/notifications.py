@@ -34,7 +34,7 @@ SOCKET_S = 10.0
 _POLL_S = 0.1
 
 
-class HintSource(Protocol):
+class NotificationSource(Protocol):
     """A source of hints; `listen` runs in a thread of its own, and what it raises is told and ends only that source."""
 
     def listen(self, hint: Callable[[str], None], stopped: threading.Event) -> None:
@@ -42,7 +42,7 @@ class HintSource(Protocol):
         ...
 
 
-class Hints:
+class Notifications:
     """Takes hints from any thread; beyond `MOST` that wait, only that there are some is kept."""
 
     def __init__(self) -> None:
@@ -72,11 +72,11 @@ class Hints:
 
 
 @contextmanager
-def listening(sources: list[HintSource], hints: Hints, say: Callable[[str], object]) -> Iterator[None]:
+def listening(sources: list[NotificationSource], hints: Notifications, say: Callable[[str], object]) -> Iterator[None]:
     """Let sources give hints while the body runs; their threads end with it."""
     stopped = threading.Event()
 
-    def listen(source: HintSource) -> None:
+    def listen(source: NotificationSource) -> None:
         try:
             source.listen(hints.hint, stopped)
         except Exception as error:  # noqa: BLE001 - hints are a convenience; polling goes on
@@ -91,7 +91,7 @@ def listening(sources: list[HintSource], hints: Hints, say: Callable[[str], obje
         yield
 
 
-class HttpHints:
+class HttpNotifications:
     """POST to /hint: the body is a path, or JSON {"paths": [...]}, or empty. GET /health answers 200.
 
     With a token, a request must bear it: `Authorization: Bearer TOKEN`.

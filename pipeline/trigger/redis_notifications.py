@@ -15,7 +15,7 @@ RETRY_S = (0.5, 30.0)
 ANSWER_S = 5.0
 
 
-class RedisHints:
+class RedisNotifications:
     """Reads a stream from its end; messages of before are of no use, as a watcher that begins looks by itself."""
 
     def __init__(self, url: str, stream: str, say: Callable[[str], object]) -> None:

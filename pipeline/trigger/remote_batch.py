@@ -13,7 +13,7 @@ from pipeline.nightly.config import NightConfig
 from pipeline.nightly.index import listed, read_json
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Entry, Store
-from pipeline.trigger.batch_log import STAGED, WATCH, Ran
+from pipeline.trigger.batch_log import STAGED, WATCH, BatchResult
 from pipeline.trigger.batches import Batch
 from pipeline.trigger.job_watcher import Cluster, Job, follow
 from pipeline.trigger.watcher import Runner
@@ -30,7 +30,7 @@ def run_there(
 ) -> Runner:
     """Submits each batch; `entrypoint` makes the command of a revision and a submission id."""
 
-    def run(batch: Batch, attempt: int, check: Callable[[], object]) -> Ran:
+    def run(batch: Batch, attempt: int, check: Callable[[], object]) -> BatchResult:
         def waited(seconds: float) -> None:
             wait(seconds)
             check()
@@ -42,8 +42,8 @@ def run_there(
         try:
             found = follow(cluster, job, say, echo, waited)
         except (JobLostError, JobFailedError) as error:
-            return Ran(error.exit_code, error=str(error))
-        return Ran(0, str(found["run"]), str(found["manifest"]))
+            return BatchResult(error.exit_code, error=str(error))
+        return BatchResult(0, str(found["run"]), str(found["manifest"]))
 
     return run
 
@@ -55,7 +55,7 @@ def write_list(store: Store, batch: Batch) -> None:
         write_whole(store, f"{WATCH}/lists/{batch.revision}.json", json.dumps(body).encode(), "batch", STAGED)
 
 
-def run_listed(store: Store, revision: str, submission: str, runner: Runner) -> Ran:
+def run_listed(store: Store, revision: str, submission: str, runner: Runner) -> BatchResult:
     """Run a batch that is listed, here, and leave the result under the submission's id.
 
     Raises ClaimedError if the output is busy, MissingError if there is no such list.

@@ -12,7 +12,7 @@ from pipeline.errors import ClaimedError, LostClaimError, PipelineError, StoreEr
 from pipeline.faults import point
 from pipeline.nightly.config import NightConfig
 from pipeline.store.claim import Claim, held
-from pipeline.trigger.batch_log import Book, Ran, claim_folder
+from pipeline.trigger.batch_log import BatchLog, BatchResult, claim_folder
 from pipeline.trigger.batches import Batch, Landing, is_as_seen
 from pipeline.trigger.decide import NOT_YET, Decision, Seen, decide
 
@@ -22,7 +22,7 @@ TRY_AGAIN = 3
 class Runner(Protocol):
     """Runs a batch to its end. Raises ClaimedError if the output is busy: then it was no attempt."""
 
-    def __call__(self, batch: Batch, attempt: int, check: Callable[[], object]) -> Ran: ...
+    def __call__(self, batch: Batch, attempt: int, check: Callable[[], object]) -> BatchResult: ...
 
 
 class Watcher:
@@ -31,7 +31,7 @@ class Watcher:
     def __init__(
         self,
         config: NightConfig,
-        book: Book,
+        book: BatchLog,
         runner: Runner,
         say: Callable[[str, str, str, str], object],
         check: Callable[[], object] = lambda: None,
@@ -103,7 +103,7 @@ class Watcher:
         number = book.begin(batch.revision, claim.owner)
         point("batch.begin")
         if number > self._config.watch.attempts:
-            ran = Ran(TRY_AGAIN, error=f"given up after {number - 1} attempts that ended with `try again`, or not at all")
+            ran = BatchResult(TRY_AGAIN, error=f"given up after {number - 1} attempts that ended with `try again`, or not at all")
             number -= 1
         else:
             try:
@@ -144,7 +144,7 @@ def run_here(config: NightConfig) -> Runner:
     from pipeline.exits import exit_of
     from pipeline.run.run import tag_documents
 
-    def run(batch: Batch, attempt: int, check: Callable[[], object]) -> Ran:
+    def run(batch: Batch, attempt: int, check: Callable[[], object]) -> BatchResult:
         check()
         try:
             result = tag_documents(config.tag.model_copy(update={"only": only_of(batch), "look_s": 0.0}))
@@ -152,8 +152,8 @@ def run_here(config: NightConfig) -> Runner:
             raise
         except Exception as error:  # noqa: BLE001 - the record tells of whatever it is
             text = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-            return Ran(exit_of(error).code, error=text)
-        return Ran(0, result.run, result.manifest)
+            return BatchResult(exit_of(error).code, error=text)
+        return BatchResult(0, result.run, result.manifest)
 
     return run
 

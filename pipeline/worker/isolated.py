@@ -30,7 +30,7 @@ class _Counts:
 
 
 @dataclass(slots=True)
-class ChildTagger:
+class SubprocessTagger:
     """Has what a worker uses of a Tagger: `tag` and `work.tokens`. Every texts' answer has a deadline."""
 
     model: str

@@ -13,15 +13,15 @@ import pyarrow as pa
 
 from pipeline.cache.envelope import envelope_of
 from pipeline.cache.settings import CacheConfig
-from pipeline.cache.tag_cache import TextCache
-from pipeline.contract import Block, Columns, LeftOut
+from pipeline.cache.tag_cache import TagCache
+from pipeline.contract import Block, DocumentSpec, RejectedDocument
 from pipeline.errors import PipelineError, TaggerBrokenError
 from pipeline.worker.html import Cleaned, clean, restore
 
 if TYPE_CHECKING:
-    from models.runtime.router import AutoTagger
+    from models.runtime.router import LanguageRouter
     from models.runtime.tagger import Tagger
-    from pipeline.worker.isolated import ChildTagger
+    from pipeline.worker.isolated import SubprocessTagger
 
 log = logging.getLogger("textmill")
 # A text that every model must be able to read: if it fails too, the fault is not the document's.
@@ -38,17 +38,17 @@ class BlockTagger:
     """Turns blocks into rows of the part's schema. `tagger` may be changed between blocks, for one of the same model."""
 
     def __init__(
-        self, tagger: Tagger | AutoTagger, columns: Columns, cache: CacheConfig | None = None, model_digest: str = ""
+        self, tagger: Tagger | LanguageRouter, columns: DocumentSpec, cache: CacheConfig | None = None, model_digest: str = ""
     ) -> None:
         """`model_digest`, of all models, is what a shared cache knows them by."""
         from models.runtime.router import UNDETERMINED
 
-        self.tagger: Tagger | AutoTagger | ChildTagger = tagger
+        self.tagger: Tagger | LanguageRouter | SubprocessTagger = tagger
         self._foreign, self._columns = tagger.foreign, columns
         self._schema = columns.schema()
         langs = (*tagger.languages, UNDETERMINED)
         envelope = envelope_of(model_digest, langs, [one.engine.arithmetic for one in tagger.each])
-        self.cache = TextCache(cache or CacheConfig(), langs, envelope)
+        self.cache = TagCache(cache or CacheConfig(), langs, envelope)
 
     def prepare(self, block: Block) -> Prepared:
         """The block without what is filtered, and its texts cleaned, None for those that are as they were."""
@@ -65,7 +65,7 @@ class BlockTagger:
 
     def tag(
         self, prepared: Prepared, check: Callable[[], object] | None
-    ) -> tuple[pa.Table, list[LeftOut], Counter[str], list[str]]:
+    ) -> tuple[pa.Table, list[RejectedDocument], Counter[str], list[str]]:
         """The rows, what is left out, counts, and the file of each row.
 
         Documents on which the model fails are dead letters, their neighbours rows.
@@ -94,7 +94,7 @@ class BlockTagger:
         for i, reason in failed.items():
             message = f"{type(reason).__name__}, on this document alone"
             id = block.columns["id"][i].as_py()
-            left_out.append(LeftOut(block.paths[i], block.positions[i], id, "tagger_failed", message, block.raw(i)))
+            left_out.append(RejectedDocument(block.paths[i], block.positions[i], id, "tagger_failed", message, block.raw(i)))
         counts = block.counts + Counter(reused_texts=self.cache.reused - before)
         if failed:
             block = _without(block, list(failed), None)
@@ -158,7 +158,7 @@ def _without(block: Block, rows: list[int], messages: list[str] | None) -> Block
     for i, message in zip(rows, messages or (), strict=False):
         id = block.columns["id"][i].as_py()
         left_out.append(
-            LeftOut(block.paths[i], block.positions[i], id, "no_model_for_language", message, block.raw(i), "filtered")
+            RejectedDocument(block.paths[i], block.positions[i], id, "no_model_for_language", message, block.raw(i), "filtered")
         )
     kept = np.array([i not in gone for i in range(len(block.texts))], dtype=bool)
     return Block(

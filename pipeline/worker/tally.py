@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.contract import TIME, Block, LeftOut
+from pipeline.contract import TIME, Block, RejectedDocument
 
 # Most times before the one or from the other on are numbers or years that were misread.
 EARLY, LATE = (pa.scalar(datetime(year, 1, 1, tzinfo=UTC), TIME) for year in (1990, 2100))
 FILTERED = "filtered_"
 
 
-def tally(block: Block, rows: pa.Table, left_out: Sequence[LeftOut]) -> Counter[str]:
+def tally(block: Block, rows: pa.Table, left_out: Sequence[RejectedDocument]) -> Counter[str]:
     """Of the texts of a block: characters, those of them that stand for what could not be decoded, and blank texts; of its rows:
     those without a time, those with an unlikely one, and how many have the id that most of them have, if it is not alone; of
     what was filtered: documents by language.

@@ -13,20 +13,20 @@ from uuid import uuid4
 
 from models.runtime.package import open_models
 from pipeline.cache.settings import CacheConfig
-from pipeline.contract import Block, Columns, Done, Split
+from pipeline.contract import Block, DocumentSpec, PartResult, Split
 from pipeline.faults import point
 from pipeline.sink.attempt import Attempt
-from pipeline.source.blocks import merged
+from pipeline.source.blocks import coalesce
 from pipeline.source.cursors import Cursors
-from pipeline.source.lost_files import Losses, LostFileError, losses_of, read_all_but
+from pipeline.source.lost_files import Losses, LostFileError, losses_of, read_skipping_lost
 from pipeline.source.prefetch import read_ahead
-from pipeline.source.read_counts import Met
+from pipeline.source.read_counts import ReadCounts
 from pipeline.source.splitting import BYTES_A_TOKEN
 from pipeline.store.open import open_store
 from pipeline.store.os_errors import error_of_system
 from pipeline.store.retrying_client import noticed
 from pipeline.store.settings import StoreConfig
-from pipeline.worker.isolated import ChildTagger
+from pipeline.worker.isolated import SubprocessTagger
 from pipeline.worker.tagging import BlockTagger
 from pipeline.worker.tally import tally
 
@@ -34,12 +34,12 @@ STAGES = ("read", "prepare", "model", "write")
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class WorkerSpec:
     """What a worker must know of a run; small, and the same for all splits."""
 
     source: str
     output: str
-    columns: Columns
+    columns: DocumentSpec
     model: str
     engine: str
     threads: int | None
@@ -52,7 +52,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BlockStats:
     """What one block came to; `predicted` are the tokens that a plan would predict for it, `seconds` the time by stage,
     `reasons` how many dead letters have which, `lost` the documents that they seem to stand for beside themselves.
     """
@@ -70,7 +70,7 @@ class Step:
 class TagWorker:
     """Holds a loaded model; `run` makes a part of a split."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: WorkerSpec) -> None:
         from models.runtime.tagger import load
 
         self._work = work
@@ -90,9 +90,9 @@ class TagWorker:
         self,
         split: Split,
         check: Callable[[], object] | None = None,
-        tell: Callable[[Step], object] | None = None,
+        tell: Callable[[BlockStats], object] | None = None,
         careful: bool = False,
-    ) -> Done:
+    ) -> PartResult:
         """Read, tag and publish a split. `check` is called often, what it raises ends the work without a trace; `tell`
         hears of every block. `careful`: the model works in a process of its own, as somebody has died over this split.
 
@@ -105,11 +105,11 @@ class TagWorker:
             raise error_of_system(split.name, error) from error
 
     def _with_care(
-        self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None, careful: bool
-    ) -> Done:
+        self, split: Split, check: Callable[[], object] | None, tell: Callable[[BlockStats], object] | None, careful: bool
+    ) -> PartResult:
         if not careful:
             return self._run(split, check, tell)
-        usual, child = self._tagging.tagger, ChildTagger(self._work.model, self._work.engine, self._work.threads)
+        usual, child = self._tagging.tagger, SubprocessTagger(self._work.model, self._work.engine, self._work.threads)
         try:
             self._tagging.tagger = child
             return self._run(split, check, tell)
@@ -117,7 +117,7 @@ class TagWorker:
             self._tagging.tagger = usual
             child.close()
 
-    def _run(self, split: Split, check: Callable[[], object] | None, tell: Callable[[Step], object] | None) -> Done:
+    def _run(self, split: Split, check: Callable[[], object] | None, tell: Callable[[BlockStats], object] | None) -> PartResult:
         """A file that turns out to be lost is left out, and the split begun anew."""
         losses: Losses = {}
         while True:
@@ -127,8 +127,8 @@ class TagWorker:
                 losses = {**losses_of(self._source, split.fragments), **losses, **error.losses}
 
     def _once(
-        self, split: Split, losses: Losses, check: Callable[[], object] | None, tell: Callable[[Step], object] | None
-    ) -> Done:
+        self, split: Split, losses: Losses, check: Callable[[], object] | None, tell: Callable[[BlockStats], object] | None
+    ) -> PartResult:
         work = self._work
         seconds = dict.fromkeys(STAGES, 0.0)
         known = Counter(noticed)
@@ -145,13 +145,13 @@ class TagWorker:
             return fresh
 
         try:
-            met = [Met() for _ in split.fragments]
+            met = [ReadCounts() for _ in split.fragments]
             readers = [
-                partial(read_all_but, self._source, piece, work.columns, one, losses, self._cursors)
+                partial(read_skipping_lost, self._source, piece, work.columns, one, losses, self._cursors)
                 for piece, one in zip(split.fragments, met, strict=True)
             ]
             with closing(read_ahead(readers, self._source.lanes, check or (lambda: None))) as blocks:
-                for block in _timed(merged(blocks), seconds, "read"):
+                for block in _timed(coalesce(blocks), seconds, "read"):
                     if point("block.read"):
                         continue
                     began = time.perf_counter()
@@ -172,7 +172,11 @@ class TagWorker:
                         dead = why.total()
                         predicted = int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
                         lost = block.counts["lost_documents"]
-                        tell(Step(table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds), dict(why), lost))
+                        tell(
+                            BlockStats(
+                                table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds), dict(why), lost
+                            )
+                        )
             began = time.perf_counter()
             troubles = Counter({name: count - known[name] for name, count in noticed.items()})
             attempt.add(work.columns.schema().empty_table(), (), +troubles)

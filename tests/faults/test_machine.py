@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from pipeline.contract import Columns, Fragment, LeftOut, Split
+from pipeline.contract import DocumentSpec, Fragment, RejectedDocument, Split
 from pipeline.errors import MissingError, PipelineError, UnavailableError
 from pipeline.sink import attempt as module
 from pipeline.sink import ledger
@@ -23,13 +23,13 @@ from pipeline.sink.attempt import Attempt
 from pipeline.sink.files import STAGING
 from pipeline.sink.plan_log import Plan, write_finished, write_plan
 from pipeline.sink.plans import PlanLog
-from pipeline.source.read_counts import Met
+from pipeline.source.read_counts import ReadCounts
 from pipeline.store.local import LocalStore
 from pipeline.worker.worker import TagWorker
 from tests.ages import load_plans
 from tests.test_run import run, write_lines
 
-SCHEMA = Columns().schema()
+SCHEMA = DocumentSpec().schema()
 POINTS = ("part.close.after", "part.verify.after", "part.rename.after", "side.rename.after")
 
 
@@ -78,7 +78,7 @@ class Machine(RuleBasedStateMachine):
         name = f"run-{self.count:04d}"
         attempt = Attempt(self.store, split, name, "", SCHEMA, {"run": "run"})
         self.begun.append(attempt)
-        letter = LeftOut(split.fragments[0].path, 0, None, "not_json", "", b"x")
+        letter = RejectedDocument(split.fragments[0].path, 0, None, "not_json", "", b"x")
         attempt.add(rows_of(split), [letter], Counter())
         return attempt, split, name
 
@@ -95,7 +95,7 @@ class Machine(RuleBasedStateMachine):
 
         usual, module.point = module.point, die
         try:
-            done = attempt.commit(0, {}, [Met(4)])
+            done = attempt.commit(0, {}, [ReadCounts(4)])
             assert done.ours == first
         except Killed:
             pass
@@ -152,8 +152,8 @@ def test_the_part_of_another_attempt_stays(tmp_path):
     first, second = (Attempt(store, split, name, "", SCHEMA, {"run": "r"}) for name in ("one", "two"))
     for attempt in (first, second):
         attempt.add(rows_of(split), [], Counter())
-    assert first.commit(1, {}, [Met(3)]).ours
-    done = second.commit(2, {}, [Met(3)])
+    assert first.commit(1, {}, [ReadCounts(3)]).ours
+    done = second.commit(2, {}, [ReadCounts(3)])
     assert (done.ours, done.attempt, done.tokens) == (False, "one", 1)
     assert done.sha256 == hashlib.sha256((tmp_path / "tags" / f"{split.name}.parquet").read_bytes()).hexdigest()
     assert not list(store.list(STAGING))
@@ -190,7 +190,7 @@ def test_a_rename_that_worked_and_said_it_did_not(tmp_path, monkeypatch):
     attempt = Attempt(store, split, "one", "", SCHEMA, {"run": "r"})
     attempt.add(rows_of(split), [], Counter())
     monkeypatch.setattr(LocalStore, "rename_no_overwrite", lost)
-    assert attempt.commit(1, {}, [Met(3)]).ours
+    assert attempt.commit(1, {}, [ReadCounts(3)]).ours
 
 
 def test_a_rename_that_failed_leaves_nothing(tmp_path, monkeypatch):
@@ -203,7 +203,7 @@ def test_a_rename_that_failed_leaves_nothing(tmp_path, monkeypatch):
     attempt.add(rows_of(split), [], Counter())
     monkeypatch.setattr(LocalStore, "rename_no_overwrite", broken)
     with pytest.raises(UnavailableError, match="away"):
-        attempt.commit(1, {}, [Met(3)])
+        attempt.commit(1, {}, [ReadCounts(3)])
     attempt.abort()
     assert not list(store.list())
 
@@ -225,6 +225,6 @@ def test_a_file_that_was_written_short_is_thrown_away(tmp_path, monkeypatch):
     attempt = Attempt(store, split, "one", "", SCHEMA, {"run": "r"})
     attempt.add(rows_of(split), [], Counter())
     with pytest.raises(UnavailableError, match="not whole"):
-        attempt.commit(1, {}, [Met(3)])
+        attempt.commit(1, {}, [ReadCounts(3)])
     attempt.abort()
     assert not list(store.list())

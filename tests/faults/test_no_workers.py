@@ -69,7 +69,7 @@ def test_a_local_ray_that_dies_twice_ends_the_run(held, houses, golden, tmp_path
     os.kill(first, signal.SIGKILL)
     heard(process, "it is started again, once")
     until = time.monotonic() + 60
-    while (second := part_of_ray(process, "raylet/raylet")) == first or "ray::Hand" not in str(below(process.pid)):
+    while (second := part_of_ray(process, "raylet/raylet")) == first or "ray::WorkerActor" not in str(below(process.pid)):
         assert time.monotonic() < until
         time.sleep(0.05)
     os.kill(second, signal.SIGKILL)

@@ -18,10 +18,10 @@ import pipeline.cache.tag_cache
 from models.runtime.package import ZOO, open_models
 from pipeline.cache.breaker import FIRST_S
 from pipeline.cache.envelope import PREFIX, Envelope, context_of
-from pipeline.cache.redis_tier import Shared
+from pipeline.cache.redis_tier import RedisTier
 from pipeline.cache.settings import PASSWORD, CacheConfig
-from pipeline.cache.tag_cache import TextCache
-from pipeline.observe.run_monitor import Watch
+from pipeline.cache.tag_cache import TagCache
+from pipeline.observe.run_monitor import RunMonitor
 from tests.redis_server import RedisServer, free_port, needs_redis
 from tests.test_run import run, state, write_lines
 
@@ -48,7 +48,7 @@ DIFFERENT = 10 * (FILES - 1) + TEXTS
 @pytest.fixture(autouse=True)
 def every_question_is_worth_it(monkeypatch):
     """Texts so few are computed in a few milliseconds on a fast machine, sooner than Redis is asked, or answers."""
-    monkeypatch.setattr(TextCache, "_seconds_for", lambda self, texts: math.inf)
+    monkeypatch.setattr(TagCache, "_seconds_for", lambda self, texts: math.inf)
     monkeypatch.setattr(pipeline.cache.tag_cache, "SHORTEST_S", 5.0)
 
 
@@ -134,7 +134,7 @@ def test_dead_at_the_start(data, golden, tmp_path):
 @needs_redis
 def test_killed_in_the_middle_of_a_run(server, data, golden, tmp_path, monkeypatch):
     cached(server, data, tmp_path / "warm", golden)
-    done, heard = Watch.done, []
+    done, heard = RunMonitor.done, []
 
     def killing(self, part):
         if not heard:
@@ -143,7 +143,7 @@ def test_killed_in_the_middle_of_a_run(server, data, golden, tmp_path, monkeypat
         heard.append(part)
         done(self, part)
 
-    monkeypatch.setattr(Watch, "done", killing)
+    monkeypatch.setattr(RunMonitor, "done", killing)
     cache = cached(server, data, tmp_path / "out", golden)
     assert cache["shared"] > 0
     assert cache["computed"] > 0
@@ -163,13 +163,13 @@ def test_mute_costs_no_more_than_the_timeouts_until_the_breaker_opens(server, da
 @needs_redis
 def test_mute_in_the_middle_of_a_run(server, data, golden, tmp_path, monkeypatch):
     cached(server, data, tmp_path / "warm", golden)
-    done = Watch.done
+    done = RunMonitor.done
 
     def pausing(self, part):
         server.pause()
         done(self, part)
 
-    monkeypatch.setattr(Watch, "done", pausing)
+    monkeypatch.setattr(RunMonitor, "done", pausing)
     cache = cached(server, data, tmp_path / "out", golden, timeout_ms=100)
     assert cache["shared"] > 0
     assert cache["computed"] > 0
@@ -180,7 +180,7 @@ def test_mute_in_the_middle_of_a_run(server, data, golden, tmp_path, monkeypatch
 @needs_redis
 def test_the_breaker_lets_a_server_that_came_back_in_again(server):
     now = [0.0]
-    shared = Shared(CacheConfig(redis_url=server.url, timeout_ms=100, connect_timeout_ms=100))
+    shared = RedisTier(CacheConfig(redis_url=server.url, timeout_ms=100, connect_timeout_ms=100))
     shared._breaker._clock = lambda: now[0]
     shared.put([(b"k", b"v")], 10.0)
     server.pause()
@@ -212,7 +212,7 @@ def test_a_server_that_drips_is_left_at_the_deadline():
 
         thread = threading.Thread(target=drip)
         thread.start()
-        shared = Shared(CacheConfig(redis_url=f"redis://127.0.0.1:{listening.getsockname()[1]}", timeout_ms=150))
+        shared = RedisTier(CacheConfig(redis_url=f"redis://127.0.0.1:{listening.getsockname()[1]}", timeout_ms=150))
         began = time.monotonic()
         assert shared.get([b"k"], 0.3) == [None]
         assert time.monotonic() - began < 0.6
@@ -374,7 +374,7 @@ def test_a_careful_worker_asks_and_tells_too(server, data, golden, tmp_path, mon
     """A split over which somebody died: its model is in another process, its cache the same."""
     from pipeline.sink import ledger
 
-    monkeypatch.setattr(ledger, "died_over", lambda store: {f"part-000001-{n:05d}" for n in range(10)})
+    monkeypatch.setattr(ledger, "splits_that_crashed", lambda store: {f"part-000001-{n:05d}" for n in range(10)})
     cold = cached(server, data, tmp_path / "a", golden, split_tokens=10_000)
     assert cold["computed"] == DIFFERENT
     assert cached(server, data, tmp_path / "b", golden, split_tokens=10_000)["hit_rate"] == 1.0

@@ -140,9 +140,9 @@ def test_killed_at_every_point_and_run_again(point, two_days, tmp_path):
 
 def check_left(out):
     """What a killed run has left is gone after a day: here, as if one had passed."""
-    from pipeline.nightly.garbage_collect import retire
+    from pipeline.nightly.garbage_collect import garbage_collect
 
-    retire(LocalStore(out), time.time() + 100_000, 24)
+    garbage_collect(LocalStore(out), time.time() + 100_000, 24)
     check(out)
     named = {json.loads(path.read_text())["folder"] for path in (out / "nights").glob("*/r*.json")}
     assert {path.relative_to(out).as_posix() for path in (out / "nights").glob("*/r*-*")} == named

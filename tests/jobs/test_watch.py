@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from pipeline.trigger.notifications import MOST, Hints, HttpHints, listening, paths_in
+from pipeline.trigger.notifications import MOST, HttpNotifications, Notifications, listening, paths_in
 from tests.jobs.nights import DAYS, ROOT, conf_of, environment, write_day
 from tests.test_run import rows
 
@@ -243,7 +243,7 @@ def test_messages_name_paths_or_nothing():
 
 
 def test_hints_are_kept_until_somebody_waits_and_bounded():
-    hints = Hints()
+    hints = Notifications()
     for i in range(2 * MOST):
         hints.hint(f"/{i}")
         hints.hint(f"/{i}")
@@ -256,7 +256,7 @@ def test_hints_are_kept_until_somebody_waits_and_bounded():
 
 
 def test_the_hook_takes_no_large_or_broken_requests_and_leaves_no_thread():
-    hook, hints, told = HttpHints("127.0.0.1:0"), Hints(), []
+    hook, hints, told = HttpNotifications("127.0.0.1:0"), Notifications(), []
     with listening([hook], hints, told.append):
         until = time.monotonic() + 30
         while True:
@@ -289,7 +289,7 @@ class Broken:
 
 
 def test_a_source_that_breaks_is_told_and_takes_nothing_with_it():
-    hints, told = Hints(), []
+    hints, told = Notifications(), []
     with listening([Broken()], hints, told.append):
         assert hints.wait(30, lambda: None) == ["/a"]
     assert told == ["no more hints from Broken: RuntimeError: no more"]

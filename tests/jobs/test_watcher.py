@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pipeline.errors import ClaimedError
 from pipeline.nightly.config import load_night
-from pipeline.nightly.garbage_collect import retire
+from pipeline.nightly.garbage_collect import garbage_collect
 from pipeline.store.local import LocalStore
-from pipeline.trigger.batch_log import Book, Ran
+from pipeline.trigger.batch_log import BatchLog, BatchResult
 from pipeline.trigger.batches import Landing
 from pipeline.trigger.decide import decide
 from pipeline.trigger.watcher import Watcher
@@ -55,7 +55,7 @@ class World:
         def now():
             return self.now_s
 
-        return Watcher(self.config, Book(LocalStore(self.top / "out")), self.run, say, monotonic=now)
+        return Watcher(self.config, BatchLog(LocalStore(self.top / "out")), self.run, say, monotonic=now)
 
     def write(self, folder, name, text=None):
         self.written += 1
@@ -81,14 +81,14 @@ class World:
         if outcome == "busy":
             raise ClaimedError("a night is at work")
         if outcome == "again":
-            return Ran(3, error="try again")
+            return BatchResult(3, error="try again")
         if outcome == "other polls":
             before = list(self.completed)
             for watcher in self.watchers:
                 watcher.poll()
             assert batch.revision not in self.completed[len(before) :]
         self.completed.append(batch.revision)
-        return Ran(4 if outcome == "failed" else 0)
+        return BatchResult(4 if outcome == "failed" else 0)
 
     def poll(self, number, hints=()):
         try:
@@ -157,7 +157,7 @@ class Arrivals(RuleBasedStateMachine):
         store = LocalStore(world.top / "out")
         left = {e.path.split("/")[2] for kind in ("claims", "attempts", "_staging") for e in store.list(f"_watch/{kind}")}
         assert not left & records
-        retire(store, time.time() + 1e9, 24)  # what was left of revisions that are no more
+        garbage_collect(store, time.time() + 1e9, 24)  # what was left of revisions that are no more
         assert {entry.path.split("/")[1] for entry in store.list("_watch")} <= {"batches"}
 
 

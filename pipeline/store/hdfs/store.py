@@ -14,11 +14,11 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from pipeline.errors import ConfigError, DeniedError, FolderError, MissingError, StoreError, TakenError, UnavailableError
-from pipeline.store.base import Entry, Listing, Place
+from pipeline.store.base import BlockLocation, Entry, Listing
 from pipeline.store.claim import claimed
 from pipeline.store.os_errors import error_of_system
 from pipeline.store.ranges import buffered
-from pipeline.store.retrying_client import Calls, Client, Ranged, Status
+from pipeline.store.retrying_client import Client, Ranged, RetryingClient, Status
 from pipeline.store.settings import StoreConfig
 from pipeline.store.spool import Spool
 
@@ -41,10 +41,10 @@ class HdfsStore:
         `web_last`: the last client is WebHDFS's, which tells more: whether a file is being written, and where its blocks lie.
         """
         self._url, self._root, self.config = url.rstrip("/"), root.rstrip("/"), config
-        self._call = Calls(makers, config)
+        self._call = RetryingClient(makers, config)
         self._threads: ThreadPoolExecutor | None = None
         self.lanes = config.read_threads
-        self._web = Calls(makers[-1:], config.model_copy(update={"retry_s": 0.0})) if web_last else None
+        self._web = RetryingClient(makers[-1:], config.model_copy(update={"retry_s": 0.0})) if web_last else None
         self._doubtful: set[str] = set()
 
     @property
@@ -135,7 +135,7 @@ class HdfsStore:
             self._web = None
             return False
 
-    def places(self, path: str, size: int) -> Sequence[Place]:
+    def places(self, path: str, size: int) -> Sequence[BlockLocation]:
         """Asked of WebHDFS, as native does not tell."""
         at = self._at(path)
         return self._web(at, lambda client: client.places(at, size)) if self._web is not None else []  # type: ignore[attr-defined]

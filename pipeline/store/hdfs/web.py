@@ -11,7 +11,7 @@ from ssl import SSLCertVerificationError
 from typing import Any, BinaryIO
 
 from pipeline.errors import ConfigError, MissingError, StoreError, TakenError, UnauthenticatedError, UnavailableError
-from pipeline.store.base import Place
+from pipeline.store.base import BlockLocation
 from pipeline.store.hdfs.java_errors import error_of
 from pipeline.store.os_errors import error_of_system
 from pipeline.store.retrying_client import Ranged, Status
@@ -130,7 +130,7 @@ class WebClient:
             answer = self._blocks(self._inner, path, offset=0, length=1 << 40).json()
             return bool(answer.get("LocatedBlocks", {}).get("isUnderConstruction"))
 
-    def places(self, path: str, size: int) -> list[Place]:
+    def places(self, path: str, size: int) -> list[BlockLocation]:
         """Where the blocks of a file of so many bytes lie."""
         with self._told(path), _parsed(path):
             found = self._places(self._inner, path, offset=0, length=size).json()["BlockLocations"]["BlockLocation"]
@@ -173,11 +173,11 @@ def _parsed(path: str) -> Iterator[None]:
         raise UnavailableError(path, f"an answer that is no WebHDFS ({type(error).__name__}); is the address right?") from error
 
 
-def _place(one: dict[str, Any]) -> Place:
+def _place(one: dict[str, Any]) -> BlockLocation:
     # Beside each name the address with its port: Ray may know a machine by either.
     addresses = [str(name).rpartition(":")[0] for name in one.get("names", ())]
     hosts = tuple(tuple(dict.fromkeys(pair)) for pair in zip(map(str, one["hosts"]), addresses, strict=True))
-    return Place(int(one["offset"]), int(one["offset"]) + int(one["length"]), hosts)
+    return BlockLocation(int(one["offset"]), int(one["offset"]) + int(one["length"]), hosts)
 
 
 def _status(path: str, one: dict[str, Any]) -> Status:

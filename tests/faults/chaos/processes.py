@@ -12,7 +12,7 @@ from pathlib import Path
 
 MARK = "TEXTMILL_CHAOS"
 _KINDS = {
-    "worker": r"ray::Hand",
+    "worker": r"ray::WorkerActor",
     "server": r"ray::EngineServer",
     "reader": r"-m pipeline\.source\.tables",
     "careful": r"-m pipeline\.careful",
