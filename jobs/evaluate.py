@@ -19,7 +19,7 @@ def evaluate(
 
     from models.factory.evaluate import evaluate as measure
     from models.factory.evaluate import figures_of
-    from models.runtime.tagger import load_one
+    from models.runtime.load import load_one
 
     tagger = load_one(model, engine=engine)  # type: ignore[arg-type]
     figures = measure(tagger, data_dir)

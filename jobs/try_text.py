@@ -17,7 +17,7 @@ def try_text(
     from rich.text import Text
 
     from jobs.colours import SENTIMENT, legend, paint, plain
-    from models.runtime.tagger import load
+    from models.runtime.load import load
 
     row = load(model).tag([text]).to_pylist()[0]
     console = Console()

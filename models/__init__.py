@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from models.runtime.load import load
     from models.runtime.package import installed, open_package
     from models.runtime.schema import TAGS
-    from models.runtime.tagger import Tagger, load
+    from models.runtime.tagger import Tagger
 
 __all__ = ["TAGS", "Tagger", "installed", "load", "open_package"]
 
 _HOMES = {
     "TAGS": "models.runtime.schema",
     "Tagger": "models.runtime.tagger",
-    "load": "models.runtime.tagger",
+    "load": "models.runtime.load",
     "installed": "models.runtime.package",
     "open_package": "models.runtime.package",
 }

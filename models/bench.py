@@ -16,8 +16,9 @@ from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.cpu import cpu_name
 from models.runtime.encoder import Encoder
 from models.runtime.engines import Engine, TorchEngine
+from models.runtime.load import load_one
 from models.runtime.package import open_package
-from models.runtime.tagger import Tagger, load_one
+from models.runtime.tagger import Tagger
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from models.runtime.tagger import EngineName, load
+from models.runtime.load import EngineName, load
 
 
 class TextmillTagger:

@@ -7,7 +7,7 @@ from typing import Any
 
 from spacy.language import Language
 
-from models.runtime.tagger import load
+from models.runtime.load import load
 
 
 class TextmillComponent:

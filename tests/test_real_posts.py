@@ -29,8 +29,8 @@ from models.factory.training import with_transitions, without_transitions
 from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.encoder import Encoder
 from models.runtime.labels import ENTITY_TAGS, NUM_TOKEN_OUTPUTS
+from models.runtime.load import load_one
 from models.runtime.package import ZOO
-from models.runtime.tagger import load_one
 from models.runtime.tokenizer import PieceTokenizer
 from tests.small_data import write_corpora
 

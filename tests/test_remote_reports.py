@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.reports import reporter
-from models.runtime import tagger
+from models.runtime import load as loading
 from pipeline import faults
 from pipeline.nightly.config import load_night
 from pipeline.nightly.night import run_night
@@ -31,7 +31,7 @@ DAY = date(2026, 11, 22)
 @pytest.fixture(autouse=True, scope="module")
 def one_model():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tagger, "load", functools.cache(tagger.load))
+        patch.setattr(loading, "load", functools.cache(loading.load))
         yield
 
 

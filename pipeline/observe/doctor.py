@@ -70,8 +70,8 @@ def _cpu() -> Iterator[Check]:
 
 def _models() -> Iterator[Check]:
     from models.errors import ModelError
+    from models.runtime.load import load
     from models.runtime.package import ZOO
-    from models.runtime.tagger import load
 
     for folder in sorted(path.parent for path in ZOO.glob("*/model.json")):
         try:

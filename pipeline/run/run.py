@@ -13,8 +13,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from models.runtime.load import check_engine
 from models.runtime.package import Models, open_models
-from models.runtime.tagger import check_engine
 from pipeline.cache.tag_cache import summary
 from pipeline.config import TagConfig
 from pipeline.contract import Split

@@ -61,7 +61,7 @@ class EngineServer:
     """
 
     def __init__(self, model: str, engine: str, threads: int | None) -> None:
-        from models.runtime.tagger import load
+        from models.runtime.load import load
 
         taggers = load(model, engine=engine, threads=threads).each  # type: ignore[arg-type]
         plain = {tagger.lang: next(tagger.encode([PLAIN])[2]) for tagger in taggers}

@@ -99,7 +99,7 @@ def _failed(said: dict[str, Any]) -> Exception:
 
 
 def _serve(model: str, engine: str, threads: str) -> None:
-    from models.runtime.tagger import load
+    from models.runtime.load import load
 
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints gets between the answers

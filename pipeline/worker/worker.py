@@ -71,7 +71,7 @@ class TagWorker:
     """Holds a loaded model; `run` makes a part of a split."""
 
     def __init__(self, work: WorkerSpec) -> None:
-        from models.runtime.tagger import load
+        from models.runtime.load import load
 
         self._work = work
         self._source, self._output = (open_store(url, work.store) for url in (work.source, work.output))

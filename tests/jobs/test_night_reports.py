@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.reports import reporter
-from models.runtime import tagger
+from models.runtime import load as loading
 from pipeline.nightly.night import run_night
 from pipeline.report.build import make_report
 from pipeline.report.schema import TABLES
@@ -20,7 +20,7 @@ DAY = date(2026, 10, 25)  # 25 hours in Berlin
 @pytest.fixture(autouse=True, scope="module")
 def one_model():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tagger, "load", functools.cache(tagger.load))
+        patch.setattr(loading, "load", functools.cache(loading.load))
         yield
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime import tagger
+from models.runtime import load as loading
 from pipeline import faults
 from pipeline.errors import ClaimedError, ConfigError, OutputError
 from pipeline.nightly.config import load_night
@@ -100,7 +100,7 @@ def test_thirty_nights_with_two_missed_one_killed_and_a_late_file_equal_one_clea
 def one_model():
     """The model of nights in this process is loaded once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tagger, "load", functools.cache(tagger.load))
+        patch.setattr(loading, "load", functools.cache(loading.load))
         yield
 
 

@@ -1,0 +1,90 @@
+"""Load a model by its name or folder, with the engine that this machine has: the one place that knows all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from models.errors import EngineMissingError
+from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_threads
+from models.runtime.package import ModelPackage, open_models, open_package
+from models.runtime.router import LanguageRouter
+from models.runtime.tagger import Tagger
+from models.runtime.tokenizer import PieceTokenizer
+
+EngineName = Literal["auto", "openvino", "torch"]
+
+
+def load(
+    model: str | Path = "en",
+    engine: EngineName = "auto",
+    threads: int | None = None,
+    devices: Sequence[Sequence[str]] = (),
+) -> Tagger | LanguageRouter:
+    """Load a model of the zoo by its name, or any model folder; "auto", or names with + between them, loads several, and
+    each text is tagged by the one of its language.
+
+    `engine`: "openvino" (int8 on the CPU), "torch" (the reference; CUDA in bf16 where there is a GPU), or "auto": torch
+    where it is installed and can use a GPU, else openvino. `threads` defaults to the CPUs that this process may use.
+    `devices`: where the layers lie of a model that no single device holds, and chains of them side by side, in torch: see
+    StagedEngine.
+
+    Raises ModelMissingError, ModelDamagedError or EngineMissingError, before any text is tagged.
+    """
+    taggers = [_of_package(package, engine, threads, devices) for package in open_models(model).packages]
+    if len(taggers) == 1:
+        return taggers[0]
+    return LanguageRouter(taggers)
+
+
+def load_one(model: str | Path, engine: EngineName = "auto", threads: int | None = None) -> Tagger:
+    """As `load`, of one language; raises ModelMissingError for "auto" and the like."""
+    return _of_package(open_package(model), engine, threads)
+
+
+def _of_package(package: ModelPackage, engine: EngineName, threads: int | None, devices: Sequence[Sequence[str]] = ()) -> Tagger:
+    chosen = _staged(package, devices) if devices else make_engine(package, engine, threads or default_threads())
+    transitions = package.weights()["transitions"] if package.config.transitions else None
+    return Tagger(PieceTokenizer(package.tokenizer_json()), chosen, package.lang, package.window, transitions=transitions)
+
+
+def _staged(package: ModelPackage, devices: Sequence[Sequence[str]]) -> Engine:
+    check_engine("torch")
+    from models.runtime.pipeline_parallel import PipelineParallelEngine
+    from models.runtime.weights import to_encoder
+
+    return PipelineParallelEngine(to_encoder(package.config, package.weights()), devices)
+
+
+def check_engine(engine: EngineName) -> None:
+    """Raise EngineMissingError unless there is an engine of that name and what it needs is installed."""
+    needs = {"auto": "openvino", "openvino": "openvino", "torch": "torch"}
+    if engine not in needs:
+        raise EngineMissingError(f"no engine {engine!r}; there are {', '.join(needs)}")
+    if find_spec(needs[engine]) is None:
+        package = "'textmill[torch]'" if engine == "torch" else "openvino"
+        raise EngineMissingError(f"engine {engine!r} is not installed: pip install {package}")
+
+
+def make_engine(package: ModelPackage, engine: EngineName, threads: int) -> Engine:
+    """The engine of that name for that model; see `load`."""
+    check_engine(engine)
+    if engine == "openvino" or (engine == "auto" and not _has_cuda()):
+        return OpenVinoEngine(package.config, package.weights(), threads)
+    from models.runtime.weights import to_encoder
+
+    device = "cuda" if _has_cuda() else "cpu"
+    return TorchEngine(to_encoder(package.config, package.weights()), threads, device)
+
+
+def _has_cuda() -> bool:
+    """Whether torch could use a GPU; torch is not imported where there is no NVIDIA driver."""
+    if not Path("/proc/driver/nvidia/version").exists():
+        return False
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
