@@ -27,6 +27,7 @@ from models.errors import GateFailedError, ModelError
 from pipeline.errors import Cancelled, PipelineError
 from pipeline.exits import BUG, STOPPED, exit_of
 from pipeline.store.deadline import leave
+from textmill_names import NameTakenError
 
 app = typer.Typer(
     name="textmill",
@@ -90,7 +91,7 @@ def _said(error: BaseException, remedy: str) -> str:
     if isinstance(error, ModuleNotFoundError):
         extra = EXTRAS.get((error.name or "").partition(".")[0], "factory")
         return f"{error}; this needs an extra: pip install 'textmill[{extra}]'{notes}"
-    if isinstance(error, (PipelineError, ModelError)):
+    if isinstance(error, (PipelineError, ModelError, NameTakenError)):
         return f"{error}{notes}"
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return f"{type(error).__name__}: {first}; {remedy}{notes}"
