@@ -31,7 +31,7 @@ from textmill_names import NameTakenError
 
 app = typer.Typer(
     name="textmill",
-    help="Tag documents with entities, sentiment, words and parts of speech.",
+    help="Tag documents with entities, sentiment, words and parts of speech, and report what they say.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
