@@ -109,7 +109,7 @@ class TagConfig(BaseModel):
         int | None,
         Field(
             ge=0,
-            description="number of engine servers, which run the model for all workers; if not given one for each GPU of the cluster",
+            description="number of engine servers, which run the model for all workers; if not given one for each GPU",
         ),
     ] = None
     no_workers_s: Annotated[
