@@ -121,7 +121,8 @@ def command_line() -> str:
     parts = [
         "# Command line",
         f"<!-- {MADE} -->",
-        "`textmill VERB --help` shows the same. Results are JSON on standard output; everything else goes to standard error. "
+        "`textmill VERB --help` shows the same. `tag`, `report`, `nightly`, `submit`, `verify` and `bench` print their result as "
+        "JSON on standard output. Notes and progress go to standard error. "
         "[Exit codes](exit-codes.md) mean the same for every verb.",
         table(("verb", "what it does"), ((_link(name), _first(one)) for name, one in verbs)),
     ]
