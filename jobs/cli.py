@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -97,8 +98,16 @@ def _said(error: BaseException, remedy: str) -> str:
     return f"{type(error).__name__}: {first}; {remedy}{notes}"
 
 
+def _in_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where the locale has it read names of files, arguments and pipes in another encoding."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def command() -> None:
     """The command as a process."""
+    _in_utf8()
     try:
         main()
     except SystemExit as done:

@@ -18,8 +18,8 @@ def tag(
         typer.Argument(
             metavar="INPUT... OUTPUT",
             help="Input files, folders or globs, or - for standard input; then the output folder. All may be hdfs:// or s3:// "
-            "URLs. Formats: JSON, CSV, TSV, text, Parquet, Arrow, ORC, Avro, zip, tar. Text may be compressed (.gz, .zst, .bz2, "
-            ".xz, .lz4, .snappy). A --config file may name input and output instead.",
+            "URLs. Formats: JSON, CSV, TSV, text, WARC, Parquet, Arrow, ORC, Avro, zip, tar. Text may be compressed (.gz, .zst, "
+            ".bz2, .xz, .lz4, .snappy). A --config file may name input and output instead.",
             show_default=False,
         ),
     ] = None,

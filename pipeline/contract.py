@@ -31,6 +31,7 @@ REASONS = {
     "not_json": "the line or record is no JSON",
     "not_an_object": "the line is JSON, but no object",
     "bad_csv": "the record has more fields than the header, or a quote that is not closed",
+    "bad_warc": "the record of a web archive is broken, or does not end where it says",
     "no_text": "there is no text column, or it holds no string",
     "line_too_long": "the line is longer than a document may be",
     "file_unreadable": "the file cannot be read from here on",
@@ -209,7 +210,8 @@ class LeftOut:
 class Block:
     """Documents in order: of B texts the files, positions and columns (B rows: all but the Tagger's).
 
-    `used`: how often which column was (role, name), as the reader has built the block.
+    `used`: how often which column was (role, name), as the reader has built the block. `raws`: of each document the first
+    RAW_BYTES of what was read, as they are in the file; empty where that was a row of a table.
     """
 
     paths: list[str]
@@ -219,6 +221,11 @@ class Block:
     left_out: list[LeftOut]
     counts: Counter[str] = field(default_factory=Counter)
     used: Counter[tuple[str, str]] = field(default_factory=Counter)
+    raws: list[bytes] = field(default_factory=list)
+
+    def raw(self, row: int) -> bytes:
+        """What a dead letter shows of a document: what was read or, of a table, its text."""
+        return self.raws[row] or self.texts[row].encode("utf-8", "replace")[:RAW_BYTES]
 
     @property
     def rows(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
@@ -12,7 +12,7 @@ from models.runtime.package import Models
 from pipeline.config import TEXT_SEPARATOR, TagConfig
 from pipeline.contract import Columns, Reading, Split, columns_from
 from pipeline.errors import ConfigError, OutputError, StoreError
-from pipeline.redo import Redo
+from pipeline.redo import Redo, check_patterns
 from pipeline.sink import ledger
 from pipeline.sink.files import NEXT, drop
 from pipeline.sink.history import tokens_a_byte
@@ -24,6 +24,7 @@ from pipeline.source.heads import Peeked, peek
 from pipeline.source.pack import all_fragments, pack
 from pipeline.store.base import Entry, Store
 from pipeline.store.finding import is_inside
+from pipeline.store.opening import open_store
 
 # What a plan says of where the first plan's input was, if it was elsewhere.
 FIRST_ROOT = "first_root"
@@ -106,9 +107,9 @@ class Planner:
             new, again = self._again(found), True
             if not new:
                 return None
-        if peeking and mine:
-            self._peek(found, new)  # of these columns it is known that they are somewhere
         columns = self._columns(found, mine[-1] if mine else None)
+        if peeking and mine:
+            self._peek(found, new, columns)  # of these columns it is known that they are somewhere
         # Files of one priority share splits; the sort is stable, so that paths stay in order.
         new.sort(key=lambda entry: -self._options.priority_of(entry.path))
         number = max((head.number for head in log.heads), default=0) + 1
@@ -153,14 +154,17 @@ class Planner:
 
     def look(self) -> None:
         """Look at the input; the next plan is of what is seen now. Raises ConfigError if there is no input, if the output lies
-        in it, or if it is new and no file that is looked into has one of the columns that were asked for.
+        in it, if it is new and no file that is looked into has one of the columns that were asked for, or if a pattern of files
+        that are to be tagged again matches none.
         """
         self._found = self._look()
+        if self._options.only is None:
+            check_patterns(self._options, self._found)
         if not self._retag:
             self.log.look()
         if self._retag or not self.log.heads:
             self._check_formats(self._found)
-            self._peek(self._found, self._found.files)
+            self._peek(self._found, self._found.files, self._options.columns)
             check_columns(self._options, self.peeked)
 
     def _check_formats(self, found: Found) -> None:
@@ -169,9 +173,15 @@ class Planner:
             some = ", ".join(path for reason in (NO_SUFFIX, OTHER) for path in found.examples.get(reason, ()))
             raise ConfigError(f"{', '.join(self._options.sources)}: {others:,} files ({some}), {KNOWN}")
 
-    def _peek(self, found: Found, entries: list[Entry]) -> None:
-        asked = self._options.asked_columns.values()
-        self.peeked = peek(found.store, entries, self._options.columns, asked)
+    def _peek(self, found: Found, entries: list[Entry], columns: Columns) -> None:
+        self.peeked = peek(found.store, entries, columns, self._options.asked_columns.values())
+
+    def seen_of(self, plan: Plan, splits: Sequence[Split]) -> Peeked:
+        """What is seen of a plan's files, as far as they are looked into; of those that were looked into before it is known."""
+        files = {piece.path: Entry(piece.path, piece.size, piece.modified_ns) for split in splits for piece in split.fragments}
+        if not self.peeked.paths.isdisjoint(files):
+            return self.peeked
+        return peek(open_store(plan.root, self._options.store), list(files.values()), columns_of(plan), ())
 
     def _look(self) -> Found:
         for source in self._options.sources:
@@ -225,6 +235,9 @@ class Planner:
             )
 
 
+_HEADLESS = "--columns says the names of columns where files have no header. "
+
+
 def check_columns(options: TagConfig, peeked: Peeked) -> None:
     """Raise ConfigError for a column that was asked for and that no file has which was looked into."""
     if options.absent_columns == "allow":
@@ -235,7 +248,8 @@ def check_columns(options: TagConfig, peeked: Peeked) -> None:
             raise ConfigError(
                 f"{setting.replace('_', ' ')}: no column {column!r} in {peeked.files:,} files that were looked into"
                 + (f"; is it {nearest!r}?" if nearest is not None else ".")
-                + f" There are: {peeked.named()}. --set absent_columns=allow tags them nevertheless"
+                + f" There are: {peeked.named()}. {_HEADLESS if setting == 'text_column' and peeked.delimited else ''}"
+                "--set absent_columns=allow tags them nevertheless"
             )
 
 

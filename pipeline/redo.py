@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from difflib import get_close_matches
 from fnmatch import fnmatch
 
 from pipeline.config import TagConfig
-from pipeline.errors import InputChangedError, OutputError, StoreError, UnavailableError
+from pipeline.errors import ConfigError, InputChangedError, OutputError, StoreError, UnavailableError
 from pipeline.sink.files import DEAD_LETTERS
 from pipeline.sink.plans import Named, PlanLog
 from pipeline.source.archives import outer
-from pipeline.source.discover import Found
+from pipeline.source.discover import EXAMPLES, Found, shown
 from pipeline.source.piped import PIPES
 from pipeline.store.base import Entry, Store
 from pipeline.store.parquet import read_table
 
+# With so many paths a pattern that matches none is compared.
+_LIKENED = 10_000
+
 
 class Redo:
     """Decides of files that a plan names already: `chosen` are to be tagged again, each once a run; `lost` could not be read when
-    they were tagged, and still cannot, and why; `changed` are not what they were, and nobody asked for them.
+    they were tagged, and still cannot, and why; `changed` are not what they were, and nobody asked for them. `with_dead_letters`
+    are those of which there were some, if that was asked for.
     """
 
     def __init__(self, options: TagConfig, output: Store, log: PlanLog) -> None:
@@ -27,6 +32,7 @@ class Redo:
         self.chosen: list[Entry] = []
         self.lost: dict[str, str] = {}
         self.changed: dict[str, Exception] = {}
+        self.with_dead_letters: set[str] = set()
 
     def look(self, found: Found, named: Mapping[str, Named]) -> None:
         """Look at the files of the input again; `named` are those that plans name."""
@@ -47,6 +53,8 @@ class Redo:
             changed = before.size != entry.size or (before.modified_ns != entry.modified_ns and not spooled)
             asked = any(fnmatch(entry.path, glob) for glob in self._options.retag_files)
             trouble = lost.get(whole)
+            if (before.plan, entry.path) in dead:
+                self.with_dead_letters.add(entry.path)
             if whole not in self._done and (
                 asked
                 or (before.plan, entry.path) in dead
@@ -73,6 +81,17 @@ class Redo:
                 paths = read_table(stream, ["path"])["path"].unique().to_pylist()
             found.update((plan, name) for path in paths for name in (path, outer(path)))
         return found
+
+
+def check_patterns(options: TagConfig, found: Found) -> None:
+    """Raise ConfigError for a pattern of files that are to be tagged again that none of the input's matches."""
+    for glob in options.retag_files:
+        if not any(fnmatch(entry.path, glob) for entry in found.files):
+            some = [entry.path for entry in found.files[:_LIKENED]]
+            near = get_close_matches(glob, some, 1, 0.5)
+            others = ", ".join(map(shown, some[:EXAMPLES]))
+            told = f"is it {shown(near[0])!r}?" if near else f"there are {others}" + (", ..." if len(some) > EXAMPLES else "")
+            raise ConfigError(f"retag files: no file of the input matches {glob!r}, by its path below {found.store.url}; {told}")
 
 
 def _opens(store: Store, path: str) -> bool:

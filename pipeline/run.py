@@ -21,11 +21,13 @@ from pipeline.contract import Split
 from pipeline.errors import (
     Cancelled,
     ClaimedError,
+    ConfigError,
     FolderError,
     OutputError,
     PipelineError,
     TooManyDeadLettersError,
     UnreadableInputError,
+    WorkerLostError,
 )
 from pipeline.fleet.actors import RayCrew
 from pipeline.fleet.drive import Crew, Near, drive, nowhere
@@ -43,7 +45,7 @@ from pipeline.sink import ledger, supersede
 from pipeline.sink.files import CLAIM, NEXT, drop, hold
 from pipeline.sink.manifest import known_speed, new_run, write_manifest
 from pipeline.sink.plan_log import Plan
-from pipeline.source.columns_used import columns_used
+from pipeline.source.columns_used import columns_used, read_as
 from pipeline.source.nearness import Nearness
 from pipeline.source.piped import PIPES, STDIN, check_pipes, spool
 from pipeline.source.tables import stop_children
@@ -105,6 +107,8 @@ class _Run:
             if any(head.root == f"{self.store.url}/{PIPES}" for head in self.planner.log.heads):
                 drop(self.store, PIPES)
             ledger.clean(self.store)
+        if self.options.retry_dead_letters and not self.planner.redo.with_dead_letters:
+            self.progress.say("no file of the input has dead letters here: none is tagged again for them")
         self.failures.update(self.planner.redo.changed)
         self.failures.update(self.planner.unreadable)
         self.failures.update(self._too_many_lost())
@@ -149,12 +153,14 @@ class _Run:
             f"{plan.name}: {len(files):,} files, {sum(files.values()) / 1e6:,.1f} MB, about {tokens:,} tokens in "
             f"{len(splits):,} parts{begun}{time}"
         )
-        source = open_store(plan.root, self.options.store)
-        for kind, used in columns_used(source, pieces, columns_of(plan)).items():
-            self.progress.say(f"{kind}: {used}")
-        skipped, seen = self.planner.skipped, self.planner.examples
+        seen = self.planner.seen_of(plan, splits)
+        for used in columns_used(seen.used, columns_of(plan)):
+            self.progress.say(used)
+        if unusual := read_as(seen.noticed, len(seen.paths)):
+            self.progress.say(unusual)
+        skipped, some = self.planner.skipped, self.planner.examples
         if skipped:
-            self.progress.say("left alone: " + ", ".join(_left_alone(reason, skipped, seen) for reason in sorted(skipped)))
+            self.progress.say("left alone: " + ", ".join(_left_alone(reason, skipped, some) for reason in sorted(skipped)))
 
     def _tag(self, plan: Plan, splits: Sequence[Split]) -> None:
         self._active = []
@@ -183,7 +189,15 @@ class _Run:
                 near: Near = nowhere
                 if options.workers or options.address:
                     shown = (self.progress.waits, self.progress.say)
-                    crew = stack.enter_context(RayCrew(work, options, speed, self.watch.check, self.watch.told, *shown))
+                    try:
+                        crew = stack.enter_context(RayCrew(work, options, speed, self.watch.check, self.watch.told, *shown))
+                    except ConfigError as error:
+                        if self._start_s is None:
+                            raise
+                        # It was there for an earlier plan of this run: nothing is wrong with the settings.
+                        raise WorkerLostError(
+                            f"{error}; it did when this run began: run the command again when it is back"
+                        ) from error
                     self.watch.use(crew.size, RayGauges(self.name))
                     if crew.spread:
                         near = Nearness(open_store(plan.root, options.store))
@@ -298,8 +312,9 @@ class _Run:
         """Say what of a run may not be as it was meant; gives it for the manifest."""
         seen, chosen = self.planner, self.options
         facts = Facts(
-            self.models.name, chosen.id_column, chosen.time_column or "created_at", seen.files, result.rows_in, result.rows_out,
-            result.filtered, counts, seen.skipped, seen.examples, seen.peeked.files, seen.peeked.lacking,
+            self.models.name, chosen.id_column, chosen.time_column or "created_at", bool(chosen.time_column), seen.files,
+            result.rows_in, result.rows_out, result.filtered, counts, seen.skipped, seen.examples, seen.peeked.files,
+            seen.peeked.lacking,
         )  # fmt: skip
         found = warnings_of(facts)
         for one in found:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline.cache.envelope import envelope_of
 from pipeline.cache.settings import CacheConfig
 from pipeline.cache.texts import TextCache
-from pipeline.contract import RAW_BYTES, Block, Columns, LeftOut
+from pipeline.contract import Block, Columns, LeftOut
 from pipeline.errors import PipelineError, TaggerBrokenError
 from pipeline.prepare.html import Cleaned, clean, restore
 
@@ -92,10 +92,9 @@ class BlockTagger:
             tags = pa.concat_tables(tables) if tables else None
         left_out = list(block.left_out)
         for i, reason in failed.items():
-            raw = block.texts[i].encode("utf-8", "replace")[:RAW_BYTES]
             message = f"{type(reason).__name__}, on this document alone"
             id = block.columns["id"][i].as_py()
-            left_out.append(LeftOut(block.paths[i], block.positions[i], id, "tagger_failed", message, raw))
+            left_out.append(LeftOut(block.paths[i], block.positions[i], id, "tagger_failed", message, block.raw(i)))
         counts = block.counts + Counter(reused_texts=self.cache.reused - before)
         if failed:
             block = _without(block, list(failed), None)
@@ -157,9 +156,10 @@ def _without(block: Block, rows: list[int], messages: list[str] | None) -> Block
     gone = set(rows)
     left_out = list(block.left_out)
     for i, message in zip(rows, messages or (), strict=False):
-        raw = block.texts[i].encode("utf-8", "replace")[:RAW_BYTES]
         id = block.columns["id"][i].as_py()
-        left_out.append(LeftOut(block.paths[i], block.positions[i], id, "no_model_for_language", message, raw, "filtered"))
+        left_out.append(
+            LeftOut(block.paths[i], block.positions[i], id, "no_model_for_language", message, block.raw(i), "filtered")
+        )
     kept = np.array([i not in gone for i in range(len(block.texts))], dtype=bool)
     return Block(
         [path for i, path in enumerate(block.paths) if i not in gone],
@@ -168,4 +168,5 @@ def _without(block: Block, rows: list[int], messages: list[str] | None) -> Block
         block.columns.filter(pa.array(kept)),
         left_out,
         block.counts,
+        raws=[raw for i, raw in enumerate(block.raws) if i not in gone],
     )

@@ -46,6 +46,20 @@ def test_help_of_every_verb():
         assert "Usage" in textmill(verb, "--help").stdout
 
 
+@pytest.mark.parametrize("locale", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_names_and_arguments_are_utf8_whatever_the_locale_is(tmp_path, locale):
+    def ran(*args):
+        env = {"PATH": os.defpath, "LC_ALL": "C", "PYTHONPATH": str(ROOT), **locale}
+        done = subprocess.run([sys.executable, "-m", "jobs", *args], capture_output=True, check=False, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode()
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "上海.jsonl").write_text('{"text": "李雷昨天在上海见了韩梅梅。"}\n', encoding="utf-8")
+    assert json.loads(ran("tag", "in", "out", "--model", "zh"))["rows_out"] == 1
+    assert "韩梅梅" in ran("try", "李雷昨天在上海见了韩梅梅。")
+
+
 def test_tag_then_show_then_duckdb(tmp_path):
     out = tmp_path / "out"
     done = textmill("tag", "examples/documents/posts.jsonl", out, "--id-column", "id", "--model", "en-fast")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jobs import cli
 from pipeline import worker
 from pipeline.contract import Columns
-from pipeline.errors import LostDocumentsError, OutputError, UnavailableError
+from pipeline.errors import LostDocumentsError, OutputError, UnavailableError, UnreadableInputError
 from pipeline.sink import attempt, ledger
 from pipeline.sink.attempt import FOOTER, read_footer
 from pipeline.sink.conserve import accounted_for, check_footer, read_of
@@ -29,7 +29,7 @@ from pipeline.source.read import read_fragment
 from pipeline.source.tables import stop_children
 from pipeline.store.local import LocalStore
 from pipeline.verify import verify
-from tests.test_run import run, state, write_lines
+from tests.test_run import rows, run, state, write_lines
 
 TEXTS = ["Ms Keller flew to Oslo.", "Volta Energy is in Cork.", "A day like any other.", "Мы любим Лион."]
 
@@ -63,6 +63,38 @@ def test_a_document_that_the_model_loses_fails_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(worker.BlockTagger, "tag", one_less)
     with pytest.raises(LostDocumentsError, match="4 documents were read, 3 are accounted for"):
         run(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_damaged_row_group_is_lost_alone_and_counted(tmp_path):
+    texts = [f"Ms Keller flew to Oslo, number {i}." for i in range(300)]
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.parquet"
+    pq.write_table(
+        pa.table({"id": [f"d{i}" for i in range(300)], "text": texts}),
+        path,
+        row_group_size=50,
+        compression="snappy",
+        use_dictionary=False,
+    )
+    data, footer = bytearray(path.read_bytes()), pq.read_metadata(path)
+    for group in (1, 2, 4):
+        at = footer.row_group(group).column(1).data_page_offset
+        data[at : at + 200] = b"\xff" * 200
+    path.write_bytes(data)
+    with pytest.raises(UnreadableInputError, match="row group 1 is damaged"):
+        run(tmp_path / "in", tmp_path / "out", dead_letter_count=1000)
+    dead = rows(tmp_path / "out", "dead_letters")
+    assert [(one["position"], one["message"].rpartition("; ")[2]) for one in dead] == [
+        (50, "100 rows are lost"), (200, "50 rows are lost")
+    ]  # fmt: skip
+    assert sorted(row["id"] for row in rows(tmp_path / "out")) == sorted(
+        f"d{i}" for i in (*range(50), *range(150, 200), *range(250, 300))
+    )
+    store = LocalStore(tmp_path / "out")
+    footer = read_footer(store, ledger.parts(store)[only_split(store).name])
+    assert (footer["read"], footer["unread"]) == ([152], {"0": 149})
+    found = verify(str(tmp_path / "out"))
+    assert (found.status, found.documents) == ("agrees", 152), found.differences
 
 
 def test_parts_say_what_was_read_of_each_fragment(tmp_path):

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.errors import ConfigError
 from pipeline.source import delimited, lines
 from tests.reading import places, read, usual
+from tests.test_run import run
 
 
 def csv_of(rows, **dialect):
@@ -140,6 +142,23 @@ def test_spark_escapes_quotes_with_a_backslash(tmp_path):
         assert (letters, counts["files_with_escape_backslash"]) == ([], 1)
     (tmp_path / "a.csv").write_text('id,text\n1,"C:\\temp\\"\n2,"a ""b"""\n')
     assert read(tmp_path)[0] == [("1", "C:\\temp\\"), ("2", 'a "b"')]
+
+
+@pytest.mark.parametrize("role", ["source", "time", "keep"])
+@pytest.mark.parametrize("name", ["Text", " TEXT", "ID", "Title"])
+def test_a_column_that_is_something_else_is_not_taken_for_another_case(tmp_path, role, name):
+    """An exact name goes first, and what has a role by its exact name keeps it."""
+    (tmp_path / "a.csv").write_text("id,text,title\n1,Oslo,a\n")
+    rows, letters, _ = read(tmp_path, **{role: (name,) if role == "keep" else name})
+    assert (rows, letters) == ([("1", "Oslo")], [])
+    (tmp_path / "a.csv").write_text(f"Id,{name.strip()},text,id\n1,no,Oslo,2\n")
+    assert read(tmp_path, **{role: (name,) if role == "keep" else name})[0] == [("2", "Oslo")]
+
+
+def test_a_column_that_was_asked_for_in_another_case_than_the_texts_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("id,text\n1,Oslo\n")
+    with pytest.raises(ConfigError, match=r"no column 'Text'.*is it 'text'"):
+        run(tmp_path / "a.csv", tmp_path / "out", source_column="Text")
 
 
 def test_headers_that_differ_in_case_and_blanks(tmp_path):

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from pipeline import faults, worker
-from pipeline.errors import InputChangedError, OutputError, UnreadableInputError
+from pipeline.errors import ConfigError, InputChangedError, OutputError, UnreadableInputError
+from pipeline.exits import SETTINGS, exit_of
 from pipeline.nightly.index import index_of
 from pipeline.report.health import health_of
 from pipeline.report.parts import parts_of
@@ -147,6 +149,25 @@ def test_files_with_dead_letters_are_tagged_again_when_that_is_asked_for(tmp_pat
     assert rows(out, "dead_letters") == []
     assert run(source / "a.jsonl", out, retry_dead_letters=True).status == "nothing to do"
     agrees(out)
+
+
+def test_what_was_asked_to_be_tagged_again_and_is_not_there_is_said(tmp_path, capsys):
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("posts/may.jsonl", "posts/june.jsonl", "x.jsonl"):
+        write_lines(source / name, *TEXTS)
+    run(source, out)
+    before = state(out)
+    for glob, told in (
+        ("post/may.jsonl", "is it 'posts/may.jsonl'?"),
+        ("*.csv", "there are posts/june.jsonl, posts/may.jsonl, x.jsonl"),
+    ):
+        with pytest.raises(ConfigError, match=f"no file of the input matches .*{re.escape(told)}"):
+            run(source, out, retag_files=("x*", glob))
+    assert exit_of(ConfigError("")).code == SETTINGS
+    assert state(out) == before
+    capsys.readouterr()
+    assert run(source, out, retry_dead_letters=True).status == "nothing to do"
+    assert "no file of the input has dead letters here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", ["gone", "changed"])

@@ -80,7 +80,7 @@ def test_a_document_that_kills_the_worker_takes_no_other_with_it(tmp_path, worke
     assert done.returncode == 0, done.stderr
     assert pq.read_table(out / "tags").num_rows == 21
     (letter,) = pq.read_table(out / "dead_letters").to_pylist()
-    assert (letter["id"], letter["reason"], letter["raw"]) == ("20", "tagger_failed", b"poison")
+    assert (letter["id"], letter["reason"], json.loads(letter["raw"])["text"]) == ("20", "tagger_failed", "poison")
 
 
 @pytest.mark.parametrize(("name", "expected"), [("ray_data.py", "documents, "), ("spacy_docs.py", "('Paris', 'LOC')")])

@@ -34,6 +34,7 @@ from pipeline.report.window import Window
 from pipeline.report.words import Terms
 from pipeline.store.local import LocalStore
 from tests.report_data import document, letter, made_up, state, visible, write_output
+from tests.test_run import run
 
 DAY = date(2026, 11, 22)
 
@@ -248,6 +249,23 @@ def test_what_rises_is_found_and_what_is_merely_frequent_is_not(tmp_path):
     assert entity["ratio"] == pytest.approx(12.5 / 101 / (1.5 / 701))
     assert [r["term"] for r in rows(report, "rising_terms")] == ["strike"]
     assert "Volta Energy" in page(report)
+
+
+def test_terms_of_cleaned_texts_hold_no_markup(tmp_path):
+    """Their offsets lead into the original, where markup may stand inside a word; entities are as the model has read them."""
+    pytest.importorskip("spacy")
+    texts = [
+        "<p>We met <b>Lena</b> Brandt in Mun<b>ich</b>.</p>",
+        "Rain&shy;bows fell on the har<i>bour</i>. R&amp;D &lt;grows&gt;.",
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    run(tmp_path / "a.jsonl", tmp_path / "out", clean="html", keep_text=True, id_column=None, model="en")
+    report = make_report(str(tmp_path / "out"), None, None)
+    terms = {row["term"] for row in pq.read_table(report.tables["terms"]).to_pylist()}
+    assert {"lena", "brandt", "munich", "rainbows", "harbour"} <= terms
+    assert not any(char in term for term in terms for char in "<>;")
+    names = {row["name"] for row in pq.read_table(report.tables["entities"]).to_pylist()}
+    assert {"lena brandt", "munich"} <= names
 
 
 def test_texts_that_were_not_kept_are_no_terms_but_a_word_of_advice(tmp_path):

@@ -1,6 +1,8 @@
 """Tables of any schema: every row is a document or a dead letter, and a value that cannot be read costs that value alone."""
 
 import json
+import random
+import re
 from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -263,6 +265,14 @@ def test_an_avro_time_that_is_out_of_range_costs_itself_alone(tmp_path):
     assert counts(blocks)["unreadable_times"] == 1
 
 
+@pytest.mark.parametrize("suffix", ["arrow", "arrows"])
+def test_an_arrow_stream_by_either_name(tmp_path, suffix):
+    table = pa.table({"text": ["Oslo", "Lyon"]})
+    with pa.OSFile(str(tmp_path / f"a.{suffix}"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    assert texts(read(tmp_path)) == ["Oslo", "Lyon"]
+
+
 @pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
 def test_feather_of_version_1_is_named_with_the_remedy(tmp_path):
     from pyarrow import feather
@@ -321,7 +331,9 @@ def test_a_row_group_that_is_too_big_is_shared(tmp_path):
     st.floats(0.5, 1),
 )
 def test_a_damaged_table_costs_itself_alone(tmp_path_factory, suffix, damage, left):
-    """Whatever bytes it has, it is read as far as that goes, with one dead letter for the rest, and never an exception."""
+    """Whatever bytes it has, it is read as far as that goes, with a dead letter for what is lost, and never an exception; rows
+    are as many as the footer tells, where there is one.
+    """
     path = tmp_path_factory.mktemp("damaged") / f"a{suffix}"
     write_table(pa.table({"text": [f"document {i}" for i in range(30)]}), path)
     data = bytearray(path.read_bytes())
@@ -331,9 +343,65 @@ def test_a_damaged_table_costs_itself_alone(tmp_path_factory, suffix, damage, le
     found = discover([str(path.parent)])
     for entry in found.files:
         for piece in fragments(found.store, entry, 1 << 40):
-            letters = [one for block in read_fragment(found.store, piece, USUAL) for one in block.left_out]
-            assert sum(one.reason == "file_unreadable" for one in letters) <= 1
+            met = Met()
+            blocks = list(read_fragment(found.store, piece, USUAL, met))
+            assert met.documents == sum(block.rows for block in blocks)
+            assert met.agrees(piece)
+            assert met.broken == ("file_unreadable" in {one.reason for block in blocks for one in block.left_out})
         count_documents(found.store, entry, USUAL)
+
+
+def _piecewise(path, packed):
+    """A table in several pieces, of texts that do not pack well."""
+    import fastavro
+
+    some = random.Random(1)
+    table = pa.table({"text": [some.randbytes(60).hex() for _ in range(6000)]})
+    match path.suffix:
+        case ".parquet":
+            pq.write_table(table, path, row_group_size=500, compression="zstd" if packed else "none", use_dictionary=False)
+        case ".orc":
+            orc.write_table(table, str(path), stripe_size=64 << 10, compression="snappy" if packed else "uncompressed")
+        case ".arrow":
+            options = pa.ipc.IpcWriteOptions(compression="lz4" if packed else None)
+            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as writer:
+                writer.write_table(table, max_chunksize=500)
+        case ".avro":
+            schema = fastavro.parse_schema({"type": "record", "name": "r", "fields": [{"name": "text", "type": "string"}]})
+            with path.open("wb") as file:
+                fastavro.writer(file, schema, table.to_pylist(), "deflate" if packed else "null", sync_interval=60_000)
+    return table["text"].to_pylist()
+
+
+@pytest.mark.parametrize("places", [(0.3,), (0.3, 0.65), (0.3, 0.35, 0.6, 0.65, 0.7)])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("suffix", [".parquet", ".orc", ".arrow", ".avro"])
+def test_a_damaged_piece_of_a_table_costs_itself(tmp_path, suffix, packed, places):
+    """However it is cut: rows behind it have their numbers, and those that are lost are counted. What is not packed has no
+    checksum: most of its damage is another text.
+    """
+    path = tmp_path / f"a{suffix}"
+    whole = _piecewise(path, packed)
+    data = bytearray(path.read_bytes())
+    for place in places:
+        at = int(len(data) * place)
+        data[at : at + 300] = b"\xff" * 300
+    path.write_bytes(data)
+    found = discover([str(tmp_path)])
+    for target in (1 << 40, 50_000):
+        there, lost, rows = {}, [], 0
+        for piece in fragments(found.store, found.files[0], target, USUAL):
+            met = Met()
+            for block in read_fragment(found.store, piece, USUAL, met):
+                there |= zip(block.positions, block.texts, strict=True)
+                told = [re.search(r"; ([\d,]+) rows are lost", one.message) for one in block.left_out]
+                lost += [int(one[1].replace(",", "")) for one in told]
+            assert met.agrees(piece)
+            rows += met.documents - met.broken + met.unread
+        assert rows == len(whole) == len(there) + sum(lost)
+        assert sum(whole[i] != text for i, text in there.items()) <= 60 * len(places)
+        assert len(there) >= len(whole) // 4
+        assert lost or not packed
 
 
 def test_a_footer_that_counts_other_rows_than_there_are_is_damage(tmp_path):

@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+from contextlib import contextmanager
 
 import pytest
 from ray import exceptions
@@ -10,10 +11,12 @@ from ray import exceptions
 from pipeline.errors import ConfigError, NoWorkersError, WorkerLostError
 from pipeline.exits import exit_of
 from pipeline.fleet import deaths
+from pipeline.fleet.local import LocalCrew
 from pipeline.fleet.patience import SOON_S, Patience
 from pipeline.fleet.sight import Seen
 from pipeline.observe import progress
 from pipeline.observe.progress import Progress
+from tests.test_run import run, write_lines
 
 # What Ray 2.60 says, shortened.
 KILLED = """The actor died unexpectedly before finishing this task.
@@ -88,7 +91,7 @@ def test_what_is_waited_for_is_said_at_growing_intervals_and_stands_in_the_state
 
 
 VIEW = {"workers": 2, "idle": 1, "leases": 1, "parts_begun": 1, "waiting": 0, "packed": True}
-IDLE = "1 of 2 workers idle: nothing is left to share, 1 part is being done; a packed file cannot be cut"
+IDLE = "1 of 2 workers idle: nothing is left to share, 1 part is being done; a packed file in it cannot be cut"
 
 
 @pytest.mark.parametrize(
@@ -198,3 +201,33 @@ def test_an_error_of_ray_itself_is_told_as_a_lost_worker():
         deaths.told("workers cannot be waited for"),
     ):
         raise exceptions.RaySystemError("gone")
+
+
+def test_a_cluster_that_goes_between_two_plans_is_try_again(tmp_path, monkeypatch):
+    """At the beginning of a run an address where nobody answers is a wrong setting; later the cluster has gone."""
+    write_lines(tmp_path / "in" / "a.jsonl", "Lena came to Oslo.")
+    run(tmp_path / "in", tmp_path / "out")
+    for path in (*tmp_path.glob("out/_plans/*.done.json"), *tmp_path.glob("out/tags/*")):
+        path.unlink()  # as of a run that was stopped
+    write_lines(tmp_path / "in" / "b.jsonl", "Lena came to Bergen.")
+    begun = []
+
+    @contextmanager
+    def crew(work, options, speed, check, told, *shown):
+        begun.append(work)
+        if len(begun) == refused:
+            raise ConfigError("--address h:1: no Ray cluster answers there")
+        here = LocalCrew(work, check, told)
+        here.spread = False
+        yield here
+
+    monkeypatch.setattr("pipeline.run.RayCrew", crew)
+    monkeypatch.setattr("pipeline.run.RayGauges", lambda name: None)
+    refused = 1
+    with pytest.raises(ConfigError, match="no Ray cluster"):
+        run(tmp_path / "in", tmp_path / "out", workers=1)
+    begun.clear()
+    refused = 2
+    with pytest.raises(WorkerLostError, match=r"no Ray cluster .* it did when this run began") as error:
+        run(tmp_path / "in", tmp_path / "out", workers=1)
+    assert exit_of(error.value).code == 3

@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.observe.health import check_all
 from pipeline.observe.warnings import RULES, Facts, in_words, warnings_of
 from pipeline.report.make import make_report
+from pipeline.store.local import LocalStore
 from pipeline.verify import verify
 from tests.test_run import rows, run
 
@@ -34,7 +35,7 @@ DOUBTFUL = {
     "no_ids": ({"counts": {"made_ids": 100}}, "100 of 100 documents have no 'id'.*--id-column"),
     "equal_ids": ({"counts": {"equal_ids": 45}}, "45 of 90 documents share one id"),
     "unreadable_times": ({"counts": {"unreadable_times": 30, "null_times": 30}}, "30 of 100 .*--time-column"),
-    "no_times": ({"counts": {"null_times": 90}}, "none of 90 documents has a time.*--time-column"),
+    "no_times": ({"counts": {"null_times": 90}, "time_asked": True}, "no document has a time in .*--time-column"),
     "unlikely_times": ({"counts": {"unlikely_times": 80}}, "80 of 90 documents have a time before 1990"),
 }
 
@@ -102,7 +103,59 @@ def test_what_rows_come_to(tmp_path):
     assert codes == ["undecodable", "equal_ids", "unlikely_times"]
     lines(tmp_path / "b.jsonl", {"id": None, "text": " "}, {"id": "", "text": ""})
     codes = [one["code"] for one in run(tmp_path / "b.jsonl", tmp_path / "other").warnings]
-    assert codes == ["blank_texts", "no_ids", "no_times"]
+    assert codes == ["blank_texts", "no_ids"]
+
+
+def test_times_that_are_not_there_are_told_of_where_they_were_asked_for(tmp_path):
+    lines(tmp_path / "a.jsonl", *({"id": str(i), "text": f"Oslo {i}"} for i in range(60)))
+    assert run(tmp_path / "a.jsonl", tmp_path / "out").warnings == []
+    lines(tmp_path / "b.jsonl", *({"id": str(i), "text": f"Oslo {i}", "at": None} for i in range(60)))
+    (one,) = run(tmp_path / "b.jsonl", tmp_path / "other", time_column="at").warnings
+    assert in_words(one) == "no document has a time in 'at'; --time-column names another column"
+
+
+def test_what_is_unusual_of_files_is_said_before_they_are_tagged(tmp_path, capsys):
+    chinese = "id,text\n" + "".join(f"{i},李雷昨天在上海见了韩梅梅，他们一起吃了晚饭。\n" for i in range(5))
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        (tmp_path / "in" / f"{i}.csv").write_bytes(chinese.encode("gb18030"))
+    (tmp_path / "in" / "s.csv").write_text("id;text\n1;Oslo\n")
+    (tmp_path / "in" / "e.csv").write_text('id,text\n1,"an \\"odd\\" day, in Oslo"\n')
+    (tmp_path / "in" / "t.txt").write_bytes("Müller in Zürich\n".encode("utf-16"))
+    (tmp_path / "in" / "u.jsonl.gz").write_bytes(gzip.compress(b'{"id": "u", "text": "Oslo"}\n'))
+    run(tmp_path / "in", tmp_path / "out", model="auto")
+    said = "3 in gb18030, 1 in utf-16-le, 1 delimited by ';', 1 with quotes escaped by '\\'; of 7 files"
+    assert (
+        f"read in another way than usual: {said}"
+        in json.loads(next(x for x in capsys.readouterr().err.splitlines() if "another way" in x))["text"]
+    )
+    run(tmp_path / "in" / "u.jsonl.gz", tmp_path / "other")
+    assert "another way than usual" not in capsys.readouterr().err
+
+
+def test_a_file_without_a_header_is_told_of_with_the_remedy(tmp_path):
+    (tmp_path / "a.csv").write_text("1,2026-11-20,A whole sentence of a document about the harbour of Oslo\n" * 3)
+    with pytest.raises(ConfigError, match=r"There are: 1, 2026-11-20, \.\.\.\. --columns says the names") as error:
+        run(tmp_path / "a.csv", tmp_path / "out")
+    assert "harbour" not in str(error.value)
+    lines(tmp_path / "b.jsonl", {"id": "1", "body": "Oslo"})
+    with pytest.raises(ConfigError) as error:
+        run(tmp_path / "b.jsonl", tmp_path / "out")
+    assert "--columns" not in str(error.value)
+
+
+def test_heads_are_read_once(tmp_path, monkeypatch):
+    opened = []
+    open_read = LocalStore.open_read
+
+    def seen(store, path, *more):
+        opened.append(path)
+        return open_read(store, path, *more)
+
+    lines(tmp_path / "in" / "a.jsonl", *({"id": str(i), "text": f"Oslo {i}"} for i in range(60)))
+    monkeypatch.setattr(LocalStore, "open_read", seen)
+    run(tmp_path / "in", tmp_path / "out")
+    assert opened.count("a.jsonl") == 2  # for its head, and to be tagged
 
 
 def test_no_files_and_other_formats(tmp_path):
@@ -178,4 +231,4 @@ def test_columns_of_folders_of_objects_and_of_files_without_records(tmp_path):
     (tmp_path / "head.csv").write_text("id,text\n")
     (tmp_path / "b.txt").write_text("in Oslo\n")
     result = run(tmp_path / "*.*", tmp_path / "third")
-    assert [one["code"] for one in result.warnings] == ["no_ids", "no_times"]
+    assert [one["code"] for one in result.warnings] == ["no_ids"]

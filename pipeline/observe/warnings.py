@@ -17,12 +17,13 @@ FEW = 20
 class Facts:
     """What is known of a run at its end. `counts` are sums over its parts, see `pipeline.tally` and `BlockBuilder`; `read` are
     files that it has read or found tagged before; `skipped` and `examples`: see `discover`; `lacking`: files looked into, and
-    of each column that was asked for those that lack it.
+    of each column that was asked for those that lack it; `time_asked`: whether the column of the time was asked for.
     """
 
     model: str = "en"
     id_column: str | None = None
     time_column: str = "created_at"
+    time_asked: bool = False
     files: int = 0
     rows_in: int = 0
     rows_out: int = 0
@@ -165,9 +166,9 @@ RULES = (
     ),
     Rule(
         "no_times",
-        lambda f: (f.counts.get("null_times", 0) * (not f.counts.get("unreadable_times", 0)), f.rows_out, 1.0),
-        lambda f, n, of: f"none of {of:,} documents has a time: {f.time_column!r} is absent or empty; reports by day lack them",
-        lambda f: "--time-column names the column of the time",
+        lambda f: (f.counts.get("null_times", 0) * f.time_asked * (not f.counts.get("unreadable_times", 0)), f.rows_out, 1.0),
+        lambda f, n, of: f"no document has a time in {f.time_column!r}",
+        lambda f: "--time-column names another column",
     ),
     Rule(
         "unlikely_times",

@@ -146,6 +146,7 @@ WORDS = {
         "not_json": "the line is no JSON",
         "not_an_object": "the line is JSON, but no object",
         "bad_csv": "more fields than the header",
+        "bad_warc": "a broken record of a web archive",
         "no_text": "no text",
         "line_too_long": "the line is too long",
         "file_unreadable": "the file cannot be read on",

@@ -143,6 +143,7 @@ WORDS = {
         "not_json": "该行不是 JSON",
         "not_an_object": "该行是 JSON，但不是对象",
         "bad_csv": "字段多于表头",
+        "bad_warc": "网页存档的记录损坏",
         "no_text": "没有文本",
         "line_too_long": "行过长",
         "file_unreadable": "文件无法继续读取",

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.prepare.html import clean
 from pipeline.report.folding import fold
 from pipeline.report.stop_words import stop_words
 
@@ -85,7 +86,7 @@ class Terms:
         found = pc.index_in(surfaces, value_set=self._known)
         if found.null_count:
             new = surfaces.filter(found.is_null())
-            folded = pa.concat_arrays([self._folded, fold(new)]).dictionary_encode()
+            folded = pa.concat_arrays([self._folded, fold(_without_markup(new))]).dictionary_encode()
             # The old forms are all different and come first: they keep their numbers.
             self._codes = np.append(self._codes, folded.indices.to_numpy()[len(self._folded) :])
             self._known, self._folded = pa.concat_arrays([self._known, new]), folded.dictionary
@@ -116,6 +117,18 @@ def cut(texts: pa.Array, rows: Whole, starts: Whole, ends: Whole) -> pa.Array:
     np.cumsum(lengths, out=out[1:])
     gather = np.repeat(low - out[:-1], lengths) + np.arange(out[-1])
     return pa.Array.from_buffers(pa.large_string(), len(rows), [None, pa.py_buffer(out), pa.py_buffer(raw[gather])])
+
+
+def _without_markup(surfaces: pa.Array) -> pa.Array:
+    """Spellings without the markup that stands inside them where a text was cleaned, as in har<b>bour."""
+    marked = pc.match_substring_regex(surfaces, "[<&]")
+    if not pc.any(marked).as_py():
+        return surfaces
+    plain = [
+        surface if not has or (found := clean(surface)) is None else " ".join(found.text.split())
+        for surface, has in zip(surfaces.to_pylist(), marked.to_pylist(), strict=True)
+    ]
+    return pa.array(plain, surfaces.type)
 
 
 def _sensible(terms: pa.Array, language: str) -> npt.NDArray[np.bool_]:

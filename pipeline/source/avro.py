@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from pipeline.contract import Fragment
-from pipeline.errors import StoreError
 from pipeline.source.arrow_values import REPLACED, UNREADABLE
+from pipeline.source.avro_blocks import blocks
+from pipeline.source.damaged import Damaged, Found, said
 from pipeline.store.base import Store
 
 
@@ -21,39 +21,33 @@ def check_installed() -> None:
     import fastavro  # noqa: F401
 
 
-def records(store: Store, fragment: Fragment, rows: int) -> Iterator[tuple[int, list[Any]]]:
-    """Records in lists of so many, each with the number of its first. Raises anything for a file that is damaged."""
+def records(store: Store, fragment: Fragment, rows: int) -> Found:
+    """Records in lists of so many, each with the number of its first; a block that is damaged costs itself. Raises anything
+    where no other one follows.
+    """
     _guard_logical_types()
     number = 0
     waiting: list[Any] = []
     with store.open_read(fragment.path) as stream:
-        for block in _blocks(stream):
-            for record in block:
-                waiting.append(record)
-                if len(waiting) == rows:
+        for count, block in blocks(stream, fragment.rows is None):
+            lost, given = "", 0
+            try:
+                for record in block if not isinstance(block, str) else ():
+                    waiting.append(record)
+                    given += 1
+                    if len(waiting) == rows:
+                        yield number, waiting
+                        number, waiting = number + rows, []
+            except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of it
+                lost = said(error, "a block")
+            if isinstance(block, str) or lost:
+                if waiting:
                     yield number, waiting
-                    number, waiting = number + rows, []
+                number, waiting = number + len(waiting), []
+                yield number, Damaged(number, count - given, block if isinstance(block, str) else lost)
+                number += count - given if fragment.rows is not None else max(1, count - given)
     if waiting:
         yield number, waiting
-
-
-def count_rows(stream: Any) -> int:
-    """How many records a file holds, by the heads of its blocks. Raises ValueError for a file that is damaged, StoreError."""
-    try:
-        return sum(block.num_records for block in _blocks(stream))
-    except StoreError:
-        raise
-    except Exception as error:  # whatever a damaged file makes of it
-        raise ValueError(f"{type(error).__name__}: {error}") from error
-
-
-def _blocks(stream: Any) -> Iterator[Any]:
-    import fastavro
-
-    for block in fastavro.block_reader(stream, handle_unicode_errors="replace"):
-        if block.num_records < 0:  # fastavro would take it for an empty one
-            raise ValueError(f"a block of {block.num_records} records")
-        yield block
 
 
 class _Unreadable:

@@ -33,6 +33,7 @@ class BlockBuilder:
 
     def _begin(self) -> None:
         self._texts: list[str] = []
+        self._raws: list[bytes] = []
         self._positions: list[int] = []
         self._ids: list[str] = []
         self._sources: list[str | None] = []
@@ -57,6 +58,7 @@ class BlockBuilder:
         given = self._carried(self._value(record, "id", self._id_names), as_id)
         self._used["text", self.columns.text] += 1
         self._texts.append(text)
+        self._raws.append(raw[:RAW_BYTES])
         self._positions.append(position)
         self._ids.append(given or f"{self._path_in_id}@{position}")
         source = self._carried(self._value(record, "source", (self.columns.source,)))
@@ -113,7 +115,9 @@ class BlockBuilder:
         folders = [pa.array([self._folders.get(name)] * rows, pa.string()) for name in self.columns.partitions]
         arrays = [pa.array(self._ids, pa.string()), pa.array(self._sources, pa.string()), pa.array(self._times, TIME)]
         table = pa.table([*arrays, *kept, *folders], names=["id", "source", "created_at", *names])
-        block = Block([self.path] * rows, self._texts, self._positions, table, self._left_out, +self._counts, self._used)
+        block = Block(
+            [self.path] * rows, self._texts, self._positions, table, self._left_out, +self._counts, self._used, self._raws
+        )
         self._begin()
         return block
 
@@ -144,4 +148,5 @@ def _joined(blocks: list[Block]) -> Block:
         pa.concat_tables([block.columns for block in blocks]).combine_chunks(),
         [one for block in blocks for one in block.left_out],
         sum((block.counts for block in blocks), Counter()),
+        raws=[raw for block in blocks for raw in block.raws],
     )

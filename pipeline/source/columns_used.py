@@ -1,42 +1,41 @@
-"""Which columns of the input are used as what, by the first records of a file of each format: for a run's announcement."""
+"""How the input is read, in words, for a run's announcement: which columns are what, which files are in another encoding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import closing
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
-from pipeline.contract import Columns, Fragment
-from pipeline.errors import PipelineError
-from pipeline.source.read import read_fragment
-from pipeline.store.base import Store
+from pipeline.contract import Columns
+from pipeline.source.dialect import NAMES
 
-# So many formats are looked into.
+# So many formats are told of.
 FORMATS_SHOWN = 4
+_CHARACTERS = {name: char for char, name in NAMES.items()}
+_UNUSUAL = {"files_in_": "in", "files_with_delimiter_": "delimited by", "files_with_escape_": "with quotes escaped by"}
 
 
-def columns_used(store: Store, pieces: Iterable[Fragment], columns: Columns) -> dict[str, str]:
-    """By format, in words: "text is text; id is id; time is created_at; no source". What cannot be read is left out here: it is
-    told where it is to be tagged.
-    """
-    first: dict[str, Fragment] = {}
-    for piece in pieces:
-        if piece.format != "text" and len(first) < FORMATS_SHOWN:
-            first.setdefault(piece.format, piece)
-    return {name: said for name, piece in first.items() if (said := _used(store, piece, columns))}
+def columns_used(used: Mapping[str, Counter[tuple[str, str]]], columns: Columns) -> Iterator[str]:
+    """By format: "jsonl: text is text; id is id; time is created_at; no source"."""
+    for kind, found in list(used.items())[:FORMATS_SHOWN]:
+        words = []
+        for role in ("text", "id", "time", "source"):
+            names = sorted({name for of, name in found if of == role})
+            words.append(f"{role} is {' or '.join(names)}" if names else f"no {role}")
+        if columns.time_from != "column":
+            words[2] = f"time is the {'date of the folder' if columns.time_from == 'folder' else 'date in the name'}"
+        yield f"{kind}: {'; '.join(words)}"
 
 
-def _used(store: Store, piece: Fragment, columns: Columns) -> str:
-    try:
-        with closing(read_fragment(store, piece, columns)) as blocks:  # type: ignore[type-var]
-            block = next(blocks, None)
-    except (PipelineError, OSError, ModuleNotFoundError):
-        return ""
-    if block is None or not block.used:
-        return ""
-    words = []
-    for role in ("text", "id", "time", "source"):
-        names = sorted({name for of, name in block.used if of == role})
-        words.append(f"{role} is {' or '.join(names)}" if names else f"no {role}")
-    if columns.time_from != "column":
-        words[2] = f"time is the {'date of the folder' if columns.time_from == 'folder' else 'date in the name'}"
-    return "; ".join(words)
+def read_as(noticed: Mapping[str, int], files: int) -> str:
+    """Which of the files that were looked into are not UTF-8, with commas or tabs, and without an escape; "" if none is."""
+    found = []
+    for kind, words in _UNUSUAL.items():
+        for name, count in noticed.items():
+            if name.startswith(kind):
+                what = name.removeprefix(kind)
+                found.append(f"{count:,} {words} {what if words == 'in' else _quoted(_CHARACTERS.get(what, what))}")
+    return f"read in another way than usual: {', '.join(found)}; of {files:,} files that were looked into" if found else ""
+
+
+def _quoted(char: str) -> str:
+    return f"'{char}'" if char.isprintable() else repr(char)

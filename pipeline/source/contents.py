@@ -16,6 +16,7 @@ from pipeline.source.items import Item, Lost, RefusedError
 from pipeline.source.packings import MAGIC_BYTES
 from pipeline.source.plain import Bytes, Plain, Text
 from pipeline.source.unpack import BombError
+from pipeline.source.warc import is_warc
 from pipeline.store.base import Entry, Store
 
 # Of a piece of a cut file so much of the beginning is read: a header, which must end there, tells the dialect.
@@ -58,9 +59,9 @@ def contents(
     if not plain.packed and (table := next((name for magic, name in _TABLES.items() if plain.head.startswith(magic)), None)):
         raise IsTableError(table)
     if archive_of(plain) is None:
-        if given.read is None:
+        if given.read is None and not is_warc(plain.head):
             raise RefusedError(f"no {given.name}, by its first bytes")
-        yield fragment.path, Content(given, Text(plain, columns))
+        yield fragment.path, _content(given, plain, columns)
         return
     some = False
     for path, inside in members(fragment.path, stream, plain):
@@ -92,19 +93,30 @@ def _member(path: str, plain: Plain, columns: Columns) -> Content | Lost | None:
     if form.read is None:
         return Lost(0, 0, "file_unreadable", f"{form.name} inside an archive: unpack it", plain.head[:RAW_BYTES], plain.size)
     try:
-        return Content(form, Text(plain, columns))
+        return _content(form, plain, columns)
     except RefusedError as error:
         return Lost(0, 0, "file_unreadable", str(error), plain.head[:RAW_BYTES], plain.size)
 
 
+def _content(form: Format, plain: Plain, columns: Columns) -> Content:
+    """A text in a format, or in that which its first bytes tell. The records of web archives have encodings of their own."""
+    if form.name == "warc" or is_warc(plain.head):
+        return Content(FORMATS["warc"], Text(plain, columns, "utf-8"))
+    return Content(form, Text(plain, columns))
+
+
 def told_by_bytes(store: Store, entry: Entry) -> str:
-    """The format that a file's first bytes tell, if they do: of JSON, tables and archives; "" of others, and where it cannot be
-    read. Raises UnavailableError.
+    """The format that a file's first bytes tell, if they do: of JSON, tables, archives and WARC; "" of others, and where it
+    cannot be read. Raises UnavailableError.
     """
     try:
         with store.open_read(entry.path, (0, min(entry.size, HEAD_BYTES))) as stream:
             plain = Plain(stream, entry.size, 4096)
-            if archive_of(plain) or (not plain.packed and any(plain.head.startswith(magic) for magic in _TABLES)):
+            if (
+                archive_of(plain)
+                or is_warc(plain.head)
+                or (not plain.packed and any(plain.head.startswith(magic) for magic in _TABLES))
+            ):
                 return "jsonl"  # what is read as JSON is looked at again
             text = Text(plain, Columns(reading=Reading.usual()))
             return "jsonl" if _JSON.match(text.coding.decode(plain.head)[0]) else ""

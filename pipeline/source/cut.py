@@ -17,6 +17,7 @@ from pipeline.source.formats import FORMATS
 from pipeline.source.items import Gap
 from pipeline.source.plain import Plain, Text
 from pipeline.source.unpack import Begins
+from pipeline.source.warc import is_warc
 from pipeline.stopping import stop_is_asked
 from pipeline.store.base import Entry, Store
 
@@ -71,7 +72,7 @@ def text_cuts(
         return whole
     with store.open_read(entry.path, (0, entry.size)) as stream:
         plain = Plain(stream, entry.size)
-        if archive_of(plain):
+        if archive_of(plain) or is_warc(plain.head):
             return whole
         seen = _Seen(plain, lambda mb: say(f"{entry.path}: {mb:,} MB are unpacked, to find where it can be cut"))
         text = Text(seen if plain.packed else plain, columns)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.contract import Columns
 from pipeline.source.encodings import Coding
+from pipeline.source.fields import roles, text_names
 from pipeline.source.plain import Text
 
 AUTO = "auto"
@@ -19,7 +20,7 @@ csv.field_size_limit(sys.maxsize)  # lines are limited already
 _USUAL = {"csv": ",", "tsv": "\t"}
 # Excel, Hive and others; the usual one of the format goes before them.
 _DELIMITERS = (",", ";", "\t", "|", "\x01")
-_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "\x01": "control_a", "\\": "backslash"}
+NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", "\x01": "control_a", "\\": "backslash"}
 # The escape is told by so many records at most, in so many bytes of the beginning.
 _TELLING_RECORDS, _TELLING_BYTES = 200, 1 << 18
 _SEP = re.compile(r"sep=(.)$", re.I)
@@ -40,8 +41,8 @@ class Dialect:
 
     def unusual(self, kind: str) -> list[str]:
         """What is to be told of a file of `kind` csv or tsv."""
-        found = [] if self.delimiter == _USUAL[kind] else [f"files_with_delimiter_{_NAMES.get(self.delimiter, self.delimiter)}"]
-        return found + [f"files_with_escape_{_NAMES.get(self.escape, self.escape)}"] * bool(self.escape)
+        found = [] if self.delimiter == _USUAL[kind] else [f"files_with_delimiter_{NAMES.get(self.delimiter, self.delimiter)}"]
+        return found + [f"files_with_escape_{NAMES.get(self.escape, self.escape)}"] * bool(self.escape)
 
     @cached_property
     def _special(self) -> tuple[str, ...]:
@@ -206,13 +207,16 @@ def _tells_escape(text: Text, dialect: Dialect) -> bool:
 
 def named(header: Sequence[str], columns: Columns) -> list[str | None]:
     """The names of a header's columns; of two of one name only the first has it. A column that is wanted and not there by its
-    exact name is the first whose name differs from it in case and in blanks at its ends only.
+    exact name is the first whose name differs from it in case and in blanks at its ends only, unless that is wanted itself.
     """
     first = {name: i for i, name in reversed(list(enumerate(header)))}
     found: list[str | None] = [name if first[name] == i else None for i, name in enumerate(header)]
-    for wanted in (columns.text, columns.id, columns.time, columns.source, *columns.keep):
+    asked = (columns.text, columns.id, columns.time, columns.source, *columns.keep)
+    taken = {*asked, *text_names(columns), *(name for names in roles(columns).values() for name in names)}
+    for wanted in asked:
         if wanted and wanted not in found:
-            near = [i for i, name in enumerate(found) if name is not None and name.strip().casefold() == wanted.casefold()]
+            free = [(i, name) for i, name in enumerate(found) if name is not None and name not in taken]
+            near = [i for i, name in free if name.strip().casefold() == wanted.casefold()]
             if near:
                 found[near[0]] = wanted
     return found

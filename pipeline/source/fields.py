@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -13,6 +13,8 @@ from pipeline.contract import Columns
 # What is taken, the first that a record has, where the settings name no column; see Columns.usual.
 USUAL = {"id": ("id",), "time": ("created_at", "timestamp", "date", "time", "created_utc")}
 MISSING: Any = object()
+# So many columns are read of a table without a text, for its dead letters.
+SHOWN_COLUMNS = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -55,6 +57,11 @@ def time_names(columns: Columns) -> tuple[str, ...]:
     return (columns.time,) if columns.time else ()
 
 
+def roles(columns: Columns) -> dict[str, tuple[str, ...]]:
+    """Beside the text: what a column may be, and which ones may be that."""
+    return {"id": id_names(columns), "time": time_names(columns), "source": (columns.source,)}
+
+
 def _unused(role: str, columns: Columns) -> tuple[str, ...]:
     taken = {columns.text, *text_names(columns), columns.source}
     return tuple(name for name in USUAL[role] if name not in taken)
@@ -76,6 +83,19 @@ def top_of(name: str, header: Iterable[str]) -> str | None:
     names = set(header)
     parts = name.split(".")
     return next((top for n in range(len(parts), 0, -1) if (top := ".".join(parts[:n])) in names), None)
+
+
+def wanted(names: Sequence[str], columns: Columns) -> list[str]:
+    """Which of a table's columns are needed, names or paths within structs; all, up to a limit, if none is a text."""
+    asked = (columns.text,) if columns.text in names else text_names(columns)
+    texts = [name for name in asked if top_of(name, names) is not None]
+    if not texts:
+        return list(dict.fromkeys(names))[:SHOWN_COLUMNS]
+    found = dict.fromkeys(texts)
+    for several in (id_names(columns), time_names(columns)):
+        found |= dict.fromkeys([name for name in several if top_of(name, names) is not None][:1])
+    found |= dict.fromkeys(name for name in (columns.source, *columns.keep) if top_of(name, names) is not None)
+    return list(found)
 
 
 def text_of(record: Mapping[str, Any], columns: Columns) -> str:

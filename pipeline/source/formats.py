@@ -13,6 +13,7 @@ from pipeline.source.json_lines import in_lines, json_count, json_records
 from pipeline.source.packings import PACKINGS
 from pipeline.source.plain import Text
 from pipeline.source.text_lines import text_count, text_records
+from pipeline.source.warc import warc_count, warc_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,13 @@ _ALL = (
         "text", (".txt", ".text"), "one document a line; with `--documents file` one a file", "lines: anywhere",
         text_records, text_count, lambda text: text.columns.documents == "line",
     ),
+    Format(
+        "warc", (".warc", ".wet"),
+        "WARC and WET, as of Common Crawl: texts of `conversion` records, HTML pages of `response` records", "no",
+        warc_records, warc_count,
+    ),
     Format("parquet", (".parquet", ".pq", ".parq"), "Parquet", "between row groups", table=True),
-    Format("arrow", (".arrow", ".ipc", ".feather"), "Arrow IPC, files and streams", "no", table=True),
+    Format("arrow", (".arrow", ".arrows", ".ipc", ".feather"), "Arrow IPC, files and streams", "no", table=True),
     Format("orc", (".orc",), "ORC", "no", table=True),
     Format("avro", (".avro",), "Avro object container files; needs `textmill[avro]`", "no", table=True),
     Format(
@@ -89,10 +95,11 @@ def formats_table() -> str:
     for one in _ALL:
         rows.append(f"| {one.name} | {' '.join(f'`{suffix}`' for suffix in one.suffixes)} | {one.about} | {one.cut} |")
     packings = ", ".join(f"{one.name} ({' '.join(f'`{suffix}`' for suffix in one.suffixes)})" for one in PACKINGS)
-    return "\n".join(rows) + (
-        f"\n\nText and tar may also be compressed: {packings}. The first bytes tell. Parquet, Arrow, ORC and Avro compress "
-        "inside; one that is compressed as a whole is refused.\n"
+    told = (
+        "The first bytes tell. A big compressed file is cut where a plain one would be. Tables compress inside; one that is "
+        "compressed as a whole is refused."
     )
+    return "\n".join(rows) + f"\n\nAll but tables may also be compressed: {packings}. {told}\n"
 
 
 def with_formats(readme: str) -> str:

@@ -1,4 +1,4 @@
-"""Which columns an input has: the heads of some of its files are read, of each kind some, packed or not."""
+"""Which columns an input has, and how it is read: the heads of some of its files are read, of each kind some, packed or not."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,9 @@ from pipeline.contract import Columns, Fragment
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.source.blocks import BlockBuilder
 from pipeline.source.discover import partitions_of
+from pipeline.source.fields import first_of, names_text, roles, top_of
+from pipeline.source.formats import format_of
+from pipeline.source.met import Met
 from pipeline.source.pack import format_name, kind_of
 from pipeline.source.read import read_fragment
 from pipeline.store.base import Entry, Store
@@ -26,19 +30,29 @@ from pipeline.store.parquet import arrow_schema
 
 # Of each kind of file so many are looked into, of each so many records, or as many as have so many bytes.
 FILES, RECORDS, BYTES = 16, 500, 1 << 20
-# So many columns are named.
-SHOWN = 20
+# So many columns are named; longer names are none.
+SHOWN, LONGEST = 20, 40
 
 
 @dataclass(slots=True)
 class Peeked:
-    """The columns of `files` files in which there are records with columns, by how many of them have each, in the order in which
-    they were met; `lacking`: for each column that was asked for, files that have no such column.
+    """What was seen of the files `paths`: the columns of `files` of them in which there are records with columns, by how many of
+    them have each, in the order in which they were met; `lacking`: for each column that was asked for, files that have no such
+    column; `used`: by format, how often which column was (role, name); `noticed`: how files are read that are read in another way
+    than usual, counted.
     """
 
+    paths: frozenset[str] = frozenset()
     files: int = 0
     columns: Counter[str] = field(default_factory=Counter)
     lacking: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    used: dict[str, Counter[tuple[str, str]]] = field(default_factory=lambda: defaultdict(Counter))
+    noticed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def delimited(self) -> bool:
+        """Whether there are files whose columns have names only if they have a header."""
+        return any(format_of(path) in ("csv", "tsv") for path in self.paths)
 
     def nearest(self, column: str) -> str | None:
         """The column whose name is most like one that is not there."""
@@ -48,8 +62,8 @@ class Peeked:
         return plain[found[0]] if found and (len(found[0]) > 2 or found[0] in column.casefold().split("_")) else None
 
     def named(self) -> str:
-        """The columns that there are, in words."""
-        names = [repr(name)[1:-1] for name in self.columns]
+        """The columns that there are, in words. What is no name may be a text, where a file has no header."""
+        names = [repr(name)[1:-1] if len(name) <= LONGEST else "..." for name in self.columns]
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
         return ", ".join(names[:SHOWN]) + more
 
@@ -59,13 +73,16 @@ def peek(store: Store, entries: Sequence[Entry], columns: Columns, asked: Iterab
 
     Raises UnavailableError if the store does not answer.
     """
-    found, asked = Peeked(), list(asked)
-    chosen = _sample(entries)
+    chosen, asked = _sample(entries), list(asked)
+    found = Peeked(frozenset(entry.path for entry in chosen))
     with ThreadPoolExecutor(store.lanes, "textmill-peek") as pool:
-        for entry, names in zip(chosen, pool.map(lambda entry: _columns(store, entry, columns), chosen), strict=True):
-            if not names:
+        for entry, seen in zip(chosen, pool.map(lambda entry: _look(store, entry, columns), chosen), strict=True):
+            found.noticed += seen.noticed
+            if seen.used:
+                found.used[seen.kind] += seen.used
+            if not seen.names:
                 continue
-            there = {**dict.fromkeys(names), **partitions_of(entry.path)}
+            there = {**seen.names, **partitions_of(entry.path)}
             found.files += 1
             found.columns.update(there.keys())
             for column in asked:
@@ -95,23 +112,48 @@ def _has(names: Mapping[str, object], column: str) -> bool:
     return "." in column and _has(names, column.rpartition(".")[0])
 
 
-def _columns(store: Store, entry: Entry, columns: Columns) -> list[str]:
-    """The columns of a file's first records; none if it has no records, or none with columns."""
-    kind = format_name(entry.path, columns)
-    if kind == "text":
-        return []
+@dataclass(slots=True)
+class _Seen:
+    """What the beginning of a file tells: its columns, which are used as what, and how it is read."""
+
+    kind: str
+    names: dict[str, None] = field(default_factory=dict)
+    used: Counter[tuple[str, str]] = field(default_factory=Counter)
+    noticed: Counter[str] = field(default_factory=Counter)
+
+
+def _look(store: Store, entry: Entry, columns: Columns) -> _Seen:
+    """A file's first records; nothing if it has none."""
+    found = _Seen(format_name(entry.path, columns))
+    if found.kind == "text" and columns.documents == "file":
+        return found
+    met = Met()
     try:
-        if kind in ("parquet", "arrow"):
-            return _schema(store, entry, kind)
-        names: dict[str, None] = {}
-        piece = Fragment(entry.path, kind, 0, entry.size, entry.size, entry.modified_ns, 1)
-        with closing(read_fragment(store, piece, columns, make=partial(_Head, names))) as blocks:  # type: ignore[type-var]
-            next(blocks, None)
-        return list(names)
+        if found.kind in ("parquet", "arrow"):
+            _of_schema(found, _schema(store, entry, found.kind), columns)
+            return found
+        piece = Fragment(entry.path, found.kind, 0, entry.size, entry.size, entry.modified_ns, 1)
+        with closing(read_fragment(store, piece, columns, met, partial(_Head, found))) as blocks:  # type: ignore[type-var]
+            for block in islice(blocks, 1):
+                found.noticed += block.counts
     except UnavailableError:
         raise
-    except (PipelineError, OSError, ValueError, csv.Error, pa.ArrowException):
-        return []
+    except (PipelineError, OSError, ValueError, csv.Error, pa.ArrowException, ModuleNotFoundError):
+        return _Seen(found.kind)
+    found.noticed += met.noticed
+    if found.kind == "text":
+        found.names, found.used = {}, Counter()
+    return found
+
+
+def _of_schema(found: _Seen, names: list[str], columns: Columns) -> None:
+    found.names |= dict.fromkeys(names)
+    if not names_text(names, columns):
+        return
+    found.used["text", columns.text] = 1
+    for role, wanted in roles(columns).items():
+        if (name := next((name for name in wanted if top_of(name, names) is not None), None)) is not None:
+            found.used[role, name] = 1
 
 
 def _schema(store: Store, entry: Entry, kind: str) -> list[str]:
@@ -122,15 +164,21 @@ def _schema(store: Store, entry: Entry, kind: str) -> list[str]:
 
 
 class _Head(BlockBuilder):
-    """Takes the names of columns, and no documents; full when it has seen enough."""
+    """Takes what is to be known of records, and no documents; full when it has seen enough."""
 
-    def __init__(self, names: dict[str, None], path: str, columns: Columns) -> None:
+    def __init__(self, found: _Seen, path: str, columns: Columns) -> None:
         super().__init__(path, columns)
-        self._names = names
+        self._found = found
+        self._roles = roles(columns)
         self._records = self._bytes = 0
 
     def add(self, position: int, record: Mapping[str, Any], raw: bytes = b"", replaced: int = 0) -> None:
-        self._names |= dict.fromkeys(record)
+        self._found.names |= dict.fromkeys(record)
+        if names_text(record, self.columns):
+            self._found.used["text", self.columns.text] += 1
+            for role, wanted in self._roles.items():
+                if name := first_of(record, wanted)[0]:
+                    self._found.used[role, name] += 1
         self.kill(position, "", "", raw)
 
     def kill(self, position: int, reason: str, message: str, raw: bytes = b"") -> None:

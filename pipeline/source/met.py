@@ -16,9 +16,10 @@ DOCUMENT_BYTES = 1000
 
 @dataclass(slots=True)
 class Met:
-    """Documents, and what should have been one; `unread` are rows behind a place where a table could not be read on, by its
-    footer. `broken`: reading ended there, with a dead letter that counts as one of the documents; `trouble` says of what kind
-    that was, `why` in words; the latter also of a file of which only pieces could not be read.
+    """Documents, and what should have been one. `broken`: something of it could not be read; for each such place, or all from
+    there on, a dead letter stands, which counts as one of the documents. `unread` are the rows of a table that are missing so, by
+    its footer, less those dead letters, but for one. `trouble` says of what kind that was, `why` in words; the latter also of a
+    text of which only pieces could not be read.
 
     `noticed` counts what is told of beside: `lost_bytes` of text that no record came of, and `lost_documents`, which dead letters
     stand for beside themselves: of a table by its footer, of text by the mean of the documents before.
@@ -34,12 +35,16 @@ class Met:
 
     def stop(self, fragment: Fragment, why: str = "", trouble: Trouble = "broken", lost_bytes: int = 0) -> None:
         """The fragment cannot be read on: one dead letter stands for what is left of it, about so many bytes of text."""
-        if fragment.rows is not None:
-            self.unread = fragment.rows - self.documents
-            self.noticed["lost_documents"] += max(0, self.unread - 1)
         self.lose(lost_bytes)
+        self.lose_rows(0 if fragment.rows is None else fragment.rows - self._rows, why)
+        self.trouble, self.why = trouble, why
+
+    def lose_rows(self, rows: int, why: str) -> None:
+        """So many rows of a table cannot be read, 0 if nobody knows how many: one dead letter stands for them."""
+        self.noticed["lost_documents"] += max(0, rows - 1)
+        self.unread += rows - self.broken
         self.documents += 1
-        self.broken, self.trouble, self.why = True, trouble, why
+        self.broken, self.why = True, self.why or why
 
     def damaged(self, why: str) -> None:
         """A piece of the file cannot be read; reading goes on behind it."""
@@ -60,4 +65,9 @@ class Met:
 
     def agrees(self, fragment: Fragment) -> bool:
         """Whether so many were met as the file's footer counts, where there is one."""
-        return fragment.rows is None or self.documents - self.broken + self.unread == fragment.rows
+        return fragment.rows is None or self._rows == fragment.rows
+
+    @property
+    def _rows(self) -> int:
+        """Rows of a table that were met, read or not."""
+        return self.documents - self.broken + self.unread

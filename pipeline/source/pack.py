@@ -15,7 +15,7 @@ from pyarrow import orc
 
 from pipeline.contract import Columns, Fragment, Split
 from pipeline.errors import StoreError, UnavailableError
-from pipeline.source import arrow_footer, avro
+from pipeline.source import arrow_footer, avro_blocks
 from pipeline.source.cut import Cuts, row_group_cuts, text_cuts
 from pipeline.source.formats import FORMATS, PACKED, format_of
 from pipeline.source.items import RefusedError
@@ -157,7 +157,7 @@ def footer_rows(store: Store, entry: Entry, kind: str) -> tuple[list[int], int |
         if kind == "orc":
             return [], int(orc.ORCFile(stream).nrows)
         if kind == "avro":
-            return [], avro.count_rows(stream)
+            return [], avro_blocks.count_rows(stream)
         magic = stream.read(6)
         stream.seek(0)
         if magic != b"ARROW1":

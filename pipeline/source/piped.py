@@ -34,7 +34,7 @@ PIPES = "_pipes"
 WRITER_S = 5.0
 _BLOCK, _HEAD = 1 << 20, 1 << 16
 _POLL_S = 0.2
-_SIGNS = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"{", "jsonl"), (b"[", "jsonl"))
+_SIGNS = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"WARC/1.", "warc"), (b"{", "jsonl"), (b"[", "jsonl"))
 
 
 def is_pipe(source: str) -> bool:

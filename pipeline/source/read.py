@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pyarrow as pa
@@ -53,10 +54,11 @@ def read_fragment(
     feed = _Feed(fragment.path, columns, met, make)
     at = fragment.start
     try:
-        for after in _records(store, fragment, feed, cursors or Cursors()):
-            at = after
-            point("source.read")
-            yield from feed.blocks()
+        with closing(_records(store, fragment, feed, cursors or Cursors())) as records:
+            for after in records:
+                at = after
+                point("source.read")
+                yield from feed.blocks()
     except BombError as error:
         met.stop(fragment, str(error))
         feed.builder.kill(at, "bomb", str(error))
@@ -132,7 +134,7 @@ class _Feed:
             self._done.append(self.builder.take())
 
 
-def _records(store: Store, fragment: Fragment, feed: _Feed, cursors: Cursors) -> Iterator[int]:
+def _records(store: Store, fragment: Fragment, feed: _Feed, cursors: Cursors) -> Generator[int, None, None]:
     """Feed the fragment's records, counting them; gives, after each, the position of what comes next."""
     met, columns = feed.met, feed.columns
     if FORMATS[fragment.format].table:
@@ -146,24 +148,27 @@ def _records(store: Store, fragment: Fragment, feed: _Feed, cursors: Cursors) ->
     # What is wrong at the end of a packed file belongs to its last piece.
     end = None if fragment.is_whole or fragment.end == fragment.unpacked else fragment.end
     try:
-        for path, found in _texts(store, fragment, columns, met.noticed, cursors):
-            feed.turn_to(path)
-            if isinstance(found, Lost):
-                feed.add(found)
-                yield found.end
-                continue
-            for item in found.items(start, end):
-                feed.add(item)
-                yield item.end
-            if start == 0:
-                met.noticed += found.text.noticed
+        with closing(_texts(store, fragment, columns, met.noticed, cursors)) as texts:
+            for path, found in texts:
+                feed.turn_to(path)
+                if isinstance(found, Lost):
+                    feed.add(found)
+                    yield found.end
+                    continue
+                try:
+                    for item in found.items(start, end):
+                        feed.add(item)
+                        yield item.end
+                finally:  # also for whoever reads a beginning only
+                    if start == 0:
+                        met.noticed += found.text.noticed
     except IsTableError as error:
         yield from read_table(store, replace(fragment, format=str(error)), feed.builder, met)
 
 
 def _texts(
     store: Store, fragment: Fragment, columns: Columns, noticed: Counter[str], cursors: Cursors
-) -> Iterator[tuple[str, Content | Lost]]:
+) -> Generator[tuple[str, Content | Lost], None, None]:
     if fragment.unpacked is not None:
         with cursors.opened(store, fragment, head_bytes(fragment)) as plain:
             yield fragment.path, content_of_piece(plain, fragment, columns)

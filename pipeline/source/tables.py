@@ -22,6 +22,7 @@ from pipeline.errors import UnavailableError
 from pipeline.faults import point
 from pipeline.pipes import NoAnswerError, read_in_time, write_all
 from pipeline.source.avro import check_installed
+from pipeline.source.damaged import Damaged
 from pipeline.source.met import Met
 from pipeline.source.table_files import Rows, rows_of
 from pipeline.store.opening import open_store
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
 CHILD_BYTES = 8 << 30
 # So long a reader may be silent; what its consumer takes does not count.
 CHILD_S = 300.0
-# A frame: _ROWS or _END, and the size of the JSON that follows: rows, or an error; 0 if there is none.
+# A frame: of which kind it is, and the size of the JSON that follows: rows, or those that are damaged, or an error; 0 if there is
+# none.
 _HEAD = struct.Struct("<qQ")
-_ROWS, _END = 0, -1
+_ROWS, _DAMAGED, _END = 0, 1, -1
 # These do not come of what a file holds.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _COMMAND = [sys.executable, "-m", "pipeline.source.tables"]
@@ -52,6 +54,12 @@ def read_table(store: Store, fragment: Fragment, builder: BlockBuilder, met: Met
         check_installed()
     with contextlib.closing(_child_rows(store, fragment, builder.columns)) as found:
         for rows in found:
+            if isinstance(rows, Damaged):
+                met.lose_rows(rows.rows, rows.why)
+                some = f"; {rows.rows:,} rows are lost" if rows.rows else ""
+                builder.kill(rows.first, "file_unreadable", f"{rows.why}{some}")
+                yield rows.first + max(1, rows.rows)
+                continue
             met.documents += rows.size
             builder.count(rows.counts)
             for name in rows.typed:
@@ -121,7 +129,7 @@ def stop_children() -> None:
         child.stop()
 
 
-def _child_rows(store: Store, fragment: Fragment, columns: Columns) -> Generator[Rows, None, None]:
+def _child_rows(store: Store, fragment: Fragment, columns: Columns) -> Generator[Rows | Damaged, None, None]:
     with _lock:
         child = _idle.pop() if _idle else None
     child = child or _Child()
@@ -140,7 +148,7 @@ def _child_rows(store: Store, fragment: Fragment, columns: Columns) -> Generator
                 if data:
                     raise _failure(data)
                 return
-            yield Rows(**json.loads(data))
+            yield (Damaged if kind == _DAMAGED else Rows)(**json.loads(data))
     except BrokenPipeError:
         pass
     except NoAnswerError:
@@ -177,8 +185,8 @@ def _serve() -> None:
             columns = columns_from(request["columns"])
             for rows in rows_of(store, Fragment(**request["fragment"]), columns):
                 point("tables.batch")
-                data = json.dumps({name: getattr(rows, name) for name in Rows.__slots__}, ensure_ascii=False).encode()
-                out.write(_HEAD.pack(_ROWS, len(data)))
+                data = json.dumps({name: getattr(rows, name) for name in rows.__slots__}, ensure_ascii=False).encode()
+                out.write(_HEAD.pack(_DAMAGED if isinstance(rows, Damaged) else _ROWS, len(data)))
                 out.write(data)
         except errors.StoreError as error:
             failure = json.dumps({"store_error": type(error).__name__, "path": error.path, "text": error.message}).encode()

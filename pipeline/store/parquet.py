@@ -69,18 +69,26 @@ def arrow_batches(stream: Any, choose: Callable[[pa.Schema], list[int]] | None =
 
     The footer of an Arrow file is read by a thread of Arrow's in any case: read one only in a process that ends by os._exit.
     """
+    file = arrow_file(stream, choose)
+    if file is None:
+        yield from _opened(stream, pa.ipc.open_stream, choose)
+        return
+    for number in range(file.num_record_batches):
+        yield file.get_batch(number)
+
+
+def arrow_file(stream: Any, choose: Callable[[pa.Schema], list[int]] | None = None) -> Any:
+    """An Arrow file, whose batches can be read in any order; None for a stream. See `arrow_batches`."""
     head = _arrow_head(stream)
-    opened = pa.ipc.open_file if head == b"ARROW1" else pa.ipc.open_stream
+    return _opened(stream, pa.ipc.open_file, choose) if head == b"ARROW1" else None
+
+
+def _opened(stream: Any, opened: Callable[..., Any], choose: Callable[[pa.Schema], list[int]] | None) -> Any:
     fields = None
     if choose is not None:
         fields = choose(opened(stream, options=pa.ipc.IpcReadOptions(use_threads=False)).schema)
         stream.seek(0)
-    file = opened(stream, options=pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields))
-    if head != b"ARROW1":
-        yield from file
-        return
-    for number in range(file.num_record_batches):
-        yield file.get_batch(number)
+    return opened(stream, options=pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields))
 
 
 def _names(file: pq.ParquetFile, columns: Sequence[str] | None) -> list[str] | None:
