@@ -6,6 +6,7 @@ This module bears a name that nobody else has, so that it can be imported when t
 from __future__ import annotations
 
 import sys
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,10 +18,15 @@ class NameTakenError(ImportError):
     """Python finds another package under the name of one of Textmill's."""
 
 
-def check_names() -> None:
-    """Raise NameTakenError, with the place and the remedy in one line, if Python finds another package first. Imports none."""
+def check_names(first: Path | None = None) -> None:
+    """Raise NameTakenError, with the place and the remedy in one line, if Python finds another package first. Imports none.
+
+    `first`: a folder that will stand before all others on the path, as Ray's workers have that in which a run was started.
+    """
     for name, file in _OWN.items():
         places = _places(name)
+        if first is not None and (spec := PathFinder.find_spec(name, [str(first)])) is not None and spec.origin is not None:
+            places = [Path(spec.origin).parent]
         if not any((place / file).is_file() for place in places):
             raise NameTakenError(_told(name, places))
 

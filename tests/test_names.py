@@ -56,6 +56,16 @@ def test_the_console_script_says_so_for_jobs_too(with_own):
     assert (done.returncode, "package `jobs`" in done.stderr) == (2, True)
 
 
+def test_workers_of_ray_would_find_it_in_the_folder_of_the_run(with_own, tmp_path):
+    """Ray puts the folder in which a run was started before all others on its workers' path."""
+    script = "import sys; sys.path.remove(''); from textmill_names import command; command()"
+    source = str(ROOT / "examples" / "documents" / "posts.jsonl")
+    done = with_own("-c", script, "tag", source, "out", "--model", "en-fast", "--workers", "1", names=["models"])
+    assert done.returncode == 2, done.stderr
+    assert f"finds {tmp_path / 'models'} first" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_ray_worker_tells_what_it_has_found(with_own):
     """Ray keeps the text of what a worker raises when it imports the class of the actor."""
     died = with_own("-c", "import pipeline.fleet.hand", names=["models"])
