@@ -1,9 +1,9 @@
-# make demo: from a fresh clone to tagged documents; make test: everything that guards a change.
+# make demo: from a fresh clone to tagged documents; make test: everything that guards a change; make docs: the documentation.
 PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE = 1
 
-.PHONY: demo test test-all lint chaos
+.PHONY: demo test test-all lint chaos docs
 
 .venv/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE = 1
 	touch $@
 
 .venv/installed-all: .venv/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray,torch,spacy,factory,silver,cache,formats,avro,delta,iceberg,hdfs,s3,jobs,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray,torch,spacy,factory,silver,cache,formats,avro,delta,iceberg,hdfs,s3,jobs,docs,test]'
 	touch $@
 
 demo: .venv/installed
@@ -40,6 +40,11 @@ endif
 test-all: lint
 	$(PYTEST) -m "not alone"
 	$(BIN)/pytest -m alone
+
+# The documentation, as build/site/index.html; a link that leads nowhere fails it. The pages that the code knows: docs/reference.py.
+docs: .venv/installed-all
+	$(BIN)/python docs/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # N seeds from SEED on: runs under faults that each seed draws, see docs/decisions/0023-chaos.md.
 SEED ?= 0

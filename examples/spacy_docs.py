@@ -2,7 +2,7 @@
 
 import spacy
 
-import models.spacy_component  # noqa: F401  (makes "textmill" known to spaCy)
+import textmill_spacy  # noqa: F401  (makes "textmill" known to spaCy)
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
 """`python -m jobs` is the command `textmill`."""
 
-from jobs.cli import command
+from textmill_names import command
 
 command()

@@ -19,13 +19,18 @@ def _group() -> None:
 @app.command("model")
 def model(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="en, en-fast, zh, or a model folder.")] = "en",
-    texts: Annotated[Path, typer.Option(help="The texts: a file or a folder.")] = Path("examples/documents/posts.jsonl"),
-    limit: Annotated[int, typer.Option(min=8, help="At most so many texts.")] = 1500,
-    threads: Annotated[int | None, typer.Option(min=1, help="All CPUs by default.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds; medians are shown.")] = 5,
-    pipelines: Annotated[int, typer.Option(min=0, help="So many texts also go through transformers pipelines.")] = 0,
+    texts: Annotated[Path, typer.Option(help="File or folder of the texts.")] = Path("examples/documents/posts.jsonl"),
+    limit: Annotated[int, typer.Option(min=8, help="Number of texts at most.")] = 1500,
+    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads. Default: all CPUs.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of alternating rounds. Medians are shown.")] = 5,
+    pipelines: Annotated[
+        int, typer.Option(min=0, help="Number of texts that also go through two transformers pipelines. 0 leaves them out.")
+    ] = 0,
 ) -> None:
-    """A model's speed beside its language's fp32 encoder in torch on the same sorted batches, as ratios, with the CPU's name."""
+    """Compare a model's speed with that of the fp32 encoder of its language in torch.
+
+    Both compute the same sorted batches. The result is a ratio.
+    """
     from models.bench import measure
     from models.runtime.engines import default_threads
     from pipeline.contract import DocumentSpec
@@ -41,13 +46,16 @@ def model(
 
 @app.command("fleet")
 def fleet(
-    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of JSON lines with a column text.")],
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of JSON lines with a column text.")],
     name: Annotated[str, typer.Option("--model", help="en, en-fast, zh, or a model folder.")] = "en-fast",
-    workers: Annotated[int, typer.Option(min=1, help="One-thread workers.")] = 2,
-    split_tokens: Annotated[int, typer.Option(min=1, help="Predicted tokens of a part.")] = 100_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds, each in another order; medians are shown.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, help="Number of workers, each of one thread.")] = 2,
+    split_tokens: Annotated[int, typer.Option(min=1, help="Predicted tokens of one part of the output.")] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds, each in another order. Medians are shown.")] = 3,
 ) -> None:
-    """Ray workers beside plain processes, and beside Ray Data as it is and tuned by hand: the same texts, the same Tagger."""
+    """Compare the fleet of Ray workers with plain processes and with Ray Data.
+
+    Ray Data runs as it is and tuned by hand. All tag the same texts with the same Tagger.
+    """
     from models.runtime.cpu import cpu_name
     from pipeline.run.fleet_bench import measure
 

@@ -28,10 +28,11 @@ from models.errors import GateFailedError, ModelError
 from pipeline.errors import Cancelled, PipelineError
 from pipeline.exits import BUG, STOPPED, exit_of
 from pipeline.store.timeouts import exit_if_stuck
+from textmill_names import NameTakenError
 
 app = typer.Typer(
     name="textmill",
-    help="Tag documents with entities, sentiment, words and parts of speech.",
+    help="Tag documents with entities, sentiment, words and parts of speech, and report what they say.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -91,7 +92,7 @@ def _said(error: BaseException, remedy: str) -> str:
     if isinstance(error, ModuleNotFoundError):
         extra = EXTRAS.get((error.name or "").partition(".")[0], "factory")
         return f"{error}; this needs an extra: pip install 'textmill[{extra}]'{notes}"
-    if isinstance(error, (PipelineError, ModelError)):
+    if isinstance(error, (PipelineError, ModelError, NameTakenError)):
         return f"{error}{notes}"
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return f"{type(error).__name__}: {first}; {remedy}{notes}"

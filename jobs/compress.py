@@ -13,16 +13,19 @@ if TYPE_CHECKING:
 
 
 def compress(
-    recipe: Annotated[Path, typer.Argument(help="TOML recipe, for example conf/compress/en.toml.")],
-    data_dir: Annotated[Path, typer.Option(help="Folder that holds en/ and corpora/.")],
-    work: Annotated[Path, typer.Option(help="Folder for checkpoints and results of the steps.")] = Path(".cache/factory"),
-    cache: Annotated[Path, typer.Option(help="Folder for the fetched packages.")] = Path(".cache/wheels"),
-    zoo: Annotated[Path, typer.Option(help="Folder to export the models to.")] = Path("models/zoo"),
-    only: Annotated[str | None, typer.Option(help="Run this step alone, even if it is done.")] = None,
-    start: Annotated[str | None, typer.Option("--from", help="Run from this step on, it even if it is done.")] = None,
-    steps: Annotated[bool, typer.Option("--steps", help="List the steps and what is done, then stop.")] = False,
+    recipe: Annotated[Path, typer.Argument(help="TOML file of the recipe, for example conf/compress/en.toml.")],
+    data_dir: Annotated[Path, typer.Option(help="Folder with the corpora: en/, zh/ and corpora/.")],
+    work: Annotated[Path, typer.Option(help="Folder for checkpoints and the results of steps.")] = Path(".cache/factory"),
+    cache: Annotated[Path, typer.Option(help="Folder for downloaded packages.")] = Path(".cache/wheels"),
+    zoo: Annotated[Path, typer.Option(help="Folder for the finished models.")] = Path("models/zoo"),
+    only: Annotated[str | None, typer.Option(help="Run only this step, even if it is done.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Run this step, even if it is done, and those after it.")] = None,
+    steps: Annotated[bool, typer.Option("--steps", help="List the steps and which are done. Run none.")] = False,
 ) -> None:
-    """Make models: teacher, distil, prune, quantize, evaluate, export. Killed, the same command goes on."""
+    """Make models by a recipe: teacher, distillation, pruning, quantization, evaluation, export.
+
+    After a stop of any kind the same command goes on.
+    """
     from models.factory.recipe import load_recipe
     from models.factory.run_context import RunContext
     from models.factory.runner import names, run

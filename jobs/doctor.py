@@ -9,11 +9,16 @@ import typer
 
 
 def doctor(
-    output: Annotated[str | None, typer.Argument(metavar="[OUTPUT]", help="Folder or URL that a run is to write to.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file whose [store] says how HDFS is reached.")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="One setting of it.")] = None,
+    output: Annotated[str | None, typer.Argument(metavar="[OUTPUT]", help="Output folder or URL to check.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file. Its table store says how HDFS is reached.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
+    ] = None,
 ) -> None:
-    """Check the installation, the models, the CPU and, if it is named, the output's file system; exit 2 if anything is wrong."""
+    """Check the installation, the models and the CPU, and the file system of OUTPUT if it is given.
+
+    Every check that fails says what to do. Exit code 2 means that one has failed.
+    """
     from rich.console import Console
 
     from jobs.colours import plain

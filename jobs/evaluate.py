@@ -10,10 +10,10 @@ import typer
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="en, en-fast, zh, or a model folder.")],
-    data_dir: Annotated[Path, typer.Option(help="Folder that holds en/ and zh/ with the labelled corpora.")],
-    engine: Annotated[str, typer.Option(help="auto, openvino or torch.")] = "auto",
+    data_dir: Annotated[Path, typer.Option(help="Folder with the labelled corpora, en/ and zh/.")],
+    engine: Annotated[str, typer.Option(help="Engine that runs the model: auto, openvino or torch.")] = "auto",
 ) -> None:
-    """Measure a model on the development splits; the same figures as in its card."""
+    """Measure a model on the development splits, as in its card."""
     from rich.console import Console
     from rich.table import Table
 

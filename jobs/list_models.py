@@ -13,7 +13,7 @@ FIGURES = {
 
 
 def list_models() -> None:
-    """List the installed models with their figures."""
+    """List the installed models with their quality and speed."""
     from rich.console import Console
     from rich.table import Table
 
@@ -26,7 +26,7 @@ def list_models() -> None:
         speed = f"{m['speed']['engine_ratio']:.1f}x {m['speed'].get('reference', 'MiniLM-L6')}"
         table.add_row(name, m["lang"], f"{m['bytes'] / 1e6:.1f}", figures, speed, m["summary"])
     notes = (
-        f"auto: each text by the model of its language ({', '.join(AUTO)})",
-        "speed: of the engine, beside the fp32 encoder named there in torch; see each model's card.md",
+        f"auto: each text is tagged by the model of its language ({', '.join(AUTO)})",
+        "speed: the engine's speed over that of the named fp32 encoder in torch; see each model's card.md",
     )
     Console().print(table, *notes, sep="\n")

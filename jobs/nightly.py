@@ -14,25 +14,24 @@ import typer
 
 
 def nightly(
-    conf: Annotated[Path, typer.Argument(metavar="CONF", help="TOML file of the job; conf/nightly.toml describes every key.")],
+    conf: Annotated[Path, typer.Argument(metavar="CONF", help="TOML file of the job. conf/nightly.toml describes every key.")],
     date: Annotated[
         str | None,
-        typer.Option(help="The logical date, as 2026-11-22. If not given: the last day that has ended in the job's zone."),
+        typer.Option(help="Day to report, as 2026-11-22. Default: the last day that has ended in the job's time zone."),
     ] = None,
     submission: Annotated[
-        str | None, typer.Option(help="An id that the run's manifest is to bear; textmill submit gives it.", show_default=False)
+        str | None, typer.Option(help="Id to write into the run's manifest. textmill submit sets it.", show_default=False)
     ] = None,
 ) -> None:
-    """Do the work of a night: tag what is new, report the logical date, publish.
+    """Do the work of a night: tag what is new, report the date, publish the report.
 
-    Tags every document that no plan of the output has named. Then makes a report of each date, up to the logical one, that has
-    none yet (nights that were missed are caught up) or whose documents have changed since (late data: a new revision beside
-    the old one, which stays). OUTPUT/nights/DATE/rNNNN.json is a revision's manifest, the highest number is the current one.
-    What killed runs have left is removed after a day. The same command again, after whatever happened, goes on.
+    First it tags every document that is not tagged yet. Then it reports every date, up to --date, that has no report or whose
+    documents have changed. So the next night makes up for one that was missed. Late data give a date a new revision; the old one
+    stays. OUTPUT/nights/DATE/rNNNN.json is a revision's manifest. The highest number is the current one. After a failure of any
+    kind the same command goes on. Leftovers of killed runs are removed after a day.
 
-    The manifest of the run, OUTPUT/_nightly/runs/DATE/*.json, says what was done and bears the exit code: 0 done, 2 wrong
-    settings, 3 try again later (another run is at work, SIGTERM, a share that is away), 4 do not try again. The date is never
-    guessed inside: give it, and a night can be done at any time.
+    The manifest of the run, OUTPUT/_nightly/runs/DATE/*.json, says what was done, with the exit code: 0 done, 2 wrong settings, 3
+    try again later (another run holds the output, SIGTERM, storage that does not answer), 4 do not try again.
     """
     from jobs.reports import reporter
     from jobs.streams import note

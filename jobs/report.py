@@ -14,27 +14,33 @@ _DAY = ["%Y-%m-%d"]
 
 
 def report(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of `textmill tag`, or its URL.")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of textmill tag, or its URL.")],
     day: Annotated[
-        datetime | None, typer.Option("--date", formats=_DAY, help="The day; without days the report is of everything.")
+        datetime | None, typer.Option("--date", formats=_DAY, help="Report this day. Without days the report covers everything.")
     ] = None,
-    first: Annotated[datetime | None, typer.Option("--from", formats=_DAY, help="The first day, with --to.")] = None,
-    last: Annotated[datetime | None, typer.Option("--to", formats=_DAY, help="The last day.")] = None,
-    zone: Annotated[str, typer.Option(help="Whose days and hours: UTC or a name like Europe/Berlin.")] = "UTC",
-    lang: Annotated[str, typer.Option(help="Of the page: en or zh.")] = "en",
-    memory_mb: Annotated[int, typer.Option(help="What the process should stay below; it writes to disk beyond.")] = 1500,
+    first: Annotated[
+        datetime | None, typer.Option("--from", formats=_DAY, help="First day of a longer report; needs --to.")
+    ] = None,
+    last: Annotated[
+        datetime | None, typer.Option("--to", formats=_DAY, help="Last day of a longer report; needs --from.")
+    ] = None,
+    zone: Annotated[str, typer.Option(help="Time zone of the days and hours: UTC, or a name like Europe/Berlin.")] = "UTC",
+    lang: Annotated[str, typer.Option(help="Language of the page: en or zh.")] = "en",
+    memory_mb: Annotated[int, typer.Option(help="Memory limit of the process. What needs more goes to disk.")] = 1500,
     into: Annotated[
-        str | None, typer.Option(help="Folder that becomes the report; OUTPUT/reports/DATE, FROM_TO or all, if not given.")
+        str | None, typer.Option(help="Folder of the report. Default: OUTPUT/reports/ and in it DATE, FROM_TO or all.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Ray actors that count, each with --memory-mb; 0: this process.")] = 0,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster whose CPUs count: auto, or its address.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file whose [store] says how HDFS is reached.")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="One setting of it.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Number of Ray workers, each with --memory-mb. 0 is this process.")] = 0,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to run on: auto or HOST:PORT.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file. Its table store says how HDFS is reached.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
+    ] = None,
 ) -> None:
-    """Make tables and a page of what was found in the documents of some days.
+    """Make a page and tables of what the documents of some days say.
 
-    A report that is there already is replaced in one step and kept as FOLDER.r1, FOLDER.r2, ...; nothing is written if nothing
-    has changed. Exit code 4: counts of the output do not agree with each other; the page says which.
+    An older report of the same days is kept as FOLDER.r1, FOLDER.r2 and so on. The new one takes its place in one step. Nothing
+    is written if nothing has changed. Exit code 4 means that counts of the output do not agree; the page says which.
     """
     from pipeline.config import load_store
     from pipeline.errors import ConfigError

@@ -12,12 +12,14 @@ from pipeline.errors import ConfigError
 
 
 def show(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of `textmill tag`, or its URL.")],
-    rows: Annotated[int, typer.Option(min=1, help="Documents to show.")] = 12,
-    config: Annotated[Path | None, typer.Option(help="TOML file whose [store] says how HDFS is reached.")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="One setting of it.")] = None,
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of textmill tag, or its URL.")],
+    rows: Annotated[int, typer.Option(min=1, help="Number of documents to show.")] = 12,
+    config: Annotated[Path | None, typer.Option(help="TOML file. Its table store says how HDFS is reached.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
+    ] = None,
 ) -> None:
-    """Show what a run found: some documents, the most frequent entities, the sentiment, and where the files are."""
+    """Show what an output holds: some documents, frequent entities, sentiment, dead letters."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -9,11 +9,16 @@ import typer
 
 
 def status(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of `textmill tag`, or its URL.")],
-    config: Annotated[Path | None, typer.Option(help="TOML file whose [store] says how HDFS is reached.")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="One setting of it.")] = None,
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of textmill tag, or its URL.")],
+    config: Annotated[Path | None, typer.Option(help="TOML file. Its table store says how HDFS is reached.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
+    ] = None,
 ) -> None:
-    """Say how far a run is, from anywhere that sees its output; or what the last one came to."""
+    """Show how far the current run is, or how the last one ended.
+
+    It reads the output only, so it works on every machine that sees the output.
+    """
     from rich.console import Console
 
     from jobs.colours import plain

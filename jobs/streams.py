@@ -7,5 +7,5 @@ import sys
 
 
 def note(text: str) -> None:
-    """A line of its own on standard error: plain on a terminal, JSON elsewhere."""
+    """Write one line to standard error: plain text on a terminal, JSON elsewhere."""
     print(text if sys.stderr.isatty() else json.dumps({"event": "note", "text": text}), file=sys.stderr, flush=True)

@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 
 
 def submit(
-    conf: Annotated[Path, typer.Argument(metavar="CONF", help="The job's TOML file; conf/nightly.toml describes every key.")],
-    address: Annotated[str, typer.Option(help="Ray's dashboard: http://HEAD:8265.")],
-    date: Annotated[str | None, typer.Option(help="The logical date; by default the last day that has ended.")] = None,
+    conf: Annotated[Path, typer.Argument(metavar="CONF", help="TOML file of the job. conf/nightly.toml describes every key.")],
+    address: Annotated[str, typer.Option(help="Address of Ray's dashboard: http://HEAD:8265.")],
+    date: Annotated[
+        str | None,
+        typer.Option(help="Day to report, as 2026-11-22. Default: the last day that has ended in the job's time zone."),
+    ] = None,
 ) -> None:
-    """Run a night on a Ray cluster, through its job API, and follow its log.
+    """Run a night as a job of a Ray cluster, and follow its log.
 
-    The submission's id is JOB-DATE-aN. The working directory and the pinned requirements that the table `submit` names go
-    along. It has succeeded when the manifest in OUTPUT/_nightly/runs/DATE/ says so, whatever the cluster says: so OUTPUT must
-    be visible from here under the same name. A job that vanishes or ends without a manifest is submitted again under the next
-    id, at most `submit.attempts` times. The same command again follows a job that still runs, and submits nothing if one has
-    succeeded. Ctrl-C and SIGTERM end the following, not the job: exit code 3.
+    The submission id is JOB-DATE-aN. Ray gets the working directory and the pinned requirements that the table submit names.
+    The night has succeeded when its manifest in OUTPUT/_nightly/runs/DATE/ says so, whatever the cluster says. So this machine
+    must see OUTPUT under the same name as the cluster. A job that vanishes, or ends without a manifest, is submitted again under
+    the next id, at most submit.attempts times. The same command follows a job that still runs. It submits nothing if the night
+    has succeeded. Ctrl-C and SIGTERM stop the following with exit code 3; the job goes on.
 
     Exit codes: 0 the manifest says finished, 2 wrong settings, 3 try again later, 4 do not try again.
     """

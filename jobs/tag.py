@@ -17,103 +17,134 @@ def tag(
         list[str] | None,
         typer.Argument(
             metavar="INPUT... OUTPUT",
-            help="Files, folders or globs of JSON, CSV, TSV, text, Parquet, Arrow, ORC, Avro, zip or tar, text also packed "
-            "(.gz, .zst, .bz2, .xz, .lz4, .snappy), or - for standard input; last the folder for tags/, dead_letters/, filtered/ "
-            "and the plans; all of them also as hdfs:// or s3:// URLs. A --config may name them instead.",
+            help="Input files, folders or globs, or - for standard input; then the output folder. All may be hdfs:// or s3:// "
+            "URLs. Formats: JSON, CSV, TSV, text, WARC, Parquet, Arrow, ORC, Avro, zip, tar. Text may be compressed (.gz, .zst, "
+            ".bz2, .xz, .lz4, .snappy). A --config file may name input and output instead.",
             show_default=False,
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with the settings below, - written as _.")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings. Its keys are these options, with _ for -.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one key, also table.key. May be repeated.")
+    ] = None,
     text_column: Annotated[
         str | None,
-        typer.Option(help="Column of the text (text); a.b is b within a; title,body are joined, as are lists of strings."),
+        typer.Option(help="Column of the text. Default: text. a.b is b within a. title,body joins two columns."),
     ] = None,
-    text_separator: Annotated[str | None, typer.Option(help="What joins them; a line's end.")] = None,
+    text_separator: Annotated[
+        str | None, typer.Option(help="Text between joined columns, or between the strings of a list. Default: a line break.")
+    ] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="Column of the id; id, where there is one. Where it is empty, or '': path@position.")
+        str | None,
+        typer.Option(help="Column of the id. Default: id. Documents without an id get path@position; with '' all of them do."),
     ] = None,
     time_column: Annotated[
         str | None,
-        typer.Option(help="Column of the time; the first of created_at, timestamp, date, time, created_utc."),
+        typer.Option(
+            help="Column of the time. Default: the first of created_at, timestamp, date, time, created_utc. '' is none."
+        ),
     ] = None,
     time_format: Annotated[
-        str | None, typer.Option(help="How times are written (strptime; or s, ms, us, ns since 1970); any form with one reading.")
+        str | None,
+        typer.Option(help="A strptime format, or s, ms, us, ns since 1970. Default: every form that has only one reading."),
     ] = None,
     time_from: Annotated[
-        str | None, typer.Option(help="What tells the time: column (default), folder (dt=2026-11-20) or name (of the file).")
+        str | None, typer.Option(help="Where the time is: column (default), folder (dt=2026-11-20) or name (of the file).")
     ] = None,
-    source_column: Annotated[str | None, typer.Option(help="Column of the source; source.")] = None,
-    keep: Annotated[list[str] | None, typer.Option(help="Carry this column through; may be repeated.")] = None,
+    source_column: Annotated[str | None, typer.Option(help="Column of the source. Default: source.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Copy this column to the output, as strings. May be repeated.")] = None,
     keep_text: Annotated[bool | None, typer.Option("--keep-text", help="Write the text beside its tags.")] = None,
-    documents: Annotated[str | None, typer.Option(help="What a document of a .txt file is: line (default) or file.")] = None,
+    documents: Annotated[str | None, typer.Option(help="What one document of a .txt file is: line (default) or file.")] = None,
     encoding: Annotated[
         str | None,
-        typer.Option(help="Of text files: auto, by each file's beginning, or a name such as gb18030; a mark goes first."),
+        typer.Option(help="Encoding of text files, such as gb18030. Default: auto, detected for each file."),
     ] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Between the fields of CSV and TSV; auto, told by the header.")] = None,
-    quote: Annotated[str | None, typer.Option(help='Round the fields of CSV; ".')] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Delimiter of CSV and TSV, one character. Default: auto, detected from the header.")
+    ] = None,
+    quote: Annotated[str | None, typer.Option(help="Quote character of CSV; '' is none. Default: \".")] = None,
     escape: Annotated[
-        str | None, typer.Option(help="Before quotes in the fields of CSV; auto, told by the first records.")
+        str | None,
+        typer.Option(help="Escape character before quotes in CSV; '' is none. Default: auto, detected from the first records."),
     ] = None,
     column_names: Annotated[
-        str | None, typer.Option("--columns", metavar="A,B,C", help="Names of the columns of CSV and TSV without a header.")
+        str | None, typer.Option("--columns", metavar="A,B,C", help="Column names of CSV and TSV files without a header.")
     ] = None,
-    null: Annotated[str | None, typer.Option(help="A field of CSV or TSV that is no value; \\\\N.")] = None,
-    json_path: Annotated[str | None, typer.Option(help="Where in each JSON document the records are, as data.items.")] = None,
+    null: Annotated[str | None, typer.Option(help="Field of CSV or TSV that stands for no value. Default: \\N.")] = None,
+    json_path: Annotated[
+        str | None, typer.Option(help="Where the records are within each JSON document, for example data.items.")
+    ] = None,
     format: Annotated[
-        str | None, typer.Option(help="Of files and pipes whose names end in no known suffix: jsonl, csv, tsv, text, ...")
+        str | None, typer.Option(help="Format of files and pipes without a known suffix: jsonl, csv, tsv, text, ...")
     ] = None,
-    clean: Annotated[str | None, typer.Option(help="html: remove tags and entities before the model reads; no.")] = None,
+    clean: Annotated[
+        str | None, typer.Option(help="html removes tags and entities before the model reads the text. Default: no.")
+    ] = None,
     languages: Annotated[
-        str | None, typer.Option(help="known: filter texts in a language that no model reads (default); all: tag them too.")
+        str | None, typer.Option(help="known (default) filters texts in a language that no model reads. all tags them too.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="en (default), en-fast, zh, auto (by each text's language) or a folder.")
+        str | None, typer.Option(help="en (default), en-fast, zh, auto (each text by the model of its language), or a folder.")
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="auto (default), openvino or torch.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine that runs the model: auto (default), openvino or torch.")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Ray actors; 0, if not given, is this process, or with --address all CPUs there.")
+        int | None, typer.Option(help="Number of Ray workers. Default: 0, this process; with --address all CPUs of the cluster.")
     ] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster: auto, the one that runs here, or its address.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to run on: auto (the one that runs on this machine) or HOST:PORT.")
+    ] = None,
     servers: Annotated[
-        int | None, typer.Option(help="Actors that compute for all workers; if not given one for each GPU of the cluster.")
+        int | None,
+        typer.Option(
+            help="Number of engine servers. They run the model for all workers. Default: one for each GPU of the cluster."
+        ),
     ] = None,
     no_workers_s: Annotated[
         float | None,
-        typer.Option(help="End (exit 3) when no Ray worker has been alive for so many seconds (600: an autoscaler has time)."),
+        typer.Option(help="End with exit code 3 when no Ray worker has been alive for so many seconds. Default: 600."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of each worker; all CPUs, shared, or 1 with --address.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of each worker. Default: all CPUs, shared by the workers; 1 with --address.")
+    ] = None,
     priority: Annotated[
         float | None,
-        typer.Option(help="1 goes before what has waited less than half an hour longer. See conf/tag.toml."),
+        typer.Option(help="A split of priority 1 overtakes those that have waited up to half an hour longer. Default: 0."),
     ] = None,
     look_s: Annotated[
-        float | None, typer.Option(help="Seconds between looks for new files while the run lasts (60); 0: never.")
+        float | None, typer.Option(help="Seconds between looks for new files during the run. Default: 60. 0 never looks.")
     ] = None,
-    split_tokens: Annotated[int | None, typer.Option(help="Predicted tokens of a part; 1000000.")] = None,
-    dead_letter_share: Annotated[float | None, typer.Option(help="Stop (exit 4) when more than this share (0.1) ...")] = None,
-    dead_letter_count: Annotated[int | None, typer.Option(help="... and more than this many (100) are dead letters.")] = None,
+    split_tokens: Annotated[
+        int | None, typer.Option(help="Predicted tokens of one part of the output. Default: 1000000.")
+    ] = None,
+    dead_letter_share: Annotated[
+        float | None,
+        typer.Option(help="Stop with exit code 4 when the share of dead letters is above this (default 0.1) ..."),
+    ] = None,
+    dead_letter_count: Annotated[int | None, typer.Option(help="... and their number is above this (default 100).")] = None,
     failed_files_share: Annotated[
-        float | None, typer.Option(help="Fail (exit 4) when more than this share of the files could not be read whole (0).")
+        float | None, typer.Option(help="Fail with exit code 4 when more than this share of the files is damaged. Default: 0.")
     ] = None,
     retag_files: Annotated[
         list[str] | None,
-        typer.Option("--retag-files", metavar="GLOB", help="Tag files anew whose path below the input matches; may be repeated."),
+        typer.Option(
+            "--retag-files", metavar="GLOB", help="Tag the files again whose path below the input matches. May be repeated."
+        ),
     ] = None,
     retry_dead_letters: Annotated[
-        bool | None, typer.Option("--retry-dead-letters", help="Tag the files anew of which there are dead letters.")
+        bool | None, typer.Option("--retry-dead-letters", help="Tag the files again that have dead letters.")
     ] = None,
     retag: Annotated[
         bool | None,
-        typer.Option("--retag", help="Tag everything anew, as another model or changed files need; the old tags stay till then."),
+        typer.Option(
+            "--retag", help="Tag everything again, as another model needs. The old tags stay until all new ones are there."
+        ),
     ] = None,
 ) -> None:
     """Tag documents into Parquet.
 
-    What an earlier run into the same OUTPUT has tagged is not read again; what it began is finished. A document that cannot be
-    read or tagged becomes a dead letter with file, position and reason. Exit codes: 0 done, 2 wrong settings, 3 try again
-    later, 4 do not try again, 130 stopped. SIGUSR1 makes a run say which stage limits it.
+    The same command goes on where an earlier run stopped. It tags new files and skips those that are done. A document that
+    cannot be read or tagged becomes a dead letter with its file, position and reason. SIGUSR1 makes a run print which stage
+    limits it. Exit codes: 0 done, 2 wrong settings, 3 try again later, 4 do not try again, 130 stopped.
     """
     given = dict(locals())
     from pipeline.config import load_config

@@ -9,10 +9,12 @@ import typer
 
 def try_text(
     text: Annotated[str, typer.Argument(help="The text to tag.")],
-    model: Annotated[str, typer.Option(help="auto (by the text's language), en, en-fast, zh, or a model folder.")] = "auto",
-    words: Annotated[bool, typer.Option("--words", help="Show the words and their parts of speech too.")] = False,
+    model: Annotated[
+        str, typer.Option(help="auto (the model of the text's language), en, en-fast, zh, or a model folder.")
+    ] = "auto",
+    words: Annotated[bool, typer.Option("--words", help="Show words and parts of speech too.")] = False,
 ) -> None:
-    """Colour one text in the terminal."""
+    """Tag one text and show it in colour."""
     from rich.console import Console
     from rich.text import Text
 

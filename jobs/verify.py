@@ -14,16 +14,18 @@ EVERY_S = 5.0
 
 
 def verify(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of `textmill tag`, or its URL.")],
-    config: Annotated[Path | None, typer.Option(help="TOML file whose [store] says how HDFS is reached.")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="One setting of it.")] = None,
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of textmill tag, or its URL.")],
+    config: Annotated[Path | None, typer.Option(help="TOML file. Its table store says how HDFS is reached.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
+    ] = None,
 ) -> None:
     """Count the input again and compare it with the output, file by file.
 
-    Files that have gone or changed since they were tagged cannot be counted again; files_gone says how many these are. Every part
-    is compared with its own record, with the files of dead letters and filtered documents, and with its digest in the run's
-    manifest. Writes nothing. Exit codes: 0 everything agrees, 3 planned parts are not there yet (run textmill tag again), 4
-    something is lost or changed; each difference is named.
+    Every part is compared with three things: its own record, its dead letters and filtered documents, and its digest in the run's
+    manifest. A file that has gone or changed since it was tagged cannot be counted again; files_gone is the number of such files.
+    The command writes nothing. Exit codes: 0 everything agrees, 3 planned parts are missing (run textmill tag again), 4 something
+    is lost or changed; each difference is named.
     """
     from jobs.streams import note
     from pipeline.config import load_store

@@ -23,23 +23,23 @@ TOKEN = "TEXTMILL_HINT_TOKEN"
 
 
 def watch(
-    conf: Annotated[Path, typer.Argument(metavar="CONF", help="The job's TOML file; conf/nightly.toml describes every key.")],
+    conf: Annotated[Path, typer.Argument(metavar="CONF", help="TOML file of the job. conf/nightly.toml describes every key.")],
     address: Annotated[
-        str | None, typer.Option(help="Run batches as jobs of the Ray cluster with this dashboard: http://HEAD:8265.")
+        str | None, typer.Option(help="Run batches as jobs of a Ray cluster. Address of its dashboard: http://HEAD:8265.")
     ] = None,
     batch: Annotated[str | None, typer.Option(help="Run this batch, which a watcher has listed, and end.", hidden=True)] = None,
     submission: Annotated[str, typer.Option(help="The id under which the batch was submitted.", hidden=True)] = "",
 ) -> None:
-    """Tag new files as they come.
+    """Tag new files as they arrive.
 
-    Looks into the sources of the table `tag` every poll_s seconds. A batch is a folder with files; it is whole when a
-    _SUCCESS or a manifest lies beside them that is no older than they are, or when nothing has changed for settle_s. Each
-    revision of a batch is run exactly once, by whichever watcher claims it first: OUTPUT/_watch/batches/*.json says what came
-    of it. Reports of dates that get documents so are made anew by the next textmill nightly.
+    It looks into the sources of the table tag every poll_s seconds. A batch is a folder with files. It is complete when a
+    _SUCCESS file or a manifest lies in it that is no older than its files, or when nothing has changed for settle_s seconds. Each
+    revision of a batch is run exactly once. Any number of watchers may run: the first to claim a batch runs it.
+    OUTPUT/_watch/batches/*.json says how it ended. The next textmill nightly renews the reports of the dates that got documents.
 
-    Hints make it look at once and are not needed: POST a path to /hint of watch.http (with `Authorization: Bearer ...` if
-    TEXTMILL_HINT_TOKEN is set), or XADD to the stream of watch.redis. One JSON line for each decision goes to standard error.
-    Runs until Ctrl-C or SIGTERM, which end it cleanly with exit code 0; the next watcher goes on.
+    Hints are optional and make it look at once: POST a path to /hint of watch.http (with an Authorization: Bearer header if
+    TEXTMILL_HINT_TOKEN is set), or XADD to the stream of watch.redis. Each decision is one JSON line on standard error. Ctrl-C
+    and SIGTERM stop it cleanly with exit code 0; the next watcher goes on.
     """
     from jobs.streams import note
     from pipeline.nightly.config import load_night

@@ -1,12 +1,11 @@
-"""The Tagger as a spaCy component: entities in `doc.ents`, sentiment in `doc._.sentiment`."""
+"""The Tagger as a spaCy component: entities in `doc.ents`, sentiment in `doc._.sentiment`. `textmill_spacy` makes it known."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from spacy.language import Language
-
+import textmill_spacy  # noqa: F401  (`import models.spacy_component` makes "textmill" known, too)
 from models.runtime.load import load
 
 
@@ -42,9 +41,3 @@ class TextmillComponent:
         for docs in minibatch(stream, batch_size):
             rows = self._tagger.tag([doc.text for doc in docs]).to_pylist()
             yield from map(self._set, docs, rows)
-
-
-@Language.factory("textmill")
-def make(nlp: Any, name: str, model: str = "en", threads: int = 1) -> TextmillComponent:
-    """The factory behind `nlp.add_pipe("textmill", config={"model": "en"})`; "auto" tags each text by its language."""
-    return TextmillComponent(model, threads)

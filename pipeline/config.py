@@ -35,93 +35,124 @@ class TagConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sources: Annotated[tuple[str, ...], Field(min_length=1, description="files, folders or globs, or their URLs")]
+    sources: Annotated[
+        tuple[str, ...], Field(min_length=1, description="input files, folders or globs, or their URLs; - is standard input")
+    ]
     output: Annotated[
         str,
         BeforeValidator(_as_string),
-        Field(min_length=1, description="folder or URL for tags/, dead_letters/, filtered/ and the plans"),
+        Field(min_length=1, description="output folder, or its URL"),
     ]
     text_column: Annotated[
-        str, Field(description='column of the text; "a.b" is b within a; "title,body" are joined, as are lists of strings')
+        str,
+        Field(description='column of the text; "a.b" is b within a; "title,body" joins two columns; lists of strings are joined'),
     ] = "text"
-    text_separator: Annotated[str, Field(description="what joins several columns, or the strings of a list")] = TEXT_SEPARATOR
+    text_separator: Annotated[str, Field(description="text between joined columns, or between the strings of a list")] = (
+        TEXT_SEPARATOR
+    )
     id_column: Annotated[
-        str | None, Field(description='column of the id; id, where there is one; where empty, or with "", path@position')
+        str | None,
+        Field(description='column of the id, id if not given; documents without an id get path@position; with "" all of them do'),
     ] = None
     time_column: Annotated[
         str | None,
-        Field(description="column of the time; the first there is of created_at, timestamp, date, time, created_utc"),
+        Field(description="column of the time; if not given the first of created_at, timestamp, date, time, created_utc"),
     ] = None
     time_format: Annotated[
         str | None,
-        Field(description="how times are written: strptime's format, or s, ms, us or ns since 1970; any known form"),
+        Field(description="a strptime format, or s, ms, us, ns since 1970; if not given every form that has only one reading"),
     ] = None
     time_from: Annotated[
         Literal["column", "folder", "name"],
-        Field(description="what tells the time: the column, folders (dt=2026-11-20) or the file's name"),
+        Field(description="where the time is: in the column, in folders (dt=2026-11-20) or in the file's name"),
     ] = "column"
     source_column: Annotated[str, Field(description="column of the source")] = "source"
-    keep: Annotated[tuple[str, ...], Field(description="columns that are carried through, as strings")] = ()
+    keep: Annotated[tuple[str, ...], Field(description="columns that are copied to the output, as strings")] = ()
     keep_text: Annotated[bool, Field(description="write the text beside its tags")] = False
-    documents: Annotated[Literal["line", "file"], Field(description="what a document of a .txt file is")] = "line"
+    documents: Annotated[Literal["line", "file"], Field(description="what one document of a .txt file is")] = "line"
     encoding: Annotated[
         str,
-        Field(description="of text files: auto, told by each file's beginning, or a name such as gb18030; a mark goes before it"),
+        Field(
+            description="encoding of text files, such as gb18030; auto detects it for each file; a byte order mark always counts"
+        ),
     ] = "auto"
     delimiter: Annotated[
         str,
         BeforeValidator(_as_tab),
-        Field(description="between the fields of CSV and TSV: one character, or auto, told by the header"),
+        Field(description="delimiter of CSV and TSV, one character; auto detects it from the header"),
     ] = "auto"
-    quote: Annotated[str, Field(description='round the fields of CSV; "" is none')] = '"'
-    escape: Annotated[str, Field(description='in the fields of CSV, before quotes: "\\\\", "" for none, or auto')] = "auto"
-    column_names: Annotated[tuple[str, ...], Field(description="of CSV and TSV files that have no header")] = ()
-    null: Annotated[str | None, Field(description="a field of CSV or TSV that is no value")] = "\\N"
-    json_path: Annotated[str, Field(description="where in each JSON document the records are: data, or response.items")] = ""
-    format: Annotated[str, Field(description="of files and pipes whose names tell none: jsonl, csv, tsv, text, ...")] = ""
-    clean: Annotated[Literal["no", "html"], Field(description="remove HTML tags and entities before the model reads")] = "no"
+    quote: Annotated[str, Field(description='quote character of CSV; "" is none')] = '"'
+    escape: Annotated[
+        str, Field(description='escape character before quotes in CSV; "" is none; auto detects it from the first records')
+    ] = "auto"
+    column_names: Annotated[tuple[str, ...], Field(description="column names of CSV and TSV files without a header")] = ()
+    null: Annotated[str | None, Field(description="field of CSV or TSV that stands for no value")] = "\\N"
+    json_path: Annotated[str, Field(description="where the records are within each JSON document: data, or response.items")] = ""
+    format: Annotated[str, Field(description="format of files and pipes without a known suffix: jsonl, csv, tsv, text, ...")] = ""
+    clean: Annotated[
+        Literal["no", "html"], Field(description="html removes tags and entities before the model reads the text")
+    ] = "no"
     languages: Annotated[
-        Literal["known", "all"], Field(description="known: texts in a language that no model reads are filtered")
+        Literal["known", "all"], Field(description="known filters texts in a language that no model reads; all tags them too")
     ] = "known"
-    model: Annotated[str, Field(description="en, en-fast, zh, auto, en-fast+zh, or a folder")] = "en"
-    engine: Annotated[Literal["auto", "openvino", "torch"], Field(description="what computes the model")] = "auto"
-    workers: Annotated[int, Field(ge=0, description="Ray actors; 0 is this process, or with an address all CPUs there")] = 0
-    address: Annotated[str | None, Field(description="a Ray cluster: auto (the one that runs here) or its address")] = None
+    model: Annotated[
+        str, Field(description="en, en-fast, zh, auto or en-fast+zh (each text by the model of its language), or a model folder")
+    ] = "en"
+    engine: Annotated[Literal["auto", "openvino", "torch"], Field(description="engine that runs the model")] = "auto"
+    workers: Annotated[
+        int, Field(ge=0, description="number of Ray workers; 0 is this process, or with an address all CPUs of the cluster")
+    ] = 0
+    address: Annotated[
+        str | None, Field(description="Ray cluster to run on: auto (the one that runs on this machine) or HOST:PORT")
+    ] = None
     servers: Annotated[
-        int | None, Field(ge=0, description="actors that compute for all workers; if not given one for each GPU of the cluster")
+        int | None,
+        Field(
+            ge=0,
+            description="number of engine servers, which run the model for all workers; if not given one for each GPU",
+        ),
     ] = None
     no_workers_s: Annotated[
-        float, Field(ge=0, description="a run on Ray ends (exit 3) when no worker has been alive for so many seconds")
+        float, Field(ge=0, description="a run on Ray ends with exit code 3 when no worker has been alive for so many seconds")
     ] = 600.0
-    threads: Annotated[int | None, Field(ge=1, description="of each worker; by default all CPUs, shared; 1 on a cluster")] = None
-    priority: Annotated[float, Field(description="1 goes before all that has waited less than half an hour longer")] = 0.0
-    priorities: Annotated[dict[str, float], Field(description="glob of a path below the input -> what its files have more")] = {}
-    look_s: Annotated[float, Field(ge=0, description="seconds between looks for new files while a run lasts; 0 is never")] = 60.0
-    split_tokens: Annotated[int, Field(ge=1, description="predicted tokens of a part")] = SPLIT_TOKENS
-    dead_letter_share: Annotated[float, Field(ge=0, le=1, description="a run stops when more than this share ...")] = 0.1
+    threads: Annotated[
+        int | None,
+        Field(ge=1, description="threads of each worker; if not given all CPUs, shared by the workers; 1 on a cluster"),
+    ] = None
+    priority: Annotated[
+        float, Field(description="a split of priority 1 overtakes those that have waited up to half an hour longer")
+    ] = 0.0
+    priorities: Annotated[
+        dict[str, float], Field(description="glob of paths below the input -> priority that is added for these files")
+    ] = {}
+    look_s: Annotated[float, Field(ge=0, description="seconds between looks for new files during a run; 0 never looks")] = 60.0
+    split_tokens: Annotated[int, Field(ge=1, description="predicted tokens of one part of the output")] = SPLIT_TOKENS
+    dead_letter_share: Annotated[
+        float, Field(ge=0, le=1, description="a run stops with exit code 4 when the share of dead letters is above this ...")
+    ] = 0.1
     dead_letter_count: Annotated[
-        int, Field(ge=0, description="... and more than this many documents are dead letters, or lost with one")
+        int, Field(ge=0, description="... and their number is above this; documents that are lost with a dead letter count")
     ] = 100
     absent_columns: Annotated[
         Literal["refuse", "allow"],
-        Field(
-            description="what a column comes to that was named, and that no file has which is looked into before the first run"
-        ),
+        Field(description="refuse ends the first run, before anything is tagged, if a named column is in no file"),
     ] = "refuse"
     only: Annotated[
         tuple[tuple[str, int, int], ...] | None,
-        Field(description="path below the input, size and time (ns) of the files that this run may take on; None is all"),
+        Field(description="files that this run may take on: path below the input, size, time in ns; if not given all"),
     ] = None
     failed_files_share: Annotated[
         float,
-        Field(ge=0, le=1, description="a run fails (exit 4) when more than this share of the files could not be read whole"),
+        Field(
+            ge=0, le=1, description="a run fails with exit code 4 when more than this share of the files could not be read whole"
+        ),
     ] = 0.0
     retag_files: Annotated[
-        tuple[str, ...], Field(description="globs of paths below the input: files that are tagged anew, though they were tagged")
+        tuple[str, ...], Field(description="globs of paths below the input: these files are tagged again")
     ] = ()
-    retry_dead_letters: Annotated[bool, Field(description="tag the files anew of which there are dead letters")] = False
-    retag: Annotated[bool, Field(description="tag everything anew; the old tags stay until then")] = False
-    cache: Annotated[CacheConfig, Field(description="what is remembered of texts that were tagged")] = CacheConfig()
+    retry_dead_letters: Annotated[bool, Field(description="tag the files again that have dead letters")] = False
+    retag: Annotated[bool, Field(description="tag everything again; the old tags stay until all new ones are there")] = False
+    cache: Annotated[CacheConfig, Field(description="the cache of tags")] = CacheConfig()
     store: StoreConfig = Field(default_factory=StoreConfig, description="how HDFS and other remote file systems are reached")
 
     def priority_of(self, path: str) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from models.errors import GateFailedError, ModelError
 from pipeline import errors
 from pipeline.errors import FULL, TRANSIENT, PipelineError
+from textmill_names import NameTakenError
 
 DONE, BUG, SETTINGS, TRY_AGAIN, DO_NOT_TRY_AGAIN, STOPPED = 0, 1, 2, 3, 4, 130
 
@@ -59,6 +60,7 @@ REMEDIES: dict[type[PipelineError], str] = {
 OTHERS: dict[type[BaseException], Exit] = {
     GateFailedError: Exit(BUG, "train on, or change the gate in the recipe"),
     ModelError: Exit(SETTINGS, "name another model; `textmill models` lists those that are installed"),
+    NameTakenError: Exit(SETTINGS, "rename the folder that the message names, or take it off Python's path"),
     ModuleNotFoundError: Exit(SETTINGS, "install the extra that the message names"),
     MemoryError: Exit(TRY_AGAIN, "free memory, or give fewer --workers; then run the command again"),
     KeyboardInterrupt: Exit(STOPPED, "run the command again; it goes on where it was stopped"),

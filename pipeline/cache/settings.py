@@ -18,18 +18,22 @@ SCHEMES = ("redis", "rediss", "unix")
 
 
 class CacheConfig(BaseModel):
-    """What is remembered of texts that were tagged, where and how long."""
+    """The cache of tags: where tagged texts are remembered, and how long."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    local_mb: Annotated[float, Field(ge=0, description="memory of each worker for texts and tags; 0 remembers nothing")] = 32.0
+    local_mb: Annotated[
+        float, Field(ge=0, description="megabytes of each worker's memory for texts and tags; 0 remembers nothing")
+    ] = 32.0
     redis_url: Annotated[
         str | None, Field(description="redis://HOST:PORT/DB, rediss:// for TLS, or unix://PATH; without it nothing is shared")
     ] = None
     ca_file: Annotated[Path | None, Field(description="certificates that a rediss:// server is checked against")] = None
     ttl_s: Annotated[int, Field(ge=1, description="seconds after which Redis forgets a text")] = 7 * 24 * 3600
-    timeout_ms: Annotated[int, Field(ge=1, description="milliseconds that asking or telling of a block of texts may take")] = 200
-    connect_timeout_ms: Annotated[int, Field(ge=1, description="milliseconds more for a request that must connect first")] = 500
+    timeout_ms: Annotated[int, Field(ge=1, description="milliseconds that one request for a block of texts may take")] = 200
+    connect_timeout_ms: Annotated[
+        int, Field(ge=1, description="milliseconds that are added for a request that must connect first")
+    ] = 500
 
     @field_validator("redis_url")
     @classmethod

@@ -1,4 +1,4 @@
-"""What the head of a Ray cluster says of its nodes, asked in a thread: nobody waits for a head that is mute."""
+"""What the head of a Ray cluster says of its nodes, asked in a thread: nobody waits for a head that does not answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ClusterState:
 
 
 def look() -> ClusterState:
-    """Ask the head. Raises what Ray raises; does not return while the head is mute."""
+    """Ask the head. Raises what Ray raises; does not return while the head is silent."""
     import ray
     from ray._private.state import state  # Ray has no public call for it; pinned by a test
 

@@ -7,8 +7,10 @@ import signal
 import socket
 import threading
 from importlib.util import find_spec
+from pathlib import Path
 
 from pipeline.errors import ConfigError, PipelineError, WorkerLostError
+from textmill_names import check_names
 
 KNOCK_S = 10.0
 _RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"
@@ -22,9 +24,10 @@ _NEEDED = ("gcs_server", "raylet")
 
 
 def check_ray() -> None:
-    """Raise ConfigError if Ray is not installed."""
+    """Raise ConfigError if Ray is not installed, and NameTakenError if its workers would import other packages than ours."""
     if find_spec("ray") is None:
         raise ConfigError("--workers needs Ray: pip install 'textmill[ray]'")
+    check_names(Path.cwd())
 
 
 def probe(address: str) -> None:

@@ -20,7 +20,8 @@ _SIGNS = (
     ("ray.kill", "it hung, and was ended"),
     ("connection error code 2", "its process was killed, or crashed"),
 )
-_MISSING = re.compile(r"^(?:ModuleNotFoundError|ImportError): .*$", re.MULTILINE)
+_MISSING = re.compile(r"^(?:[\w.]+\.)?(?:ModuleNotFoundError|ImportError|NameTakenError): .*$", re.MULTILINE)
+_SHADOWED = re.compile(r"No module named '(jobs|models|pipeline)\.")
 
 
 def how(error: Any) -> str:
@@ -58,7 +59,9 @@ def cannot_start(worker: int, host: str, error: Any) -> PipelineError:
     whose = f"worker {worker}{' on ' * bool(host)}{host} cannot start"
     missing = _MISSING.findall(str(error)) if getattr(error, "actor_init_failed", False) else []
     if missing:
-        return ConfigError(f"{whose}: {missing[-1]}; every node needs the same textmill, Python and models")
+        hidden = _SHADOWED.search(missing[-1])
+        hint = f", and no other `{hidden[1]}` before it on Python's path" if hidden else ""
+        return ConfigError(f"{whose}: {missing[-1]}; every node needs the same textmill, Python and models{hint}")
     code = exit_of(error).code
     if code == BUG:
         raise error

@@ -111,7 +111,7 @@ class RayPool:
         return (seen := self._session.seen) is not None and len(seen.nodes) > 1
 
     def _start_servers(self) -> None:
-        """Engines that serve all workers; workers compute on their CPUs what those would end later."""
+        """Start the engine servers. A worker computes a batch on its own CPU where that ends sooner than a server would."""
         import ray
 
         self._work = self._given

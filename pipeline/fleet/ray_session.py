@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 # A Ray of this process's own ends its workers before itself, by so much.
 _GRACE_S, _POLL_S = 3.0, 0.2
-# Leaving a cluster whose head is mute may take so long.
+# Leaving a cluster whose head does not answer may take so long.
 _SHUT_S = 5.0
 
 

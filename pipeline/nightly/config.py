@@ -22,15 +22,23 @@ class WatchConfig(_Settings):
     """Settings of `textmill watch`: the table [watch]."""
 
     poll_s: Annotated[float, Field(gt=0, description="seconds between looks; a hint makes it look at once")] = 30.0
-    settle_s: Annotated[float, Field(gt=0, description="a batch without a marker has settled when unchanged for so long")] = 120.0
-    marker: Annotated[str, Field(min_length=1, description="name of the empty file that says that a batch is whole")] = "_SUCCESS"
+    settle_s: Annotated[
+        float, Field(gt=0, description="seconds without a change after which a batch without a marker is complete")
+    ] = 120.0
+    marker: Annotated[str, Field(min_length=1, description="name of the empty file that says that a batch is complete")] = (
+        "_SUCCESS"
+    )
     manifest: Annotated[str, Field(min_length=1, description="name of the JSON file that lists a batch's files")] = (
         "_manifest.json"
     )
-    attempts: Annotated[int, Field(ge=1, description="of a run that ends with `try again`, before it counts as failed")] = 5
+    attempts: Annotated[
+        int, Field(ge=1, description="number of attempts before a run that ends with `try again` counts as failed")
+    ] = 5
     retry_s: Annotated[float, Field(ge=0, description="seconds before the second attempt; doubled for each further one")] = 60.0
-    http: Annotated[str | None, Field(description="HOST:PORT of the HTTP hook; none if not given")] = None
-    redis: Annotated[str | None, Field(description="redis://HOST:PORT/DB whose stream gives hints; none if not given")] = None
+    http: Annotated[str | None, Field(description="HOST:PORT at which hints come by HTTP; if not given none do")] = None
+    redis: Annotated[str | None, Field(description="redis://HOST:PORT/DB of the stream of hints; if not given there is none")] = (
+        None
+    )
     stream: Annotated[str, Field(min_length=1, description="name of the Redis stream")] = "textmill:hints"
 
 
@@ -40,30 +48,32 @@ class SubmitConfig(_Settings):
     job: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", description="first part of the submission ids")] = "textmill"
     working_dir: Annotated[Path | None, Field(description="folder that is sent to the cluster; the job runs in it")] = None
     requirements: Annotated[Path | None, Field(description="file of pinned requirements, installed for the job")] = None
-    env: Annotated[dict[str, str], Field(description="environment of the job")] = {}
+    env: Annotated[dict[str, str], Field(description="environment variables of the job")] = {}
     command: Annotated[str, Field(min_length=1, description="how the cluster calls textmill")] = "textmill"
-    attempts: Annotated[int, Field(ge=1, description="submissions before the night counts as failed")] = 3
+    attempts: Annotated[int, Field(ge=1, description="number of submissions before the night counts as failed")] = 3
     poll_s: Annotated[float, Field(gt=0, description="seconds between questions for the job's state")] = 2.0
-    lost_s: Annotated[float, Field(gt=0, description="a cluster that does not answer for so long has lost the job")] = 300.0
+    lost_s: Annotated[float, Field(gt=0, description="seconds without an answer after which the cluster has lost the job")] = (
+        300.0
+    )
 
 
 class NightConfig(_Settings):
     """Settings of `textmill nightly`; the table [tag] holds those of `textmill tag`."""
 
     tag: TagConfig
-    zone: Annotated[str, Field(description="a logical date is a day of this zone: UTC or a name like Europe/Berlin")] = "UTC"
-    since: Annotated[date | None, Field(description="first date to be reported; by default the first that ever was")] = None
+    zone: Annotated[str, Field(description="time zone of the dates: UTC, or a name like Europe/Berlin")] = "UTC"
+    since: Annotated[date | None, Field(description="first date to report; if not given the first that ever was")] = None
     trailing_days: Annotated[
-        int | None, Field(ge=0, description="days before a date on which its report depends; what the report says if not given")
+        int | None, Field(ge=0, description="days before a date on which its report depends; if not given the report says")
     ] = None
     lang: Annotated[Literal["en", "zh"], Field(description="language of the reports")] = "en"
-    memory_mb: Annotated[int, Field(ge=600, description="memory of a report's aggregation")] = 1500
-    report_s: Annotated[float, Field(gt=0, description="a report that takes longer is given up")] = 3600.0
-    retire_h: Annotated[float, Field(ge=0, description="what killed runs have left goes when it is so old, in hours")] = 24.0
-    claim_s: Annotated[float, Field(ge=3, description="a claim that is not renewed for so long has expired")] = 120.0
-    metrics_url: Annotated[str | None, Field(description="Prometheus Pushgateway that is told of each night; it may be down")] = (
-        None
-    )
+    memory_mb: Annotated[int, Field(ge=600, description="memory limit of a report, in megabytes")] = 1500
+    report_s: Annotated[float, Field(gt=0, description="seconds after which a report is given up")] = 3600.0
+    retire_h: Annotated[float, Field(ge=0, description="hours after which leftovers of killed runs are removed")] = 24.0
+    claim_s: Annotated[float, Field(ge=3, description="seconds after which a claim that is not renewed has expired")] = 120.0
+    metrics_url: Annotated[
+        str | None, Field(description="Prometheus Pushgateway that gets figures of each night; it may be down")
+    ] = None
     watch: WatchConfig = WatchConfig()
     submit: SubmitConfig = SubmitConfig()
 

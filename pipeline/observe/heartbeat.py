@@ -51,7 +51,7 @@ class Heartbeat:
         self._start(self._write, json.dumps(about | state(), indent=1).encode() + b"\n")
 
     def close(self) -> None:
-        """Remove the file, also one that a killed run has left; what a store that is mute does not do within END_S stays."""
+        """Remove the file, also one that a killed run has left; what a store does not do within END_S stays."""
         self._closed = True
         if self._thread is not None:
             self._thread.join(END_S)

@@ -102,7 +102,7 @@ class Progress:
         return f"{self.fleet['idle']:,} of {workers:,} workers idle: nothing is left to share, {doing} being done{cut}"
 
     def say(self, line: str) -> None:
-        """A line of its own."""
+        """Print one line that stays, above the progress bar."""
         if self._live:
             self._stream.write(f"\r\x1b[K{line}\n")
         else:

@@ -115,7 +115,7 @@ class EngineServer:
                 open_ones.append(self._requests.get())
             self._fail(open_ones, self._broken)
         finally:
-            self._end()  # without this thread the server would be mute
+            self._end()  # without this thread the server would never answer
 
     def _compute(self, together: Sequence[_Request]) -> None:
         """Answer requests of one language; in case of an error each alone."""

@@ -1,4 +1,4 @@
-"""An engine that lets others compute: a worker sends its batches to servers, and computes itself what they would end later.
+"""An engine that sends batches to servers. A worker computes a batch itself where that ends sooner.
 
 So while a GPU has room all workers feed it, and when it is saturated their CPUs take the share that it cannot.
 """

@@ -40,29 +40,29 @@ class Format:
 _ALL = (
     Format(
         "jsonl", (".jsonl", ".ndjson", ".json", ".jl", ".jsonlines"),
-        "JSON: an object a line, arrays of objects, objects over several lines or behind each other, the arrays inside documents "
-        "(`--json-path`); the content tells",
+        "JSON: one object a line, arrays of objects, objects over several lines, arrays inside documents (`--json-path`); the "
+        "content tells which",
         "lines: anywhere",
         json_records, json_count, in_lines,
     ),
     Format(
         "csv", (".csv",),
-        "records of RFC 4180, with a header or `--columns`; the delimiter and an escape are told by the first records",
+        "records of RFC 4180, with a header or `--columns`; delimiter and escape are detected",
         "between records",
         partial(delimited_records, kind="csv"), partial(delimited_count, kind="csv"), lambda text: not text.columns.reading.quote,
         partial(record_places, kind="csv"),
     ),
     Format(
-        "tsv", (".tsv", ".tab"), "a record a line, without quotes, as of Hive", "anywhere",
+        "tsv", (".tsv", ".tab"), "one record a line, without quotes, as Hive writes them", "anywhere",
         partial(delimited_records, kind="tsv"), partial(delimited_count, kind="tsv"), lambda text: True,
     ),
     Format(
-        "text", (".txt", ".text"), "a document a line or, with `--documents file`, a file", "lines: anywhere",
+        "text", (".txt", ".text"), "one document a line; with `--documents file` one a file", "lines: anywhere",
         text_records, text_count, lambda text: text.columns.documents == "line",
     ),
     Format(
         "warc", (".warc", ".wet"),
-        "WARC and WET, as of Common Crawl: the texts of `conversion` records, the pages of HTML of `response` records", "no",
+        "WARC and WET, as of Common Crawl: texts of `conversion` records, HTML pages of `response` records", "no",
         warc_records, warc_count,
     ),
     Format("parquet", (".parquet", ".pq", ".parq"), "Parquet", "between row groups", table=True),
@@ -71,7 +71,7 @@ _ALL = (
     Format("avro", (".avro",), "Avro object container files; needs `textmill[avro]`", "no", table=True),
     Format(
         "archive", (".zip", ".tar", ".tgz", ".tbz2", ".txz"),
-        "zip and tar: each member of a format of text is a file of its own, with the path `a.zip!/member`", "no",
+        "zip and tar: each text member is read as a file with the path `a.zip!/member`", "no",
     ),
 )  # fmt: skip
 FORMATS = {one.name: one for one in _ALL}
@@ -91,12 +91,15 @@ def format_of(path: str) -> str | None:
 
 def formats_table() -> str:
     """The formats as a table in Markdown, for the README."""
-    rows = ["| format | names | what is read | cut |", "|---|---|---|---|"]
+    rows = ["| format | names | what is read | big files are cut |", "|---|---|---|---|"]
     for one in _ALL:
         rows.append(f"| {one.name} | {' '.join(f'`{suffix}`' for suffix in one.suffixes)} | {one.about} | {one.cut} |")
     packings = ", ".join(f"{one.name} ({' '.join(f'`{suffix}`' for suffix in one.suffixes)})" for one in COMPRESSIONS)
-    told = "told by their first bytes. A big packed file is cut where a plain one would be."
-    return "\n".join(rows) + f"\n\nAll but tables may also be packed: {packings}; {told}\n"
+    told = (
+        "The first bytes tell. A big compressed file is cut where a plain one would be. Tables compress inside; one that is "
+        "compressed as a whole is refused."
+    )
+    return "\n".join(rows) + f"\n\nAll but tables may also be compressed: {packings}. {told}\n"
 
 
 def with_formats(readme: str) -> str:

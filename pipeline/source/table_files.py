@@ -90,7 +90,7 @@ def _step(batch: pa.RecordBatch) -> int:
 
 
 def _of_batch(first: int, batch: pa.RecordBatch, columns: DocumentSpec) -> Rows:
-    # Of several columns of one name the last counts, as in JSON and CSV.
+    # Of several columns of one name the last counts, as in JSON; of CSV the first.
     places = {name: i for i, name in enumerate(batch.schema.names)}
     texts, times = _tops(columns, places)
     counts: Counter[str] = Counter()

@@ -22,22 +22,34 @@ class StoreConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    user: Annotated[str | None, Field(description="HDFS user where there is no Kerberos; HADOOP_USER_NAME or the login")] = None
-    hadoop_conf: Annotated[str | None, Field(description="folder of core-site.xml and hdfs-site.xml; HADOOP_CONF_DIR")] = None
+    user: Annotated[str | None, Field(description="HDFS user without Kerberos; if not given HADOOP_USER_NAME, or the login")] = (
+        None
+    )
+    hadoop_conf: Annotated[
+        str | None, Field(description="folder with core-site.xml and hdfs-site.xml; if not given HADOOP_CONF_DIR")
+    ] = None
     namenodes: Annotated[
-        tuple[str, ...], Field(description="http(s)://HOST:PORT of the NameNodes, for WebHDFS; else hadoop_conf tells")
+        tuple[str, ...],
+        Field(description="http(s)://HOST:PORT of the NameNodes for WebHDFS; if not given hadoop_conf names them"),
     ] = ()
     client: Annotated[
-        Literal["auto", "native", "webhdfs"], Field(description="for hdfs://. auto: native, WebHDFS where that fails")
+        Literal["auto", "native", "webhdfs"],
+        Field(description="client for hdfs://; auto is native, and WebHDFS where native fails"),
     ] = "auto"
-    kerberos: Annotated[bool, Field(description="authenticate by Kerberos (WebHDFS: pip install 'hdfs[kerberos]')")] = False
-    principal: Annotated[str | None, Field(description="Kerberos principal; with keytab or the ticket cache")] = None
+    kerberos: Annotated[bool, Field(description="authenticate by Kerberos (WebHDFS needs pip install 'hdfs[kerberos]')")] = False
+    principal: Annotated[str | None, Field(description="Kerberos principal, with a keytab or the ticket cache")] = None
     keytab: Annotated[str | None, Field(description="Kerberos keytab file")] = None
-    token: SecretStr | None = Field(default_factory=_token, description=f"delegation token for WebHDFS; better in {TOKEN_ENV}")
-    timeout_s: Annotated[float, Field(gt=0, description="a request without an answer for so long has failed")] = 10.0
-    retry_s: Annotated[float, Field(ge=0, description="what may pass is tried again for so long")] = 90.0
-    read_threads: Annotated[int, Field(ge=1, le=64, description="requests of one file that are under way at once")] = 8
-    lease_s: Annotated[float, Field(gt=0, description="a run that gave no sign for so long has lost its output")] = LEASE_S
+    token: SecretStr | None = Field(
+        default_factory=_token, description=f"delegation token for WebHDFS; better given by the variable {TOKEN_ENV}"
+    )
+    timeout_s: Annotated[float, Field(gt=0, description="seconds after which a request without an answer has failed")] = 10.0
+    retry_s: Annotated[
+        float, Field(ge=0, description="seconds for which a request is tried again after an error that may pass")
+    ] = 90.0
+    read_threads: Annotated[int, Field(ge=1, le=64, description="number of simultaneous read requests for one file")] = 8
+    lease_s: Annotated[
+        float, Field(gt=0, description="seconds without a sign of life after which a run has lost its claim on the output")
+    ] = LEASE_S
 
     def told(self) -> dict[str, Any]:
         """As JSON for a process of ours, secrets included."""

@@ -74,7 +74,7 @@ def _client(address: str, headers: Mapping[str, str] | None) -> Any:
     from ray.job_submission import JobSubmissionClient
 
     class Client(JobSubmissionClient):  # type: ignore[misc]
-        """Ray's own waits for ever for a head that is mute."""
+        """Ray's own waits for ever for a head that does not answer."""
 
         def _do_request(self, method: str, endpoint: str, **more: Any) -> Any:
             return super()._do_request(method, endpoint, **{"timeout": ANSWER_S, **more})
