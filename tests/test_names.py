@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.exits import exit_of
-from pipeline.fleet.deaths import cannot_start
+from pipeline.fleet.ray_errors import cannot_start
 from textmill_names import NameTakenError, check_names
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +68,7 @@ def test_workers_of_ray_would_find_it_in_the_folder_of_the_run(with_own, tmp_pat
 
 def test_a_ray_worker_tells_what_it_has_found(with_own):
     """Ray keeps the text of what a worker raises when it imports the class of the actor."""
-    died = with_own("-c", "import pipeline.fleet.hand", names=["models"])
+    died = with_own("-c", "import pipeline.fleet.worker_actor", names=["models"])
     error = RuntimeError(died.stderr)
     error.actor_init_failed = True  # type: ignore[attr-defined]
     told = cannot_start(1, "", error)
