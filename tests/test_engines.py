@@ -149,4 +149,5 @@ def test_a_line_of_ten_megabytes(tagger):
 def test_no_thread_is_bound_to_a_core():
     """Bound threads of several workers would share one core: the first of each process is bound to the machine's first."""
     models.load("en-fast", threads=1).tag(["Lena came to Oslo."])
-    assert {frozenset(os.sched_getaffinity(int(one))) for one in os.listdir("/proc/self/task")} == {frozenset(os.sched_getaffinity(0))}
+    bound = {frozenset(os.sched_getaffinity(int(one))) for one in os.listdir("/proc/self/task")}
+    assert bound == {frozenset(os.sched_getaffinity(0))}
