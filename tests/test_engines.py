@@ -1,6 +1,7 @@
 """Both engines compute the same function, and a text's result does not depend on its neighbours."""
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -142,3 +143,11 @@ def test_a_line_of_ten_megabytes(tagger):
     check_offsets([text], table)
     assert table.num_rows == 1
     assert len(table["entities"].to_pylist()[0]) > 30_000
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="CPU affinity is Linux's")
+def test_no_thread_is_bound_to_a_core():
+    """Bound threads of several workers would share one core: the first of each process is bound to the machine's first."""
+    models.load("en-fast", threads=1).tag(["Lena came to Oslo."])
+    bound = {frozenset(os.sched_getaffinity(int(one))) for one in os.listdir("/proc/self/task")}
+    assert bound == {frozenset(os.sched_getaffinity(0))}

@@ -64,6 +64,8 @@ class OpenVinoEngine:
             "NUM_STREAMS": threads,
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": precision,
+            # Pinned to cores, the first threads of all processes of a machine share the first core.
+            "ENABLE_CPU_PINNING": False,
         }
         with signal_stack_kept():
             compiled = ov.Core().compile_model(build(config, weights), "CPU", settings)
