@@ -24,11 +24,11 @@ def doctor(
     from jobs.colours import plain
     from pipeline.config import load_store
     from pipeline.errors import ConfigError
-    from pipeline.observe.doctor import check_all
+    from pipeline.observe.doctor import run_checks
 
     console = Console()
     wrong = 0
-    for check in check_all(output, load_store(config, sets or ())):
+    for check in run_checks(output, load_store(config, sets or ())):
         sign, style = {True: ("ok", "green"), False: ("wrong", "bold red"), None: ("note", "yellow")}[check.well]
         console.print(plain(f"{sign:>6}", style), plain(f"{check.name}: {check.text}"))
         wrong += check.well is False

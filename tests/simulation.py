@@ -18,13 +18,13 @@ from pipeline.scheduler.events import (
     Failed,
     Finished,
     GiveUp,
-    Joined,
     Lease,
-    Lost,
     Replace,
     Revoke,
     Stopped,
     Tick,
+    WorkerJoined,
+    WorkerVanished,
 )
 from pipeline.scheduler.policy import Policy
 
@@ -223,7 +223,7 @@ class Simulation:
             machine.up = False
             over = machine.queue[0].number if machine.queue else None
             machine.queue.clear()
-            self.tell(Lost(self.now, number, blame, over))
+            self.tell(WorkerVanished(self.now, number, blame, over))
 
     def _take(self, number: Any) -> None:
         """A worker gets notice, and goes."""
@@ -253,14 +253,14 @@ class Simulation:
     def _start(self, number: Any) -> None:
         faults, speed = self.faults, self._speed_of[number]
         if self.random.random() < faults.no_start:
-            self.tell(Lost(self.now, number))
+            self.tell(WorkerVanished(self.now, number))
             return
         self.machines[number] = Machine(speed)
         for rate, kind, what in ((faults.deaths, "lose", (number, True)), (faults.taken, "take", number)):
             if rate:
                 self.at(self.now + self.random.expovariate(rate), kind, what)
         told = speed * self.random.lognormvariate(0.0, 0.3) if self.known else None
-        self.tell(Joined(self.now, number, told, number % self.places if self.places else None))
+        self.tell(WorkerJoined(self.now, number, told, number % self.places if self.places else None))
 
     def _arrive(self, what: Any) -> None:
         splits, priority = what

@@ -10,7 +10,7 @@ import torch
 
 from models.errors import DataMissingError, ModelDamagedError
 from models.factory import corpus_readers_zh, e5, pretraining, silver
-from models.factory.corpus_readers import Record
+from models.factory.corpus_readers import LabelledText
 from models.factory.distill import Learner, gold_loss_of, hide_pieces
 from models.factory.distillation_data import DistillationData, without_features
 from models.factory.examples import IGNORE, encode
@@ -154,7 +154,7 @@ def test_silver_labels_are_features_of_characters(silver_tokenizer, monkeypatch)
 
 
 def test_students_do_not_see_a_teachers_features(silver_tokenizer, checkpoint, tokenizer_json):
-    shown = encode([Record("王明去了北京。a")], silver_tokenizer)
+    shown = encode([LabelledText("王明去了北京。a")], silver_tokenizer)
     bare = without_features(shown)
     assert shown.cases.max() >= NUM_CASES > bare.cases.max()
     teacher = with_features(e5.encoder(checkpoint, tokenizer_json), NUM_SILVER).eval()
@@ -167,7 +167,7 @@ def test_students_do_not_see_a_teachers_features(silver_tokenizer, checkpoint, t
 
 
 def test_reading_learns_what_lac_says(silver_tokenizer, checkpoint, tokenizer_json):
-    shown = encode([Record("王明去了北京。")] * 8, silver_tokenizer)
+    shown = encode([LabelledText("王明去了北京。")] * 8, silver_tokenizer)
     codes = np.where(shown.cases < NUM_CASES, IGNORE, shown.cases.astype(np.int64) - NUM_CASES).astype(np.int8)
     data = without_features(shown)
     reader = pretraining.PretrainingModel(e5.encoder(checkpoint, tokenizer_json, 97, 4))
@@ -192,7 +192,7 @@ def test_names_that_lac_finds(silver_tokenizer):
 
 def test_gold_and_silver_teach_together(silver_tokenizer, checkpoint, tokenizer_json):
     """Without gold labels the head for LAC's alone brings the loss down, and the student's pieces are hidden from it."""
-    shown = encode([Record("王明去了北京。")] * 8, silver_tokenizer)
+    shown = encode([LabelledText("王明去了北京。")] * 8, silver_tokenizer)
     pool = DistillationData(shown, without_features(shown), ("a",), ("a",), np.zeros(8, dtype=np.int64))
     assert (pool.silver == IGNORE).sum() == 2 * 8
     settings = Distil(learning_rate=1e-2, epochs={}, alpha=0, hidden=0, silver=1.0, hidden_pieces=0.2)
@@ -285,14 +285,14 @@ def test_version_1_of_gsd_becomes_version_2(tmp_path):
 
 
 def test_markup_is_taken_out_of_texts():
-    records = lambda _: iter([Record("<p>一&lt;二</p>三")])  # noqa: E731
+    records = lambda _: iter([LabelledText("<p>一&lt;二</p>三")])  # noqa: E731
     assert [r.text for r in corpus_readers_zh.read_markup(records, Path())] == ["\n一<二\n三"]
 
 
 def test_both_scripts():
     assert converted("台湾的语言") == "臺灣的語言"
     assert converted("臺灣的語言", "t2s") == "台湾的语言"
-    records = [Record("汉语", tags=("O", "O"), words=((0, 1), (1, 2)))] * 400
+    records = [LabelledText("汉语", tags=("O", "O"), words=((0, 1), (1, 2)))] * 400
     texts = [r.text for r in in_both_scripts(records, 0.25, np.random.default_rng(0))]
     assert 60 < texts.count("漢語") < 140
     assert len({r.tags for r in in_both_scripts(records, 1.0, np.random.default_rng(0))}) == 1
@@ -300,12 +300,12 @@ def test_both_scripts():
 
 def test_sentences_and_phrases_of_texts():
     long = "很长的一句话," * 60
-    records = [Record("第一句话在这里。第二句话也在!" + long), Record("短")]
+    records = [LabelledText("第一句话在这里。第二句话也在!" + long), LabelledText("短")]
     sentences = [r.text for r in chinese_sentences(records, 50, np.random.default_rng(0))]
     assert {"第一句话在这里。", "第二句话也在!"} <= set(sentences)
     assert all(4 <= len(text) <= 124 for text in sentences)
     assert "".join(sorted("".join(sentences))) == "".join(sorted(records[0].text))
-    phrases = chinese_phrases([Record("服务很好,但是早餐不行,下次不来")], 20, np.random.default_rng(0))
+    phrases = chinese_phrases([LabelledText("服务很好,但是早餐不行,下次不来")], 20, np.random.default_rng(0))
     assert len(phrases) == 20
     assert all(r.text in "服务很好,但是早餐不行,下次不来" for r in phrases)
 

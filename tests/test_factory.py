@@ -14,7 +14,7 @@ from models.bench import MINILM_L6
 from models.errors import DataMissingError, FactoryError, GateFailedError, ModelMissingError, RecipeError
 from models.factory import augment, examples, pretrained, prune, steps, teacher_logits
 from models.factory.corpora import read
-from models.factory.corpus_readers import Record, to_bio
+from models.factory.corpus_readers import LabelledText, to_bio
 from models.factory.distill import Learner, distil_loss, teacher_loss
 from models.factory.evaluate import evaluate, figures_of, project
 from models.factory.examples import draw, encode, gather
@@ -166,7 +166,7 @@ def test_words_are_exchanged_for_near_ones():
     near = augment.Neighbours(vectors, pieces)
     assert ("good" in near, "Oslo" in near, "##ly" in near) == (True, False, False)
     assert set(near.of("good")) == {"fine", "bad", "poor"}
-    records = [Record("a good day in Oslo but a bad night in Rome"), Record("no such word ; not one here at all")]
+    records = [LabelledText("a good day in Oslo but a bad night in Rome"), LabelledText("no such word ; not one here at all")]
     made = augment.exchanged(records, 40, np.random.default_rng(0), near)
     assert made
     for text in (record.text for record in made):

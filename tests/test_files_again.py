@@ -22,7 +22,7 @@ from pipeline.exits import SETTINGS, exit_of
 from pipeline.nightly.index import index_of
 from pipeline.report.parts import parts_of
 from pipeline.report.reconciliation import health_of
-from pipeline.report.window import Window
+from pipeline.report.window import ReportWindow
 from pipeline.run.verify import verify
 from pipeline.sink.origins import ORIGINS
 from pipeline.source.lost_files import read_skipping_lost
@@ -62,7 +62,7 @@ def agrees(out):
     store = LocalStore(out)
     parts = parts_of(store)
     read = {part.name: (part.rows, part.rows, part.undated) for part in parts}
-    assert health_of(store, parts, read, Window(None, None, "UTC")).disagreements == []
+    assert health_of(store, parts, read, ReportWindow(None, None, "UTC")).disagreements == []
 
 
 def test_a_torn_file_costs_itself_and_is_tagged_when_it_is_whole(tmp_path):

@@ -14,14 +14,14 @@ from pipeline.scheduler.events import (
     Failed,
     Finished,
     GiveUp,
-    Joined,
     Kill,
     Lease,
-    Lost,
     Replace,
     Revoke,
     Stopped,
     Tick,
+    WorkerJoined,
+    WorkerVanished,
 )
 from pipeline.scheduler.pending_queue import WAIT_S
 from pipeline.scheduler.policy import Policy
@@ -36,7 +36,7 @@ def started(splits, speeds, now=0.0):
     policy = Policy()
     policy.on(Arrived(now, tuple(enumerate(splits))))
     for number, speed in enumerate(speeds):
-        policy.on(Joined(now, number, speed))
+        policy.on(WorkerJoined(now, number, speed))
     return policy, policy.on(Tick(now))
 
 
@@ -78,7 +78,7 @@ def test_a_worker_has_some_seconds_of_work_ahead():
 def test_a_worker_of_unknown_speed_begins_with_the_smallest():
     policy = Policy()
     policy.on(Arrived(0.0, ((0, 500), (1, 20), (2, 300))))
-    policy.on(Joined(0.0, 0))
+    policy.on(WorkerJoined(0.0, 0))
     assert policy.on(Tick(0.0)) == [Lease(0, 0, 1)]
     assert policy.on(Finished(2.0, 0, 2.0))[0].split == 0
 
@@ -123,23 +123,23 @@ def test_careful_after_a_death_and_given_up_before_the_workers_are():
     assert MAX_LOSSES < MAX_REPLACED
     policy = Policy([0])
     policy.on(Arrived(0.0, ((0, 10),)))
-    policy.on(Joined(0.0, 0, 10.0))
+    policy.on(WorkerJoined(0.0, 0, 10.0))
     (lease,) = policy.on(Tick(0.0))
     for number in range(MAX_LOSSES):
         assert lease == Lease(number, number, 0, careful=number > 0)
-        assert policy.on(Lost(float(number), number, over=lease.number)) == [Replace(number, number + 1)]
-        policy.on(Joined(float(number), number + 1, 10.0))
+        assert policy.on(WorkerVanished(float(number), number, over=lease.number)) == [Replace(number, number + 1)]
+        policy.on(WorkerJoined(float(number), number + 1, 10.0))
         (lease,) = policy.on(Tick(float(number)))
-    assert policy.on(Lost(9.0, MAX_LOSSES, over=lease.number))[0] == GiveUp(0)
+    assert policy.on(WorkerVanished(9.0, MAX_LOSSES, over=lease.number))[0] == GiveUp(0)
     assert policy.over
 
 
 def test_a_lost_node_blames_nobody():
     policy, (lease,) = started([10], [10.0])
     for number in range(3 * MAX_REPLACED):
-        (again,) = policy.on(Lost(0.0, lease.worker, blame=False))
+        (again,) = policy.on(WorkerVanished(0.0, lease.worker, blame=False))
         assert again == Replace(number, number + 1)
-        policy.on(Joined(0.0, again.by, 10.0))
+        policy.on(WorkerJoined(0.0, again.by, 10.0))
         (lease,) = policy.on(Tick(0.0))
         assert not lease.careful
     policy.on(Finished(1.0, lease.number, 1.0))
@@ -151,21 +151,21 @@ def test_a_worker_that_is_taken_away_before_it_is_up_is_replaced_whoever_could_n
     policy.on(Arrived(0.0, ((0, 10),)))
     worker = 1
     for _ in range(START_BUDGET + 3):
-        for command in policy.on(Lost(0.0, worker)):
+        for command in policy.on(WorkerVanished(0.0, worker)):
             worker = command.by
     assert worker not in policy.staff.starting
-    (replaced,) = policy.on(Lost(0.0, 0, blame=False))
+    (replaced,) = policy.on(WorkerVanished(0.0, 0, blame=False))
     assert isinstance(replaced, Replace)
 
 
 def test_only_the_lease_that_a_worker_was_at_is_blamed():
     policy, orders = started([10] * 3, [10.0])
     policy.on(Finished(1.0, orders[0].number, 1.0))
-    policy.on(Lost(1.0, 0, over=orders[0].number))  # what it was at has ended: its death is nobody else's fault
-    policy.on(Joined(1.0, 1, 10.0))
+    policy.on(WorkerVanished(1.0, 0, over=orders[0].number))  # what it was at has ended: its death is nobody else's fault
+    policy.on(WorkerJoined(1.0, 1, 10.0))
     assert not any(lease.careful for lease in policy.on(Tick(1.0)))
-    policy.on(Lost(2.0, 1))
-    policy.on(Joined(2.0, 2, 10.0))
+    policy.on(WorkerVanished(2.0, 1))
+    policy.on(WorkerJoined(2.0, 2, 10.0))
     assert not any(lease.careful for lease in policy.on(Tick(2.0)))
 
 
@@ -173,7 +173,7 @@ def test_a_worker_that_is_to_leave_gives_back_what_it_has_not_begun():
     policy, orders = started([10] * 4, [10.0])
     assert [order.number for order in orders] == [0, 1, 2]
     assert policy.on(Draining(0.1, 0)) == [Revoke(1, 0), Revoke(2, 0)]
-    assert policy.on(Joined(0.2, 1, 10.0)) == []
+    assert policy.on(WorkerJoined(0.2, 1, 10.0)) == []
     assert {order.split for order in policy.on(Tick(0.2))} <= {1, 2, 3}
     assert policy.on(Finished(1.0, 0, 1.0)) == []  # and gets nothing more
     assert policy.on(Stopped(1.0, 1)) == []
@@ -183,15 +183,15 @@ def test_a_worker_that_hangs_is_dismissed_once():
     policy, _ = started([10], [10.0])
     assert [c for now in range(1, 300, 10) for c in policy.on(Tick(float(now)))] == []
     assert [c for now in range(311, 400, 10) for c in policy.on(Tick(float(now)))] == [Kill(0)]
-    assert policy.on(Lost(400.0, 0, over=0)) == [Replace(0, 1)]
-    policy.on(Joined(401.0, 1, 10.0))
+    assert policy.on(WorkerVanished(400.0, 0, over=0)) == [Replace(0, 1)]
+    policy.on(WorkerJoined(401.0, 1, 10.0))
     assert policy.on(Tick(401.0)) == [Lease(1, 1, 0, careful=True)]
 
 
 def test_workers_may_come_later():
     policy, _ = started([10] * 9, [10.0])
     assert policy.hire() == 1
-    policy.on(Joined(0.1, 1, 10.0))
+    policy.on(WorkerJoined(0.1, 1, 10.0))
     assert {order.worker for order in policy.on(Tick(0.1))} == {1}
 
 
@@ -200,7 +200,7 @@ def test_workers_that_cannot_start_end_the_run():
     policy.on(Arrived(0.0, ((0, 10),)))
     orders, lost = [], [0, 1]
     while lost:
-        for command in policy.on(Lost(0.0, lost.pop(0))):
+        for command in policy.on(WorkerVanished(0.0, lost.pop(0))):
             orders.append(command)
             if isinstance(command, Replace):
                 lost.append(command.by)
@@ -253,8 +253,8 @@ def test_splits_go_where_their_data_lies_and_the_whole_ends_no_later(places):
 def test_a_place_without_workers_has_its_splits_done_elsewhere():
     policy = Policy()
     policy.on(Arrived(0.0, ((0, 100), (1, 100), (2, 100), (3, 90)), homes={0: 5, 1: 5, 2: 6, 3: 7}))
-    policy.on(Joined(0.0, 0, 100.0, home=7))
-    policy.on(Joined(0.0, 1, 100.0))
+    policy.on(WorkerJoined(0.0, 0, 100.0, home=7))
+    policy.on(WorkerJoined(0.0, 1, 100.0))
     done, orders = [], policy.on(Tick(0.0))
     # Its own, though it is smaller; and then where most is left.
     assert next(order.split for order in orders if order.worker == 0) == 3

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models.errors import DataMissingError, RecipeError
 from models.factory import calibrate, loop
 from models.factory.corpora import CORPORA, read
-from models.factory.corpus_readers import Record, read_folder, read_labelled, read_posts, read_tabbed, words_of_spans
+from models.factory.corpus_readers import LabelledText, read_folder, read_labelled, read_posts, read_tabbed, words_of_spans
 from models.factory.distill import Learner, Together, distil_loss, teacher_loss, together_loss
 from models.factory.distillation_data import build_distillation_data
 from models.factory.evaluate import evaluate, expected_calibration_error, figures_of, macro_f1, posts
@@ -102,7 +102,7 @@ def test_tabbed_columns_and_labelled_lines(tmp_path):
         list(read_folder(read_tabbed, ".tsv", tmp_path))
     (tmp_path / "x.tsv").write_text("positive\tfine\t0.9\nbad\tline\n")
     lines = read_labelled(tmp_path / "x.tsv")
-    assert next(lines) == Record("fine", sentiment=2)
+    assert next(lines) == LabelledText("fine", sentiment=2)
     with pytest.raises(DataMissingError, match=r"x\.tsv, line 2: 'bad'"):
         next(lines)
 
@@ -293,7 +293,7 @@ def test_what_is_measured_on_is_not_labelled(data_dir, tokenizer, tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "real/en.jsonl").write_bytes((data_dir / "real/en.jsonl").read_bytes())
     pool = build_distillation_data(Label(gold={}, whole={"tweets": 0}), "en", tmp_path, tokenizer, 3, dict, 30)
-    expected = encode([Record(texts[1])], tokenizer)
+    expected = encode([LabelledText(texts[1])], tokenizer)
     np.testing.assert_array_equal(pool.examples.ids, expected.ids)
 
 

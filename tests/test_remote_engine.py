@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.runtime.batches import RaggedBatch
 from models.runtime.engines import Logits
 from pipeline.errors import UnavailableError
-from pipeline.serving.engine_calls import LostServerError, RefusedError
+from pipeline.serving.engine_calls import CallRefusedError, LostServerError
 from pipeline.serving.engine_server import Reply
 from pipeline.serving.remote_engine import RemoteEngine
 
@@ -83,7 +83,7 @@ class Fleet:
         if outcome == "lost":
             raise LostServerError("lost")
         if outcome == "refused":
-            raise RefusedError("refused") from ValueError("refused")
+            raise CallRefusedError("refused") from ValueError("refused")
         if batch is None:
             return "node"
         if outcome == "wrong":
@@ -91,7 +91,7 @@ class Fleet:
         try:
             tokens, sentiment = scores_of(batch)
         except PoisonError as error:
-            raise RefusedError("poison") from error
+            raise CallRefusedError("poison") from error
         return Reply(tokens.astype(np.float16), sentiment, 0, 1000.0)
 
 

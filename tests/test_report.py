@@ -30,7 +30,7 @@ from pipeline.report.page import numbers_of
 from pipeline.report.parts import parts_of
 from pipeline.report.schema import TABLES
 from pipeline.report.sums import merge
-from pipeline.report.window import Window
+from pipeline.report.window import ReportWindow
 from pipeline.report.words import Terms
 from pipeline.store.local import LocalStore
 from tests.report_data import document, letter, made_up, state, visible, write_output
@@ -145,7 +145,7 @@ DOCUMENTS = made_up(60, seed=7, names=6)
 def _aggregates(tmp, cuts):
     store = LocalStore(write_output(tmp / f"{len(list(tmp.iterdir()))}", cuts))
     with database(700) as con:
-        return [aggregate(store, con, [part], Window(DAY, DAY), Terms()) for part in parts_of(store)]
+        return [aggregate(store, con, [part], ReportWindow(DAY, DAY), Terms()) for part in parts_of(store)]
 
 
 def _as_rows(partial):

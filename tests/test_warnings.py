@@ -12,7 +12,7 @@ import pytest
 
 from jobs.cli import main
 from pipeline.errors import ConfigError
-from pipeline.observe.doctor import check_all
+from pipeline.observe.doctor import run_checks
 from pipeline.observe.warnings import RULES, RunFacts, in_words, warnings_of
 from pipeline.report.build import make_report
 from pipeline.run.verify import verify
@@ -84,7 +84,7 @@ def test_what_is_doubtful_is_said_everywhere(tmp_path, capsys):
     assert "3 of 3 documents are filtered: en-fast does not read their language (zh 3); --model auto" in err
     main_ends(["status", str(tmp_path / "out")])
     assert "--model auto" in capsys.readouterr().out
-    assert any(check.well is None and "--model auto" in check.text for check in check_all(str(tmp_path / "out")))
+    assert any(check.well is None and "--model auto" in check.text for check in run_checks(str(tmp_path / "out")))
     make_report(str(tmp_path / "out"), None, None)
     html = "".join(path.read_text() for path in (tmp_path / "out").rglob("index.html"))
     assert "--model auto" in html

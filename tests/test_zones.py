@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from jobs.cli import main
 from pipeline.errors import ConfigError
 from pipeline.report.build import make_report
-from pipeline.report.window import Window
+from pipeline.report.window import ReportWindow
 from pipeline.timezones import EPOCH, HOUR_US, STRETCH_US, begin_us, hours, instant, spans, zone_of
 from tests.report_data import document, letter, made_up, state, write_output
 
@@ -48,7 +48,7 @@ def page(report):
 
 def told(zone, times):
     """Hour and day of instants, as DuckDB computes them."""
-    clock = Window(None, None, zone.key).clock({time // STRETCH_US for time in times})
+    clock = ReportWindow(None, None, zone.key).clock({time // STRETCH_US for time in times})
     values = ", ".join(f"({n}, {time})" for n, time in enumerate([*times, "null"]))
     sql = f"select {clock.hour('time')}, {clock.day('time')} from (values {values}) v(n, time) order by n"
     *found, of_none = duckdb.sql(sql).fetchall()
@@ -184,7 +184,7 @@ def test_a_day_that_a_zone_has_skipped_is_not_missing(tmp_path):
     out = write_output(tmp_path / "out", [some])
     skipped = make_report(str(out), date(2011, 12, 30), date(2011, 12, 30), zone="Pacific/Apia")
     assert skipped.documents == 0
-    window = Window(date(2011, 12, 31), date(2011, 12, 31), "Pacific/Apia")
+    window = ReportWindow(date(2011, 12, 31), date(2011, 12, 31), "Pacific/Apia")
     assert [day.day for day in window.before] == [24, 25, 26, 27, 28, 29]
     report = make_report(str(out), date(2011, 12, 31), date(2011, 12, 31), zone="Pacific/Apia")
     assert report.documents == 2

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.factory.corpus_readers import Record
+from models.factory.corpus_readers import LabelledText
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(@#])|\n\s*\n")
 _WORD = re.compile(r"[a-z]{3,}")
@@ -18,7 +18,7 @@ CLAUSE_ENDS = frozenset(",;:.-!?") | {"--", "...", "but", "and", "or"}
 EXCHANGED, NEAREST = 0.25, 12
 
 
-def sentences(records: list[Record], wanted: int, rng: np.random.Generator) -> list[Record]:
+def sentences(records: list[LabelledText], wanted: int, rng: np.random.Generator) -> list[LabelledText]:
     """`wanted` sentences of the records, in random order, white space folded; those with more capitals come first.
 
     Of two candidates drawn for every place, the one with more words in capitals inside it is kept: students need
@@ -36,16 +36,16 @@ def sentences(records: list[Record], wanted: int, rng: np.random.Generator) -> l
     richness = np.array([len(re.findall(r" [A-Z]", found[i])) for i in order])
     half = len(order) // 2
     keep = np.where(richness[:half] >= richness[half : 2 * half], order[:half], order[half : 2 * half])
-    return [Record(found[i]) for i in keep]
+    return [LabelledText(found[i]) for i in keep]
 
 
-def phrases(records: list[Record], wanted: int, rng: np.random.Generator) -> list[Record]:
+def phrases(records: list[LabelledText], wanted: int, rng: np.random.Generator) -> list[LabelledText]:
     """`wanted` runs of words out of the records' texts: a part up to a comma or the like, or any run of 3 words or more.
 
     Sentences are few and say how all their parts together feel; the teacher's answers to the parts tell a student which
     words did it.
     """
-    found: list[Record] = []
+    found: list[LabelledText] = []
     for number in rng.integers(0, len(records), 20 * wanted):
         words = records[number].text.split()
         if len(words) < 6:
@@ -59,7 +59,7 @@ def phrases(records: list[Record], wanted: int, rng: np.random.Generator) -> lis
             first = int(rng.integers(0, len(words) - 3))
             last = int(rng.integers(first + 3, len(words) + 1))
         if 3 <= last - first < len(words):
-            found.append(Record(" ".join(words[first:last])))
+            found.append(LabelledText(" ".join(words[first:last])))
             if len(found) == wanted:
                 break
     return found
@@ -93,7 +93,7 @@ class Neighbours:
         return self._nearest[word]
 
 
-def exchanged(records: list[Record], wanted: int, rng: np.random.Generator, neighbours: Neighbours) -> list[Record]:
+def exchanged(records: list[LabelledText], wanted: int, rng: np.random.Generator, neighbours: Neighbours) -> list[LabelledText]:
     """`wanted` texts, half of them whole and half of them phrases, with words exchanged for near ones.
 
     So students meet, in the manner of the corpus, words that it does not hold (as TinyBERT's augmentation does, Jiao et
@@ -110,8 +110,8 @@ def exchanged(records: list[Record], wanted: int, rng: np.random.Generator, neig
         for i in rng.choice(able, count, replace=False):
             near = neighbours.of(words[i])
             words[i] = near[int(rng.integers(len(near)))] if near else words[i]
-        found.append(Record(" ".join(words)))
+        found.append(LabelledText(" ".join(words)))
     return found
 
 
-Maker = Callable[[list[Record], int, np.random.Generator], list[Record]]
+Maker = Callable[[list[LabelledText], int, np.random.Generator], list[LabelledText]]

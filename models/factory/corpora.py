@@ -10,7 +10,7 @@ from pathlib import Path
 from models.errors import DataMissingError
 from models.factory import corpus_readers_zh as zh
 from models.factory.corpus_readers import (
-    Record,
+    LabelledText,
     read_airline,
     read_columns,
     read_conllu,
@@ -38,13 +38,13 @@ class Corpus:
     `read_dev` reads the dev split where it is laid out in another way.
     """
 
-    read: Callable[[Path], Iterator[Record]]
+    read: Callable[[Path], Iterator[LabelledText]]
     train: str
     dev: str | None
     licence: str
     misc_known: bool = True
     neutral_known: bool = True
-    read_dev: Callable[[Path], Iterator[Record]] | None = None
+    read_dev: Callable[[Path], Iterator[LabelledText]] | None = None
 
 
 POSTS_LICENCE = "texts of their sites, labelled by a large language model"
@@ -162,7 +162,7 @@ CORPORA: dict[str, Corpus] = {
 }  # fmt: skip
 
 
-def read(name: str, data_dir: Path, split: str = "train") -> list[Record]:
+def read(name: str, data_dir: Path, split: str = "train") -> list[LabelledText]:
     """All records of one split; the unlabelled corpora have only `train`.
 
     Raises DataMissingError if the corpus or the split is not known or its file is absent.

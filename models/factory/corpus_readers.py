@@ -1,6 +1,6 @@
 """Readers of corpora, one function a file format.
 
-Every reader yields `Record`s: a text, the extents of its gold words, and whichever labels the corpus has.
+Every reader yields `LabelledText`s: a text, the extents of its gold words, and whichever labels the corpus has.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from models.runtime.labels import SENTIMENTS, UPOS
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class LabelledText:
     """One text with its gold labels. `words` are extents in code points; a label list that is None is not known.
 
     `spans` are entities as (start, end, type), where the corpus gives extents of its own; then `tags` say the same of `words`.
@@ -76,7 +76,7 @@ def to_bio(tags: list[str], fold: dict[str, str] | None = None) -> tuple[str, ..
     return tuple(out)
 
 
-def read_columns(path: Path, fold: dict[str, str] | None = None) -> Iterator[Record]:
+def read_columns(path: Path, fold: dict[str, str] | None = None) -> Iterator[LabelledText]:
     """Column files: a word a line, its tag last, sentences apart by blank lines, -DOCSTART- lines ignored."""
     forms: list[str] = []
     tags: list[str] = []
@@ -88,11 +88,11 @@ def read_columns(path: Path, fold: dict[str, str] | None = None) -> Iterator[Rec
                 tags.append(parts[-1])
             elif not parts and forms:
                 text, extents = lay_out(forms, [True] * len(forms))
-                yield Record(text, extents, tags=to_bio(tags, fold))
+                yield LabelledText(text, extents, tags=to_bio(tags, fold))
                 forms, tags = [], []
 
 
-def read_tabbed(path: Path) -> Iterator[Record]:
+def read_tabbed(path: Path) -> Iterator[LabelledText]:
     """Word TAB BIO tag of ours TAB the source's tag; sentences apart by blank lines."""
     forms: list[str] = []
     tags: list[str] = []
@@ -104,7 +104,7 @@ def read_tabbed(path: Path) -> Iterator[Record]:
                 tags.append(fields[1])
             elif forms:
                 text, extents = lay_out(forms, [True] * len(forms))
-                yield Record(text, extents, tags=to_bio(tags))
+                yield LabelledText(text, extents, tags=to_bio(tags))
                 forms, tags = [], []
 
 
@@ -121,7 +121,7 @@ def conllu_sentences(path: Path) -> Iterator[list[list[str]]]:
                 rows = []
 
 
-def read_conllu(path: Path) -> Iterator[Record]:
+def read_conllu(path: Path) -> Iterator[LabelledText]:
     """Universal Dependencies' CoNLL-U; a multiword token's words are laid into its surface form where they fit."""
     for sentence in conllu_sentences(path):
         forms, upos, spaces = [], [], []
@@ -138,39 +138,39 @@ def read_conllu(path: Path) -> Iterator[Record]:
             upos.append(fields[3] if fields[3] in UPOS else "X")
             spaces.append(space)
         text, extents = lay_out(forms, spaces)
-        yield Record(text, extents, upos=tuple(upos))
+        yield LabelledText(text, extents, upos=tuple(upos))
 
 
-def read_sst2(path: Path) -> Iterator[Record]:
+def read_sst2(path: Path) -> Iterator[LabelledText]:
     """text TAB 0 or 1."""
     with open_text(path) as lines:
         for line in lines:
             text, _, label = line.rstrip("\r\n").rpartition("\t")
-            yield Record(text, sentiment=2 * int(label))
+            yield LabelledText(text, sentiment=2 * int(label))
 
 
-def read_labelled(path: Path) -> Iterator[Record]:
+def read_labelled(path: Path) -> Iterator[LabelledText]:
     """Sentiment TAB text, and perhaps more that is not read."""
     with open_text(path) as lines:
         for number, line in enumerate(lines, 1):
             label, _, rest = line.rstrip("\r\n").partition("\t")
             if label not in SENTIMENTS:
                 raise DataMissingError(f"{path}, line {number}: {label[:40]!r} is none of {', '.join(SENTIMENTS)}")
-            yield Record(rest.split("\t")[0], sentiment=SENTIMENTS.index(label))
+            yield LabelledText(rest.split("\t")[0], sentiment=SENTIMENTS.index(label))
 
 
 # Words of a text whose entities are given as extents: runs of letters and digits, and every other mark alone.
 _WORDS = re.compile(r"\w+|[^\w\s]")
 
 
-def read_posts(path: Path) -> Iterator[Record]:
+def read_posts(path: Path) -> Iterator[LabelledText]:
     """Documents as JSON lines: text, sentiment, and entities with label, start and end in code points."""
     with open_text(path) as lines:
         for line in lines:
             post = json.loads(line)
             spans = tuple((e["start"], e["end"], e["label"]) for e in post["entities"])
             words, tags = words_of_spans(post["text"], spans)
-            yield Record(post["text"], words, tags, sentiment=SENTIMENTS.index(post["sentiment"]), spans=spans)
+            yield LabelledText(post["text"], words, tags, sentiment=SENTIMENTS.index(post["sentiment"]), spans=spans)
 
 
 def words_of_spans(text: str, spans: Sequence[tuple[int, int, str]]) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
@@ -188,7 +188,7 @@ def words_of_spans(text: str, spans: Sequence[tuple[int, int, str]]) -> tuple[tu
     return tuple(words), tuple(tags)
 
 
-def read_folder(read: Callable[[Path], Iterator[Record]], suffix: str, folder: Path) -> Iterator[Record]:
+def read_folder(read: Callable[[Path], Iterator[LabelledText]], suffix: str, folder: Path) -> Iterator[LabelledText]:
     """All records of the files of a folder that end in `suffix` or `suffix`.gz, in order of their names."""
     paths = sorted(p for p in folder.glob("*") if p.name.removesuffix(".gz").endswith(suffix))
     if not paths:
@@ -200,7 +200,7 @@ def read_folder(read: Callable[[Path], Iterator[Record]], suffix: str, folder: P
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
-def read_semeval(path: Path) -> Iterator[Record]:
+def read_semeval(path: Path) -> Iterator[LabelledText]:
     """id TAB label TAB tweet, the tweet with CSV quotes, \\uXXXX and HTML escapes."""
     with open_text(path) as lines:
         for line in lines:
@@ -209,26 +209,26 @@ def read_semeval(path: Path) -> Iterator[Record]:
             if len(text) > 1 and text[0] == text[-1] == '"':
                 text = text[1:-1]
             text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text.replace('""', '"'))
-            yield Record(html.unescape(text), sentiment=SENTIMENTS.index(label))
+            yield LabelledText(html.unescape(text), sentiment=SENTIMENTS.index(label))
 
 
-def read_airline(path: Path) -> Iterator[Record]:
+def read_airline(path: Path) -> Iterator[LabelledText]:
     """The airline tweets' CSV."""
     with open_text(path) as lines:
         for row in csv.DictReader(lines):
-            yield Record(html.unescape(row["text"]), sentiment=SENTIMENTS.index(row["airline_sentiment"]))
+            yield LabelledText(html.unescape(row["text"]), sentiment=SENTIMENTS.index(row["airline_sentiment"]))
 
 
-def read_jsonl_texts(folder: Path) -> Iterator[Record]:
+def read_jsonl_texts(folder: Path) -> Iterator[LabelledText]:
     """The `text` of every line of every *.jsonl.gz below a folder, in order of the paths."""
     for path in sorted(folder.rglob("*.jsonl.gz")):
         with open_text(path) as lines:
             for line in lines:
-                yield Record(json.loads(line)["text"])
+                yield LabelledText(json.loads(line)["text"])
 
 
-def read_parquet_texts(folder: Path) -> Iterator[Record]:
+def read_parquet_texts(folder: Path) -> Iterator[LabelledText]:
     """The `text` column of every Parquet file of a folder."""
     for path in sorted(folder.glob("*.parquet")):
         for text in pq.read_table(path, columns=["text"])["text"].to_pylist():
-            yield Record(text)
+            yield LabelledText(text)

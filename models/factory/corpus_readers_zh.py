@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from models.factory.corpus_readers import Record, conllu_sentences, lay_out, open_text, to_bio
+from models.factory.corpus_readers import LabelledText, conllu_sentences, lay_out, open_text, to_bio
 from models.runtime.labels import UPOS
 
 # Cluener's fine types; a work (book, game, film) is the MISC of the other corpora, a position is no entity in them.
@@ -36,7 +36,7 @@ FULL_WIDTH = {mark: chr(ord(mark) + 0xFEE0) for mark in ",():;?!"} | {".": "\u30
 _TAG = re.compile(r"<[^>]{1,200}>")
 
 
-def read_characters(path: Path, fold: dict[str, str] | None = None, digit: bool = False) -> Iterator[Record]:
+def read_characters(path: Path, fold: dict[str, str] | None = None, digit: bool = False) -> Iterator[LabelledText]:
     """A character and its tag a line (BIO or BMES), sentences apart by blank lines; with `digit`, one behind the character
     says its place in its word and is dropped."""
     forms: list[str] = []
@@ -49,7 +49,7 @@ def read_characters(path: Path, fold: dict[str, str] | None = None, digit: bool 
                 tags.append(bio_of(parts[-1]))
             elif not parts and forms:
                 text, extents = lay_out(forms, [False] * len(forms))
-                yield Record(text, extents, tags=to_bio(tags, fold))
+                yield LabelledText(text, extents, tags=to_bio(tags, fold))
                 forms, tags = [], []
 
 
@@ -59,7 +59,7 @@ def bio_of(tag: str) -> str:
     return tag if not kind else {"M": "I", "E": "I", "S": "B"}.get(prefix, prefix) + "-" + kind
 
 
-def read_cluener(path: Path) -> Iterator[Record]:
+def read_cluener(path: Path) -> Iterator[LabelledText]:
     """A stream of JSON objects: text, and label -> type -> surface -> [first, last] with the last included."""
     with open_text(path) as file:
         rest = file.read()
@@ -74,32 +74,32 @@ def read_cluener(path: Path) -> Iterator[Record]:
         for kind, surfaces in row["label"].items():
             for first, last in (extent for extents in surfaces.values() for extent in extents):
                 tags[first : last + 1] = [f"B-{kind}", *[f"I-{kind}"] * (last - first)]
-        yield Record(text, tuple((i, i + 1) for i in range(len(text))), tags=to_bio(tags, CLUENER_FOLD))
+        yield LabelledText(text, tuple((i, i + 1) for i in range(len(text))), tags=to_bio(tags, CLUENER_FOLD))
 
 
-def read_chnsenticorp(path: Path) -> Iterator[Record]:
+def read_chnsenticorp(path: Path) -> Iterator[LabelledText]:
     """label TAB text, with a header."""
     with open_text(path) as lines:
         next(lines)
         for line in lines:
             label, _, text = line.rstrip("\r\n").partition("\t")
-            yield Record(text.strip().strip('"').replace('""', '"'), sentiment=2 * int(label))
+            yield LabelledText(text.strip().strip('"').replace('""', '"'), sentiment=2 * int(label))
 
 
-def _reviews(path: Path) -> Iterator[tuple[dict[str, str], Record]]:
+def _reviews(path: Path) -> Iterator[tuple[dict[str, str], LabelledText]]:
     with open_text(path) as lines:
         for row in csv.DictReader(lines):
             text = (row["review"] or "").lstrip("\ufeff").strip()
             if text:
-                yield row, Record(text, sentiment=2 * int(row["label"]))
+                yield row, LabelledText(text, sentiment=2 * int(row["label"]))
 
 
-def read_shopping(path: Path) -> Iterator[Record]:
+def read_shopping(path: Path) -> Iterator[LabelledText]:
     """The reviews of `SHOPPING`."""
     return (record for row, record in _reviews(path) if row["cat"] in SHOPPING)
 
 
-def read_waimai(path: Path, dev: bool) -> Iterator[Record]:
+def read_waimai(path: Path, dev: bool) -> Iterator[LabelledText]:
     """The reviews of take-away meals: every tenth for dev, the others for training, less those with a dev text."""
     kept = [record for number, (_, record) in enumerate(_reviews(path)) if number % DEV_EVERY == 0]
     if dev:
@@ -108,28 +108,28 @@ def read_waimai(path: Path, dev: bool) -> Iterator[Record]:
     return (r for number, (_, r) in enumerate(_reviews(path)) if number % DEV_EVERY and r.text not in texts)
 
 
-def read_smp(path: Path) -> Iterator[Record]:
+def read_smp(path: Path) -> Iterator[LabelledText]:
     """A JSON list of Weibo posts with an emotion."""
     with open_text(path) as file:
         for row in json.load(file):
             if row["label"] in EMOTIONS and row["content"].strip():
-                yield Record(html.unescape(row["content"]), sentiment=EMOTIONS[row["label"]])
+                yield LabelledText(html.unescape(row["content"]), sentiment=EMOTIONS[row["label"]])
 
 
-def read_smp_dev(folder: Path) -> Iterator[Record]:
+def read_smp_dev(folder: Path) -> Iterator[LabelledText]:
     """Both evaluation sets, everyday posts and those of the epidemic."""
     for name in ("usual_eval.txt", "virus_eval.txt"):
         yield from read_smp(folder / name)
 
 
-def read_gsd_1(path: Path) -> Iterator[Record]:
+def read_gsd_1(path: Path) -> Iterator[LabelledText]:
     """The GSD treebank in version 1: laid out without its spaces, marks full-width, tags as in version 2."""
     for sentence in conllu_sentences(path):
         forms = [FULL_WIDTH.get(fields[1], fields[1]) if fields[3] == "PUNCT" else fields[1] for fields in sentence]
         latin = [form[:1].isascii() and form[:1].isalnum() and form[-1:].isascii() for form in forms]
         spaces = [a and b for a, b in zip(latin, [*latin[1:], False], strict=True)]
         text, extents = lay_out(forms, spaces)
-        yield Record(text, extents, upos=tuple(map(upos_2, sentence)))
+        yield LabelledText(text, extents, upos=tuple(map(upos_2, sentence)))
 
 
 def upos_2(fields: Sequence[str]) -> str:
@@ -147,10 +147,10 @@ def upos_2(fields: Sequence[str]) -> str:
     return tag if tag in UPOS else "X"
 
 
-def read_markup(read: Callable[[Path], Iterator[Record]], path: Path) -> Iterator[Record]:
+def read_markup(read: Callable[[Path], Iterator[LabelledText]], path: Path) -> Iterator[LabelledText]:
     """The texts of another reader without HTML tags; a tag ends a line."""
     for record in read(path):
-        yield Record(html.unescape(_TAG.sub("\n", record.text)))
+        yield LabelledText(html.unescape(_TAG.sub("\n", record.text)))
 
 
 read_weibo_entities = partial(read_characters, fold=WEIBO_FOLD, digit=True)

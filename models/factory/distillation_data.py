@@ -13,7 +13,7 @@ import numpy.typing as npt
 from models.errors import DataMissingError, RecipeError
 from models.factory.augment import Maker, Neighbours, exchanged
 from models.factory.corpora import read
-from models.factory.corpus_readers import Record
+from models.factory.corpus_readers import LabelledText
 from models.factory.entity_replacement import Names, gold_names, with_entities_replaced
 from models.factory.examples import IGNORE, Examples, concatenate
 from models.factory.languages import Language, language
@@ -115,7 +115,7 @@ def build_distillation_data(
     return DistillationData(shown, without_features(shown), titles, names, np.concatenate(corpus))
 
 
-def _unseen(name: str, tongue: Language, data_dir: Path) -> list[Record]:
+def _unseen(name: str, tongue: Language, data_dir: Path) -> list[LabelledText]:
     """The records of a corpus, but not the texts that models are measured on, which were drawn from the same posts."""
     try:
         measured = {record.text.strip() for record in read(tongue.posts, data_dir, "dev")}
@@ -134,7 +134,7 @@ def silver_codes(shown: Examples) -> Codes:
     return np.where(shown.cases < NUM_CASES, IGNORE, shown.cases.astype(np.int64) - NUM_CASES).astype(np.int8)
 
 
-def _chosen(records: list[Record], wanted: int, rng: np.random.Generator) -> list[Record]:
+def _chosen(records: list[LabelledText], wanted: int, rng: np.random.Generator) -> list[LabelledText]:
     """`wanted` of the records, or all where that is 0 or more than there are."""
     if not 0 < wanted < len(records):
         return records

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from models.factory.corpus_readers import Record
+from models.factory.corpus_readers import LabelledText
 
 # So many of a text's entities get another name.
 RENAMED = 0.7
@@ -18,7 +18,7 @@ TYPES = ("PER", "ORG", "LOC")
 Names = Mapping[str, Sequence[str]]
 
 
-def entities(record: Record) -> list[tuple[int, int, str]]:
+def entities(record: LabelledText) -> list[tuple[int, int, str]]:
     """The entities of a record with BIO tags: first word, word behind the last, type."""
     found: list[tuple[int, int, str]] = []
     for number, tag in enumerate(record.tags or ()):
@@ -31,7 +31,7 @@ def entities(record: Record) -> list[tuple[int, int, str]]:
     return found
 
 
-def gold_names(records: Iterable[Record]) -> dict[str, list[str]]:
+def gold_names(records: Iterable[LabelledText]) -> dict[str, list[str]]:
     """Every name of the records once, by type."""
     found: dict[str, set[str]] = {kind: set() for kind in TYPES}
     for record in records:
@@ -42,8 +42,8 @@ def gold_names(records: Iterable[Record]) -> dict[str, list[str]]:
 
 
 def with_entities_replaced(
-    records: list[Record], wanted: int, rng: np.random.Generator, sources: Sequence[Names]
-) -> list[Record]:
+    records: list[LabelledText], wanted: int, rng: np.random.Generator, sources: Sequence[Names]
+) -> list[LabelledText]:
     """`wanted` records with entities, of which a share has another name, drawn from a source that is drawn for each.
 
     Records are of characters: every character of a name is a word of its own.
@@ -52,7 +52,7 @@ def with_entities_replaced(
     return [_rename(able[int(i)], rng, sources) for i in rng.integers(0, len(able), wanted)] if able else []
 
 
-def _rename(record: Record, rng: np.random.Generator, sources: Sequence[Names]) -> Record:
+def _rename(record: LabelledText, rng: np.random.Generator, sources: Sequence[Names]) -> LabelledText:
     assert record.tags is not None
     changes: list[tuple[int, int, str, str]] = []
     for first, behind, kind in entities(record):
@@ -72,4 +72,4 @@ def _rename(record: Record, rng: np.random.Generator, sources: Sequence[Names]) 
         tags += [("I-" if i else "B-") + kind for i in range(len(name))]
         text += name
         at, copied = record.words[behind - 1][1], behind
-    return Record(text, tuple(words), tags=tuple(tags))
+    return LabelledText(text, tuple(words), tags=tuple(tags))

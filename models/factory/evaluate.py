@@ -15,7 +15,7 @@ from seqeval.scheme import IOB2
 
 from models.errors import DataMissingError
 from models.factory.corpora import read
-from models.factory.corpus_readers import Record
+from models.factory.corpus_readers import LabelledText
 from models.runtime.labels import SENTIMENTS
 from models.runtime.tagger import Tagger
 
@@ -31,7 +31,7 @@ class Figure:
 class Measure(Protocol):
     """What a task measures of a tagger on gold records: shares of 1, without the corpus's name in their keys."""
 
-    def __call__(self, tagger: Tagger, records: Sequence[Record]) -> dict[str, float]: ...
+    def __call__(self, tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,12 @@ def evaluate(tagger: Tagger, data_dir: Path, split: str = "dev") -> dict[str, fl
     return {key: round(100 * value, 2) for key, value in figures.items()}
 
 
-def _rows(tagger: Tagger, records: Sequence[Record]) -> list[dict[str, Any]]:
+def _rows(tagger: Tagger, records: Sequence[LabelledText]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = tagger.tag([record.text for record in records]).to_pylist()
     return rows
 
 
-def project(record: Record, entities: Sequence[dict[str, Any]], keep_misc: bool) -> list[str]:
+def project(record: LabelledText, entities: Sequence[dict[str, Any]], keep_misc: bool) -> list[str]:
     """Entities as BIO tags on the gold words; one that does not begin and end with a word keeps its odd extent.
 
     A span that cuts a word gets a type of its own, so that it counts as wrong and hides no other.
@@ -97,7 +97,7 @@ def project(record: Record, entities: Sequence[dict[str, Any]], keep_misc: bool)
     return tags
 
 
-def entity_f1(tagger: Tagger, records: Sequence[Record], keep_misc: bool = True) -> dict[str, float]:
+def entity_f1(tagger: Tagger, records: Sequence[LabelledText], keep_misc: bool = True) -> dict[str, float]:
     """Strict span F1, micro average (seqeval, IOB2). Without `keep_misc`, MISC is left out on both sides."""
     gold, found = [], []
     for record, row in zip(records, _rows(tagger, records), strict=True):
@@ -107,20 +107,20 @@ def entity_f1(tagger: Tagger, records: Sequence[Record], keep_misc: bool = True)
     return {"f1": float(f1_score(gold, found, mode="strict", scheme=IOB2))}
 
 
-def sentiment_scores(tagger: Tagger, records: Sequence[Record]) -> tuple[Any, Any]:
+def sentiment_scores(tagger: Tagger, records: Sequence[LabelledText]) -> tuple[Any, Any]:
     """What the tagger says [N, 3] of the records' sentiment, and what is true [N]."""
     column = tagger.tag([record.text for record in records])["sentiment_scores"].combine_chunks()
     scores = np.stack([column.field(name).to_numpy() for name in SENTIMENTS], axis=1)
     return scores, np.array([record.sentiment for record in records])
 
 
-def binary_sentiment(tagger: Tagger, records: Sequence[Record]) -> dict[str, float]:
+def binary_sentiment(tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]:
     """Accuracy on two classes: which of negative and positive has the higher score."""
     scores, gold = sentiment_scores(tagger, records)
     return {"accuracy": float(np.mean((scores[:, 2] > scores[:, 0]) == (gold == 2)))}
 
 
-def ternary_sentiment(tagger: Tagger, records: Sequence[Record]) -> dict[str, float]:
+def ternary_sentiment(tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]:
     """Macro recall (the shared task's measure, Rosenthal et al. 2017) and accuracy on three classes."""
     scores, gold = sentiment_scores(tagger, records)
     found = scores.argmax(axis=1)
@@ -148,7 +148,7 @@ def macro_f1(gold: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> f
     return float(np.mean(scores))
 
 
-def posts(tagger: Tagger, records: Sequence[Record], keep_misc: bool) -> dict[str, float]:
+def posts(tagger: Tagger, records: Sequence[LabelledText], keep_misc: bool) -> dict[str, float]:
     """What counts on whole posts: sentiment's macro F1, how many of what is called negative are, strict F1 of the entities'
     extents and types, and how far confidence is from the truth, in sentiment and in entities.
     """
@@ -174,7 +174,7 @@ def posts(tagger: Tagger, records: Sequence[Record], keep_misc: bool) -> dict[st
     }
 
 
-def words_and_upos(tagger: Tagger, records: Sequence[Record]) -> dict[str, float]:
+def words_and_upos(tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]:
     """UPOS accuracy over gold words; F1 of the words' extents, and of extents with tag (CoNLL 2018 shared task's Words, UPOS).
 
     For the accuracy a gold word has the tag of the found word that holds its first character; raw text is tagged, gold

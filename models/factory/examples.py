@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.factory.corpus_readers import Record
+from models.factory.corpus_readers import LabelledText
 from models.runtime.batches import cut_by_budget
 from models.runtime.labels import ENTITY_TAGS, SENTIMENTS, UPOS
 from models.runtime.tokenizer import PieceTokenizer
@@ -74,7 +74,9 @@ def without_neutral(examples: Examples) -> Examples:
     return replace(examples, sentiment=codes.astype(np.int8))
 
 
-def encode(records: Sequence[Record], tokenizer: PieceTokenizer, misc_known: bool = True, most: int = MAX_PIECES) -> Examples:
+def encode(
+    records: Sequence[LabelledText], tokenizer: PieceTokenizer, misc_known: bool = True, most: int = MAX_PIECES
+) -> Examples:
     """Tokenize records, cut them at `most` pieces, and lay their labels on the units; in stretches, for memory's sake.
 
     A unit takes the labels of the word in which it begins: the entity tag (B- only on the word's first unit), the part
@@ -85,7 +87,7 @@ def encode(records: Sequence[Record], tokenizer: PieceTokenizer, misc_known: boo
     )
 
 
-def _encode(records: Sequence[Record], tokenizer: PieceTokenizer, misc_known: bool, most: int) -> Examples:
+def _encode(records: Sequence[LabelledText], tokenizer: PieceTokenizer, misc_known: bool, most: int) -> Examples:
     pieces = tokenizer.encode([record.text for record in records])
     kept = np.minimum(np.diff(pieces.offsets), most)
     offsets = np.concatenate(([0], np.cumsum(kept + 2)))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.factory.corpora import CORPORA, read
-from models.factory.corpus_readers import Record
+from models.factory.corpus_readers import LabelledText
 from models.factory.examples import MAX_PIECES, Examples, concatenate, encode, without_neutral
 from models.factory.script_forms import in_both_scripts
 from models.factory.shelf import Shelf
@@ -25,7 +25,7 @@ def sentiment_repeats(sentiment: npt.NDArray[np.int8], negative_factor: float) -
     return np.where((sentiment == 0) & three, negative_factor, 1.0)
 
 
-def encode_corpus(name: str, records: Sequence[Record], tokenizer: PieceTokenizer, most: int) -> Examples:
+def encode_corpus(name: str, records: Sequence[LabelledText], tokenizer: PieceTokenizer, most: int) -> Examples:
     """The records of a corpus with the masks that its label set needs, cut at `most` pieces."""
     corpus = CORPORA[name]
     found = encode(records, tokenizer, corpus.misc_known, most)

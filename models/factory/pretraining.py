@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from models.factory import examples
 from models.factory.corpora import read
-from models.factory.corpus_readers import Record
+from models.factory.corpus_readers import LabelledText
 from models.factory.distillation_data import silver_codes, without_features
 from models.factory.examples import Batch, Examples
 from models.factory.loop import fit
@@ -81,7 +81,7 @@ def pretraining_loss(silver: Codes, mask_id: int, settings: Reading) -> Callable
 def pretraining_texts(shop: RunContext, settings: Reading) -> Examples:
     """The recipe's sentences, with LAC's codes as features."""
     rng = np.random.default_rng(shop.recipe.seed)
-    records: list[Record] = []
+    records: list[LabelledText] = []
     for name, wanted in settings.sentences.items():
         records += chinese_sentences(read(name, shop.data_dir), wanted, rng)
     tokenizer = SilverTokenizer(shop.tokenizer_json, shop.cache / "silver", lambda line: shop.say(f"read: {line}"))

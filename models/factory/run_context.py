@@ -19,7 +19,7 @@ from models.errors import FactoryError
 from models.factory import e5, pretrained
 from models.factory.augment import Neighbours
 from models.factory.corpora import read
-from models.factory.corpus_readers import Record
+from models.factory.corpus_readers import LabelledText
 from models.factory.devices import device
 from models.factory.distillation_data import DistillationData, build_distillation_data
 from models.factory.examples import Examples
@@ -81,7 +81,7 @@ class RunContext:
             write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
         return path.read_text(encoding="utf-8")
 
-    def _some(self, name: str) -> list[Record]:
+    def _some(self, name: str) -> list[LabelledText]:
         records = read(name, self.data_dir)
         return [records[i] for i in np.random.default_rng(0).permutation(len(records))[:VOCABULARY_TEXTS]]
 

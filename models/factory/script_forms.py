@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import DataMissingError
-from models.factory.corpus_readers import Record
+from models.factory.corpus_readers import LabelledText
 
 MIN_CHARACTERS, MAX_CHARACTERS = 4, 124
 _END = re.compile(r"(?<=[\u3002\uff01\uff1f\uff1b!?])(?![\u201d\u2019\u300d\u300f\uff09])|\n")
@@ -37,25 +37,25 @@ def converted(text: str, kind: str = "s2t") -> str:
     return other if len(other) == len(text) else text
 
 
-def in_both_scripts(records: Sequence[Record], share: float, rng: np.random.Generator) -> list[Record]:
+def in_both_scripts(records: Sequence[LabelledText], share: float, rng: np.random.Generator) -> list[LabelledText]:
     """The records, a random `share` of them in traditional script (those in it already in simplified); labels stay."""
     chosen = rng.random(len(records)) < share
     return [_other(record) if change else record for record, change in zip(records, chosen, strict=True)]
 
 
-def _other(record: Record) -> Record:
+def _other(record: LabelledText) -> LabelledText:
     traditional = converted(record.text)
     if traditional == record.text:
         traditional = converted(record.text, "t2s")
     return replace(record, text=traditional)
 
 
-def chinese_sentences(records: Sequence[Record], wanted: int, rng: np.random.Generator) -> list[Record]:
+def chinese_sentences(records: Sequence[LabelledText], wanted: int, rng: np.random.Generator) -> list[LabelledText]:
     """At most `wanted` sentences of the records, in random order; long ones are cut behind a comma, short ones left out."""
-    found: list[Record] = []
+    found: list[LabelledText] = []
     for number in rng.permutation(len(records)):
         for sentence in _END.split(records[number].text):
-            found += [Record(part) for part in _cut(sentence.strip()) if len(part) >= MIN_CHARACTERS]
+            found += [LabelledText(part) for part in _cut(sentence.strip()) if len(part) >= MIN_CHARACTERS]
         if len(found) >= 2 * wanted:
             break
     return [found[i] for i in rng.permutation(len(found))[:wanted]]
@@ -72,9 +72,9 @@ def _cut(sentence: str) -> list[str]:
     return parts
 
 
-def chinese_phrases(records: Sequence[Record], wanted: int, rng: np.random.Generator) -> list[Record]:
+def chinese_phrases(records: Sequence[LabelledText], wanted: int, rng: np.random.Generator) -> list[LabelledText]:
     """`wanted` runs of clauses out of the records' texts, none of them a whole text; see `augment.phrases`."""
-    found: list[Record] = []
+    found: list[LabelledText] = []
     for number in rng.integers(0, len(records), 20 * wanted):
         clauses = [clause for clause in _CLAUSE.split(records[number].text) if clause.strip()]
         if len(clauses) < 2:
@@ -83,7 +83,7 @@ def chinese_phrases(records: Sequence[Record], wanted: int, rng: np.random.Gener
         last = int(rng.integers(first + 1, len(clauses) + 1))
         text = "".join(clauses[first:last]).strip()
         if last - first < len(clauses) and len(text) >= MIN_CHARACTERS:
-            found.append(Record(text[:MAX_CHARACTERS]))
+            found.append(LabelledText(text[:MAX_CHARACTERS]))
             if len(found) == wanted:
                 break
     return found

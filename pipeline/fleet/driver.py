@@ -16,14 +16,14 @@ from pipeline.scheduler.events import (
     Event,
     Failed,
     Finished,
-    Joined,
     Kill,
     Lease,
-    Lost,
     Replace,
     Revoke,
     Stopped,
     Tick,
+    WorkerJoined,
+    WorkerVanished,
 )
 from pipeline.scheduler.policy import Policy
 from pipeline.source.formats import PACKED
@@ -227,7 +227,7 @@ class _Driver:
         if isinstance(news, LeaseResult):
             return self._answered(news, now)
         if isinstance(news, WorkerReady):
-            return Joined(now, news.worker, news.speed, self._home(news.hosts) if news.hosts else None)
+            return WorkerJoined(now, news.worker, news.speed, self._home(news.hosts) if news.hosts else None)
         if isinstance(news, WorkerDraining):
             return Draining(now, news.worker)
         self._gone.add(news.worker)
@@ -235,7 +235,7 @@ class _Driver:
             self._last = news.error
         if news.over is not None:
             self._errors[news.over.split] = WorkerLostError(f"{news.error}; run the command again")
-        return Lost(now, news.worker, news.blame, None if news.over is None else news.over.number)
+        return WorkerVanished(now, news.worker, news.blame, None if news.over is None else news.over.number)
 
     def _answered(self, answer: LeaseResult, now: float) -> Event:
         number, split = answer.lease.number, answer.lease.split

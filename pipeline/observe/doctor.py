@@ -34,7 +34,7 @@ class Check:
     text: str
 
 
-def check_all(output: str | None, config: StoreConfig | None = None) -> Iterator[Check]:
+def run_checks(output: str | None, config: StoreConfig | None = None) -> Iterator[Check]:
     """All checks, one after the other."""
     fine = sys.version_info >= (3, 11)
     yield Check("Python", fine, platform.python_version() + ("" if fine else ": install 3.11 or newer"))

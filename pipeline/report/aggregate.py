@@ -16,7 +16,7 @@ from pipeline.report.clock import Clock
 from pipeline.report.name_normalization import normalize_names
 from pipeline.report.parts import Part, relation, release
 from pipeline.report.stop_words import stop_words
-from pipeline.report.window import TIME_US, Window
+from pipeline.report.window import TIME_US, ReportWindow
 from pipeline.report.words import COUNTS, Terms
 from pipeline.store.base import Store
 from pipeline.timezones import STRETCH_US
@@ -47,7 +47,7 @@ SCHEMAS = {
 EMPTY: Partial = {name: schema.empty_table() for name, schema in SCHEMAS.items()}
 
 
-def aggregate(store: Store, con: Any, block: Sequence[Part], window: Window, terms: Terms | None) -> Partial:
+def aggregate(store: Store, con: Any, block: Sequence[Part], window: ReportWindow, terms: Terms | None) -> Partial:
     """Tables `read`, `hours`, `names`, `surfaces` and `terms` of a block of parts.
 
     `read` counts every row, by part; the others only the report's days and the trailing ones. `terms` None: no terms.
@@ -64,7 +64,7 @@ def aggregate(store: Store, con: Any, block: Sequence[Part], window: Window, ter
     return {name: table.cast(SCHEMAS[name]) for name, table in found.items()}
 
 
-def _read(store: Store, con: Any, block: Sequence[Part], window: Window) -> pa.Table:
+def _read(store: Store, con: Any, block: Sequence[Part], window: ReportWindow) -> pa.Table:
     """By part: rows, those of the report's days, and those with no time."""
     docs = relation(store, con, block, ["created_at"])
     rows = con.execute(f"""select doc >> 40, count(*), count(*) filter ({window.current()}),
@@ -75,7 +75,7 @@ def _read(store: Store, con: Any, block: Sequence[Part], window: Window) -> pa.T
     return pa.table(columns, names=["part", "rows", "current", "undated"])
 
 
-def _clock(con: Any, docs: str, window: Window) -> Clock:
+def _clock(con: Any, docs: str, window: ReportWindow) -> Clock:
     """The clock of the times there are: those of a report of everything may be thousands of years apart."""
     if window.first is not None or window.zone == "UTC":
         return window.clock()
@@ -84,7 +84,7 @@ def _clock(con: Any, docs: str, window: Window) -> Clock:
     return window.clock(row[0] for row in rows)
 
 
-def mentions(store: Store, con: Any, block: Sequence[Part], window: Window, more: str = "") -> None:
+def mentions(store: Store, con: Any, block: Sequence[Part], window: ReportWindow, more: str = "") -> None:
     """Make the table `mention`: a row for each entity of a document, with `name`, the number of its folded name in `folded`."""
     columns = ["created_at", "sentiment", "sentiment_scores", "entities", *(["id", "source"] if more else [])]
     docs = relation(store, con, block, columns)
@@ -106,7 +106,7 @@ def mentions(store: Store, con: Any, block: Sequence[Part], window: Window, more
     con.unregister("folded_now")
 
 
-def _names(store: Store, con: Any, block: Sequence[Part], window: Window) -> tuple[pa.Table, pa.Table]:
+def _names(store: Store, con: Any, block: Sequence[Part], window: ReportWindow) -> tuple[pa.Table, pa.Table]:
     mentions(store, con, block, window)
     names = con.sql(f"""select day, current, text as name, mentions, documents, negative, neutral, positive, score from (
         select day, current, name, sum(times)::BIGINT as mentions, {_MOODS} from (
@@ -120,7 +120,7 @@ def _names(store: Store, con: Any, block: Sequence[Part], window: Window) -> tup
     return names, surfaces
 
 
-def _terms(store: Store, con: Any, block: Sequence[Part], window: Window, terms: Terms) -> pa.Table:
+def _terms(store: Store, con: Any, block: Sequence[Part], window: ReportWindow, terms: Terms) -> pa.Table:
     if not all(part.has_text for part in block) or stop_words("en") is None:
         return COUNTS.empty_table()
     docs = relation(store, con, block, ["created_at", "lang", "text", "words"])

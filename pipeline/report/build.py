@@ -23,7 +23,7 @@ from pipeline.report.publish import ABOUT, about, claim_of, publish, tidy
 from pipeline.report.reconciliation import health_of
 from pipeline.report.schema import TABLES, tables_of
 from pipeline.report.view_model import ReportFacts, facts_of
-from pipeline.report.window import Window
+from pipeline.report.window import ReportWindow
 from pipeline.report.workers import LocalRunner, PassRunner, RayRunner
 from pipeline.report.write import Written, write_bytes, write_table
 from pipeline.sink.files import hold_claim, try_delete
@@ -77,7 +77,7 @@ def make_report(
     """
     if lang not in LANGUAGES:
         raise ConfigError(f"--lang {lang}: there is {', '.join(LANGUAGES)}")
-    window = Window(first, last, zone)
+    window = ReportWindow(first, last, zone)
     store = open_store(output, reach)
     target, folder = _place(store, window, into, reach)
     with database(memory_mb) as con:
@@ -112,7 +112,7 @@ def make_report(
     return _report(target, folder, facts, revision if changed else revision - 1, changed)
 
 
-def _place(store: Store, window: Window, into: str | None, reach: StoreConfig | None) -> tuple[Store, str]:
+def _place(store: Store, window: ReportWindow, into: str | None, reach: StoreConfig | None) -> tuple[Store, str]:
     if into is None:
         return store, f"reports/{window.name}"
     parent, _, name = into.rstrip("/").rpartition("/")
@@ -126,7 +126,7 @@ def _write(
     con: Any,
     crew: PassRunner,
     parts: Sequence[Part],
-    window: Window,
+    window: ReportWindow,
     target: Store,
     folder: str,
     lang: str,
@@ -170,7 +170,7 @@ def _all(con: Any, made: dict[str, pa.Table]) -> Iterator[tuple[str, Any]]:
 
 
 def _about(
-    window: Window, lang: str, revision: int, files: dict[str, str], facts: ReportFacts, parts: Sequence[Part]
+    window: ReportWindow, lang: str, revision: int, files: dict[str, str], facts: ReportFacts, parts: Sequence[Part]
 ) -> dict[str, Any]:
     total = sum(part.rows for part in parts)
     return {

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.report.aggregate import Partial, mentions
 from pipeline.report.parts import Part, release
-from pipeline.report.window import TIME_US, Window
+from pipeline.report.window import TIME_US, ReportWindow
 from pipeline.store.base import Store
 
 SUPPORT = 2
@@ -30,7 +30,7 @@ NO_EXAMPLES = pa.schema(
 )
 
 
-def cooccurrences(store: Store, con: Any, block: Sequence[Part], window: Window, chosen: pa.Table) -> Partial:
+def cooccurrences(store: Store, con: Any, block: Sequence[Part], window: ReportWindow, chosen: pa.Table) -> Partial:
     """Tables `pairs` (a, b, documents) and `examples` of a block. `chosen`: see `CHOSEN`; numbers go by frequency."""
     mentions(store, con, block, window, ", id, source, created_at")
     con.register("chosen_now", chosen)

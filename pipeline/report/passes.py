@@ -14,7 +14,7 @@ from pipeline.report.cooccurrence import NO_EXAMPLES, NO_PAIRS, cooccurrences, l
 from pipeline.report.parts import Part, blocks
 from pipeline.report.stop_words import stop_words
 from pipeline.report.sums import PAIR_SUMS, SUMS, Sums
-from pipeline.report.window import Window
+from pipeline.report.window import ReportWindow
 from pipeline.report.words import Terms
 from pipeline.report.workers import PassRunner
 from pipeline.store.base import Store
@@ -24,7 +24,7 @@ from pipeline.store.base import Store
 class First:
     """Counts by hour, name and term."""
 
-    window: Window
+    window: ReportWindow
     terms: bool
 
     def count(self, store: Store, con: Any, block: Sequence[Part]) -> Partial:
@@ -42,7 +42,7 @@ def _terms() -> Terms:
 class Second:
     """Counts which of the chosen names stand together, and where they stand."""
 
-    window: Window
+    window: ReportWindow
     chosen: pa.Table
 
     def count(self, store: Store, con: Any, block: Sequence[Part]) -> Partial:
@@ -50,7 +50,7 @@ class Second:
         return cooccurrences(store, con, block, self.window, self.chosen)
 
 
-def first_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Window) -> dict[str, tuple[int, int, int]]:
+def first_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: ReportWindow) -> dict[str, tuple[int, int, int]]:
     """Make the sums in DuckDB; gives rows, rows of the report's days and rows without a time by part.
 
     Parts whose statistics say that no row is of these days are not opened again.
@@ -66,7 +66,7 @@ def first_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Window
     return {part.name: seen.get(part.name, (part.rows, 0, part.undated)) for part in parts}
 
 
-def second_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Window, chosen: pa.Table) -> pa.Table:
+def second_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: ReportWindow, chosen: pa.Table) -> pa.Table:
     """Make the sums of pairs in DuckDB, and the table `chosen`; gives the examples."""
     sums, examples = Sums(con, PAIR_SUMS), NO_EXAMPLES.empty_table()
     sums.add({"pairs": NO_PAIRS.empty_table()})

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.observe.warnings import in_words
 from pipeline.report.parts import Part, left_out, records
-from pipeline.report.window import Window
+from pipeline.report.window import ReportWindow
 from pipeline.sink.reconciliation import accounted_for, read_of, superseded_rows
 from pipeline.store.base import Store
 
@@ -41,7 +41,7 @@ def belongs(part: Part, current: int) -> bool:
     return current > 0 or part.dated is None
 
 
-def health_of(store: Store, parts: Sequence[Part], read: Mapping[str, tuple[int, int, int]], window: Window) -> Health:
+def health_of(store: Store, parts: Sequence[Part], read: Mapping[str, tuple[int, int, int]], window: ReportWindow) -> Health:
     """Compare what was read with footers, files of dead letters, manifests and records of plans.
 
     `read`: rows, rows of the report's days and rows without a time of each part, as the first round has counted them.
@@ -110,7 +110,7 @@ def _check_plans(found: Health, plans: Sequence[dict[str, Any]], parts: Mapping[
             )
 
 
-def _is_behind(manifest: Mapping[str, Any], mine: Mapping[str, Part], window: Window) -> bool:
+def _is_behind(manifest: Mapping[str, Any], mine: Mapping[str, Part], window: ReportWindow) -> bool:
     """Whether a run made a part of the report, or failed on one of its days or the day after."""
     if window.first is None or any(part.footer["run"] == manifest["run"] for part in mine.values()):
         return True
@@ -118,7 +118,9 @@ def _is_behind(manifest: Mapping[str, Any], mine: Mapping[str, Part], window: Wi
     return manifest["status"] != "finished" and f"{window.first}" <= window.local(str(manifest["started"]))[:10] <= f"{last}"
 
 
-def _run(manifest: Mapping[str, Any], metrics: Mapping[str, Any], mine: Mapping[str, Part], window: Window) -> dict[str, Any]:
+def _run(
+    manifest: Mapping[str, Any], metrics: Mapping[str, Any], mine: Mapping[str, Part], window: ReportWindow
+) -> dict[str, Any]:
     """What the page says of a run; counts of parts that are of the report are in `rows_here`."""
     keys = ("run", "status", "started", "ended", "model", "rows_in", "rows_out", "dead_letters", "filtered", "seconds")
     verdict = metrics.get("verdict") or {}

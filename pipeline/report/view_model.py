@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.report.aggregate import MICRO
 from pipeline.report.reconciliation import Health
 from pipeline.report.sums import count_of
-from pipeline.report.window import Window
+from pipeline.report.window import ReportWindow
 from pipeline.report.words import CLASSES
 from pipeline.timezones import EPOCH, hours, instant, zone_of
 
@@ -69,7 +69,7 @@ class EntityRow:
 class ReportFacts:
     """All that the page says. `buckets`: of the chart, by the begin of an hour in microseconds, or by a date."""
 
-    window: Window
+    window: ReportWindow
     title: str
     span: tuple[date, date] | None
     total: SentimentCounts
@@ -100,7 +100,9 @@ class ReportFacts:
 _MOOD = "sum(negative)::BIGINT, sum(neutral)::BIGINT, sum(positive)::BIGINT, sum(score)::BIGINT"
 
 
-def facts_of(con: Any, window: Window, title: str, tables: Mapping[str, Any], health: Health, absent: str | None) -> ReportFacts:
+def facts_of(
+    con: Any, window: ReportWindow, title: str, tables: Mapping[str, Any], health: Health, absent: str | None
+) -> ReportFacts:
     """Gather the facts. `tables`: the Arrow tables rising_entities, rising_terms, pairs and examples."""
     found = _head(con, window, title)
     found.health, found.terms_absent = health, absent
@@ -125,7 +127,7 @@ def facts_of(con: Any, window: Window, title: str, tables: Mapping[str, Any], he
     return found
 
 
-def _head(con: Any, window: Window, title: str) -> ReportFacts:
+def _head(con: Any, window: ReportWindow, title: str) -> ReportFacts:
     now, before = (_mood(con.execute(f"select {_MOOD} from hours where current = {c}").fetchall()[0]) for c in (True, False))
     low, high = con.execute("select min(day), max(day) from hours where current").fetchall()[0]
     span = None if low is None else (_date(low), _date(high))

@@ -15,7 +15,7 @@ YEARS = (1000, 9000)
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class ReportWindow:
     """Days of a time zone, both ends included; both None: everything, also what has no time."""
 
     first: date | None

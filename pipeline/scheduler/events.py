@@ -23,7 +23,7 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class WorkerJoined:
     """A worker has loaded its model; `speed` in predicted tokens/s is what is known of its kind, None if nothing is.
 
     `home` is the place that it is at, as `Arrived` numbers them.
@@ -70,7 +70,7 @@ class Draining:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class WorkerVanished:
     """A worker is gone. `blame`: it died by itself, over the lease `over` if it was at one; else its node went, or it was taken
     away.
     """
@@ -88,7 +88,7 @@ class Tick:
     now: float
 
 
-Event = Arrived | Joined | Finished | Failed | Stopped | Draining | Lost | Tick
+Event = Arrived | WorkerJoined | Finished | Failed | Stopped | Draining | WorkerVanished | Tick
 
 
 class Lease(NamedTuple):

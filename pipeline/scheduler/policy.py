@@ -19,12 +19,12 @@ from pipeline.scheduler.events import (
     Event,
     Failed,
     Finished,
-    Joined,
     Kill,
     Lease,
-    Lost,
     Stopped,
     Tick,
+    WorkerJoined,
+    WorkerVanished,
 )
 from pipeline.scheduler.speeds import LATE, UNKNOWN_S, ActiveLease, Worker
 from pipeline.scheduler.split_table import SplitTable
@@ -101,7 +101,7 @@ class Policy:
         self.book.arrive(event)
         self._feed(event.now, commands)
 
-    def _joined(self, event: Joined, commands: list[Command]) -> None:
+    def _joined(self, event: WorkerJoined, commands: list[Command]) -> None:
         worker = self.staff.join(event)
         self.capacity.count(worker, event.now)
         # Not at once: of those that come together the fastest shall choose first.
@@ -148,7 +148,7 @@ class Policy:
                 self.book.wait_again(lease)
         self._feed(event.now, commands)
 
-    def _lost(self, event: Lost, commands: list[Command]) -> None:
+    def _lost(self, event: WorkerVanished, commands: list[Command]) -> None:
         worker = self.staff.workers.get(event.worker)
         if worker is not None:
             self._hungry.pop(worker.number, None)
@@ -305,6 +305,6 @@ class Policy:
 
 
 _HANDLERS: dict[type, Callable[[Policy, Any, list[Command]], None]] = {
-    Arrived: Policy._arrived, Joined: Policy._joined, Finished: Policy._finished, Failed: Policy._failed,
-    Stopped: Policy._stopped, Draining: Policy._leaving, Lost: Policy._lost, Tick: Policy._tick,
+    Arrived: Policy._arrived, WorkerJoined: Policy._joined, Finished: Policy._finished, Failed: Policy._failed,
+    Stopped: Policy._stopped, Draining: Policy._leaving, WorkerVanished: Policy._lost, Tick: Policy._tick,
 }  # fmt: skip

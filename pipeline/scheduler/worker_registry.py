@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from pipeline.scheduler.events import Command, EndRun, Joined, Replace
+from pipeline.scheduler.events import Command, EndRun, Replace, WorkerJoined
 from pipeline.scheduler.speeds import Worker
 
 # Times that a worker is replaced for having died over splits; more than one split may cost.
@@ -25,7 +25,7 @@ class WorkerRegistry:
         self._budget = START_BUDGET + len(self.starting)
         self._deaths: Counter[int] = Counter()
 
-    def join(self, event: Joined) -> Worker:
+    def join(self, event: WorkerJoined) -> Worker:
         self.starting.discard(event.worker)
         self._next = max(self._next, event.worker + 1)
         worker = self.workers[event.worker] = Worker(event.worker, began=event.now, home=event.home)

@@ -14,7 +14,7 @@ class LostServerError(Exception):
     """The server is at fault: it has died, cannot be reached, or says itself that its engine is broken."""
 
 
-class RefusedError(Exception):
+class CallRefusedError(Exception):
     """The engine has raised an error over this batch, its `__cause__`. Whether the batch is at fault is not known."""
 
 
@@ -71,7 +71,7 @@ class RayCalls:
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, PipelineError):
                 raise LostServerError(str(error.cause)) from error
-            raise RefusedError(str(error.cause)) from error
+            raise CallRefusedError(str(error.cause)) from error
         except ray.exceptions.RayError as error:
             raise LostServerError(type(error).__name__) from error
 

@@ -16,7 +16,7 @@ import numpy as np
 from models.runtime.batches import RaggedBatch
 from models.runtime.engines import Engine, Logits
 from pipeline.errors import UnavailableError
-from pipeline.serving.engine_calls import EngineCalls, LostServerError, RayCalls, RefusedError
+from pipeline.serving.engine_calls import CallRefusedError, EngineCalls, LostServerError, RayCalls
 from pipeline.serving.server_state import ServerState
 
 log = logging.getLogger("textmill")
@@ -136,7 +136,7 @@ class RemoteEngine:
         try:
             self._calls.get(call)
             server.ready = True
-        except (LostServerError, RefusedError):
+        except (LostServerError, CallRefusedError):
             server.set_aside(self._calls.now())
 
     def _send(self, stream: _Stream) -> None:
@@ -194,7 +194,7 @@ class RemoteEngine:
         except LostServerError as error:
             stream.waiting.insert(0, batch)
             self._set_aside(stream, server, str(error))
-        except RefusedError as error:
+        except CallRefusedError as error:
             yield from self._second_opinion(stream, flight, error)
         else:
             for wrong in stream.refused.pop(id(batch), {}):
@@ -202,7 +202,7 @@ class RemoteEngine:
             server.answered(reply.queued, reply.speed, self._calls.now())
             yield Logits(batch, reply.tokens.astype(np.float32), reply.sentiment)
 
-    def _second_opinion(self, stream: _Stream, flight: _Flight, error: RefusedError) -> Iterator[Logits]:
+    def _second_opinion(self, stream: _Stream, flight: _Flight, error: CallRefusedError) -> Iterator[Logits]:
         if self._local is not None:
             found = list(self._compute([flight.batch]))
             self._set_aside(stream, flight.server, f"fails over what this machine computes ({error})")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from pipeline.source.decompress import Chunks
-from pipeline.source.items import Lost, RefusedError
+from pipeline.source.items import FileRefusedError, Lost
 from pipeline.source.plain import PlainFile
 
 _MEMBER = "!/"
@@ -39,7 +39,7 @@ def members(path: str, stream: BinaryIO, plain: PlainFile) -> Iterator[tuple[str
         yield from _tar(path, plain)
         return
     if plain.packed:
-        raise RefusedError("a zip archive that is packed once more: unpack it first")
+        raise FileRefusedError("a zip archive that is packed once more: unpack it first")
     stream.seek(0)
     try:
         with zipfile.ZipFile(stream) as archive:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import zstandard
 
-from pipeline.source.items import RefusedError
+from pipeline.source.items import FileRefusedError
 
 # A little of what is packed may hold very much: so many bytes of it are taken at once, or so many given.
 _ZSTD_BYTES, _OUT_BYTES, _SMALL_OUT_BYTES = 2048, 1 << 16, 1 << 14
@@ -129,7 +129,7 @@ def _library(name: str, packing: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise RefusedError(f"packed by {packing}: pip install 'textmill[formats]' unpacks it") from error
+        raise FileRefusedError(f"packed by {packing}: pip install 'textmill[formats]' unpacks it") from error
 
 
 def _lz4() -> Decompressor:

@@ -14,7 +14,7 @@ from pipeline.source.archives import archive_of, members
 from pipeline.source.compression import MAGIC_BYTES
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, Format, format_of
-from pipeline.source.items import Item, Lost, RefusedError
+from pipeline.source.items import FileRefusedError, Item, Lost
 from pipeline.source.plain import PlainBytes, PlainFile, Text
 from pipeline.source.warc import is_warc
 from pipeline.store.base import Entry, Store
@@ -60,7 +60,7 @@ def contents(
         raise IsTableError(table)
     if archive_of(plain) is None:
         if given.read is None and not is_warc(plain.head):
-            raise RefusedError(f"no {given.name}, by its first bytes")
+            raise FileRefusedError(f"no {given.name}, by its first bytes")
         yield fragment.path, _content(given, plain, columns)
         return
     some = False
@@ -72,7 +72,7 @@ def contents(
             some = True
             yield path, found
     if not some:
-        raise RefusedError("an archive without any file of a known format, by their names; --format says which others are")
+        raise FileRefusedError("an archive without any file of a known format, by their names; --format says which others are")
 
 
 def head_bytes(fragment: Fragment) -> int:
@@ -94,7 +94,7 @@ def _member(path: str, plain: PlainFile, columns: DocumentSpec) -> Content | Los
         return Lost(0, 0, "file_unreadable", f"{form.name} inside an archive: unpack it", plain.head[:RAW_BYTES], plain.size)
     try:
         return _content(form, plain, columns)
-    except RefusedError as error:
+    except FileRefusedError as error:
         return Lost(0, 0, "file_unreadable", str(error), plain.head[:RAW_BYTES], plain.size)
 
 
@@ -122,7 +122,7 @@ def told_by_bytes(store: Store, entry: Entry) -> str:
             return "jsonl" if _JSON.match(text.coding.decode(plain.head)[0]) else ""
     except UnavailableError:
         raise
-    except (OSError, ValueError, StoreError, RefusedError, BombError):
+    except (OSError, ValueError, StoreError, FileRefusedError, BombError):
         return ""
 
 

@@ -11,7 +11,7 @@ from pipeline.errors import StoreError, UnavailableError
 from pipeline.source.contents import IsTableError, contents
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, PACKED
-from pipeline.source.items import Lost, RefusedError
+from pipeline.source.items import FileRefusedError, Lost
 from pipeline.source.read import UNREADABLE
 from pipeline.source.splitting import footer_rows, format_name
 from pipeline.store.base import Entry, Store
@@ -44,7 +44,7 @@ def _each(store: Store, entry: Entry, columns: DocumentSpec) -> Iterator[int]:
     kind = format_name(entry.path, columns)
     if FORMATS[kind].table:
         if entry.path.lower().endswith(PACKED):
-            raise RefusedError("packed as a whole")
+            raise FileRefusedError("packed as a whole")
         yield _table_rows(store, entry, kind)
         return
     whole = Fragment(entry.path, kind, 0, entry.size, entry.size, entry.modified_ns, 0)

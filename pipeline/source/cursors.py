@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from pipeline.contract import Fragment
 from pipeline.source.decompress import chunks_from, chunks_of
-from pipeline.source.items import Gap, RefusedError
+from pipeline.source.items import FileRefusedError, Gap
 from pipeline.store.base import Store
 
 # So much of what was unpacked last is kept: a range is read a line's end too far, and the next begins a byte before it.
@@ -101,7 +101,7 @@ class PackedFile:
             return
         at = max(at, self._size)
         if not self._cursor.reaches(at):
-            raise RefusedError(f"what is at its byte {at:,} is needed to read it from a later place on")
+            raise FileRefusedError(f"what is at its byte {at:,} is needed to read it from a later place on")
         yield from self._cursor.chunks(at)
 
 

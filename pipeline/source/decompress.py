@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Protocol
 
 from pipeline.source.compression import BROKEN, MAGIC_BYTES, Compression, compression_of
-from pipeline.source.items import Gap, RefusedError
+from pipeline.source.items import FileRefusedError, Gap
 
 # A file that unpacks to more than this many times its size, and to more than this, is a bomb.
 MAX_RATIO = 1000
@@ -66,8 +66,8 @@ def chunks_from(stream: Readable, size: int, packed: int, plain: int) -> Iterato
     head = stream.read(MAGIC_BYTES)
     found = compression_of(head)
     if found is None:
-        raise RefusedError("no packed piece begins where one was found when it was planned")
-    yield from _limited(_pieces(_Source(Joined([head], stream), packed), found, plain), size)
+        raise FileRefusedError("no packed piece begins where one was found when it was planned")
+    yield from _limited(_pieces(_Source(JoinedStream([head], stream), packed), found, plain), size)
 
 
 def chunks_of(stream: Readable, size: int, begins: Begins | None = None, deep: int = 0) -> Iterator[bytes | Gap]:
@@ -83,7 +83,7 @@ def chunks_of(stream: Readable, size: int, begins: Begins | None = None, deep: i
             yield head
             head = stream.read(CHUNK_BYTES)
         return
-    pieces = _limited(_pieces(_Source(Joined([head], stream)), found, begins=begins), size)
+    pieces = _limited(_pieces(_Source(JoinedStream([head], stream)), found, begins=begins), size)
     first: list[bytes | Gap] = []
     for piece in pieces:
         first.append(piece)
@@ -109,7 +109,7 @@ def _limited(pieces: Iterator[bytes | Gap], size: int) -> Iterator[bytes | Gap]:
         yield piece
 
 
-class Joined:
+class JoinedStream:
     """A stream behind bytes that were read from it already."""
 
     def __init__(self, read: Sequence[bytes], stream: Readable) -> None:

@@ -43,5 +43,5 @@ class Gap:
 Item = Record | Lost
 
 
-class RefusedError(Exception):
+class FileRefusedError(Exception):
     """A file that is not read, and why."""

@@ -8,9 +8,9 @@ from typing import Any, BinaryIO, Protocol
 
 from pipeline.contract import DocumentSpec
 from pipeline.source.compression import MAGIC_BYTES, compression_of
-from pipeline.source.decompress import CHUNK_BYTES, Begins, Joined, Readable, chunks_of
+from pipeline.source.decompress import CHUNK_BYTES, Begins, JoinedStream, Readable, chunks_of
 from pipeline.source.encodings import AUTO, HEAD_BYTES, check_text, detect_encoding, known_coding
-from pipeline.source.items import Gap, Lost, RefusedError
+from pipeline.source.items import FileRefusedError, Gap, Lost
 from pipeline.source.lines import Line, lines
 
 # Of a big file whose beginning is ASCII so many bytes at some places are looked at, too.
@@ -48,7 +48,7 @@ class PlainFile:
         self.begins = Begins()
         self._first: list[bytes | Gap] = []
         if self.packed:
-            self._rest = chunks_of(Joined([magic], stream), size, self.begins)
+            self._rest = chunks_of(JoinedStream([magic], stream), size, self.begins)
             read = 0
             while read < head_bytes and (piece := next(self._rest, None)) is not None:
                 self._first.append(piece)
@@ -118,7 +118,7 @@ class Text:
         else:
             self.coding = detect_encoding(plain.telling() if wanted == AUTO else plain.head, wanted)
             if trouble := check_text(plain.head, self.coding):
-                raise RefusedError(trouble)
+                raise FileRefusedError(trouble)
         if self.coding.name != "utf-8":
             self.noticed[f"files_in_{self.coding.name}"] += 1
 

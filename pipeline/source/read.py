@@ -26,12 +26,12 @@ from pipeline.source.contents import Content, IsTableError, content_of_piece, co
 from pipeline.source.cursors import Cursors
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, PACKED
-from pipeline.source.items import Item, Lost, RefusedError
+from pipeline.source.items import FileRefusedError, Item, Lost
 from pipeline.source.read_counts import ReadCounts
 from pipeline.source.tables import read_table
 from pipeline.store.base import Store
 
-UNREADABLE = (OSError, EOFError, zlib.error, pa.ArrowException, RefusedError)
+UNREADABLE = (OSError, EOFError, zlib.error, pa.ArrowException, FileRefusedError)
 
 
 def read_fragment(
@@ -68,7 +68,7 @@ def read_fragment(
             raise
         if isinstance(error, OSError) and error.errno in TRANSIENT:
             raise UnavailableError(fragment.path, f"{error.strerror}; try again") from error
-        why = str(error) if isinstance(error, RefusedError) else f"{type(error).__name__}: {error}"
+        why = str(error) if isinstance(error, FileRefusedError) else f"{type(error).__name__}: {error}"
         lost_bytes = 0 if FORMATS[fragment.format].table else fragment.end - at
         met.stop(fragment, why, "denied" if isinstance(error, DeniedError) else "broken", lost_bytes)
         feed.builder.kill(at, "file_unreadable", why)
@@ -141,7 +141,7 @@ def _records(store: Store, fragment: Fragment, feed: _Feed, cursors: Cursors) ->
     met, columns = feed.met, feed.columns
     if FORMATS[fragment.format].table:
         if fragment.path.lower().endswith(PACKED):
-            raise RefusedError(
+            raise FileRefusedError(
                 f"{fragment.format} that is packed as a whole cannot be read in parts: unpack it (it is packed inside)"
             )
         yield from read_table(store, fragment, feed.builder, met)

@@ -19,7 +19,7 @@ from pipeline.source import arrow_footer, avro_blocks
 from pipeline.source.cut_points import Cuts, row_group_cuts, text_cuts
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, PACKED, format_of
-from pipeline.source.items import RefusedError
+from pipeline.source.items import FileRefusedError
 from pipeline.store.base import Entry, Store
 
 # Predicted tokens, until earlier plans tell (sink/token_ratios.py): a byte of text is a quarter of one, packed text unpacks to
@@ -81,7 +81,7 @@ def fragments(
                 cuts = text_cuts(store, entry, kind, steps, columns, say)
         except UnavailableError:
             raise
-        except (StoreError, OSError, ValueError, RefusedError, BombError):
+        except (StoreError, OSError, ValueError, FileRefusedError, BombError):
             pass  # what is wrong with it will be said where it is read
     if cuts.unpacked is not None and file_kind(entry.path) not in known:
         tokens = FILE_TOKENS + int(cuts.unpacked / BYTES_A_TOKEN)

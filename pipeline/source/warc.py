@@ -13,7 +13,7 @@ from pipeline.contract import RAW_BYTES, DocumentSpec
 from pipeline.source import lines
 from pipeline.source.items import Item, Lost, Record
 from pipeline.source.plain import Text
-from pipeline.source.warc_window import BEGIN, MAGIC, Window
+from pipeline.source.warc_window import BEGIN, MAGIC, ReadWindow
 from pipeline.source.web_page import BLANK_LINE, Page, PageError, TooLongError, decoded, field_of, fields_of, media_type, page_of
 
 _MAX_HEADER_BYTES = 1 << 20
@@ -72,7 +72,7 @@ def warc_count(text: Text) -> Iterator[int]:
 
 
 def _found(text: Text) -> Iterator[_Found | Lost]:
-    window = Window(text.plain.chunks())
+    window = ReadWindow(text.plain.chunks())
     while True:
         window.skip(_LINE_ENDS)
         if window.left:
@@ -83,7 +83,7 @@ def _found(text: Text) -> Iterator[_Found | Lost]:
             return
 
 
-def _step(window: Window) -> _Found | Lost:
+def _step(window: ReadWindow) -> _Found | Lost:
     """What begins here: a record, or what is lost instead."""
     start = window.at
     window.fill(len(MAGIC))
@@ -111,7 +111,7 @@ def _step(window: Window) -> _Found | Lost:
     return _broken(window, f"it does not end where its Content-Length, {int(size):,} bytes, says")
 
 
-def _header(window: Window) -> _Found | None:
+def _header(window: ReadWindow) -> _Found | None:
     """The header that begins here, None if it does not end, or not before another record."""
     while (blank := window.find(BLANK_LINE)) is None:
         if window.left > _MAX_HEADER_BYTES or not window.fill(window.left + 1):
@@ -122,7 +122,7 @@ def _header(window: Window) -> _Found | None:
     return _Found(window.at, window.at + blank, raw, fields_of(raw), b"")
 
 
-def _ends(window: Window, length: int) -> bool:
+def _ends(window: ReadWindow, length: int) -> bool:
     """Whether a record may end so many bytes behind the place: with the line ends that belong there, before another record, or
     where the file or what is whole of it ends.
     """
@@ -131,14 +131,14 @@ def _ends(window: Window, length: int) -> bool:
     return behind.startswith(2 * _LINE_ENDS) or more == MAGIC or (len(behind) < _LOOK_BYTES and MAGIC.startswith(more))
 
 
-def _broken(window: Window, why: str) -> Lost:
+def _broken(window: ReadWindow, why: str) -> Lost:
     """The record that begins here is not read; the next one is."""
     start, raw = window.at, window.peek(RAW_BYTES)
     window.search(1)
     return Lost(start, window.at, "bad_warc", f"a record is broken: {why}", raw)
 
 
-def _cut_off(window: Window, why: str) -> Lost:
+def _cut_off(window: ReadWindow, why: str) -> Lost:
     """What begins here ends too early: another record begins within it, or something is missing, or the file ends."""
     start, raw = window.at, window.peek(RAW_BYTES)
     if window.search(1):
@@ -146,7 +146,7 @@ def _cut_off(window: Window, why: str) -> Lost:
     return _ended(window, start, raw)
 
 
-def _ended(window: Window, start: int, raw: bytes) -> Lost:
+def _ended(window: ReadWindow, start: int, raw: bytes) -> Lost:
     """The file, or what is whole of it, has ended within the record that begins at byte `start`."""
     if window.gap is not None:
         return _behind_gap(window, start, raw)
@@ -154,7 +154,7 @@ def _ended(window: Window, start: int, raw: bytes) -> Lost:
     return Lost(start, window.at, "file_unreadable", message, raw, window.at - start)
 
 
-def _behind_gap(window: Window, start: int = -1, raw: bytes = b"") -> Lost:
+def _behind_gap(window: ReadWindow, start: int = -1, raw: bytes = b"") -> Lost:
     """Something could not be unpacked here; go on at the record behind it."""
     gap, start = window.gap, window.at if start < 0 else start
     assert gap is not None
@@ -163,7 +163,7 @@ def _behind_gap(window: Window, start: int = -1, raw: bytes = b"") -> Lost:
     return Lost(start, window.at, "file_unreadable", gap.message, raw, window.at - start + gap.lost)
 
 
-def _too_long(window: Window, header: _Found, length: int) -> _Found | Lost:
+def _too_long(window: ReadWindow, header: _Found, length: int) -> _Found | Lost:
     """A record that is longer than a document may be: it is skipped, up to its end or to where another one begins."""
     start, raw = window.at, window.peek(RAW_BYTES)
     if window.search(len(header.raw), length):

@@ -14,7 +14,7 @@ BEGIN = re.compile(rb"^WARC/1\.\d+[ \t]*\r?\n", re.M)
 _KEPT = 64
 
 
-class Window:
+class ReadWindow:
     """`at` is the byte of the file that is read next, `gap` what stands behind what was read."""
 
     def __init__(self, chunks: Iterator[bytes | Gap]) -> None:

@@ -14,7 +14,7 @@ from pipeline.nightly.index import read_json
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Store
 from pipeline.store.owner import Owner
-from pipeline.trigger.batches import Batch
+from pipeline.trigger.batches import InputBatch
 
 WATCH = "_watch"
 STAGED = f"{WATCH}/_staging"
@@ -52,7 +52,7 @@ class BatchLog:
             self._seen |= {revision for revision in unknown if self.store.stat(_record(revision)) is not None}
         return self._seen.intersection(revisions)
 
-    def record(self, batch: Batch, ran: BatchResult, attempts: int) -> bool:
+    def record(self, batch: InputBatch, ran: BatchResult, attempts: int) -> bool:
         """Write the record; False if there is one."""
         files = [[entry.path, entry.size, entry.modified_ns] for entry in batch.files]
         body: dict[str, Any] = {"batch": batch.name, "revision": batch.revision, "attempts": attempts, **asdict(ran)}

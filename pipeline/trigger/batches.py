@@ -22,7 +22,7 @@ _LOOK_AGAIN = ("incomplete", "unreadable")  # a manifest may be mended within th
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class InputBatch:
     """A folder, its files with sizes and times, and what its marker or manifest says of it.
 
     `revision`, 24 hexadecimal digits, names folder and content: another one whenever a file comes, goes or changes.
@@ -53,9 +53,9 @@ class Landing:
         """`marker` and `manifest` are names of files that say that a folder is whole."""
         self._tag, self._marker, self._manifest = tag, marker, manifest
         self._told = set[str]()
-        self._seen: dict[str, tuple[list[Entry | None], Batch]] = {}  # by folder: marker, manifest and documents' files
+        self._seen: dict[str, tuple[list[Entry | None], InputBatch]] = {}  # by folder: marker, manifest and documents' files
 
-    def look(self) -> list[Batch]:
+    def look(self) -> list[InputBatch]:
         """The batches of the input, by folder. Raises ConfigError or StoreError."""
         found = input_of(self._tag, (self._marker, self._manifest))
         for path, error in found.unreadable.items():
@@ -77,7 +77,7 @@ class Landing:
         self._seen = seen
         return [batch for _, batch in seen.values()]
 
-    def _batch(self, store: Store, folder: str, files: list[Entry], marker: Entry | None, manifest: Entry | None) -> Batch:
+    def _batch(self, store: Store, folder: str, files: list[Entry], marker: Entry | None, manifest: Entry | None) -> InputBatch:
         """A marker or manifest that is older than a file was there before the data: it says nothing of them."""
         newest_ns = max(entry.modified_ns for entry in files)
         below = f"{folder}/" if folder else ""
@@ -86,22 +86,24 @@ class Landing:
             try:
                 wanted = _listed(store, manifest.path)
             except (StoreError, OSError, ValueError, KeyError, TypeError) as error:
-                return Batch(store.url, folder, entries, "unreadable", f"{self._manifest} cannot be read: {type(error).__name__}")
+                return InputBatch(
+                    store.url, folder, entries, "unreadable", f"{self._manifest} cannot be read: {type(error).__name__}"
+                )
             there = {entry.path.removeprefix(below): entry.size for entry in files}
             lacking = sorted(path for path, size in wanted.items() if there.get(path) != size)
             if lacking:
-                return Batch(
+                return InputBatch(
                     store.url, folder, entries, "incomplete", f"{self._manifest} names {lacking[0]}, which is not there so"
                 )
             chosen = tuple(entry for entry in entries if entry.path.removeprefix(below) in wanted)
             if chosen:
-                return Batch(store.url, folder, chosen, "manifest", f"{self._manifest} is there")
+                return InputBatch(store.url, folder, chosen, "manifest", f"{self._manifest} is there")
         if marker is not None and marker.modified_ns >= newest_ns:
-            return Batch(store.url, folder, entries, "marker", f"{self._marker} is there")
-        return Batch(store.url, folder, entries)
+            return InputBatch(store.url, folder, entries, "marker", f"{self._marker} is there")
+        return InputBatch(store.url, folder, entries)
 
 
-def is_as_seen(tag: TagConfig, batch: Batch) -> bool:
+def is_as_seen(tag: TagConfig, batch: InputBatch) -> bool:
     """Whether the batch's files still are what they were at the look. Raises StoreError."""
     store = root_of(tag, batch.root)
     return all(store.stat(entry.path) == entry for entry in batch.files)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.trigger.batches import Batch
+from pipeline.trigger.batches import InputBatch
 
 NOT_YET = "it is not yet time for another attempt"
 Action = Literal["run", "wait"]
@@ -27,7 +27,7 @@ class Seen:
 class Decision:
     """What is to be done with a batch, and why."""
 
-    batch: Batch
+    batch: InputBatch
     action: Action
     why: str
 
@@ -35,7 +35,7 @@ class Decision:
 def decide(
     memory: Mapping[str, Seen],
     now_s: float,
-    batches: Iterable[Batch],
+    batches: Iterable[InputBatch],
     not_before_s: Mapping[str, float],
     settle_s: float,
 ) -> tuple[dict[str, Seen], list[Decision]]:
@@ -58,7 +58,7 @@ def decide(
     return after, decisions
 
 
-def _of(batch: Batch, unchanged_s: float, settle_s: float) -> tuple[Action, str]:
+def _of(batch: InputBatch, unchanged_s: float, settle_s: float) -> tuple[Action, str]:
     if batch.mark in ("marker", "manifest"):
         return "run", batch.text
     if batch.mark in ("incomplete", "unreadable"):

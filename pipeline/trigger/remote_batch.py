@@ -14,7 +14,7 @@ from pipeline.nightly.index import listed, read_json
 from pipeline.sink.files import write_whole
 from pipeline.store.base import Entry, Store
 from pipeline.trigger.batch_log import STAGED, WATCH, BatchResult
-from pipeline.trigger.batches import Batch
+from pipeline.trigger.batches import InputBatch
 from pipeline.trigger.job_watcher import Cluster, Job, follow
 from pipeline.trigger.watcher import Runner
 
@@ -30,7 +30,7 @@ def run_there(
 ) -> Runner:
     """Submits each batch; `entrypoint` makes the command of a revision and a submission id."""
 
-    def run(batch: Batch, attempt: int, check: Callable[[], object]) -> BatchResult:
+    def run(batch: InputBatch, attempt: int, check: Callable[[], object]) -> BatchResult:
         def waited(seconds: float) -> None:
             wait(seconds)
             check()
@@ -48,7 +48,7 @@ def run_there(
     return run
 
 
-def write_list(store: Store, batch: Batch) -> None:
+def write_list(store: Store, batch: InputBatch) -> None:
     """Let the cluster know of a batch."""
     body = {"root": batch.root, "folder": batch.folder, "files": [[e.path, e.size, e.modified_ns] for e in batch.files]}
     with suppress(TakenError):
@@ -61,7 +61,7 @@ def run_listed(store: Store, revision: str, submission: str, runner: Runner) -> 
     Raises ClaimedError if the output is busy, MissingError if there is no such list.
     """
     body = read_json(store, f"{WATCH}/lists/{revision}.json")
-    batch = Batch(body["root"], body["folder"], tuple(Entry(*file) for file in body["files"]))
+    batch = InputBatch(body["root"], body["folder"], tuple(Entry(*file) for file in body["files"]))
     ran = runner(batch, 1, lambda: None)
     result = {**asdict(ran), "status": "failed" if ran.exit_code else "finished"}
     write_whole(store, _result(submission), json.dumps(result, indent=1).encode() + b"\n", "batch", STAGED)

@@ -13,7 +13,7 @@ from pipeline.faults import point
 from pipeline.nightly.config import NightConfig
 from pipeline.store.claim import Claim, held
 from pipeline.trigger.batch_log import BatchLog, BatchResult, claim_folder
-from pipeline.trigger.batches import Batch, Landing, is_as_seen
+from pipeline.trigger.batches import InputBatch, Landing, is_as_seen
 from pipeline.trigger.decide import NOT_YET, Decision, Seen, decide
 
 TRY_AGAIN = 3
@@ -22,7 +22,7 @@ TRY_AGAIN = 3
 class Runner(Protocol):
     """Runs a batch to its end. Raises ClaimedError if the output is busy: then it was no attempt."""
 
-    def __call__(self, batch: Batch, attempt: int, check: Callable[[], object]) -> BatchResult: ...
+    def __call__(self, batch: InputBatch, attempt: int, check: Callable[[], object]) -> BatchResult: ...
 
 
 class Watcher:
@@ -88,7 +88,7 @@ class Watcher:
                     self._book.store.delete(claim_folder(batch.revision))
         return False
 
-    def _claimed(self, batch: Batch, claim: Claim) -> bool:
+    def _claimed(self, batch: InputBatch, claim: Claim) -> bool:
         book = self._book
         if book.is_recorded(batch.revision):
             return False  # somebody was faster
@@ -126,7 +126,7 @@ class Watcher:
         self._tell(batch.name, batch.revision, "done", f"exit code {ran.exit_code} {ran.manifest or ran.error}".strip())
         return first
 
-    def _again(self, batch: Batch, error: str, attempt: int) -> None:
+    def _again(self, batch: InputBatch, error: str, attempt: int) -> None:
         wait_s = self._config.watch.retry_s * 2 ** (attempt - 1)
         self._not_before_s[batch.revision] = self._monotonic() + wait_s
         self._tell(batch.name, batch.revision, "wait", f"attempt {attempt}: {error}; again in {wait_s:g} s")
@@ -144,7 +144,7 @@ def run_here(config: NightConfig) -> Runner:
     from pipeline.exits import exit_of
     from pipeline.run.run import tag_documents
 
-    def run(batch: Batch, attempt: int, check: Callable[[], object]) -> BatchResult:
+    def run(batch: InputBatch, attempt: int, check: Callable[[], object]) -> BatchResult:
         check()
         try:
             result = tag_documents(config.tag.model_copy(update={"only": only_of(batch), "look_s": 0.0}))
@@ -158,6 +158,6 @@ def run_here(config: NightConfig) -> Runner:
     return run
 
 
-def only_of(batch: Batch) -> Sequence[tuple[str, int, int]]:
+def only_of(batch: InputBatch) -> Sequence[tuple[str, int, int]]:
     """The batch's files for `TagConfig.only`: path, size and time, so that a file that changes now is not taken."""
     return tuple((entry.path, entry.size, entry.modified_ns) for entry in batch.files)
