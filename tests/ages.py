@@ -8,7 +8,8 @@ from functools import wraps
 
 from pipeline.contract import Fragment, Split
 from pipeline.nightly.config import load_night
-from pipeline.sink.plan_log import PLANS, Plan, encode
+from pipeline.sink.layout import PLANS
+from pipeline.sink.plan_log import Plan, encode
 from pipeline.sink.plans import PlanLog
 from pipeline.store.local import LocalStore
 from pipeline.trigger.batches import Landing

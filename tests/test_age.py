@@ -26,8 +26,8 @@ from pipeline.observe import heartbeat as module
 from pipeline.observe.heartbeat import Heartbeat, status_of
 from pipeline.sink import compaction, plans
 from pipeline.sink.compaction import EVERY, SUFFIX
-from pipeline.sink.files import CLAIM, STAGING, STATE
-from pipeline.sink.plan_log import PLANS, Plan, decode, encode
+from pipeline.sink.layout import CLAIM, PLANS, STAGING, STATE
+from pipeline.sink.plan_log import Plan, decode, encode
 from pipeline.sink.plans import PlanLog
 from pipeline.store.local import LocalStore
 from pipeline.trigger.batch_log import BatchLog

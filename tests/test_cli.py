@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from pipeline.signals import handling_signals
-from pipeline.sink.files import CLAIM
+from pipeline.sink.layout import CLAIM
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
 

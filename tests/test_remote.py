@@ -16,7 +16,7 @@ from pipeline.config import load_config
 from pipeline.errors import ClaimedError, ConfigError, InputChangedError, UnavailableError
 from pipeline.observe.doctor import _output
 from pipeline.run.run import tag_documents
-from pipeline.sink.files import CLAIM
+from pipeline.sink.layout import CLAIM
 from pipeline.sink.ledger import batches_of
 from pipeline.source.discover import discover
 from pipeline.store.claim import holder

@@ -18,7 +18,7 @@ from pipeline.nightly.config import load_night
 from pipeline.nightly.night import run_night
 from pipeline.report.build import make_report
 from pipeline.report.schema import TABLES
-from pipeline.sink.files import CLAIM
+from pipeline.sink.layout import CLAIM
 from pipeline.store.claim import holder
 from pipeline.store.objects import ObjectStore
 from pipeline.store.open import open_store

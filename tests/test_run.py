@@ -13,7 +13,7 @@ import pytest
 from pipeline.config import load_config
 from pipeline.errors import ClaimedError, ConfigError, InputChangedError, OutputError, TooManyDeadLettersError
 from pipeline.run.run import tag_documents
-from pipeline.sink.files import CLAIM
+from pipeline.sink.layout import CLAIM
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
 

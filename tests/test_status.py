@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.observe import heartbeat
 from pipeline.observe.heartbeat import status_of
-from pipeline.sink.files import STATE
+from pipeline.sink.layout import STATE
 from pipeline.store.local import LocalStore
 from pipeline.worker.worker import TagWorker
 from tests.test_run import run, write_lines

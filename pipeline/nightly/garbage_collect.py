@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-from pipeline.nightly.index import STAGED
-from pipeline.nightly.revisions import MANIFEST, NIGHTS, published_folders
-from pipeline.sink.files import STAGING
+from pipeline.nightly.revisions import MANIFEST, published_folders
+from pipeline.sink.layout import NIGHTLY_STAGING, NIGHTS, STAGING, WATCH
 from pipeline.store.base import Store
 
 # What lasts no longer than a run, if that is not killed; a claim that is held is renewed all the time.
-PASSING = (STAGING, STAGED, *(f"_watch/{kind}" for kind in ("_staging", "claims", "attempts", "lists", "results")))
+PASSING = (STAGING, NIGHTLY_STAGING, *(f"{WATCH}/{kind}" for kind in ("_staging", "claims", "attempts", "lists", "results")))
 
 
 def garbage_collect(store: Store, now_s: float, retire_h: float, check: Callable[[], object] = lambda: None) -> list[str]:

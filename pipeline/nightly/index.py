@@ -18,15 +18,13 @@ from pipeline.errors import OutputError, TakenError
 from pipeline.nightly.dates import days_of
 from pipeline.sink.attempt import read_footer
 from pipeline.sink.compaction import gathered
-from pipeline.sink.files import DAYS, TAGS, write_whole
-from pipeline.sink.plan_log import PLANS, PlanHead
+from pipeline.sink.files import write_whole
+from pipeline.sink.layout import DAYS, NIGHTLY_STAGING, finished_path, part_path
+from pipeline.sink.plan_log import PlanHead
 from pipeline.sink.plans import PlanLog
 from pipeline.store.base import Store
 from pipeline.store.parquet import batches, parquet_file
 from pipeline.timezones import zone_of
-
-NIGHTLY = "_nightly"
-STAGED = f"{NIGHTLY}/_staging"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +74,21 @@ def _kept(store: Store, plans: Sequence[PlanHead], zone: str) -> Iterable[dict[s
             body = {"plan": plan.number, "zone": zone, **_count(store, plan, zone)}
             data = json.dumps(body, indent=1).encode() + b"\n"
             with suppress(TakenError):  # somebody else has counted the same
-                write_whole(store, path, data, "days", STAGED)
+                write_whole(store, path, data, "days", NIGHTLY_STAGING)
             counted[path], sizes[path] = body, len(data)
-    found = gathered(store, folder, listed, sizes, paths, lambda path: counted.get(path) or read_json(store, path), STAGED)
+    found = gathered(
+        store, folder, listed, sizes, paths, lambda path: counted.get(path) or read_json(store, path), NIGHTLY_STAGING
+    )
     return found.values()
 
 
 def _count(store: Store, plan: PlanHead, zone: str) -> dict[str, Any]:
-    record = read_json(store, f"{PLANS}/{plan.name}.done.json")
+    record = read_json(store, finished_path(plan.number))
     rows: dict[date, int] = defaultdict(int)
     digests: dict[date, Any] = defaultdict(hashlib.sha256)
     undated = 0
     for part in sorted(record["made"], key=lambda part: str(part["name"])):
-        path = f"{TAGS}/{part['name']}.parquet"
+        path = part_path(part["name"])
         now, times = read_footer(store, path), _times(store, path)  # rows may have been taken out since the record was written
         dated = 0
         for day, places in days_of(times, zone_of(zone)):

@@ -14,7 +14,7 @@ from pipeline.faults import point
 from pipeline.nightly.config import NightConfig
 from pipeline.nightly.dates import days
 from pipeline.nightly.garbage_collect import garbage_collect
-from pipeline.nightly.index import NIGHTLY, Index, index_of
+from pipeline.nightly.index import Index, index_of
 from pipeline.nightly.places import output_of
 from pipeline.nightly.pushgateway import push_metrics
 from pipeline.nightly.record import Night, new_night, write_night
@@ -23,7 +23,8 @@ from pipeline.nightly.revisions import RevisionDue, current_revisions, due, inpu
 from pipeline.report.publish import claim_of
 from pipeline.run.run import tag_documents
 from pipeline.signals import StopToken, handling_signals
-from pipeline.sink.files import CLAIM, hold_claim
+from pipeline.sink.files import hold_claim
+from pipeline.sink.layout import CLAIM, NIGHTLY
 from pipeline.store.base import Store
 from pipeline.store.claim import Claim, held
 

@@ -8,11 +8,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
-from pipeline.nightly.index import NIGHTLY, STAGED, listed, read_json
+from pipeline.nightly.index import listed, read_json
 from pipeline.sink.files import write_whole
+from pipeline.sink.layout import NIGHT_RUNS, NIGHTLY_STAGING
 from pipeline.store.base import Store
-
-RUNS = f"{NIGHTLY}/runs"
 
 
 @dataclass(slots=True)
@@ -47,14 +46,14 @@ def new_night(day: date, zone: str, submission: str | None) -> Night:
 
 def write_night(store: Store, night: Night) -> str:
     """Write the manifest; gives its path."""
-    path = f"{RUNS}/{night.date}/{night.run}.json"
-    write_whole(store, path, json.dumps(asdict(night), indent=1).encode() + b"\n", "night", STAGED)
+    path = f"{NIGHT_RUNS}/{night.date}/{night.run}.json"
+    write_whole(store, path, json.dumps(asdict(night), indent=1).encode() + b"\n", "night", NIGHTLY_STAGING)
     return path
 
 
 def nights_of(store: Store, day: date) -> list[dict[str, Any]]:
     """The manifests of a date's runs, the latest last."""
-    nights = [read_json(store, path) for path in listed(store, f"{RUNS}/{day}", ".json")]
+    nights = [read_json(store, path) for path in listed(store, f"{NIGHT_RUNS}/{day}", ".json")]
     # Their names tell whole seconds, and two may begin within one.
     return sorted(nights, key=lambda night: str(night["started"]))
 

@@ -17,12 +17,12 @@ from uuid import uuid4
 
 from pipeline.errors import NoReportError, TakenError
 from pipeline.nightly.dates import window
-from pipeline.nightly.index import NIGHTLY, STAGED, Index, listed, read_json
+from pipeline.nightly.index import Index, listed, read_json
 from pipeline.sink.compaction import gathered
 from pipeline.sink.files import write_whole
+from pipeline.sink.layout import NIGHTLY, NIGHTLY_STAGING, NIGHTS
 from pipeline.store.base import Store
 
-NIGHTS = "nights"
 _COMPACTIONS = f"{NIGHTLY}/revisions"
 MANIFEST = re.compile(r"^r(\d{4,})\.json$")
 FIRST, LATE, ANEW, SETTINGS = "first", "late data", "tagged anew", "settings"
@@ -90,7 +90,7 @@ def current_revisions(store: Store) -> dict[date, Revision]:
         manifest = read_json(store, path)
         return {"inputs": manifest["inputs"], "settings": manifest["settings"]}
 
-    found = gathered(store, _COMPACTIONS, store.list(_COMPACTIONS), sizes, paths, read, STAGED)
+    found = gathered(store, _COMPACTIONS, store.list(_COMPACTIONS), sizes, paths, read, NIGHTLY_STAGING)
     return {
         date.fromisoformat(day): Revision(number, found[path]["inputs"], found[path]["settings"])
         for path, (day, number) in paths.items()
@@ -118,7 +118,7 @@ def publish(store: Store, due: RevisionDue, folder: str, about: Mapping[str, Any
     path = manifest_path(due.day, due.number)
     body = {"date": str(due.day), "revision": due.number, "reason": due.reason, **about, "folder": folder, "files": files}
     try:
-        write_whole(store, path, json.dumps(body, indent=1).encode() + b"\n", "revision", STAGED)
+        write_whole(store, path, json.dumps(body, indent=1).encode() + b"\n", "revision", NIGHTLY_STAGING)
     except TakenError as error:
         store.delete(folder)
         raise NoReportError(f"{store.url}/{path} was published by somebody else just now; run again", 3) from error

@@ -15,7 +15,8 @@ from typing import Any
 
 from pipeline.errors import StoreError
 from pipeline.sink import ledger
-from pipeline.sink.files import STATE, try_delete, write_over
+from pipeline.sink.files import try_delete, write_over
+from pipeline.sink.layout import STATE
 from pipeline.sink.manifest import last_manifest
 from pipeline.sink.plans import PlanLog
 from pipeline.store.base import Store

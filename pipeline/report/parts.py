@@ -14,9 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import OutputError
 from pipeline.sink.attempt import FOOTER
-from pipeline.sink.files import OUTCOMES, RUNS, TAGS
-from pipeline.sink.manifest import METRICS
-from pipeline.sink.plan_log import PLANS
+from pipeline.sink.layout import METRICS, OUTCOMES, PLANS, RUNS, TAGS
 from pipeline.store.base import Store
 from pipeline.store.local import LocalStore
 from pipeline.store.parquet import read_table

@@ -19,7 +19,8 @@ from pathlib import PurePath
 from uuid import uuid4
 
 from pipeline.errors import ConfigError, TakenError, UnavailableError
-from pipeline.sink.files import STAGING, try_delete
+from pipeline.sink.files import try_delete
+from pipeline.sink.layout import PIPES, STAGING
 from pipeline.source.decompress import BombError
 from pipeline.source.formats import FORMATS, format_of
 from pipeline.source.plain import PlainFile
@@ -29,7 +30,6 @@ from pipeline.store.os_errors import translated
 
 STDIN = "-"
 # Where the bytes lie, below the output, until all that was planned of them is tagged.
-PIPES = "_pipes"
 # So long a named pipe is waited for that nobody has opened for writing.
 WRITER_S = 5.0
 _BLOCK, _HEAD = 1 << 20, 1 << 16

@@ -14,7 +14,8 @@ from pipeline.contract import DocumentSpec, Split, TextOptions, document_spec_fr
 from pipeline.errors import ConfigError, OutputError, StoreError
 from pipeline.run.redo import FilesToRetag, check_patterns
 from pipeline.sink import ledger
-from pipeline.sink.files import NEXT, try_delete
+from pipeline.sink.files import try_delete
+from pipeline.sink.layout import NEXT
 from pipeline.sink.plan_log import AGAIN, Plan, PlanHead
 from pipeline.sink.plans import PlanLog, PlannedFile
 from pipeline.sink.supersede import check

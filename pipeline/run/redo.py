@@ -8,8 +8,7 @@ from fnmatch import fnmatch
 
 from pipeline.config import TagConfig
 from pipeline.errors import ConfigError, InputChangedError, OutputError, StoreError, UnavailableError
-from pipeline.run.piped import PIPES
-from pipeline.sink.files import DEAD_LETTERS
+from pipeline.sink.layout import DEAD_LETTERS, PIPES
 from pipeline.sink.plans import PlanLog, PlannedFile
 from pipeline.source.archives import outer
 from pipeline.source.discover import EXAMPLES, Discovered, shown

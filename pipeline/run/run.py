@@ -40,12 +40,13 @@ from pipeline.observe.progress import Progress, duration
 from pipeline.observe.ray_gauges import RayGauges
 from pipeline.observe.run_monitor import RunMonitor
 from pipeline.observe.warnings import RunFacts, as_records, warnings_of
-from pipeline.run.piped import PIPES, STDIN, check_pipes, spool
+from pipeline.run.piped import STDIN, check_pipes, spool
 from pipeline.run.planning import Planner, columns_of
 from pipeline.run.result import Result, published_by, stage_shares, summarize
 from pipeline.signals import StopToken, handling_signals
 from pipeline.sink import ledger, supersede
-from pipeline.sink.files import CLAIM, NEXT, hold_claim, try_delete
+from pipeline.sink.files import hold_claim, try_delete
+from pipeline.sink.layout import CLAIM, NEXT, PIPES
 from pipeline.sink.manifest import known_speed, new_run, write_manifest
 from pipeline.sink.plan_log import Plan
 from pipeline.source.columns_used import columns_used, read_as

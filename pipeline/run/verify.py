@@ -19,7 +19,7 @@ from pipeline.errors import FolderError, LostDocumentsError, OutputError, StoreE
 from pipeline.run.planning import columns_of
 from pipeline.sink import ledger
 from pipeline.sink.attempt import read_part
-from pipeline.sink.files import RUNS
+from pipeline.sink.layout import manifest_path
 from pipeline.sink.plan_log import Plan
 from pipeline.sink.plans import PlanLog
 from pipeline.sink.reconciliation import LOST, READ, UNREAD, accounted_for, check_files, check_footer, superseded_in
@@ -152,7 +152,7 @@ class _Digests:
     def _of(self, run: str) -> dict[str, tuple[str, str]]:
         if run not in self._known:
             self._known[run] = {}
-            with suppress(StoreError, ValueError, KeyError), self._store.open_read(f"{RUNS}/{run}.json") as stream:
+            with suppress(StoreError, ValueError, KeyError), self._store.open_read(manifest_path(run)) as stream:
                 parts = json.load(stream)["parts"]
                 self._known[run] = {part["name"]: (part["attempt"], part["sha256"]) for part in parts}
         return self._known[run]

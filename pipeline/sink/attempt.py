@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from pipeline.contract import LEFT_OUT, PartResult, RejectedDocument, Split
 from pipeline.errors import OutputError, StoreError, TakenError, UnavailableError
 from pipeline.faults import point
-from pipeline.sink.files import OUTCOMES, STAGING, TAGS, try_delete
+from pipeline.sink.files import try_delete
+from pipeline.sink.layout import OUTCOMES, STAGING, TAGS, part_path
 from pipeline.sink.origins import ORIGIN, ORIGINS, encode, origins_of, paths_of
 from pipeline.sink.reconciliation import accounted_for, check_footer, read_of, written
 from pipeline.source.read_counts import ReadCounts
@@ -110,13 +111,13 @@ class Attempt:
             found = _verify(self._store, file.path, file.rows)
             digest = found if kind == TAGS else digest
         point("part.verify.after")
-        target = f"{self._folder}{TAGS}/{self._split.name}.parquet"
+        target = part_path(self._split.name, folder=self._folder)
         ours = self._published = publish(self._store, self._part.path, target, self._attempt)
         point("part.rename.after")
         if ours:
             for kind in OUTCOMES.values():
                 if kind in self._files:
-                    side = f"{self._folder}{kind}/{self._split.name}.parquet"
+                    side = part_path(self._split.name, kind, self._folder)
                     publish(self._store, self._files[kind].path, side, self._attempt)
                     point("side.rename.after")
         else:

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import StoreError
-from pipeline.sink.files import STAGING, try_delete, write_whole
+from pipeline.sink.files import try_delete, write_whole
+from pipeline.sink.layout import STAGING
 from pipeline.store.base import Entry, Store
 from pipeline.store.parquet import ROWS, batches, parquet_file
 

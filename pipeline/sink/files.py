@@ -1,4 +1,4 @@
-"""Small files that appear whole, and the folders of an output."""
+"""Small files that appear whole, and the claim on an output."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ from uuid import uuid4
 
 from pipeline.errors import NoSpaceError, OutputError, StoreError, UnavailableError
 from pipeline.faults import point
+from pipeline.sink.layout import STAGING
 from pipeline.store.base import Store
-
-TAGS, DEAD_LETTERS, FILTERED = "tags", "dead_letters", "filtered"
-STAGING, RUNS, NEXT, CLAIM, STATE = "_staging", "_runs", "_next", "_claim", "_state.json"
-# What `textmill nightly` has counted of plans: `DAYS/ZONE/plan-N.json`.
-DAYS = "_nightly/days"
-OUTCOMES = {"dead_letter": DEAD_LETTERS, "filtered": FILTERED}
-
-
-def folder_of(kind: str, generation: int, current: int) -> str:
-    """Where parts of a generation are: a new one is filled beside the current one."""
-    return kind if generation <= current else f"{NEXT}/{kind}"
 
 
 @contextmanager

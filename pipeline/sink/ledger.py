@@ -12,8 +12,9 @@ import pyarrow as pa
 from pipeline.contract import Split
 from pipeline.errors import OutputError
 from pipeline.sink.attempt import publish, read_footer, read_part
-from pipeline.sink.files import DEAD_LETTERS, FILTERED, NEXT, OUTCOMES, STAGING, TAGS, try_delete
-from pipeline.sink.plan_log import PLANS, Plan
+from pipeline.sink.files import try_delete
+from pipeline.sink.layout import DEAD_LETTERS, FILTERED, NEXT, OUTCOMES, PLANS, STAGING, TAGS
+from pipeline.sink.plan_log import Plan
 from pipeline.sink.reconciliation import LOST, accounted_for, check_files, check_footer, read_of
 from pipeline.store.base import Store
 from pipeline.store.parquet import batches, parquet_file

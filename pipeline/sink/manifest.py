@@ -10,7 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.contract import PartResult
-from pipeline.sink.files import RUNS, write_whole
+from pipeline.sink.files import write_whole
+from pipeline.sink.layout import METRICS, RUNS, manifest_path, metrics_path
 from pipeline.store.base import Store
 
 
@@ -19,7 +20,6 @@ def new_run() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
 
 
-METRICS = ".metrics.json"
 # So many runs are asked how fast workers were.
 RECENT = 20
 
@@ -35,8 +35,8 @@ def write_manifest(
     """Write the manifest, and the metrics beside it; gives its path. `about` says what the run was and what came of it, `more`
     what else is said of a part by its name: its priority, and the seconds from when it was known to when it was there.
     """
-    write_whole(store, f"{RUNS}/{run}{METRICS}", json.dumps(metrics, indent=1).encode() + b"\n", "metrics")
-    path = f"{RUNS}/{run}.json"
+    write_whole(store, metrics_path(run), json.dumps(metrics, indent=1).encode() + b"\n", "metrics")
+    path = manifest_path(run)
     listed = []
     for part in parts:
         about_part = {key: value for key, value in asdict(part).items() if key not in ("seconds", "cache")}

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from pipeline.contract import Fragment, Split
 from pipeline.errors import OutputError, TakenError
 from pipeline.sink.files import write_whole
+from pipeline.sink.layout import finished_path, lost_path, plan_name, plan_path
 from pipeline.store.base import Store
 from pipeline.store.parquet import parquet_file
 
-PLANS = "_plans"
 SCHEMA = pa.schema(
     [
         pa.field("split", pa.int32(), nullable=False),
@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        return f"plan-{self.number:06d}"
+        return plan_name(self.number)
 
     @property
     def again(self) -> bool:
@@ -74,7 +74,7 @@ class PlanHead:
 
     @property
     def name(self) -> str:
-        return f"plan-{self.number:06d}"
+        return plan_name(self.number)
 
     @property
     def again(self) -> bool:
@@ -85,7 +85,7 @@ class PlanHead:
 def write_plan(store: Store, plan: Plan, data: bytes | None = None) -> bool:
     """Freeze a plan, whose file's bytes are `encode(plan)`; False, and nothing done, if another planner took the number first."""
     try:
-        write_whole(store, f"{PLANS}/{plan.name}.parquet", encode(plan) if data is None else data, "plan")
+        write_whole(store, plan_path(plan.number), encode(plan) if data is None else data, "plan")
     except TakenError:
         return False
     return True
@@ -130,11 +130,6 @@ def _table(data: bytes, path: str, columns: list[str]) -> tuple[dict[str, Any], 
         raise OutputError(f"{path} is no plan ({type(error).__name__}: {error}); name another output") from error
 
 
-def lost_path(number: int) -> str:
-    """Where it is kept which files of a plan could not be read, if there are such."""
-    return f"{PLANS}/plan-{number:06d}.lost.json"
-
-
 def write_lost(store: Store, plan: Plan, lost: dict[str, list[str]]) -> None:
     """Keep which files of a plan could not be read, or not to their end: the kind of the trouble, and what it was in words."""
     with suppress(TakenError):
@@ -144,6 +139,6 @@ def write_lost(store: Store, plan: Plan, lost: dict[str, list[str]]) -> None:
 def write_finished(store: Store, plan: Plan, counts: dict[str, Any]) -> None:
     """The record of a finished plan, with its counts. One that is there already stays."""
     try:
-        write_whole(store, f"{PLANS}/{plan.name}.done.json", json.dumps(counts, indent=1).encode() + b"\n", "done")
+        write_whole(store, finished_path(plan.number), json.dumps(counts, indent=1).encode() + b"\n", "done")
     except TakenError:
         return

@@ -11,18 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.sink.compaction import EVERY, Compaction, newest, rows_of, write_compaction
-from pipeline.sink.plan_log import (
-    PLANS,
-    Plan,
-    PlanHead,
-    decode,
-    decode_head,
-    encode,
-    lost_path,
-    write_finished,
-    write_lost,
-    write_plan,
-)
+from pipeline.sink.layout import PLANS, finished_path, lost_path, plan_path
+from pipeline.sink.plan_log import Plan, PlanHead, decode, decode_head, encode, write_finished, write_lost, write_plan
 from pipeline.store.base import Entry, Store
 
 INPUT = pa.schema(
@@ -93,7 +83,7 @@ class PlanLog:
         for path in sizes.keys() - self._known.keys():
             self._known[path] = decode_head(self._read(path), f"{self._store.url}/{path}")
         self.heads = sorted((self._known[path] for path in sizes), key=lambda head: head.number)
-        self.done = {head.number for head in self.heads if f"{PLANS}/{head.name}.done.json" in self._listed}
+        self.done = {head.number for head in self.heads if finished_path(head.number) in self._listed}
 
     @property
     def newest(self) -> int:
@@ -114,12 +104,12 @@ class PlanLog:
 
     def plan(self, number: int) -> Plan:
         """A whole plan. Raises OutputError, StoreError."""
-        path = _path(number)
+        path = plan_path(number)
         return decode(self._read(path), f"{self._store.url}/{path}")
 
     def record(self, number: int) -> dict[str, Any]:
         """The record of a finished plan. Raises ValueError if it is no JSON object, StoreError."""
-        found = json.loads(self._read(f"{PLANS}/plan-{number:06d}.done.json"))
+        found = json.loads(self._read(finished_path(number)))
         if not isinstance(found, dict):
             raise ValueError("no object")
         return found
@@ -165,7 +155,7 @@ class PlanLog:
         """Freeze a plan; False, and nothing done, if another planner took the number first."""
         data = encode(plan)
         if there := write_plan(self._store, plan, data):
-            path = _path(plan.number)
+            path = plan_path(plan.number)
             self._written[path], self._listed[path] = data, Entry(path, len(data), 0)
             self._known[path] = PlanHead(plan.number, plan.generation, plan.root, plan.settings, len(plan.splits))
             self.heads.append(self._known[path])
@@ -187,9 +177,9 @@ class PlanLog:
         if newest != self.current:
             return  # a new generation is being filled
         settled = [head for head in self.heads if head.generation < newest or head.number in self.done]
-        if sum(_path(head.number) not in covers for head in settled) < EVERY:
+        if sum(plan_path(head.number) not in covers for head in settled) < EVERY:
             return
-        sizes = {_path(head.number): self._listed[_path(head.number)].size for head in settled}
+        sizes = {plan_path(head.number): self._listed[plan_path(head.number)].size for head in settled}
         texts = list(dict.fromkeys(json.dumps([head.generation, head.root, head.settings]) for head in settled))
         index = {text: place for place, text in enumerate(texts)}
         about = {
@@ -207,7 +197,7 @@ class PlanLog:
             for batch in self._compaction.rows(INPUT.names):
                 yield batch.filter(pc.is_in(batch["plan"], chosen))
         for number in sorted(numbers):
-            if (path := _path(number)) not in covers:
+            if (path := plan_path(number)) not in covers:
                 for batch in map(_once, rows_of(self._read(path), INPUT.names[1:])):
                     plan = pa.repeat(pa.scalar(number, pa.int32()), len(batch))
                     yield pa.RecordBatch.from_arrays([plan, *batch.columns], schema=INPUT)
@@ -224,10 +214,6 @@ class PlanLog:
         return data
 
 
-def _path(number: int) -> str:
-    return f"{PLANS}/plan-{number:06d}.parquet"
-
-
 def _once(batch: pa.RecordBatch) -> pa.RecordBatch:
     """A file that is cut has its pieces one after the other: one of them does."""
     path = batch["path"]
@@ -238,5 +224,5 @@ def _heads(compaction: Compaction) -> dict[str, PlanHead]:
     found = {}
     for number, kind, splits in compaction.about["plans"]:
         generation, root, settings = compaction.about["kinds"][kind]
-        found[_path(number)] = PlanHead(number, generation, root, settings, splits)
+        found[plan_path(number)] = PlanHead(number, generation, root, settings, splits)
     return found

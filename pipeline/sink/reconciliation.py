@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from pipeline.contract import Split
 from pipeline.errors import LostDocumentsError, StoreError
-from pipeline.sink.files import OUTCOMES, TAGS
+from pipeline.sink.layout import OUTCOMES, TAGS
 from pipeline.source.read_counts import ReadCounts
 from pipeline.store.base import Store
 

@@ -19,7 +19,8 @@ from pipeline.contract import Split
 from pipeline.errors import OutputError
 from pipeline.faults import point
 from pipeline.sink.attempt import PartFile, read_footer
-from pipeline.sink.files import DAYS, DEAD_LETTERS, FILTERED, NEXT, STAGING, TAGS, try_delete
+from pipeline.sink.files import try_delete
+from pipeline.sink.layout import DAYS, DEAD_LETTERS, FILTERED, NEXT, STAGING, TAGS, part_path
 from pipeline.sink.origins import ORIGINS, decode, encode, paths_of
 from pipeline.sink.plan_log import Plan
 from pipeline.sink.plans import PlanLog
@@ -73,26 +74,26 @@ def _splits_of(log: PlanLog, paths: Set[str], root: str) -> Iterator[Split]:
 
 
 def _reduce(store: Store, split: Split, paths: Set[str], run: str) -> None:
-    target = f"{TAGS}/{split.name}.parquet"
+    target = part_path(split.name)
     places = {i for i, piece in enumerate(split.fragments) if piece.path in paths}
     footer = read_footer(store, target)
     if not places <= superseded_in(footer):
         for kind in (TAGS, *_SIDES):
-            try_delete(store, f"{REDUCED}/{kind}/{split.name}.parquet")
+            try_delete(store, part_path(split.name, kind, f"{REDUCED}/"))
         footer = _reduced(store, split, paths, footer, run)
         point("supersede.staged.after")
         _replace(store, TAGS, split)
     for kind in _SIDES:
-        if store.stat(f"{REDUCED}/{kind}/{split.name}.parquet") is not None:
+        if store.stat(part_path(split.name, kind, f"{REDUCED}/")) is not None:
             _replace(store, kind, split)
         elif not footer[kind]:
-            store.delete(f"{kind}/{split.name}.parquet")
+            store.delete(part_path(split.name, kind))
 
 
 def _replace(store: Store, kind: str, split: Split) -> None:
-    store.delete(f"{kind}/{split.name}.parquet")
+    store.delete(part_path(split.name, kind))
     point("supersede.deleted.after")
-    store.rename_no_overwrite(f"{REDUCED}/{kind}/{split.name}.parquet", f"{kind}/{split.name}.parquet")
+    store.rename_no_overwrite(part_path(split.name, kind, f"{REDUCED}/"), part_path(split.name, kind))
 
 
 def _reduced(store: Store, split: Split, paths: Set[str], footer: dict[str, Any], run: str) -> dict[str, Any]:
@@ -133,7 +134,7 @@ _Keep = Callable[[pa.RecordBatch, int], pa.Array]
 
 def _copy(store: Store, kind: str, split: Split, footer: dict[str, Any], more: dict[bytes, bytes], keep: _Keep) -> int:
     """Stage the rows of one file of a part that `keep` chooses of each batch, row group by row group; gives how many."""
-    path = f"{kind}/{split.name}.parquet"
+    path = part_path(split.name, kind)
     staged = f"{STAGING}/{footer['attempt']}/{split.name}.{kind}.reduced"
     with store.open_read(path) as source, store.create_exclusive(staged) as stream:
         file = parquet_file(source)
@@ -156,7 +157,7 @@ def _copy(store: Store, kind: str, split: Split, footer: dict[str, Any], more: d
 
 def _origins(store: Store, split: Split) -> np.ndarray:
     """Which file each row of a part is of, see `pipeline.sink.origins`. Raises OutputError if the part does not tell."""
-    path = f"{TAGS}/{split.name}.parquet"
+    path = part_path(split.name)
     with store.open_read(path) as stream:
         about = pq.read_metadata(stream)
         found = decode(about.metadata or {}, split, about.num_rows)

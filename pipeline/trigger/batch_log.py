@@ -12,12 +12,11 @@ from typing import Any
 from pipeline.errors import StoreError, TakenError
 from pipeline.nightly.index import read_json
 from pipeline.sink.files import write_whole
+from pipeline.sink.layout import WATCH, WATCH_STAGING
 from pipeline.store.base import Store
 from pipeline.store.owner import Owner
 from pipeline.trigger.batches import InputBatch
 
-WATCH = "_watch"
-STAGED = f"{WATCH}/_staging"
 # So many records are asked for one by one.
 FEW = 8
 
@@ -58,7 +57,7 @@ class BatchLog:
         body: dict[str, Any] = {"batch": batch.name, "revision": batch.revision, "attempts": attempts, **asdict(ran)}
         body |= {"ended": datetime.now(UTC).isoformat(), "files": files}
         try:
-            write_whole(self.store, _record(batch.revision), json.dumps(body, indent=1).encode() + b"\n", "batch", STAGED)
+            write_whole(self.store, _record(batch.revision), json.dumps(body, indent=1).encode() + b"\n", "batch", WATCH_STAGING)
         except TakenError:
             return False
         finally:

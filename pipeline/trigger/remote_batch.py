@@ -12,8 +12,9 @@ from pipeline.errors import JobFailedError, JobLostError, TakenError
 from pipeline.nightly.config import NightConfig
 from pipeline.nightly.index import listed, read_json
 from pipeline.sink.files import write_whole
+from pipeline.sink.layout import WATCH, WATCH_STAGING
 from pipeline.store.base import Entry, Store
-from pipeline.trigger.batch_log import STAGED, WATCH, BatchResult
+from pipeline.trigger.batch_log import BatchResult
 from pipeline.trigger.batches import InputBatch
 from pipeline.trigger.job_watcher import Cluster, Job, follow
 from pipeline.trigger.watcher import Runner
@@ -52,7 +53,7 @@ def write_list(store: Store, batch: InputBatch) -> None:
     """Let the cluster know of a batch."""
     body = {"root": batch.root, "folder": batch.folder, "files": [[e.path, e.size, e.modified_ns] for e in batch.files]}
     with suppress(TakenError):
-        write_whole(store, f"{WATCH}/lists/{batch.revision}.json", json.dumps(body).encode(), "batch", STAGED)
+        write_whole(store, f"{WATCH}/lists/{batch.revision}.json", json.dumps(body).encode(), "batch", WATCH_STAGING)
 
 
 def run_listed(store: Store, revision: str, submission: str, runner: Runner) -> BatchResult:
@@ -64,7 +65,7 @@ def run_listed(store: Store, revision: str, submission: str, runner: Runner) -> 
     batch = InputBatch(body["root"], body["folder"], tuple(Entry(*file) for file in body["files"]))
     ran = runner(batch, 1, lambda: None)
     result = {**asdict(ran), "status": "failed" if ran.exit_code else "finished"}
-    write_whole(store, _result(submission), json.dumps(result, indent=1).encode() + b"\n", "batch", STAGED)
+    write_whole(store, _result(submission), json.dumps(result, indent=1).encode() + b"\n", "batch", WATCH_STAGING)
     return ran
 
 

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.sink.files import CLAIM, STAGING, STATE
+from pipeline.sink.layout import CLAIM, STAGING, STATE
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
 from tests.test_run import rows

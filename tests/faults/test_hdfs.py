@@ -11,7 +11,7 @@ from pipeline.errors import DeniedError, QuotaError, SafeModeError
 from pipeline.scheduler.events import Finished
 from pipeline.scheduler.policy import Policy
 from pipeline.sink.attempt import Attempt
-from pipeline.sink.files import CLAIM, STAGING
+from pipeline.sink.layout import CLAIM, STAGING
 from pipeline.store.claim import holder
 from pipeline.store.open import open_store
 from pipeline.store.retrying_client import noticed

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import faults
-from pipeline.sink.files import CLAIM, RUNS, STAGING
+from pipeline.sink.layout import CLAIM, RUNS, STAGING
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
 from tests.test_run import rows, run, state

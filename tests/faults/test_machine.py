@@ -20,7 +20,7 @@ from pipeline.errors import MissingError, PipelineError, UnavailableError
 from pipeline.sink import attempt as module
 from pipeline.sink import ledger
 from pipeline.sink.attempt import Attempt
-from pipeline.sink.files import STAGING
+from pipeline.sink.layout import STAGING
 from pipeline.sink.plan_log import Plan, write_finished, write_plan
 from pipeline.sink.plans import PlanLog
 from pipeline.source.read_counts import ReadCounts

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.nightly.config import load_night
 from pipeline.nightly.revisions import manifest_path
-from pipeline.sink.files import CLAIM, STAGING
+from pipeline.sink.layout import CLAIM, STAGING
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
 from tests.jobs.stand_in import HOLD

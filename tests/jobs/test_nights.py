@@ -21,7 +21,7 @@ from pipeline.errors import ClaimedError, ConfigError, OutputError
 from pipeline.nightly.config import load_night
 from pipeline.nightly.night import run_night
 from pipeline.nightly.reporting import ChildReporter
-from pipeline.sink.files import CLAIM
+from pipeline.sink.layout import CLAIM
 from pipeline.store.local import LocalStore
 from tests.jobs.nights import (
     DAYS,

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.sink.attempt import FOOTER
-from pipeline.sink.files import CLAIM, DEAD_LETTERS, FILTERED, RUNS, TAGS
+from pipeline.sink.layout import CLAIM, DEAD_LETTERS, FILTERED, RUNS, TAGS
 from pipeline.sink.reconciliation import SUPERSEDED
 from tests.faults.chaos.corpus import SECRETS, Corpus
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import StoreError
-from pipeline.sink.files import DEAD_LETTERS, FILTERED, TAGS
+from pipeline.sink.layout import DEAD_LETTERS, FILTERED, TAGS
 from tests.faults.chaos import processes
 from tests.faults.chaos.invariants import superseded
 
