@@ -237,7 +237,7 @@ class Block:
 class PartResult:
     """A split whose part is in place, and what it took: seconds a stage, counts of what was noticed.
 
-    `cache` is what the cache did, see TextCache.told; `read` are the documents that were met, counted where they were read,
+    `cache` is what the cache did, see TagCache.told; `read` are the documents that were met, counted where they were read,
     `reasons` how many dead letters have which.
     """
 

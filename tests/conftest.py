@@ -15,8 +15,8 @@ import pytest
 import models
 from models.runtime.tagger import Tagger
 from pipeline.store.timeouts import exit_if_stuck
-from tests import hadoop
-from tests.leaks import MARK, SOON_S, Leaks, present
+from tests.support import hadoop
+from tests.support.leaks import MARK, SOON_S, Leaks, present
 
 STATUS, LEAKS, TEMPORARY = pytest.StashKey[int](), pytest.StashKey[Leaks](), pytest.StashKey[Path]()
 

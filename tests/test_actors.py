@@ -11,7 +11,7 @@ from pipeline.fleet.ray_pool import RayPool
 from pipeline.fleet.worker_actor import WorkerActor
 from pipeline.scheduler.events import Lease
 from pipeline.worker.worker import WorkerSpec
-from tests.test_run import write_lines
+from tests.support.runs import write_lines
 
 
 class Counting(WorkerActor):

@@ -32,8 +32,8 @@ from pipeline.sink.plans import PlanLog
 from pipeline.store.local import LocalStore
 from pipeline.trigger.batch_log import BatchLog
 from pipeline.trigger.watcher import Watcher
-from tests.ages import counted, finished_folders, grow
-from tests.test_run import rows, run, state, write_lines
+from tests.support.ages import counted, finished_folders, grow
+from tests.support.runs import rows, run, state, write_lines
 
 YOUNG = 10
 OLD = int(os.environ.get("TEXTMILL_AGE_PLANS", "80"))

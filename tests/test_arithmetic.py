@@ -17,8 +17,8 @@ from pipeline.cache.tag_cache import TagCache
 from pipeline.contract import DocumentSpec
 from pipeline.serving.remote_engine import RemoteEngine
 from pipeline.worker.tagging import BlockTagger
-from tests.redis_server import RedisServer, needs_redis
-from tests.test_engines import TEXTS
+from tests.support.redis_server import RedisServer, needs_redis
+from tests.support.tags import TEXTS
 
 LANGS = ("en", "und")
 SOME = list(dict.fromkeys(TEXTS[:60]))

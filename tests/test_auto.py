@@ -18,7 +18,7 @@ from models.runtime.package import open_models, open_package
 from models.runtime.router import LanguageRouter
 from pipeline.config import load_config
 from pipeline.run.run import tag_documents
-from tests.test_tagger import check_offsets
+from tests.support.tags import check_offsets
 
 DATA = Path(os.environ.get("TEXTMILL_DATA") or "absent")
 ENGLISH = ["Ms Keller flew from Oslo to Lyon on Monday.", "so happy with the new phone!!", "Is Volta Energy hiring in Cork?"]

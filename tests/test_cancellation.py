@@ -22,7 +22,7 @@ from pipeline.store.settings import StoreConfig
 from pipeline.worker import isolated, tagging
 from pipeline.worker.isolated import SubprocessTagger
 from pipeline.worker.tagging import BlockTagger
-from tests.test_run import rows, run, write_lines
+from tests.support.runs import rows, run, write_lines
 
 TEXTS = [f"Ms Keller of house {i} flew from Oslo to Lyon with Volta Energy." for i in range(300)]
 

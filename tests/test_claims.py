@@ -24,8 +24,8 @@ from pipeline.store.local import LocalStore
 from pipeline.store.open import open_store
 from pipeline.store.owner import Owner, is_dead, this_process
 from pipeline.store.settings import StoreConfig
-from tests.claim_world import CLAIM_S, GRACE_S, World, play
-from tests.webhdfs_stand_in import StandIn
+from tests.support.claim_world import CLAIM_S, GRACE_S, World, play
+from tests.support.webhdfs_stand_in import StandIn
 
 ELSEWHERE = Owner("x", "elsewhere", 1, "another boot", 1)
 BACKENDS = ["local", "stand-in", "s3", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hdfs-native", "webhdfs"))]

@@ -193,8 +193,8 @@ def test_a_signal_breaks_no_lock_and_a_second_one_ends_the_process():
     assert signal.getsignal(signal.SIGINT) is before
     twice = """
 import os, signal, time
-from pipeline.signals import stoppable
-with stoppable():
+from pipeline.signals import handling_signals
+with handling_signals():
     os.kill(os.getpid(), signal.SIGTERM)
     print("goes on", flush=True)
     os.kill(os.getpid(), signal.SIGINT)

@@ -14,7 +14,7 @@ from pipeline.run.run import tag_documents
 from pipeline.sink.plan_log import decode, encode
 from pipeline.source.blocks import BlockBuilder
 from pipeline.source.fields import MISSING, USUAL, find
-from tests.test_run import rows
+from tests.support.runs import rows
 
 NOW = DocumentSpec(usual=("id", "time"), separator="\n")
 

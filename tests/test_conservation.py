@@ -29,7 +29,7 @@ from pipeline.source.splitting import fragments
 from pipeline.source.tables import stop_reader_processes
 from pipeline.store.local import LocalStore
 from pipeline.worker import worker
-from tests.test_run import rows, run, state, write_lines
+from tests.support.runs import rows, run, state, write_lines
 
 TEXTS = ["Ms Keller flew to Oslo.", "Volta Energy is in Cork.", "A day like any other.", "Мы любим Лион."]
 

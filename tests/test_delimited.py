@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
 from pipeline.source import delimited, lines
-from tests.reading import places, read, usual
-from tests.test_run import run
+from tests.support.reading import places, read, usual
+from tests.support.runs import run
 
 
 def csv_of(rows, **dialect):

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.cli import main
+from pipeline.config import load_config
 from pipeline.contract import DocumentSpec
 from pipeline.errors import ConfigError, DeniedError, OutputError
 from pipeline.run.verify import verify
 from pipeline.source.discover import discover
 from pipeline.store.resolve import unasked
 from pipeline.trigger.batches import Landing
-from tests.test_run import load_config, rows, run
+from tests.support.runs import rows, run
 
 LINE = '{"text": "in Oslo"}\n'
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
 from pipeline.source.encodings import HEAD_BYTES, detect_encoding
-from tests.reading import places, read, usual
+from tests.support.reading import places, read, usual
 
 CHINESE = ["王小明上周去了成都。", "那家餐厅的菜很好吃,服务也不错。", "腾讯公司发布了新的产品。", "价格便宜,推荐大家购买"]
 TAIWAN = ["王小明上週去了臺北。", "那家餐廳的菜很好吃,服務也不錯。", "台積電公司發布了新的產品。", "價格便宜,推薦大家購買"]

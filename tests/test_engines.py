@@ -1,9 +1,7 @@
 """Both engines compute the same function, and a text's result does not depend on its neighbours."""
 
-import json
 import os
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,25 +13,9 @@ from models.errors import EngineMissingError
 from models.runtime import tagger as tagger_module
 from models.runtime.batches import RaggedBatch, make_windows
 from models.runtime.pipeline_parallel import cut_layers
-from tests.test_tagger import check_offsets
+from tests.support.tags import TEXTS, check_offsets, same
 
-TEXTS = []
-for line in (Path(__file__).parent.parent / "examples" / "documents" / "posts.jsonl").read_text().splitlines():
-    try:
-        TEXTS.append(str(json.loads(line)["text"]))
-    except (ValueError, KeyError, TypeError):
-        continue
 LONG = " ".join(TEXTS[:60])
-
-
-def same(one, two, tolerance=1e-3):
-    """Labels and extents equal, scores within the tolerance."""
-    for a, b in zip(one, two, strict=True):
-        assert [{**e, "score": 0} for e in a["entities"]] == [{**e, "score": 0} for e in b["entities"]]
-        assert [e["score"] for e in a["entities"]] == pytest.approx([e["score"] for e in b["entities"]], abs=tolerance)
-        assert a["words"] == b["words"]
-        assert a["sentiment"] == b["sentiment"]
-        assert a["sentiment_scores"] == pytest.approx(b["sentiment_scores"], abs=tolerance)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import FolderError, MissingError, StoreError, TakenError
 from pipeline.store import local
 from pipeline.store.local import LocalStore
-from tests.test_store import read, write
+from tests.support.stores import read, write
 
 
 class Killed(BaseException):

@@ -17,7 +17,7 @@ from pyarrow import orc
 
 from pipeline.source.arrow_footer import count_rows
 from pipeline.store.parquet import arrow_batches, arrow_schema, batches, parquet_file, read_table
-from tests.test_run import run, write_lines
+from tests.support.runs import run, write_lines
 
 ROOT = Path(__file__).parent.parent
 # How often the command is run; 100 for a figure.

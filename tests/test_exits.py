@@ -13,7 +13,7 @@ from pipeline import errors, exits
 from pipeline.errors import Cancelled, InputError, PipelineError, StoreError
 from pipeline.exits import BUG, SETTINGS, TRY_AGAIN, exit_of
 from pipeline.store.os_errors import error_type
-from tests.test_run import run, write_lines
+from tests.support.runs import run, write_lines
 
 
 def tree(root):

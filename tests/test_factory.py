@@ -31,7 +31,7 @@ from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.encoder import Encoder, dropped
 from models.runtime.package import ZOO, installed, open_package
 from models.runtime.tokenizer import PieceTokenizer
-from tests.small_data import write_corpora
+from tests.support.small_data import write_corpora
 
 pytestmark = pytest.mark.alone
 SMALL = EncoderConfig(vocab=30522, hidden=32, layers=(LayerShape(2, 128),) * 2, head_dim=16)

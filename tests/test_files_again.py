@@ -28,7 +28,7 @@ from pipeline.sink.origins import ORIGINS
 from pipeline.source.lost_files import read_skipping_lost
 from pipeline.store.local import LocalStore
 from pipeline.worker import worker
-from tests.test_run import rows, run, state, write_lines
+from tests.support.runs import rows, run, state, write_lines
 
 TEXTS = ["Ms Keller flew to Oslo.", "Volta Energy is in Cork.", "A day like any other.", "Мы любим Лион."]
 

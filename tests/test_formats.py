@@ -16,7 +16,7 @@ from pipeline.sink.plan_log import decode_head
 from pipeline.sink.plans import PlanLog
 from pipeline.source.formats import FORMATS, SUFFIXES, format_of, with_formats
 from pipeline.store.local import LocalStore
-from tests.test_run import rows, run, write_lines
+from tests.support.runs import rows, run, write_lines
 
 
 def test_the_readme_has_the_table_of_formats():

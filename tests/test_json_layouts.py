@@ -13,7 +13,7 @@ from pipeline.source import lines
 from pipeline.source.discover import discover
 from pipeline.source.read import read_fragment
 from pipeline.source.splitting import fragments
-from tests.reading import places, read, usual
+from tests.support.reading import places, read, usual
 
 DOCS = [{"id": str(i), "text": f"Lena came to Oslo {i}", "user": {"name": "x", "tags": [{"a": 1}, {"b": []}]}} for i in range(40)]
 TEXTS = [(one["id"], one["text"]) for one in DOCS]

@@ -8,7 +8,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from tests.leaks import MARK, Leaks
+from tests.support.leaks import MARK, Leaks
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 # Its child lives on when it is dead.

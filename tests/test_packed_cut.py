@@ -19,8 +19,8 @@ from pipeline.source.discover import discover
 from pipeline.source.read import read_fragment
 from pipeline.source.read_counts import ReadCounts
 from pipeline.source.splitting import fragments
-from tests.reading import USUAL
-from tests.test_reading import PACKERS
+from tests.support.compressing import PACKERS
+from tests.support.reading import USUAL
 
 COLUMNS = DocumentSpec(id="id", reading=USUAL)
 

@@ -15,9 +15,9 @@ import zstandard
 from pipeline.errors import TooManyDeadLettersError
 from pipeline.source import decompress
 from pipeline.source.tables import stop_reader_processes
-from tests.reading import places, read, usual
-from tests.test_reading import PACKERS
-from tests.test_run import run
+from tests.support.compressing import PACKERS
+from tests.support.reading import places, read, usual
+from tests.support.runs import run
 
 
 @pytest.fixture(autouse=True)

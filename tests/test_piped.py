@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.config import load_config
 from pipeline.errors import ConfigError, UnavailableError
 from pipeline.run import piped
 from pipeline.run.run import tag_documents
 from pipeline.store.local import LocalStore
-from tests.test_run import load_config, rows
+from tests.support.runs import rows
 
 COMMAND = [sys.executable, "-m", "jobs", "tag", "-"]
 MORE = ["--id-column", "id", "--model", "en-fast", "--threads", "1"]

@@ -28,7 +28,7 @@ from pipeline.scheduler.policy import Policy
 from pipeline.scheduler.speeds import ActiveLease, Worker
 from pipeline.scheduler.split_table import MAX_LOSSES
 from pipeline.scheduler.worker_registry import MAX_REPLACED, START_BUDGET
-from tests.simulation import Faults, Simulation
+from tests.support.simulation import Faults, Simulation
 
 
 def started(splits, speeds, now=0.0):

@@ -12,7 +12,7 @@ from pipeline.sink.plans import PlanLog
 from pipeline.sink.token_ratios import tokens_per_byte
 from pipeline.store.local import LocalStore
 from pipeline.worker.worker import TagWorker
-from tests.test_run import rows, run, write_lines
+from tests.support.runs import rows, run, write_lines
 
 
 @pytest.fixture

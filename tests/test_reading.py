@@ -1,16 +1,14 @@
 """Files of text as people have them: what is broken costs itself, and reader, cutter and counter agree on what there is."""
 
-import bz2
-import gzip
 import json
-import lzma
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.source.tables import stop_reader_processes
-from tests.reading import read, usual
+from tests.support.compressing import PACKERS
+from tests.support.reading import read, usual
 
 
 @pytest.fixture(autouse=True)
@@ -68,27 +66,6 @@ def test_packed_bytes_that_are_damaged_cost_what_is_damaged(tmp_path_factory, da
 
 ROWS = {(str(i), f"Lena came to Oslo {i * 7919 % 10007}") for i in range(300)}
 LINES = "".join(json.dumps({"id": one, "text": text}) + "\n" for one, text in sorted(ROWS)).encode()
-
-
-def zstd(data):
-    import zstandard
-
-    return zstandard.ZstdCompressor(write_checksum=True).compress(data)
-
-
-def lz4(data):
-    import lz4.frame
-
-    return lz4.frame.compress(data, content_checksum=True, block_checksum=True)
-
-
-def snappy(data):
-    import cramjam
-
-    return bytes(cramjam.snappy.compress(data))
-
-
-PACKERS = {".gz": gzip.compress, ".zst": zstd, ".bz2": bz2.compress, ".xz": lzma.compress, ".lz4": lz4, ".snappy": snappy}
 
 
 @pytest.mark.parametrize("packer", PACKERS)

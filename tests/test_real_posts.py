@@ -32,7 +32,7 @@ from models.runtime.labels import ENTITY_TAGS, NUM_TOKEN_OUTPUTS
 from models.runtime.load import load_one
 from models.runtime.package import ZOO
 from models.runtime.tokenizer import PieceTokenizer
-from tests.small_data import write_corpora
+from tests.support.small_data import write_corpora
 
 SMALL = EncoderConfig(vocab=30522, hidden=32, layers=(LayerShape(2, 64),), head_dim=16)
 TOKENIZER = (ZOO / "en" / "tokenizer.json").read_text(encoding="utf-8")

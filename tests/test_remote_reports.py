@@ -22,7 +22,7 @@ from pipeline.sink.layout import CLAIM
 from pipeline.store.claim import holder
 from pipeline.store.objects import ObjectStore
 from pipeline.store.open import open_store
-from tests.report_data import made_up, write_output
+from tests.support.report_data import made_up, write_output
 from tests.test_remote import made
 
 DAY = date(2026, 11, 22)

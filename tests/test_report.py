@@ -33,8 +33,8 @@ from pipeline.report.sums import merge
 from pipeline.report.window import ReportWindow
 from pipeline.report.words import Terms
 from pipeline.store.local import LocalStore
-from tests.report_data import document, letter, made_up, state, visible, write_output
-from tests.test_run import run
+from tests.support.report_data import document, letter, made_up, state, visible, write_output
+from tests.support.runs import run
 
 DAY = date(2026, 11, 22)
 

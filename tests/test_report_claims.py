@@ -15,7 +15,7 @@ from pipeline.store import claim
 from pipeline.store.local import LocalStore
 from tests.jobs.nights import DAYS, conf_of, manifests, write_day
 from tests.jobs.stand_in import Here
-from tests.report_data import document, visible, write_output
+from tests.support.report_data import document, visible, write_output
 
 DAY = date(2026, 11, 22)
 

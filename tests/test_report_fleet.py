@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.report import parts as parts_module
 from pipeline.report.build import make_report
-from tests.report_data import made_up, write_output
+from tests.support.report_data import made_up, write_output
 
 ROOT = Path(__file__).parent.parent
 FIRST, LAST = date(2026, 11, 16), date(2026, 11, 22)

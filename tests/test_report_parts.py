@@ -15,7 +15,7 @@ from pipeline.report import statistics
 from pipeline.report.name_normalization import normalize_name, normalize_names
 from pipeline.report.stop_words import stop_words
 from pipeline.report.words import CLASSES, LONGEST, Terms
-from tests.report_data import document
+from tests.support.report_data import document
 
 SAME = [
     [

@@ -8,7 +8,7 @@ import pytest
 from pipeline.report.build import make_report
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
-from tests.report_data import document, state, write_output
+from tests.support.report_data import document, state, write_output
 
 DAY = date(2026, 11, 22)
 

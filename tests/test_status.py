@@ -13,7 +13,7 @@ from pipeline.observe.heartbeat import status_of
 from pipeline.sink.layout import STATE
 from pipeline.store.local import LocalStore
 from pipeline.worker.worker import TagWorker
-from tests.test_run import run, write_lines
+from tests.support.runs import run, write_lines
 
 
 def asked(output):

@@ -31,6 +31,7 @@ from pipeline.store.local import LocalStore
 from pipeline.store.open import open_store
 from pipeline.store.owner import this_process
 from pipeline.store.settings import StoreConfig
+from tests.support.stores import read, write
 
 NAMES = ["a b", "100%", "%20", "#x", "a+b", "what?", "one;two", "a&b", "it's", "北京.txt", "back\\slash", "x" * 200]
 NAMES += ["dt=2026-11-22/a"]
@@ -62,20 +63,10 @@ def local(tmp_path):
     return LocalStore(tmp_path / "root")
 
 
-def write(store, path, data=b"x"):
-    with store.create_exclusive(path) as stream:
-        stream.write(data)
-
-
 def fail(store, path, error):
     with store.create_exclusive(path) as stream:
         stream.write(b"half")
         raise error
-
-
-def read(store, path):
-    with store.open_read(path) as stream:
-        return stream.read()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -335,7 +326,7 @@ def test_a_call_that_comes_back_when_the_process_ends_does_not_abort_it(cluster)
     code = f"""
 import sys, time
 import jobs.cli
-from pipeline.store.timeouts import LateError, within
+from pipeline.store.timeouts import CallTimeoutError, call_with_timeout
 from pipeline.store.hdfs.native import NativeClient
 from pipeline.store.settings import StoreConfig
 
@@ -346,8 +337,8 @@ sys.stdin.readline()
 
 def main():
     try:
-        within(0.5, lambda: client.status("/"))
-    except LateError:
+        call_with_timeout(0.5, lambda: client.status("/"))
+    except CallTimeoutError:
         raise SystemExit(3)
 
 class Last:

@@ -25,7 +25,7 @@ from pipeline.store.hdfs.web import WebClient
 from pipeline.store.os_errors import OURS, error_of_system, error_type
 from pipeline.store.retrying_client import RetryingClient
 from pipeline.store.settings import StoreConfig
-from tests.webhdfs_stand_in import StandIn
+from tests.support.webhdfs_stand_in import StandIn
 
 
 def test_every_number_of_the_system_means_what_the_table_of_exits_says():

@@ -24,7 +24,7 @@ from pipeline.source.read import read_fragment
 from pipeline.source.read_counts import ReadCounts
 from pipeline.source.splitting import fragments, pack
 from pipeline.source.tables import stop_reader_processes
-from tests.arrow_data import arrays
+from tests.support.arrow_data import arrays
 
 USUAL = DocumentSpec(usual=("id", "time"), separator="\n", keep=("k",))
 

@@ -15,19 +15,11 @@ from hypothesis import strategies as st
 import models
 from models.errors import ModelDamagedError, ModelMissingError
 from models.runtime.package import ZOO
+from tests.support.tags import check_offsets
 
 DATA = Path(os.environ.get("TEXTMILL_DATA") or "absent")
 ODD = ["", " \t\n", "\u0000", "\u200b", "e\u0301 Zu\u0308rich", "\U0001f468\u200d\U0001f469\u200d\U0001f467 in Paris",
        "a\ud800b London", "\u05e9\u05dc\u05d5\u05dd Tel Aviv", "x" * 5000, "U.S. " * 900]  # fmt: skip
-
-
-def check_offsets(texts, table):
-    for text, row in zip(texts, table.to_pylist(), strict=True):
-        for entity in row["entities"]:
-            assert text[entity["start"] : entity["end"]].encode("utf-8", "replace").decode() == entity["text"]
-        ends = [0, *(word["end"] for word in row["words"])]
-        assert all(word["start"] >= end for word, end in zip(row["words"], ends, strict=False))
-        assert sum(row["sentiment_scores"].values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_finds_entities(tagger):

@@ -16,7 +16,7 @@ from pipeline.fleet.local_pool import LocalPool
 from pipeline.fleet.worker_wait import SOON_S, WorkerWait
 from pipeline.observe import progress
 from pipeline.observe.progress import Progress
-from tests.test_run import run, write_lines
+from tests.support.runs import run, write_lines
 
 # What Ray 2.60 says, shortened.
 KILLED = """The actor died unexpectedly before finishing this task.

@@ -20,7 +20,7 @@ from pipeline.source.discover import discover
 from pipeline.source.fields import USUAL
 from pipeline.source.read import read_fragment
 from pipeline.source.splitting import fragments
-from tests.reading import places, read, usual
+from tests.support.reading import places, read, usual
 
 URL = "https://news.example/2026/{}"
 

@@ -17,7 +17,7 @@ from pipeline.observe.warnings import RULES, RunFacts, in_words, warnings_of
 from pipeline.report.build import make_report
 from pipeline.run.verify import verify
 from pipeline.store.local import LocalStore
-from tests.test_run import rows, run
+from tests.support.runs import rows, run
 
 GOOD = {"files": 3, "rows_in": 100, "rows_out": 90, "filtered": 10, "id_column": "id"}
 # For each rule: facts by which it speaks, and something that it says.

@@ -27,8 +27,8 @@ from pipeline.store.hdfs.java_errors import error_of
 from pipeline.store.hdfs.native import NativeClient
 from pipeline.store.open import open_store
 from pipeline.store.settings import TOKEN_ENV, StoreConfig
-from tests.test_store import read, write
-from tests.webhdfs_stand_in import StandIn
+from tests.support.stores import read, write
+from tests.support.webhdfs_stand_in import StandIn
 
 CLAIM = "_claim"
 

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 import models
 from models.runtime.package import ZOO
-from tests.test_engines import same
-from tests.test_tagger import check_offsets
+from tests.support.tags import check_offsets, same
 
 PARTS = [
     "王小明", "在北京大學", "工作", "\uff34\uff4f\uff4d", "\uff11\uff12\uff13", "\uff0c", "。", "\u3000", " ",

@@ -21,7 +21,7 @@ from pipeline.errors import ConfigError
 from pipeline.report.build import make_report
 from pipeline.report.window import ReportWindow
 from pipeline.timezones import EPOCH, HOUR_US, STRETCH_US, begin_us, hours, instant, spans, zone_of
-from tests.report_data import document, letter, made_up, state, write_output
+from tests.support.report_data import document, letter, made_up, state, write_output
 
 US = timedelta(microseconds=1)
 ZONES = [

@@ -29,7 +29,7 @@ def load(
     `engine`: "openvino" (int8 on the CPU), "torch" (the reference; CUDA in bf16 where there is a GPU), or "auto": torch
     where it is installed and can use a GPU, else openvino. `threads` defaults to the CPUs that this process may use.
     `devices`: where the layers lie of a model that no single device holds, and chains of them side by side, in torch: see
-    StagedEngine.
+    PipelineParallelEngine.
 
     Raises ModelMissingError, ModelDamagedError or EngineMissingError, before any text is tagged.
     """

@@ -76,7 +76,7 @@ News = WorkerReady | LeaseResult | WorkerDraining | WorkerLost
 
 
 class WorkerPool(Protocol):
-    """Workers that are started, told and heard of by number. What is told to one that is gone already does nothing: its Gone is
+    """Workers that are started, told and heard of by number. What is told to one that is gone already does nothing: its WorkerLost is
     on the way, and returns what it had to those that wait.
     """
 
@@ -97,7 +97,7 @@ class WorkerPool(Protocol):
         ...
 
     def dismiss(self, worker: int) -> None:
-        """End a worker that hangs; it is told as Gone."""
+        """End a worker that hangs; it is told as WorkerLost."""
         ...
 
     def room(self) -> int:

@@ -55,7 +55,7 @@ class LocalRunner:
         self._store, self._con = store, con
 
     def each(self, what: Pass, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
-        """See Crew."""
+        """See PassRunner."""
         for block in blocks:
             yield what.count(self._store, self._con, block)
 
@@ -117,7 +117,7 @@ class RayRunner:
         return actor
 
     def each(self, what: Pass, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
-        """See Crew. Raises WorkerLostError if actors are lost again and again over one block or Ray fails, NoWorkersError if none
+        """See PassRunner. Raises WorkerLostError if actors are lost again and again over one block or Ray fails, NoWorkersError if none
         is alive for NO_WORKERS_S, else what counting raises.
         """
         import ray

@@ -38,7 +38,7 @@ class EngineCalls(Protocol):
         ...
 
     def get(self, call: Any) -> Any:
-        """The answer of a call that is answered. Raises LostServerError or RefusedError."""
+        """The answer of a call that is answered. Raises LostServerError or CallRefusedError."""
         ...
 
 

@@ -33,7 +33,7 @@ def outer(path: str) -> str:
 def members(path: str, stream: BinaryIO, plain: PlainFile) -> Iterator[tuple[str, PlainFile | Lost]]:
     """The members of an archive that are files and not hidden, by their paths; the archive's own with what of it is lost.
 
-    Raises RefusedError for a packed zip archive.
+    Raises FileRefusedError for a packed zip archive.
     """
     if archive_of(plain) == "tar":
         yield from _tar(path, plain)

@@ -49,7 +49,7 @@ def contents(
 ) -> Iterator[tuple[str, Content | Lost]]:
     """The texts in a file, by their paths, or what of it is lost. `noticed` counts members of other formats.
 
-    Raises IsTableError, RefusedError, and what reading raises.
+    Raises IsTableError, FileRefusedError, and what reading raises.
     """
     given = FORMATS[fragment.format]
     if not fragment.is_whole:

@@ -74,7 +74,7 @@ def chunks_of(stream: Readable, size: int, begins: Begins | None = None, deep: i
     """The plain bytes of a stream that is read from its beginning, unpacked as often as it is packed; `size` is that of the file.
     `begins` hears of its pieces.
 
-    Raises BombError, RefusedError where a library is missing, and what reading the stream raises.
+    Raises BombError, FileRefusedError where a library is missing, and what reading the stream raises.
     """
     head = stream.read(CHUNK_BYTES)
     found = compression_of(head) if deep < _DEEP else None

@@ -106,7 +106,7 @@ def _read(stream: Readable, size: int) -> bytes:
 class Text:
     """A file's plain bytes, its coding and what is wanted of it.
 
-    Raises RefusedError if it is mostly no text in its encoding; `encoding` is that one, where it was decided before.
+    Raises FileRefusedError if it is mostly no text in its encoding; `encoding` is that one, where it was decided before.
     """
 
     def __init__(self, plain: PlainBytes, columns: DocumentSpec, encoding: str = "") -> None:

@@ -83,7 +83,7 @@ def exit_if_stuck(code: int) -> None:
 
 
 def call_with_timeout(seconds: float, call: Callable[[], T]) -> T:
-    """What the call gives or raises; LateError if it takes longer than `seconds`."""
+    """What the call gives or raises; CallTimeoutError if it takes longer than `seconds`."""
     with _lock:
         helper = _idle.pop() if _idle else None
     helper = helper or _Helper()

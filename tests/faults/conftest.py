@@ -1,7 +1,7 @@
 import pytest
 
 from tests.faults.fleet_runs import SPLITS, table, tagged
-from tests.test_run import write_lines
+from tests.support.runs import write_lines
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.sink.layout import CLAIM, STAGING, STATE
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
-from tests.test_run import rows
+from tests.support.runs import rows
 
 ROOT = Path(__file__).parent.parent.parent
 SPLITS = 8

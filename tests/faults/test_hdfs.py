@@ -16,7 +16,7 @@ from pipeline.store.claim import holder
 from pipeline.store.open import open_store
 from pipeline.store.retrying_client import noticed
 from pipeline.worker.worker import TagWorker
-from tests import hadoop
+from tests.support import hadoop
 from tests.test_remote import Place
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]

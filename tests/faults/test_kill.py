@@ -13,7 +13,7 @@ from pipeline import faults
 from pipeline.sink.layout import CLAIM, RUNS, STAGING
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
-from tests.test_run import rows, run, state
+from tests.support.runs import rows, run, state
 
 TEXTS = ["Ms Keller flew to Oslo.", "Volta Energy is in Cork.", "A day like any other.", "We loved Lyon."]
 

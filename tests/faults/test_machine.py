@@ -26,8 +26,8 @@ from pipeline.sink.plans import PlanLog
 from pipeline.source.read_counts import ReadCounts
 from pipeline.store.local import LocalStore
 from pipeline.worker.worker import TagWorker
-from tests.ages import load_plans
-from tests.test_run import run, write_lines
+from tests.support.ages import load_plans
+from tests.support.runs import run, write_lines
 
 SCHEMA = DocumentSpec().schema()
 POINTS = ("part.close.after", "part.verify.after", "part.rename.after", "side.rename.after")

@@ -22,8 +22,8 @@ from pipeline.cache.redis_tier import RedisTier
 from pipeline.cache.settings import PASSWORD, CacheConfig
 from pipeline.cache.tag_cache import TagCache
 from pipeline.observe.run_monitor import RunMonitor
-from tests.redis_server import RedisServer, free_port, needs_redis
-from tests.test_run import run, state, write_lines
+from tests.support.redis_server import RedisServer, free_port, needs_redis
+from tests.support.runs import run, state, write_lines
 
 FILES, TEXTS = 4, 30
 LANGS = ("en", "und")

@@ -40,7 +40,7 @@ from tests.jobs.nights import (
 )
 from tests.jobs.stand_in import Here
 from tests.scale.sizes import size
-from tests.test_run import rows, state
+from tests.support.runs import rows, state
 
 
 def quiet(text):

@@ -21,7 +21,7 @@ from pipeline.trigger.job_watcher import ConnectionLostError
 from pipeline.trigger.ray_jobs import RayJobs
 from tests.jobs.nights import DAYS, ROOT, check, command, conf_of, environment, runs, tables, write_day
 from tests.jobs.test_watch import free_port
-from tests.test_run import rows
+from tests.support.runs import rows
 
 # Ray asks for a token unless it is told not to; this one is of these tests alone.
 TOKEN = "of-these-tests-alone-0123456789abcdef"

@@ -18,7 +18,7 @@ import pytest
 
 from pipeline.trigger.notifications import MOST, HttpNotifications, Notifications, listening, paths_in
 from tests.jobs.nights import DAYS, ROOT, conf_of, environment, write_day
-from tests.test_run import rows
+from tests.support.runs import rows
 
 
 class Watching:

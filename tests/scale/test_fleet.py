@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.scale.sizes import size
-from tests.simulation import Faults, Simulation
+from tests.support.simulation import Faults, Simulation
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 WORKERS = size("TEXTMILL_SCALE_WORKERS", 2_000, 10_000)

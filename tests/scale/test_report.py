@@ -19,8 +19,8 @@ from pipeline.contract import tags_schema
 from pipeline.report.build import make_report
 from pipeline.run.run import tag_documents
 from tests.browser.webdriver import MISSING, browser
-from tests.report_data import document, replicate, write_output
 from tests.scale.sizes import size
+from tests.support.report_data import document, replicate, write_output
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parent.parent.parent

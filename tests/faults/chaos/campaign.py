@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests import hadoop
 from tests.faults.chaos import invariants
 from tests.faults.chaos.corpus import Corpus, make
 from tests.faults.chaos.schedule import Schedule, draw
 from tests.faults.chaos.trial import Outcome, Trial
 from tests.faults.chaos.world import World
+from tests.support import hadoop
 
 
 class Campaign:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.faults.chaos.campaign import Campaign, show
-from tests.redis_server import needs_redis
+from tests.support.redis_server import needs_redis
 
 pytestmark = needs_redis
 # Cheap ones: in this process, or on a Ray of two workers, on the local disk.

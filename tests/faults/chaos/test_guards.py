@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.chaos.campaign import Campaign, show
 from tests.faults.chaos.schedule import Fault, Schedule
-from tests.redis_server import needs_redis
+from tests.support.redis_server import needs_redis
 
 pytestmark = [needs_redis, pytest.mark.timeout(600)]
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from pipeline.store.open import open_store
 from pipeline.store.settings import StoreConfig
-from tests import hadoop
 from tests.faults.chaos import processes
 from tests.faults.chaos.nets import Nets, run
 from tests.faults.chaos.processes import MARK
-from tests.leaks import kept
-from tests.redis_server import RedisServer, free_port
+from tests.support import hadoop
+from tests.support.leaks import kept
+from tests.support.redis_server import RedisServer, free_port
 
 ROOT = Path(__file__).parent.parent.parent.parent
 SITE = Path(__file__).parent / "site"

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.factory.corpus_readers import Record
+from models.factory.corpus_readers import LabelledText
 from models.factory.entity_replacement import entities, gold_names, with_entities_replaced
 
 KINDS = ("PER", "ORG", "LOC", "MISC")
@@ -21,7 +21,7 @@ def records(draw):
             words.append((len(text), len(text) + 1))
             tags.append(("I-" if number else "B-") + kind if kind else "O")
             text += draw(st.sampled_from("甲乙丙"))
-    return Record(text, tuple(words), tags=tuple(tags))
+    return LabelledText(text, tuple(words), tags=tuple(tags))
 
 
 def parts(record, inside):
@@ -52,7 +52,7 @@ def test_only_names_change(record, seed):
 
 
 def test_names_do_change_and_come_from_every_source():
-    record = Record("去甲乙", ((0, 1), (1, 2), (2, 3)), tags=("O", "B-LOC", "I-LOC"))
+    record = LabelledText("去甲乙", ((0, 1), (1, 2), (2, 3)), tags=("O", "B-LOC", "I-LOC"))
     made = {
         other.text
         for other in with_entities_replaced([record], 200, np.random.default_rng(0), [{"LOC": ["海"]}, {"LOC": ["山城"]}])
@@ -61,5 +61,5 @@ def test_names_do_change_and_come_from_every_source():
 
 
 def test_names_of_gold_are_listed_once():
-    record = Record("甲乙甲", ((0, 1), (1, 2), (2, 3)), tags=("B-PER", "B-ORG", "B-PER"))
+    record = LabelledText("甲乙甲", ((0, 1), (1, 2), (2, 3)), tags=("B-PER", "B-ORG", "B-PER"))
     assert gold_names([record, record]) == {"PER": ["甲"], "ORG": ["乙"], "LOC": []}

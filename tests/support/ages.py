@@ -14,7 +14,7 @@ from pipeline.sink.plans import PlanLog
 from pipeline.store.local import LocalStore
 from pipeline.trigger.batches import Landing
 from tests.jobs.nights import conf_of
-from tests.test_run import run, write_lines
+from tests.support.runs import run, write_lines
 
 # What is renewed by the clock, and not by what is done.
 CLOCKED = ("_claim", "_watch/claims")

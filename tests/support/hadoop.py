@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.store.settings import StoreConfig
-from tests.leaks import kept
+from tests.support.leaks import kept
 
 ENDPOINT, FOLDER = "TEXTMILL_TEST_HDFS", "TEXTMILL_HADOOP"
-SCRIPT = Path(os.environ.get(FOLDER) or Path(__file__).parent.parent.parent / "shared" / "hadoop") / "hdfs.py"
+SCRIPT = Path(os.environ.get(FOLDER) or Path(__file__).parent.parent.parent.parent / "shared" / "hadoop") / "hdfs.py"
 NODES = "TEXTMILL_TEST_WEBHDFS"
 
 
