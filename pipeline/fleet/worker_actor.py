@@ -12,7 +12,7 @@ from pipeline.worker.worker import TagWorker, WorkerSpec
 
 
 class RevokedError(Cancelled):
-    """The lease is not wanted any more. Control flow, which passes every `except Exception` on its way back to `WorkerActor.run`."""
+    """The lease is not wanted any more. Control flow, which passes every `except Exception` on its way to `WorkerActor.run`."""
 
 
 @dataclass(frozen=True, slots=True)

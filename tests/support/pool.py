@@ -41,7 +41,8 @@ class Person:
 
 
 class Pool:
-    """Is a WorkerPool. Everything is heard late, in batches, and in any order, of one worker too: its WorkerLost before its last answers.
+    """Is a WorkerPool. Everything is heard late, in batches, and in any order, of one worker too: its WorkerLost before its
+    last answers.
 
     It raises AssertionError if it is told what makes no sense, or if nothing can happen any more while it is waited for.
     """
@@ -67,8 +68,8 @@ class Pool:
         self._hangs = draw.choice([0.0, 0.0, 0.01])
         self._poison = draw.choice([0.0, 0.0, 0.05])
         self.poisonous: set[int] = set()
-        # So many workers may die by themselves, and still another comes in their place; one whose WorkerLost is heard before its WorkerReady
-        # counts as one that could not start.
+        # So many workers may die by themselves, and still another comes in their place; one whose WorkerLost is heard before its
+        # WorkerReady counts as one that could not start.
         self._refusals = draw.randint(0, START_BUDGET)
         self._deaths = START_BUDGET + 1 - self._refusals
         self._more = draw.choice([0, 0, 3])
