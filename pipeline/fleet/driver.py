@@ -76,8 +76,8 @@ News = WorkerReady | LeaseResult | WorkerDraining | WorkerLost
 
 
 class WorkerPool(Protocol):
-    """Workers that are started, told and heard of by number. What is told to one that is gone already does nothing: its WorkerLost
-    is on the way, and returns what it had to those that wait.
+    """Workers that are started, told and heard of by number. What is told to one that is gone already does nothing: its
+    WorkerLost is on the way, and returns what it had to those that wait.
     """
 
     size: int

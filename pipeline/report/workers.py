@@ -117,8 +117,8 @@ class RayRunner:
         return actor
 
     def each(self, what: Pass, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
-        """See PassRunner. Raises WorkerLostError if actors are lost again and again over one block or Ray fails, NoWorkersError if
-        none is alive for NO_WORKERS_S, else what counting raises.
+        """See PassRunner. Raises WorkerLostError if actors are lost again and again over one block or Ray fails, NoWorkersError
+        if none is alive for NO_WORKERS_S, else what counting raises.
         """
         import ray
 
