@@ -89,7 +89,7 @@ class Machine(RuleBasedStateMachine):
         attempt, split, name = given
         first = split.name not in self.committed
 
-        def die(here):
+        def die(here, place=""):
             if here == point:
                 raise Killed
 
