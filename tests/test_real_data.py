@@ -65,7 +65,7 @@ def test_posts_news_and_broken_files_in_one_run(tmp_path):
     (broken / "lines.jsonl").write_text('{"id": "good", "text": "Ms Keller lives in Cork."}\nno json\n')
     files = sorted((DATA / "corpora" / "reuters").glob("*.parquet"))[: size("TEXTMILL_REAL_NEWS", 1, 4)]
     flags = {"sources": [*map(str, files), str(broken)], "output": tmp_path / "out"}
-    result = tag_documents(load_config(None, ["id_column=id", "model=en-fast"], flags))
+    result = tag_documents(load_config(None, ["id_column=id", "model=en-fast", "failed_files_share=1"], flags))
     news = pq.read_table(files, columns=["id", "text"])
     texts = dict(zip(news["id"].to_pylist(), news["text"].to_pylist(), strict=True)) | {
         "good": "Ms Keller lives in Cork.",

@@ -277,7 +277,7 @@ def test_texts_that_were_not_kept_are_no_terms_but_a_word_of_advice(tmp_path):
 
 
 def test_without_spacy_the_page_says_how_to_get_terms(output, tmp_path, monkeypatch):
-    for module in ("aggregate", "rounds", "words"):
+    for module in ("aggregate", "passes", "words"):
         monkeypatch.setattr(f"pipeline.report.{module}.stop_words", lambda language: None)
     report = made(output, into=str(tmp_path / "r"))
     assert report.rows["terms"] == 0

@@ -77,7 +77,7 @@ class Cursors:
 
 
 class PackedFile:
-    """The plain bytes of a packed file, as `pipeline.source.plain.Bytes` wants them."""
+    """The plain bytes of a packed file, as `pipeline.source.plain.PlainBytes` wants them."""
 
     packed = True
 

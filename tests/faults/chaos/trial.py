@@ -196,7 +196,7 @@ class Trial:
             0: not self.injector.followed,
             3: disturbed,
             4: ("=drop" in whats and "documents were read" in said)
-            or (any(one.kind == "file" for one in hit) and ("changed since" in said or "no longer there" in said)),
+            or any(one.kind == "file" and one.what.partition(" ")[2] in said for one in hit),
             130: "TERM driver" in whats or "=term" in whats,
         }
         ended = code < 0 and any(word in whats for word in ("driver", "=kill", "=term", "gcs"))
