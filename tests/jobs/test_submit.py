@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import closing, suppress
@@ -36,9 +38,9 @@ def asked(url):
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory):
+def head():
     """A head with one CPU and its dashboard, in a session of its own: `ray stop` would end other people's too."""
-    temp = tmp_path_factory.mktemp("r")
+    temp = Path(tempfile.mkdtemp(prefix="r"))  # the names of its sockets have 107 bytes at most
     patch = pytest.MonkeyPatch()
     patch.setenv("RAY_AUTH_MODE", "token")
     patch.setenv("RAY_AUTH_TOKEN", TOKEN)
@@ -69,6 +71,7 @@ def head(tmp_path_factory):
         patch.undo()
     left = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
     assert not [line for line in left.splitlines() if str(temp) in line]
+    shutil.rmtree(temp, ignore_errors=True)
 
 
 @pytest.fixture
