@@ -7,8 +7,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from pipeline.errors import StoreError
+from pipeline.sink.layout import CLAIM
+from pipeline.store.claim import Claim
 from tests.faults.chaos import processes
 from tests.faults.chaos.corpus import Corpus
 from tests.faults.chaos.observer import Observer
@@ -168,9 +172,12 @@ class Injector:
         when that has ended (late).
         """
         stops = {one.what for one in self._wanted if one.what.endswith("=stop")}
-        if not self._observer.parts or stops - self._marks():
+        if not self._observer.parts or stops - self._marks() or not self._has_claim():
             return False  # it has no claim yet, or is to be paused at a point
         self._driver.send_signal(signal.SIGSTOP)
+        if not self._has_claim():  # it was about to end
+            self._driver.send_signal(signal.SIGCONT)
+            return False
         before = self._observer.parts
         for number in range(SECOND_TRIES):
             second = self._another(f"second-{number}")
@@ -187,3 +194,10 @@ class Injector:
         if second.returncode not in (0, 3) and not lost:
             self.problems.append(f"I7: a second driver ends with {second.returncode}")
         return True
+
+    def _has_claim(self) -> bool:
+        """Whether the attempt's driver holds the output's claim; parts alone do not say so, they may be an earlier attempt's."""
+        with suppress(StoreError, OSError):
+            holder = Claim(self._world.open(self._output), CLAIM, 1.0).holder() or ""
+            return holder.startswith(f"process {self._driver.pid} on ")
+        return False
