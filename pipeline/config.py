@@ -1,4 +1,7 @@
-"""What a tag run is told: a TOML file, `--set key=value`, flags; one frozen model, unknown keys refused with their path."""
+"""What a tag run is told: a TOML file, `--set key=value`, flags; one frozen model, unknown keys refused with their path.
+
+The command line makes its options of the model, so this module is imported for every verb: Arrow comes only with the functions.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,16 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline.cache.settings import CacheConfig, check_cache
-from pipeline.contract import RESERVED, DocumentSpec, TextOptions
 from pipeline.errors import ConfigError
-from pipeline.source.encodings import check_encoding
-from pipeline.source.formats import FORMATS
-from pipeline.source.times import check_form
 from pipeline.store.settings import StoreConfig
+
+if TYPE_CHECKING:
+    from pipeline.contract import DocumentSpec
 
 SPLIT_TOKENS = 1_000_000
 TEXT_SEPARATOR = "\n"
@@ -45,29 +47,34 @@ class TagConfig(BaseModel):
     ]
     text_column: Annotated[
         str,
-        Field(description='column of the text; "a.b" is b within a; "title,body" joins two columns; lists of strings are joined'),
+        Field(description="column of the text; a.b is b within a; title,body joins two columns; lists of strings are joined"),
     ] = "text"
     text_separator: Annotated[str, Field(description="text between joined columns, or between the strings of a list")] = (
         TEXT_SEPARATOR
     )
     id_column: Annotated[
         str | None,
-        Field(description='column of the id, id if not given; documents without an id get path@position; with "" all of them do'),
+        Field(
+            description='column of the id; if not given, id; documents without an id get path@position; with "" all of them do'
+        ),
     ] = None
     time_column: Annotated[
         str | None,
-        Field(description="column of the time; if not given the first of created_at, timestamp, date, time, created_utc"),
+        Field(
+            description='column of the time; "" is none; if not given, the first of created_at, timestamp, date, time, '
+            "created_utc"
+        ),
     ] = None
     time_format: Annotated[
         str | None,
-        Field(description="a strptime format, or s, ms, us, ns since 1970; if not given every form that has only one reading"),
+        Field(description="a strptime format, or s, ms, us, ns since 1970; if not given, every form that has only one reading"),
     ] = None
     time_from: Annotated[
         Literal["column", "folder", "name"],
         Field(description="where the time is: in the column, in folders (dt=2026-11-20) or in the file's name"),
     ] = "column"
     source_column: Annotated[str, Field(description="column of the source")] = "source"
-    keep: Annotated[tuple[str, ...], Field(description="columns that are copied to the output, as strings")] = ()
+    keep: Annotated[tuple[str, ...], Field(description="column that is copied to the output, as strings")] = ()
     keep_text: Annotated[bool, Field(description="write the text beside its tags")] = False
     documents: Annotated[Literal["line", "file"], Field(description="what one document of a .txt file is")] = "line"
     encoding: Annotated[
@@ -88,15 +95,18 @@ class TagConfig(BaseModel):
     column_names: Annotated[tuple[str, ...], Field(description="column names of CSV and TSV files without a header")] = ()
     null: Annotated[str | None, Field(description="field of CSV or TSV that stands for no value")] = "\\N"
     json_path: Annotated[str, Field(description="where the records are within each JSON document: data, or response.items")] = ""
-    format: Annotated[str, Field(description="format of files and pipes without a known suffix: jsonl, csv, tsv, text, ...")] = ""
+    format: Annotated[
+        str, Field(description="format of files and pipes without a known suffix, such as jsonl, csv, tsv or text")
+    ] = ""
     clean: Annotated[
-        Literal["no", "html"], Field(description="html removes tags and entities before the model reads the text")
+        Literal["no", "html"], Field(description="what is removed before the model reads the text; html is tags and entities")
     ] = "no"
     languages: Annotated[
-        Literal["known", "all"], Field(description="known filters texts in a language that no model reads; all tags them too")
+        Literal["known", "all"], Field(description="texts that are tagged; known filters those in a language that no model reads")
     ] = "known"
     model: Annotated[
-        str, Field(description="en, en-fast, zh, auto or en-fast+zh (each text by the model of its language), or a model folder")
+        str,
+        Field(description="the model: en, en-fast, zh, auto or en-fast+zh (each text by the model of its language), or a folder"),
     ] = "en"
     engine: Annotated[Literal["auto", "openvino", "torch"], Field(description="engine that runs the model")] = "auto"
     workers: Annotated[
@@ -109,7 +119,7 @@ class TagConfig(BaseModel):
         int | None,
         Field(
             ge=0,
-            description="number of engine servers, which run the model for all workers; if not given one for each GPU",
+            description="number of engine servers, which run the model for all workers; if not given, one for each GPU",
         ),
     ] = None
     no_workers_s: Annotated[
@@ -117,7 +127,7 @@ class TagConfig(BaseModel):
     ] = 600.0
     threads: Annotated[
         int | None,
-        Field(ge=1, description="threads of each worker; if not given all CPUs, shared by the workers; 1 on a cluster"),
+        Field(ge=1, description="threads of each worker; if not given, all CPUs, shared by the workers; 1 on a cluster"),
     ] = None
     priority: Annotated[
         float, Field(description="a split of priority 1 overtakes those that have waited up to half an hour longer")
@@ -128,10 +138,19 @@ class TagConfig(BaseModel):
     look_s: Annotated[float, Field(ge=0, description="seconds between looks for new files during a run; 0 never looks")] = 60.0
     split_tokens: Annotated[int, Field(ge=1, description="predicted tokens of one part of the output")] = SPLIT_TOKENS
     dead_letter_share: Annotated[
-        float, Field(ge=0, le=1, description="a run stops with exit code 4 when the share of dead letters is above this ...")
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="a run stops with exit code 4 when the share of dead letters is above this, "
+            "and their number above dead_letter_count",
+        ),
     ] = 0.1
     dead_letter_count: Annotated[
-        int, Field(ge=0, description="... and their number is above this; documents that are lost with a dead letter count")
+        int,
+        Field(
+            ge=0, description="dead letters up to this number never stop a run; documents that are lost with a dead letter count"
+        ),
     ] = 100
     absent_columns: Annotated[
         Literal["refuse", "allow"],
@@ -147,9 +166,7 @@ class TagConfig(BaseModel):
             ge=0, le=1, description="a run fails with exit code 4 when more than this share of the files could not be read whole"
         ),
     ] = 0.0
-    retag_files: Annotated[
-        tuple[str, ...], Field(description="globs of paths below the input: these files are tagged again")
-    ] = ()
+    retag_files: Annotated[tuple[str, ...], Field(description="glob of paths below the input: these files are tagged again")] = ()
     retry_dead_letters: Annotated[bool, Field(description="tag the files again that have dead letters")] = False
     retag: Annotated[bool, Field(description="tag everything again; the old tags stay until all new ones are there")] = False
     cache: Annotated[CacheConfig, Field(description="the cache of tags")] = CacheConfig()
@@ -170,6 +187,8 @@ class TagConfig(BaseModel):
     @property
     def columns(self) -> DocumentSpec:
         """What the parts depend on beside model and input; without the partitions, which the input tells."""
+        from pipeline.contract import DocumentSpec, TextOptions
+
         usual = tuple(role for role, column in (("id", self.id_column), ("time", self.time_column)) if column is None)
         time = "created_at" if self.time_column is None else self.time_column
         return DocumentSpec(
@@ -188,6 +207,9 @@ def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str,
 
     Raises ConfigError that names the file or flag, the key and what is wrong with it.
     """
+    from pipeline.contract import RESERVED
+    from pipeline.source.times import check_form
+
     values = _given(path, sets)
     values |= flags or {}
     where = str(path) if path is not None else "settings"
@@ -213,6 +235,9 @@ def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str,
 
 
 def _check_reading(config: TagConfig) -> None:
+    from pipeline.source.encodings import check_encoding
+    from pipeline.source.formats import FORMATS
+
     check_encoding(config.encoding)
     if config.format and config.format not in FORMATS:
         raise ConfigError(f"format {config.format}: give one of {', '.join(FORMATS)}")
