@@ -16,7 +16,6 @@ from pipeline.errors import OutputError
 from pipeline.sink.attempt import FOOTER
 from pipeline.sink.layout import METRICS, OUTCOMES, PLANS, RUNS, TAGS
 from pipeline.store.base import Store
-from pipeline.store.local import LocalStore
 from pipeline.store.parquet import read_table
 
 # Rows that are aggregated together, at most, unless a part alone has more.
@@ -98,12 +97,13 @@ def relation(store: Store, con: Any, block: Sequence[Part], columns: Sequence[st
     they come through the port.
     """
     chosen = ", ".join(columns)
-    if isinstance(store, LocalStore) and (patterns := [_pattern(Path(store.root) / part.path) for part in block]):
-        if None not in patterns:
-            paths = ", ".join("'" + str(pattern).replace("'", "''") + "'" for pattern in patterns)
-            # Folders like lang=zh above the output say nothing of its columns.
-            read = f"read_parquet([{paths}], hive_partitioning = false)"
-            return f"(select {chosen}, (file_index::BIGINT << 40) | file_row_number as doc from {read})"
+    paths = [path for part in block if (path := store.local_path(part.path)) is not None]
+    patterns = [pattern for path in paths if (pattern := _pattern(path)) is not None]
+    if block and len(patterns) == len(block):
+        quoted = ", ".join("'" + pattern.replace("'", "''") + "'" for pattern in patterns)
+        # Folders like lang=zh above the output say nothing of its columns.
+        read = f"read_parquet([{quoted}], hive_partitioning = false)"
+        return f"(select {chosen}, (file_index::BIGINT << 40) | file_row_number as doc from {read})"
     for number, part in enumerate(block):
         with store.open_read(part.path) as stream:
             con.register(f"part_{number}", read_table(stream, columns))

@@ -14,7 +14,6 @@ from typing import Any
 from pipeline.errors import FolderError, OutputError, TakenError
 from pipeline.faults import point
 from pipeline.store.base import Store
-from pipeline.store.local import LocalStore
 
 ABOUT = "report.json"
 
@@ -79,32 +78,8 @@ def publish(store: Store, folder: str, revision: int, held: Callable[[], object]
 
 
 def _move(store: Store, source: str, target: str) -> None:
-    """Give a folder a name that nothing bears: in one step where folders can be renamed, else with the last file last.
-
-    Raises OutputError if there is something of that name.
-    """
+    """Give a folder a name that nothing bears. Raises OutputError if there is something of that name."""
     try:
-        if isinstance(store, LocalStore):
-            store.rename_no_overwrite(source, target)
-            return
-        files = [entry.path for entry in store.list(source)]
-        for path in sorted(files, key=lambda path: path.endswith(f"/{ABOUT}")):
-            _move_file(store, path, target + path.removeprefix(source))
+        store.rename_folder(source, target, ABOUT)
     except (TakenError, FolderError) as error:
         raise OutputError(f"{store.url}/{target} came while the report was made; name another folder, or remove it") from error
-    store.delete(source)
-
-
-def _move_file(store: Store, source: str, target: str) -> None:
-    try:
-        store.rename_no_overwrite(source, target)
-    except TakenError:
-        if _bytes(store, source) != _bytes(store, target):
-            raise
-        store.delete(source)  # who was killed has copied it and not yet removed it
-
-
-def _bytes(store: Store, path: str) -> bytes:
-    with store.open_read(path) as stream:
-        data: bytes = stream.read()
-        return data

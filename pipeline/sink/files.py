@@ -46,14 +46,28 @@ def write_whole(store: Store, path: str, data: bytes, name: str, staging: str = 
     point(f"{name}.rename.after")
 
 
+def replace(store: Store, source: str, target: str, name: str = "") -> None:
+    """Let a file take the place of another one; for a moment there is none of the target's name.
+
+    Args:
+        store: The output.
+        source: The file; it has no longer this name afterwards.
+        target: The name it gets; the file there, if any, is removed.
+        name: Of the fault point between the two steps, `NAME.deleted.after`; "" has none.
+    """
+    store.delete(target)
+    if name:
+        point(f"{name}.deleted.after")
+    store.rename_no_overwrite(source, target)
+
+
 def write_over(store: Store, path: str, data: bytes, staging: str) -> None:
     """Write a file that is whole when it has its name, in the place of the one there was; for a moment there is none."""
     staged = f"{staging}/{uuid4().hex}/{path}"
     with store.create_exclusive(staged) as stream:
         stream.write(data)
     try:
-        store.delete(path)
-        store.rename_no_overwrite(staged, path)
+        replace(store, staged, path)
     finally:
         try_delete(store, staged.rsplit("/", 1)[0])
 

@@ -19,7 +19,7 @@ from pipeline.contract import Split
 from pipeline.errors import OutputError
 from pipeline.faults import point
 from pipeline.sink.attempt import PartFile, read_footer
-from pipeline.sink.files import try_delete
+from pipeline.sink.files import replace, try_delete
 from pipeline.sink.layout import DAYS, DEAD_LETTERS, FILTERED, NEXT, STAGING, TAGS, part_path
 from pipeline.sink.origins import ORIGINS, decode, encode, paths_of
 from pipeline.sink.plan_log import Plan
@@ -91,9 +91,7 @@ def _reduce(store: Store, split: Split, paths: Set[str], run: str) -> None:
 
 
 def _replace(store: Store, kind: str, split: Split) -> None:
-    store.delete(part_path(split.name, kind))
-    point("supersede.deleted.after")
-    store.rename_no_overwrite(part_path(split.name, kind, f"{REDUCED}/"), part_path(split.name, kind))
+    replace(store, part_path(split.name, kind, f"{REDUCED}/"), part_path(split.name, kind), "supersede")
 
 
 def _reduced(store: Store, split: Split, paths: Set[str], footer: dict[str, Any], run: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from pipeline.errors import StoreError
@@ -102,6 +103,33 @@ class Store(Protocol):
 
     def rename_no_overwrite(self, source: str, target: str) -> None:
         """Give a file another name in one step; the target's folders are made. Raises TakenError if that name is taken."""
+        ...
+
+    def local_path(self, path: str) -> Path | None:
+        """Where other software on this machine can read a file itself.
+
+        Args:
+            path: Below the store's root.
+
+        Returns:
+            The path, or None where only this store can read it.
+        """
+        ...
+
+    def rename_folder(self, source: str, target: str, last: str) -> None:
+        """Give a folder a name that nothing bears: in one step where folders can be renamed, else file by file.
+
+        The same call goes on with one that was killed. Nobody else makes these names meanwhile: the caller has the claim.
+
+        Args:
+            source: The folder.
+            target: Its new name.
+            last: Name of the file in it that comes last: where it is, everything is.
+
+        Raises:
+            TakenError: There is something else of the target's name.
+            FolderError: A folder bears the name of a file.
+        """
         ...
 
     def exchange(self, one: str, other: str) -> None:

@@ -128,6 +128,12 @@ class LocalStore:
                     start.unlink()
             _sync(into.parent)
 
+    def local_path(self, path: str) -> Path | None:
+        return self._at(path)
+
+    def rename_folder(self, source: str, target: str, last: str) -> None:
+        self.rename_no_overwrite(source, target)
+
     def exchange(self, one: str, other: str) -> None:
         """One step; three renames where the file system cannot do it in one (NFS). After the first there is no `other` for a
         moment, and `settle` puts it back."""

@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import quote
 
 from pipeline.errors import ConfigError, FolderError, MissingError, StoreError, TakenError, UnavailableError
 from pipeline.store.base import BlockLocation, Entry, Listing
 from pipeline.store.claim import claimed
+from pipeline.store.file_by_file import rename_file_by_file
 from pipeline.store.fsspec_client import FsspecClient
 from pipeline.store.os_errors import error_of_system
 from pipeline.store.ranges import buffered
@@ -164,6 +166,12 @@ class ObjectStore:
         data = self._call(start, lambda client: client.reader(start)(0, entry.size) if entry.size else b"", entry.size)
         self._put(at, data)
         self._call(start, lambda client: client.remove([start]))
+
+    def local_path(self, path: str) -> Path | None:
+        return None
+
+    def rename_folder(self, source: str, target: str, last: str) -> None:
+        rename_file_by_file(self, source, target, last)
 
     def exchange(self, one: str, other: str) -> None:
         """Object by object. What is to be done is written down first, so that one that was killed is finished by `settle`;

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from operator import attrgetter
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
@@ -16,6 +17,7 @@ from uuid import uuid4
 from pipeline.errors import ConfigError, DeniedError, FolderError, MissingError, StoreError, TakenError, UnavailableError
 from pipeline.store.base import BlockLocation, Entry, Listing
 from pipeline.store.claim import claimed
+from pipeline.store.file_by_file import rename_file_by_file
 from pipeline.store.os_errors import error_of_system
 from pipeline.store.ranges import buffered
 from pipeline.store.retrying_client import Client, Ranged, RetryingClient, Status
@@ -224,6 +226,12 @@ class HdfsStore:
                 raise FolderError(target, "is a folder")
 
         self._call(target, renamed)
+
+    def local_path(self, path: str) -> Path | None:
+        return None
+
+    def rename_folder(self, source: str, target: str, last: str) -> None:
+        rename_file_by_file(self, source, target, last)
 
     def exchange(self, one: str, other: str) -> None:
         """Three renames of folders. After the first there is no `other` for a moment, and `settle` puts it back."""
