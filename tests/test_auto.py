@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import models
 from models.errors import ModelMissingError
+from models.runtime import router
 from models.runtime.languages import identify
 from models.runtime.package import open_models, open_package
 from models.runtime.router import LanguageRouter
@@ -34,6 +35,21 @@ OTHERS = [
 @pytest.fixture(scope="module")
 def auto():
     return models.load("en-fast+zh", threads=1)
+
+
+def test_a_text_is_identified_once(auto, monkeypatch):
+    """A run asks for the languages of a block before it tags it, and of the next block in between."""
+    asked = []
+    monkeypatch.setattr(router, "identify", lambda texts: asked.extend(texts) or identify(texts))
+    blocks = [[*ENGLISH, CHINESE[0]], [*OTHERS, ENGLISH[0]], CHINESE[1:]]
+    for block, ahead in zip(blocks, [*blocks[1:], []], strict=True):
+        if block is blocks[0]:
+            auto.foreign(block)
+        auto.foreign(ahead)
+        assert auto.tag(block)["lang"].to_pylist() == [lang if lang in ("en", "zh") else "und" for lang in identify(block)]
+    assert asked == [text for block in blocks for text in block]
+    auto.tag(["Never seen before."] * 2)
+    assert asked[-1:] == ["Never seen before."] != asked[-2]
 
 
 @pytest.mark.parametrize(

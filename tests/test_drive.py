@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import ConfigError, NoWorkersError, UnavailableError, WorkerLostError
 from pipeline.fleet.driver import LeaseResult, WorkerLost, WorkerReady, drive
-from tests.support.pool import Pool, done, split
+from pipeline.fleet.simulated_pool import SimulatedPool, part_result, split
 
 SCHEDULES = int(os.environ.get("DRIVE_SCHEDULES", "1000"))
 # One seed alone, to replay it.
@@ -18,7 +18,7 @@ SEED = os.environ.get("DRIVE_SEED")
 
 def driven(seed):
     """Drive splits through the pool of a seed; gives the pool, and checks that each ended once."""
-    pool, draw = Pool(seed), random.Random(-seed - 1)
+    pool, draw = SimulatedPool(seed), random.Random(-seed - 1)
     first = [split(number, draw.choice([50, 500, 5000])) for number in range(draw.randint(1, 30))]
     later = [[split(number, 500) for number in range(at, at + 5)] for at in (100, 200)]
     pool.died_over.add(0)  # an earlier run did
@@ -106,8 +106,8 @@ def test_a_worker_that_answers_and_dies_in_one_breath():
         begun, pool.begun = pool.begun, []
         if begun[0][0].worker == 1:
             assert not any(lease.careful for lease, _ in begun)
-            return [LeaseResult(lease, 0.5, done(what)) for lease, what in begun]
-        answers = [LeaseResult(lease, 0.5, done(what)) for lease, what in begun]
+            return [LeaseResult(lease, 0.5, part_result(what)) for lease, what in begun]
+        answers = [LeaseResult(lease, 0.5, part_result(what)) for lease, what in begun]
         return [*answers, WorkerLost(0, WorkerLostError("died")), answers[0], WorkerReady(0)]
 
     told = []
@@ -149,7 +149,7 @@ def test_what_may_pass_is_tried_again(error):
             return [WorkerReady(0, 1000.0)]
         (lease, what), *pool.begun = pool.begun
         tried.append(lease)
-        return [LeaseResult(lease, 0.1, done(what) if len(tried) > 1 else None, error if len(tried) == 1 else None)]
+        return [LeaseResult(lease, 0.1, part_result(what) if len(tried) > 1 else None, error if len(tried) == 1 else None)]
 
     assert drive([split(0)], Script(then), lambda part: None) == {}
     assert len(tried) == 2
@@ -180,7 +180,7 @@ def test_who_looks_is_told_that_a_packed_file_keeps_workers_idle(path, packed):
     """A packed file is one split: all but one of the workers have nothing to do."""
     idle = []
     for seed in range(20):
-        pool, one = Pool(seed), split(0, 50_000)
+        pool, one = SimulatedPool(seed), split(0, 50_000)
         one = replace(one, fragments=tuple(replace(piece, path=path) for piece in one.fragments))
         views = []
         drive([one], pool, lambda part: None, seen=views.append, clock=lambda pool=pool: pool.now)

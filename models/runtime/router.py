@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -31,6 +32,8 @@ class LanguageRouter:
         self.taggers = {tagger.lang: tagger for tagger in taggers}
         if len(self.taggers) < len(taggers):
             raise ModelMissingError(f"two models for one language: {', '.join(tagger.lang for tagger in taggers)}")
+        # The languages of the texts of the last two calls of `foreign`: one block is tagged while the next is looked at.
+        self._known: tuple[dict[str, str | None], ...] = ()
 
     @property
     def each(self) -> tuple[Tagger, ...]:
@@ -50,12 +53,14 @@ class LanguageRouter:
 
     def foreign(self, texts: Sequence[str]) -> list[str | None]:
         """For every text None, or the language that no model here reads."""
-        return [None if lang is None or lang in self.taggers else lang for lang in identify(texts)]
+        found = identify(texts)
+        self._known = (dict(zip(texts, found, strict=True)), *self._known[:1])
+        return [None if lang is None or lang in self.taggers else lang for lang in found]
 
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
         """One row a text, in their order; see `Tagger.tag`. Each model gets all of its texts at once, so batches are full."""
         texts = as_texts(texts)
-        found = identify(texts)
+        found = self._identified(texts)
         if not found:
             return TAGS.empty_table()
         readers = [self._reader(lang) for lang in found]
@@ -68,6 +73,13 @@ class LanguageRouter:
         table = pa.concat_tables(tables).take(pa.array(np.argsort(order)))
         marked = pa.array([lang if lang in self.taggers else UNDETERMINED for lang in found], TAGS.field("lang").type)
         return table.set_column(TAGS.get_field_index("lang"), TAGS.field("lang"), marked)
+
+    def _identified(self, texts: Sequence[str]) -> list[str | None]:
+        """The languages of texts; those that `foreign` was asked about are not identified again."""
+        known = ChainMap(*self._known)
+        new = list(dict.fromkeys(text for text in texts if text not in known))
+        more = dict(zip(new, identify(new), strict=True))
+        return [more[text] if text in more else known[text] for text in texts]
 
     def _reader(self, lang: str | None) -> str:
         near = NEAREST.get(lang or "", lang)

@@ -1,5 +1,6 @@
-"""A pool of workers in memory for the whole loop of `drive`, in simulated time: what happens, when it is heard and in which order
-is drawn from a seed.
+"""A pool of workers in memory, in simulated time, for tests of whatever drives a pool.
+
+What happens, when it is heard of and in which order is drawn from a seed, so that a failure can be replayed.
 """
 
 from __future__ import annotations
@@ -11,25 +12,47 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from typing_extensions import override
+
 from pipeline.contract import Fragment, PartResult, Split
 from pipeline.errors import InputChangedError, UnavailableError, WorkerLostError
-from pipeline.fleet.driver import LeaseResult, News, WorkerDraining, WorkerLost, WorkerReady
+from pipeline.fleet.driver import LeaseResult, News, WorkerDraining, WorkerLost, WorkerPool, WorkerReady
 from pipeline.scheduler.events import Lease
 from pipeline.scheduler.worker_registry import START_BUDGET
 
 
-def split(number, tokens=500):
-    """A split that is predicted to have so many tokens."""
+def split(number: int, tokens: int = 500) -> Split:
+    """Return a split of one file of one row that is predicted to have so many tokens.
+
+    Args:
+        number: Of the split; its file is NUMBER.jsonl.
+        tokens: Predicted tokens.
+    """
     return Split(1, number, (Fragment(f"{number}.jsonl", "jsonl", 0, 1, 1, 0, tokens),))
 
 
-def done(of):
+def part_result(of: Split) -> PartResult:
+    """Return what a worker says of a split that it has done.
+
+    Args:
+        of: The split.
+    """
     return PartResult(of.name, "attempt", 1, 0, 0, of.tokens, "", {}, {})
 
 
 @dataclass
-class Person:
-    """A worker as it is, whatever has been heard of it; `queue` is what has reached it, it is at the first."""
+class SimulatedWorker:
+    """A worker as it is, whatever has been heard of it.
+
+    Attributes:
+        speed: Tokens/s.
+        up: Whether it has been ready.
+        dead: Whether it has died.
+        told_gone: Whether the driver has heard that it died.
+        queue: The leases and splits that have reached it; it is at the first.
+        epoch: Counts what it has begun, so that what was to happen to an earlier split does not happen to a later one.
+        unwanted: Numbers of the leases that were called back.
+    """
 
     speed: float
     up: bool = False
@@ -40,11 +63,21 @@ class Person:
     unwanted: set[int] = field(default_factory=set)
 
 
-class Pool:
-    """Is a WorkerPool. Everything is heard late, in batches, and in any order, of one worker too: its WorkerLost before its
-    last answers.
+class SimulatedPool(WorkerPool):
+    """A WorkerPool all of whose events are heard late, in batches, and in any order.
 
-    It raises AssertionError if it is told what makes no sense, or if nothing can happen any more while it is waited for.
+    Of one worker too: its WorkerLost may be heard before its last results. It raises AssertionError when it is asked for what
+    makes no sense, or waited for when nothing can happen any more.
+
+    Args:
+        seed: Draws workers, their speeds, delays, failures and deaths.
+
+    Attributes:
+        now: Simulated time, seconds.
+        workers: All workers that were ever started, by number.
+        poisonous: Numbers of splits that kill a worker that does not isolate them; set by the test.
+        died_over: Numbers of splits over which workers have died.
+        counts: How often each kind of event has happened.
     """
 
     up_at = None
@@ -58,7 +91,7 @@ class Pool:
         self._news: list[tuple[float, int, News]] = []
         self._heard: list[News] = []
         self._sequence = 0
-        self.people: dict[int, Person] = {}
+        self.workers: dict[int, SimulatedWorker] = {}
         self.died_over: set[int] = set()
         self.counts: Counter[str] = Counter()
         self._late_s = draw.choice([0.0, 0.05, 1.0, 20.0])
@@ -75,36 +108,52 @@ class Pool:
         self._more = draw.choice([0, 0, 3])
 
     def at(self, seconds: float, kind: str, what: Any) -> None:
+        """Let something happen later.
+
+        Args:
+            seconds: From now, simulated.
+            kind: Name of the method that does it, without its underscore.
+            what: Its argument.
+        """
         self._sequence += 1
         heapq.heappush(self._heap, (self.now + seconds, self._sequence, kind, what))
 
     def tell(self, news: News) -> None:
-        """It is heard later, and not in the order in which it happened."""
+        """Let the driver hear of an event, later, and not in the order in which events happened.
+
+        Args:
+            news: The event.
+        """
         self._sequence += 1
         late = self.random.expovariate(1 / self._late_s) if self._late_s else 0.0
         heapq.heappush(self._news, (self.now + late, self._sequence, news))
         self.counts[type(news).__name__] += 1
 
-    # What is told to the pool.
+    # What the driver asks of it.
 
+    @override
     def start(self, worker: int) -> None:
-        assert worker not in self.people
-        self.people[worker] = Person(self.random.choice([50.0, 100.0, 1000.0]))
+        assert worker not in self.workers
+        self.workers[worker] = SimulatedWorker(self.random.choice([50.0, 100.0, 1000.0]))
         self.at(self.random.uniform(0, 10), "up", worker)
 
-    def begin(self, lease: Lease, what: Split) -> None:
-        person = self.people[lease.worker]
-        assert not person.told_gone, "a lease for a worker that was told as gone"
+    @override
+    def begin(self, lease: Lease, split: Split) -> None:
+        state = self.workers[lease.worker]
+        assert not state.told_gone, "a lease for a worker that was told as gone"
         assert not lease.careful or lease.split in self.died_over, "care for what nobody died over"
-        self.at(self.random.uniform(0, 0.2), "reach", (lease, what))
+        self.at(self.random.uniform(0, 0.2), "reach", (lease, split))
 
+    @override
     def call_back(self, lease: int, worker: int) -> None:
         self.at(self.random.uniform(0, 0.5), "call_back", (lease, worker))
 
+    @override
     def dismiss(self, worker: int) -> None:
         self.counts["dismissed"] += 1
         self._die(worker, True, hung=True)
 
+    @override
     def room(self) -> int:
         if self._more and self.random.random() < 0.1:
             self._more -= 1
@@ -112,10 +161,11 @@ class Pool:
             return 1
         return 0
 
+    @override
     def wait(self, seconds: float | None) -> list[News]:
         for news in self._heard:
             if isinstance(news, WorkerLost):
-                self.people[news.worker].told_gone = True
+                self.workers[news.worker].told_gone = True
         self._heard = []
         until = math.inf if seconds is None else self.now + seconds
         while not (self._news and self._news[0][0] <= self.now):
@@ -144,75 +194,75 @@ class Pool:
             getattr(self, f"_{kind}")(what)
 
     def _up(self, worker: int) -> None:
-        person = self.people[worker]
-        if person.dead:
+        state = self.workers[worker]
+        if state.dead:
             return
         if self._refusals and self.random.random() < 0.3:
             self._refusals -= 1
             self._die(worker, self.random.random() < 0.5)
             return
-        person.up = True
-        self.tell(WorkerReady(worker, self.random.choice([None, person.speed]), self.random.choice([(), ("a",), ("b",)])))
+        state.up = True
+        self.tell(WorkerReady(worker, self.random.choice([None, state.speed]), self.random.choice([(), ("a",), ("b",)])))
         if self._death_rate:
             self.at(self.random.expovariate(self._death_rate), "fall", worker)
         if self.random.random() < 0.1:
             self.at(self.random.uniform(0, 30), "leave", worker)
 
     def _reach(self, what: tuple[Lease, Split]) -> None:
-        person = self.people[what[0].worker]
-        if not person.dead:
-            person.queue.append(what)
-            if len(person.queue) == 1:
+        state = self.workers[what[0].worker]
+        if not state.dead:
+            state.queue.append(what)
+            if len(state.queue) == 1:
                 self._next(what[0].worker)
 
     def _next(self, worker: int) -> None:
         """It begins with the first that it has."""
-        person = self.people[worker]
-        person.epoch += 1
-        if not person.queue:
+        state = self.workers[worker]
+        state.epoch += 1
+        if not state.queue:
             return
-        lease, what = person.queue[0]
-        if lease.number in person.unwanted:
-            self.at(0.01, "stopped", (worker, person.epoch))
+        lease, what = state.queue[0]
+        if lease.number in state.unwanted:
+            self.at(0.01, "stopped", (worker, state.epoch))
         elif lease.split in self.poisonous and not lease.careful and self._deaths:
-            self.at(self.random.uniform(0, 5), "poisoned", (worker, person.epoch))
+            self.at(self.random.uniform(0, 5), "poisoned", (worker, state.epoch))
         elif self._deaths and self.random.random() < self._hangs:
             self._deaths -= 1  # until it is dismissed
         else:
-            self.at(what.tokens / person.speed * self.random.lognormvariate(0, 0.5), "end", (worker, person.epoch))
+            self.at(what.tokens / state.speed * self.random.lognormvariate(0, 0.5), "end", (worker, state.epoch))
 
-    def _current(self, what: tuple[int, int]) -> Person | None:
-        person = self.people[what[0]]
-        return None if person.dead or person.epoch != what[1] else person
+    def _current(self, what: tuple[int, int]) -> SimulatedWorker | None:
+        state = self.workers[what[0]]
+        return None if state.dead or state.epoch != what[1] else state
 
     def _end(self, what: tuple[int, int]) -> None:
-        if (person := self._current(what)) is None:
+        if (state := self._current(what)) is None:
             return
-        lease, of = person.queue.popleft()
+        lease, of = state.queue.popleft()
         error: Exception | None = None
         if self.random.random() < self._failures:
             transient, changed = OSError(5, "Input/output error"), InputChangedError("a", "changed")
             error = self.random.choice([MemoryError(), UnavailableError("a", "away"), transient, changed])
-        self.tell(LeaseResult(lease, 1.0, None if error else done(of), error))
+        self.tell(LeaseResult(lease, 1.0, None if error else part_result(of), error))
         self._next(what[0])
 
     def _stopped(self, what: tuple[int, int]) -> None:
-        if (person := self._current(what)) is not None:
-            self.tell(LeaseResult(person.queue.popleft()[0], 0.1))
+        if (state := self._current(what)) is not None:
+            self.tell(LeaseResult(state.queue.popleft()[0], 0.1))
             self._next(what[0])
 
     def _call_back(self, what: tuple[int, int]) -> None:
         lease, worker = what
-        person = self.people[worker]
-        if person.dead:
+        state = self.workers[worker]
+        if state.dead:
             return
-        person.unwanted.add(lease)
-        if person.queue and person.queue[0][0].number == lease and self.random.random() < 0.8:  # else it is too late
-            person.epoch += 1
-            self.at(0.05, "stopped", (worker, person.epoch))
+        state.unwanted.add(lease)
+        if state.queue and state.queue[0][0].number == lease and self.random.random() < 0.8:  # else it is too late
+            state.epoch += 1
+            self.at(0.05, "stopped", (worker, state.epoch))
 
     def _leave(self, worker: int) -> None:
-        if not self.people[worker].dead:
+        if not self.workers[worker].dead:
             self.tell(WorkerDraining(worker))
             self.at(self.random.uniform(0, 20), "taken", worker)
 
@@ -227,16 +277,16 @@ class Pool:
         self._die(worker, bool(self._deaths) and self.random.random() < 0.7)
 
     def _die(self, worker: int, blame: bool, hung: bool = False) -> None:
-        person = self.people[worker]
-        if person.dead:
+        state = self.workers[worker]
+        if state.dead:
             return
-        person.dead = True
-        over = person.queue[0][0] if person.queue else None
-        blame = blame and (not person.up or hung or self._deaths > 0)
-        self._deaths -= blame and person.up and not hung
+        state.dead = True
+        over = state.queue[0][0] if state.queue else None
+        blame = blame and (not state.up or hung or self._deaths > 0)
+        self._deaths -= blame and state.up and not hung
         if over is not None and blame:
             self.died_over.add(over.split)
         self.tell(WorkerLost(worker, WorkerLostError(f"worker {worker} died"), blame, over))
-        person.queue.clear()
+        state.queue.clear()
         if self.random.random() < 0.1:  # heard of twice
             self.tell(WorkerLost(worker, WorkerLostError(f"worker {worker} died"), blame, over))
