@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support import ROOT
+
 EXAMPLE = ROOT / "examples" / "documents" / "posts.jsonl"
 # Stands in every process: what extras bring cannot be imported.
 BARE = "import sys; sys.modules.update(dict.fromkeys({extras!r}))"

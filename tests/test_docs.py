@@ -5,14 +5,13 @@ import subprocess
 import sys
 from configparser import ConfigParser
 from importlib import import_module
-from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from docs.reference import DOCS, pages
+from tests.support import ROOT
 
-ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 TEXTS = (
     "README.md",

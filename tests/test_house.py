@@ -2,11 +2,11 @@
 
 import ast
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support import ROOT
+
 MODULES = [path for room in ("models", "pipeline", "jobs") for path in sorted((ROOT / room).rglob("*.py"))]
 ROOMS = sorted({path.parent for path in MODULES} - {ROOT / "models" / "zoo"})
 MAX_LINES = 450

@@ -3,16 +3,14 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.exits import exit_of
 from pipeline.fleet.ray_errors import cannot_start
+from tests.support import ROOT
 from textmill_names import NameTakenError, check_names
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture

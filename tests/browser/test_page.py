@@ -8,8 +8,7 @@ import pytest
 
 from pipeline.report.build import make_report
 from tests.browser.webdriver import MISSING, browser
-from tests.support.report_data import document, made_up, write_output
-from tests.test_report import hostile_output
+from tests.support.report_data import document, hostile_output, made_up, write_output
 
 pytestmark = pytest.mark.skipif(
     MISSING is not None, reason=f"{MISSING} is not installed: apt-get install chromium chromium-driver"

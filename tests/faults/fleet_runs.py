@@ -11,9 +11,9 @@ from pathlib import Path
 from pipeline.sink.layout import CLAIM, STAGING, STATE
 from pipeline.store.claim import holder
 from pipeline.store.local import LocalStore
+from tests.support import ROOT
 from tests.support.runs import rows
 
-ROOT = Path(__file__).parent.parent.parent
 SPLITS = 8
 # Stands in every process: after the first two leases of all, workers wait as long as a file is there.
 HELD = """

@@ -17,7 +17,7 @@ from pipeline.store.open import open_store
 from pipeline.store.retrying_client import noticed
 from pipeline.worker.worker import TagWorker
 from tests.support import hadoop
-from tests.test_remote import Place
+from tests.support.remote import Place
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 FILES, LINES = 6, 30

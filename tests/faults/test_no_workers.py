@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from tests.faults.fleet_runs import HELD, ROOT, below, check, heard, part_of_ray, start, table, tagged
+from tests.faults.fleet_runs import HELD, below, check, heard, part_of_ray, start, table, tagged
+from tests.support import ROOT
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -22,7 +22,8 @@ import yaml
 
 from pipeline.config import TagConfig
 from pipeline.nightly.config import load_night
-from tests.jobs.nights import DAYS, ROOT, config_of, write_day
+from tests.support import ROOT
+from tests.support.nights import DAYS, config_of, write_day
 
 CLUSTER = ROOT / "cluster"
 MANIFESTS = sorted([*CLUSTER.glob("kuberay/*.yaml"), *CLUSTER.glob("kubernetes/*.yaml")])
@@ -201,7 +202,7 @@ def manifest():
 def test_the_sensor_believes_the_manifest(manifest, tmp_path):
     from pipeline.nightly.night import run_night
     from pipeline.nightly.reporting import ChildReporter
-    from tests.jobs.stand_in import Here
+    from tests.support.counting_report import Here
 
     out, day = tmp_path / "out", str(DAYS[0])
     assert manifest.state_of(str(out), day) == "open"
@@ -209,7 +210,7 @@ def test_the_sensor_believes_the_manifest(manifest, tmp_path):
     config = config_of(tmp_path, tmp_path / "data", out)
     for name, state in (("dying", "open"), ("empty", "failed")):
         with pytest.raises(Exception, match="report"):
-            run_night(config, DAYS[0], ChildReporter(f"tests.jobs.test_nights:{name}", 0), lambda text: None)
+            run_night(config, DAYS[0], ChildReporter(f"tests.pipeline.nightly.test_nights:{name}", 0), lambda text: None)
         assert manifest.state_of(str(out), day) == state
     with pytest.raises(FileNotFoundError):
         manifest.current_report(str(out), day)

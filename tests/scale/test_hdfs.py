@@ -18,7 +18,7 @@ import pytest
 from pipeline.config import load_config
 from pipeline.run.run import tag_documents
 from tests.scale.sizes import size
-from tests.test_remote import Place
+from tests.support.remote import Place
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(0)]
 MB, ROUNDS = size("TEXTMILL_SCALE_MB", 6, 1000), size("TEXTMILL_SCALE_ROUNDS", 3, 3)

@@ -20,10 +20,10 @@ from pipeline.report.build import make_report
 from pipeline.run.run import tag_documents
 from tests.browser.webdriver import MISSING, browser
 from tests.scale.sizes import size
+from tests.support import ROOT
 from tests.support.report_data import document, replicate, write_output
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
-ROOT = Path(__file__).parent.parent.parent
 DAY = date(2026, 11, 22)
 # TEXTMILL_REPORT_DOCUMENTS=10000000 pytest -m slow tests/scale/test_report.py -rP measures another size.
 DOCUMENTS = size("TEXTMILL_REPORT_DOCUMENTS", 200_000, 1_000_000)

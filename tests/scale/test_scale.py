@@ -6,7 +6,6 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -15,9 +14,10 @@ from pipeline.config import load_config
 from pipeline.run.run import tag_documents
 from pipeline.source.discover import discover
 from pipeline.source.splitting import fragments, pack
+from tests.support import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "documents" / "posts.jsonl"
+EXAMPLE = ROOT / "examples" / "documents" / "posts.jsonl"
 
 
 def example_texts():

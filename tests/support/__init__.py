@@ -1,1 +1,5 @@
-"""What several tests need: runs, inputs, servers and worlds. No test imports another test."""
+"""What tests share: data of their own, real servers, worlds in memory, and what looks after leaks."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent

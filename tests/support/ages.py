@@ -13,7 +13,7 @@ from pipeline.sink.plan_log import Plan, encode
 from pipeline.sink.plans import PlanLog
 from pipeline.store.local import LocalStore
 from pipeline.trigger.batches import Landing
-from tests.jobs.nights import conf_of
+from tests.support.nights import conf_of
 from tests.support.runs import run, write_lines
 
 # What is renewed by the clock, and not by what is done.

@@ -134,3 +134,21 @@ def state(folder):
 def visible(folder):
     """The names in a folder, sorted, but for hidden ones."""
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+# What must do no harm wherever it is shown.
+HOSTILE = [
+    "<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>", "=HYPERLINK(\"http://x\")", "+1+1", "-2+3", "@SUM(A1)",
+    "＝1+1", "../../etc/passwd", "a\u202eb", "{{ 7*7 }}", "' onmouseover='x", "tab\tand\nline", "&lt;b&gt;", "\u2028",
+]  # fmt: skip
+
+
+def hostile_output(folder):
+    documents = [
+        document(
+            f"{text}{n}", "2026-11-22T08:00:00", [(f"{text} x", "PER"), ("Oslo", "LOC")], source=text, words=[("trains", "NOUN")]
+        )
+        for text in HOSTILE
+        for n in range(3)
+    ]
+    return write_output(folder, [documents], [[letter("dead_letter", "<b>reason</b>")]], failures={"part-<i>": "<u>no</u>"})

@@ -1,15 +1,15 @@
 """Runs of `textmill tag` in this process, and what they leave."""
 
 import json
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from pipeline.config import load_config
 from pipeline.run.run import tag_documents
 from pipeline.sink.layout import CLAIM
+from tests.support import ROOT
 
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "documents" / "posts.jsonl"
+EXAMPLE = ROOT / "examples" / "documents" / "posts.jsonl"
 
 
 def run(source, output, **more):

@@ -1,12 +1,13 @@
 """The example texts, and what holds of the tags of any text."""
 
 import json
-from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
+
 TEXTS = []
-for line in (Path(__file__).parent.parent.parent / "examples" / "documents" / "posts.jsonl").read_text().splitlines():
+for line in (ROOT / "examples" / "documents" / "posts.jsonl").read_text().splitlines():
     try:
         TEXTS.append(str(json.loads(line)["text"]))
     except (ValueError, KeyError, TypeError):

@@ -19,7 +19,8 @@ from tests.faults.chaos.injection import Injector
 from tests.faults.chaos.observer import Observer
 from tests.faults.chaos.processes import send
 from tests.faults.chaos.schedule import PACE, Fault, Schedule
-from tests.faults.chaos.world import RAY_KINDS, ROOT, World
+from tests.faults.chaos.world import RAY_KINDS, World
+from tests.support import ROOT
 
 ATTEMPTS = 6
 # An attempt that takes so long hangs; a process that should be gone has so long.

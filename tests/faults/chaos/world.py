@@ -16,11 +16,10 @@ from pipeline.store.settings import StoreConfig
 from tests.faults.chaos import processes
 from tests.faults.chaos.nets import Nets, run
 from tests.faults.chaos.processes import MARK
-from tests.support import hadoop
+from tests.support import ROOT, hadoop
 from tests.support.leaks import kept
 from tests.support.redis_server import RedisServer, free_port
 
-ROOT = Path(__file__).parent.parent.parent.parent
 SITE = Path(__file__).parent / "site"
 NODES = 2
 RAY_KINDS = {"worker", "server", "gcs", "raylet", "agent", "environment", "ray"}
