@@ -57,6 +57,9 @@ def test_no_test_imports_another_one_or_a_private_name():
     assert found == []
 
 
+SAID_ELSEWHERE = {"override", "overload", "property", "cached_property", "setter"}
+
+
 def decorators(node):
     bare = [one.func if isinstance(one, ast.Call) else one for one in node.decorator_list]
     return {getattr(one, "id", getattr(one, "attr", "")) for one in bare}
@@ -68,16 +71,12 @@ def public_functions(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
             yield node.name, node, ""
         elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            for inner in node.body:
-                if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and decorators(inner).isdisjoint(
-                    {"override", "overload"}
-                ):
-                    if inner.name == "__init__":
-                        yield f"{node.name}.__init__", inner, ast.get_docstring(node) or ""
-                    elif not inner.name.startswith("_") and decorators(inner).isdisjoint(
-                        {"property", "cached_property", "setter"}
-                    ):
-                        yield f"{node.name}.{inner.name}", inner, ""
+            methods = [one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+            for one in methods:
+                if one.name == "__init__":
+                    yield f"{node.name}.__init__", one, ast.get_docstring(node) or ""
+                elif not one.name.startswith("_") and decorators(one).isdisjoint(SAID_ELSEWHERE):
+                    yield f"{node.name}.{one.name}", one, ""
 
 
 def undocumented(node, also=""):
