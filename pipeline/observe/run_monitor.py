@@ -17,7 +17,8 @@ from pipeline.observe.heartbeat import Heartbeat
 from pipeline.observe.progress import Progress
 from pipeline.observe.ray_gauges import RayGauges
 from pipeline.signals import StopToken
-from pipeline.worker.worker import STAGES, BlockStats
+from pipeline.worker.stage_clock import STAGES
+from pipeline.worker.worker import BlockStats
 
 
 class RunMonitor:

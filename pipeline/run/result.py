@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.contract import PartResult
-from pipeline.worker.worker import STAGES
+from pipeline.worker.stage_clock import STAGES
 
 
 @dataclass(slots=True)

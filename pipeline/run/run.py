@@ -168,6 +168,26 @@ class _Run:
         self._take_on(plan, splits)
         if not splits:
             return
+        watch = self.watch
+        work = self._worker_spec(plan)
+        died_over = ledger.splits_that_crashed(self.store)
+        try:
+            with ExitStack() as stack:
+                pool, near = self._worker_pool(work, stack)
+                given_up = drive(splits, pool, watch.done, died_over, self._priority, self._arrivals, watch.seen, near)
+                self.near += watch.near
+                self.failures.update(given_up)
+                if pool.up_at is not None and self._start_s is None:
+                    self._start_s = pool.up_at - self._began
+        except BaseException:
+            # No worker of this run is alive here. What cannot be removed or published now is left to the next run.
+            with suppress(PipelineError):
+                self._held()
+                ledger.discard_run_staging(self.store, self.name)
+            raise
+
+    def _worker_spec(self, plan: Plan) -> WorkerSpec:
+        """What the workers of this run must know for a plan."""
         options = self.options
         folder = f"{NEXT}/" if self._is_new_generation(plan) or plan.again else ""
         about = {"run": self.name, "model": self.models.name, "model_digest": self.models.digest}
@@ -177,45 +197,29 @@ class _Run:
         elif options.workers and threads is None:
             threads = max(1, len(os.sched_getaffinity(0)) // options.workers)
         self._threads = threads
-        speed = known_speed(self.store, self.models.digest, threads)
-        work = WorkerSpec(
+        return WorkerSpec(
             plan.root, self.store.url, columns_of(plan), options.model, options.engine, threads, self.name, folder, about,
             cache=options.cache,
             store=options.store,
         )  # fmt: skip
-        died_over = ledger.splits_that_crashed(self.store)
+
+    def _worker_pool(self, work: WorkerSpec, stack: ExitStack) -> tuple[WorkerPool, Near]:
+        """The workers, which end with `stack`, and what tells on which machines a split's data lies."""
+        options, watch = self.options, self.watch
+        if not (options.workers or options.address):
+            return LocalPool(work, watch.check, watch.told), nowhere
+        speed = known_speed(self.store, self.models.digest, self._threads)
         try:
-            with ExitStack() as stack:
-                crew: WorkerPool
-                near: Near = nowhere
-                if options.workers or options.address:
-                    shown = (self.progress.waits, self.progress.say)
-                    try:
-                        crew = stack.enter_context(RayPool(work, options, speed, self.watch.check, self.watch.told, *shown))
-                    except ConfigError as error:
-                        if self._start_s is None:
-                            raise
-                        # It was there for an earlier plan of this run: nothing is wrong with the settings.
-                        raise WorkerLostError(
-                            f"{error}; it did when this run began: run the command again when it is back"
-                        ) from error
-                    self.watch.use(crew.size, RayGauges(self.name))
-                    if crew.spread:
-                        near = DataLocality(open_store(plan.root, options.store))
-                else:
-                    crew = LocalPool(work, self.watch.check, self.watch.told)
-                watch = self.watch
-                given_up = drive(splits, crew, watch.done, died_over, self._priority, self._arrivals, watch.seen, near)
-                self.near += watch.near
-                self.failures.update(given_up)
-                if crew.up_at is not None and self._start_s is None:
-                    self._start_s = crew.up_at - self._began
-        except BaseException:
-            # No worker of this run is alive here. What cannot be removed or published now is left to the next run.
-            with suppress(PipelineError):
-                self._held()
-                ledger.discard_run_staging(self.store, self.name)
-            raise
+            pool = stack.enter_context(
+                RayPool(work, options, speed, watch.check, watch.told, self.progress.waits, self.progress.say)
+            )
+        except ConfigError as error:
+            if self._start_s is None:
+                raise
+            # It was there for an earlier plan of this run: nothing is wrong with the settings.
+            raise WorkerLostError(f"{error}; it did when this run began: run the command again when it is back") from error
+        watch.use(pool.size, RayGauges(self.name))
+        return pool, DataLocality(open_store(work.source, options.store)) if pool.spread else nowhere
 
     def _take_on(self, plan: Plan, splits: Sequence[Split]) -> None:
         self._active.append(plan)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,10 +26,9 @@ from pipeline.store.os_errors import error_of_system
 from pipeline.store.retrying_client import noticed
 from pipeline.store.settings import StoreConfig
 from pipeline.worker.isolated import SubprocessTagger
+from pipeline.worker.stage_clock import StageClock
 from pipeline.worker.tagging import BlockTagger
 from pipeline.worker.tally import tally
-
-STAGES = ("read", "prepare", "model", "write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,71 +127,54 @@ class TagWorker:
     def _once(
         self, split: Split, losses: Losses, check: Callable[[], object] | None, tell: Callable[[BlockStats], object] | None
     ) -> PartResult:
-        work = self._work
-        seconds = dict.fromkeys(STAGES, 0.0)
+        work, clock = self._work, StageClock()
         known = Counter(noticed)
         name, about = f"{work.run}-{uuid4().hex[:12]}", {"plan": split.plan, **work.about}
         attempt = Attempt(self._output, split, name, work.folder, work.columns.schema(), about)
-        tokens = 0
-        reasons: Counter[str] = Counter()
-        before_told = dict.fromkeys(STAGES, 0.0)
-
-        def told(now: dict[str, float]) -> dict[str, float]:
-            """The time since this was asked last."""
-            fresh = {stage: now[stage] - before_told[stage] for stage in STAGES}
-            before_told.update(now)
-            return fresh
-
+        tokens, reasons = 0, Counter[str]()
         try:
             met = [ReadCounts() for _ in split.fragments]
-            readers = [
-                partial(read_skipping_lost, self._source, piece, work.columns, one, losses, self._cursors)
-                for piece, one in zip(split.fragments, met, strict=True)
-            ]
-            with closing(read_ahead(readers, self._source.lanes, check or (lambda: None))) as blocks:
-                for block in _timed(coalesce(blocks), seconds, "read"):
+            with closing(self._blocks(split, met, losses, check)) as blocks:
+                for block in clock.waited("read", coalesce(blocks)):
                     if point("block.read"):
                         continue
-                    began = time.perf_counter()
-                    prepared = self._tagging.prepare(block)
-                    seconds["prepare"] += time.perf_counter() - began
-                    began = time.perf_counter()
-                    before = self._tagging.tagger.work.tokens
-                    table, left_out, counts, paths = self._tagging.tag(prepared, check)
-                    seconds["model"] += time.perf_counter() - began
-                    done = self._tagging.tagger.work.tokens - before
-                    tokens += done
-                    began = time.perf_counter()
-                    attempt.add(table, left_out, counts + tally(block, table, left_out), paths)
-                    seconds["write"] += time.perf_counter() - began
-                    why = Counter(one.reason for one in left_out if one.outcome == "dead_letter")
-                    reasons += why
+                    stats = self._tag_block(block, attempt, clock, check)
+                    tokens += stats.tokens
+                    reasons.update(stats.reasons)
                     if tell is not None:
-                        dead = why.total()
-                        predicted = int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
-                        lost = block.counts["lost_documents"]
-                        tell(
-                            BlockStats(
-                                table.num_rows, done, dead, len(left_out) - dead, predicted, told(seconds), dict(why), lost
-                            )
-                        )
-            began = time.perf_counter()
-            troubles = Counter({name: count - known[name] for name, count in noticed.items()})
-            attempt.add(work.columns.schema().empty_table(), (), +troubles)
-            published = attempt.commit(tokens, seconds, met)
-            seconds["write"] += time.perf_counter() - began
+                        tell(stats)
+            with clock.stage("write"):
+                troubles = Counter({name: count - known[name] for name, count in noticed.items()})
+                attempt.add(work.columns.schema().empty_table(), (), +troubles)
+                published = attempt.commit(tokens, clock.seconds, met)
         except BaseException:
             attempt.abort()
             raise
         return replace(published, cache=self._tagging.cache.told(), reasons=dict(reasons))
 
+    def _blocks(
+        self, split: Split, met: Sequence[ReadCounts], losses: Losses, check: Callable[[], object] | None
+    ) -> Generator[Block]:
+        """The blocks of a split's fragments, read ahead; `met` counts what each fragment holds."""
+        readers = [
+            partial(read_skipping_lost, self._source, piece, self._work.columns, one, losses, self._cursors)
+            for piece, one in zip(split.fragments, met, strict=True)
+        ]
+        return read_ahead(readers, self._source.lanes, check or (lambda: None))
 
-def _timed(blocks: Iterator[Block], seconds: dict[str, float], stage: str) -> Iterator[Block]:
-    """The blocks, with the time that was spent waiting for them."""
-    while True:
-        began = time.perf_counter()
-        block = next(blocks, None)
-        seconds[stage] += time.perf_counter() - began
-        if block is None:
-            return
-        yield block
+    def _tag_block(self, block: Block, attempt: Attempt, clock: StageClock, check: Callable[[], object] | None) -> BlockStats:
+        """Tag a block and write its rows into the attempt."""
+        with clock.stage("prepare"):
+            prepared = self._tagging.prepare(block)
+        with clock.stage("model"):
+            before = self._tagging.tagger.work.tokens
+            table, left_out, counts, paths = self._tagging.tag(prepared, check)
+        tokens = self._tagging.tagger.work.tokens - before
+        with clock.stage("write"):
+            attempt.add(table, left_out, counts + tally(block, table, left_out), paths)
+        reasons = Counter(one.reason for one in left_out if one.outcome == "dead_letter")
+        dead, predicted = reasons.total(), int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
+        return BlockStats(
+            table.num_rows, tokens, dead, len(left_out) - dead, predicted, clock.since_last(), dict(reasons),
+            block.counts["lost_documents"],
+        )  # fmt: skip
