@@ -96,6 +96,7 @@ def verify(
         What was compared, and each difference.
 
     Raises:
+        ConfigError: Nothing serves the URL, or a package for it is missing.
         OutputError: The folder is no output.
         UnavailableError: A file cannot be read for now.
     """
