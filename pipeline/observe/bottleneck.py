@@ -17,8 +17,19 @@ _ADVICE = {
 def describe_bottleneck(
     seconds: Mapping[str, float], wall: float, workers: int, model: str, cache: Mapping[str, float] | None = None
 ) -> dict[str, object]:
-    """The limiting stage of a run. `seconds`: busy time of each stage, all workers together; `wall`: seconds that passed;
-    `cache`: what it did, see pipeline.cache.tag_cache.
+    """Name the stage that limits a run, with its figures and the setting that would help.
+
+    Args:
+        seconds: Busy time by stage in seconds, all workers together.
+        wall: Seconds that have passed.
+        workers: Number of workers; 0 stands for this process, which counts as one.
+        model: Name of the model.
+        cache: What the cache did, see `pipeline.cache.tag_cache.summary`.
+
+    Returns:
+        `limits`: the stage with the most busy time. `shares`: by stage, its part of the time that all workers had, and under
+        `start and end` what is left of that. `text`: the same for the user, in words; percentages in it are of the busy time
+        only.
     """
     total = max(wall * max(1, workers), 1e-9)
     shares = {stage: round(spent / total, 3) for stage, spent in seconds.items()}

@@ -27,7 +27,13 @@ SENTENCES = {"en": ("Ms Keller flew to Oslo.", "Oslo"), "zh": ("王芳昨天从�
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at: well, wrong, or (None) worth knowing."""
+    """One thing that was looked at.
+
+    Attributes:
+        name: What was looked at.
+        well: Whether it is as it should be; None if it is only worth knowing.
+        text: What was found, and a remedy where there is one.
+    """
 
     name: str
     well: bool | None
@@ -35,7 +41,18 @@ class Check:
 
 
 def run_checks(output: str | None, config: StoreConfig | None = None) -> Iterator[Check]:
-    """All checks, one after the other."""
+    """Check one thing after the other: Python, packages, CPU, models and, if it is named, an output.
+
+    Args:
+        output: Folder of an output or its URL; the check writes there, and removes what it wrote. None leaves it out.
+        config: How remote stores are reached.
+
+    Yields:
+        What each check found; what fails is told as a check that is not well.
+
+    Raises:
+        ConfigError: Nothing serves the URL of the output, or a package for it is missing.
+    """
     fine = sys.version_info >= (3, 11)
     yield Check("Python", fine, platform.python_version() + ("" if fine else ": install 3.11 or newer"))
     yield from _packages()

@@ -31,9 +31,14 @@ _STAGED = "_state"
 
 
 class Heartbeat:
-    """Writes the state every few seconds, and removes it at the end.
+    """Writes the state of a run to a file in the output every EVERY_S seconds, and removes it at the end.
 
-    A thread of its own writes: the run never waits for it, however long the store takes, and is not disturbed by what it refuses.
+    A thread of its own writes: the run never waits for it, however long the store takes, and is not disturbed by what the store
+    refuses.
+
+    Args:
+        store: The output.
+        run: Name of the run.
     """
 
     def __init__(self, store: Store, run: str) -> None:
@@ -43,7 +48,11 @@ class Heartbeat:
         self._closed = False
 
     def show(self, state: Callable[[], dict[str, Any]]) -> None:
-        """Have the state written if it is time and the last one is written; only then it is asked."""
+        """Have the state written if it is time and the last one is written; else nothing happens.
+
+        Args:
+            state: Gives the state, ready for JSON; called only if it is to be written.
+        """
         now = time.monotonic()
         if now - self._written < EVERY_S or (self._thread is not None and self._thread.is_alive()):
             return
@@ -52,7 +61,7 @@ class Heartbeat:
         self._start(self._write, json.dumps(about | state(), indent=1).encode() + b"\n")
 
     def close(self) -> None:
-        """Remove the file, also one that a killed run has left; what a store does not do within END_S stays."""
+        """Remove the file, even one that a killed run has left; what a store does not do within END_S seconds stays."""
         self._closed = True
         if self._thread is not None:
             self._thread.join(END_S)
@@ -77,9 +86,17 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """What can be seen of an output: the newest generation's parts, the live state of a run or None, the last manifest.
+    """What can be seen of an output from elsewhere.
 
-    `lost`: the files that could not be read whole when they were tagged last, and why.
+    Attributes:
+        parts: Parts of the newest generation that are there.
+        planned: Parts that the plans of the newest generation name.
+        plans: Plans of the newest generation.
+        open_plans: Those of them that are not finished.
+        live: State that a run has written last, None if there is none.
+        stale: Whether that state is older than FRESH_S seconds: the run has been killed, or its machine is away.
+        last: Manifest of the latest run, None if there is none.
+        lost: Files that could not be read whole when they were last tagged, with the reason, by whole path.
     """
 
     parts: int
@@ -93,7 +110,19 @@ class RunStatus:
 
 
 def status_of(store: Store) -> RunStatus:
-    """Read the status of an output. Raises StoreError or OutputError."""
+    """Read how far the current run into an output is, and how the last one ended.
+
+    Args:
+        store: The output.
+
+    Returns:
+        The status; its `plans` is 0 if the folder holds no plan.
+
+    Raises:
+        StoreError: A file cannot be read.
+        OutputError: A file among the plans is none.
+        ValueError: The last manifest or a record of lost files is not JSON.
+    """
     log = PlanLog(store)
     log.look()
     mine = log.mine

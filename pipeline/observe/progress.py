@@ -18,7 +18,21 @@ IDLE_S = 10.0
 
 
 class Progress:
-    """Counts documents, tokens, dead letters and filtered ones, and shows them on `stream` (standard error)."""
+    """Counts documents, tokens, dead letters and filtered documents, and shows them.
+
+    On a terminal it renews one line; elsewhere it writes a line of JSON every EVERY_S seconds.
+
+    Args:
+        stream: Where to write; standard error if not given.
+
+    Attributes:
+        documents: Documents tagged.
+        tokens: Tokens that the model computed.
+        dead_letters: Documents that could not be tagged.
+        filtered: Documents that were not meant to be tagged.
+        fleet: What is to be told of the workers, as `view` got it last.
+        limits: Stage that limits the run; "" as long as it is not known.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -35,18 +49,35 @@ class Progress:
         self._idle_said = False
 
     def expect(self, tokens: int, splits: int) -> None:
-        """More work: predicted tokens, and in how many splits."""
+        """Add work that is planned.
+
+        Args:
+            tokens: Predicted tokens.
+            splits: In how many splits.
+        """
         self._planned += tokens
         self._all_splits += splits
 
     def part(self, predicted: int) -> None:
-        """A split is done, of which so many tokens were predicted."""
+        """Count a split as done.
+
+        Args:
+            predicted: Tokens that were predicted for it.
+        """
         self._splits += 1
         self._finished += predicted
         self._begun = 0
 
     def add(self, documents: int, tokens: int, dead_letters: int, filtered: int, predicted: int = 0) -> None:
-        """Work that is done: `tokens` that the model computed, `predicted` ones of what was read of a split so far."""
+        """Count work that is done, and show it if it is time.
+
+        Args:
+            documents: Documents tagged.
+            tokens: Tokens that the model computed; texts that were known before cost none.
+            dead_letters: Documents that could not be tagged.
+            filtered: Documents that were not meant to be tagged.
+            predicted: Tokens that a plan would predict for what was read of a split just now.
+        """
         self._begun += predicted
         self.documents += documents
         self.tokens += tokens
@@ -55,19 +86,26 @@ class Progress:
         self.show()
 
     def left(self) -> float:
-        """The predicted tokens that are not done yet, over those that are; over one document's, as long as none are."""
+        """Return how much work is left, as a multiple of what is done, both in predicted tokens.
+
+        As long as nothing is done, DOCUMENT_TOKENS stands for it.
+        """
         done = min(self._planned, self._finished + self._begun)
         return (self._planned - done) / (done or DOCUMENT_TOKENS)
 
     def show(self) -> None:
-        """Show how far it is, if it is time."""
+        """Show how far the run is, if the last time is long enough ago."""
         now = time.monotonic()
         if now - self._said >= (LIVE_S if self._live else EVERY_S):
             self._said = now
             self._show()
 
     def waits(self, why: str) -> None:
-        """The run waits, for what `why` says, which is said now, and at growing intervals as long as it goes on. "" ends it."""
+        """Say what the run waits for, now and at growing intervals as long as the wait goes on.
+
+        Args:
+            why: What it waits for, in words; "" ends the wait.
+        """
         now = time.monotonic()
         if not why:
             if self._waits:
@@ -80,7 +118,11 @@ class Progress:
             self.say(why)
 
     def view(self, fleet: dict[str, Any]) -> None:
-        """What is to be told of the workers, as `drive` gives it; when some have been idle for a while, and why, is said once."""
+        """Take over what is to be told of the workers; if some have been idle for IDLE_S seconds, say once how many, and why.
+
+        Args:
+            fleet: As `pipeline.fleet.driver.drive` gives it to `seen`.
+        """
         now = time.monotonic()
         self.fleet = fleet
         if not (fleet.get("idle") and fleet.get("leases")) or fleet.get("waiting"):
@@ -102,7 +144,11 @@ class Progress:
         return f"{self.fleet['idle']:,} of {workers:,} workers idle: nothing is left to share, {doing} being done{cut}"
 
     def say(self, line: str) -> None:
-        """Print one line that stays, above the progress bar."""
+        """Print one line that stays, above the line that renews itself.
+
+        Args:
+            line: For the user; elsewhere than on a terminal it becomes a line of JSON.
+        """
         if self._live:
             self._stream.write(f"\r\x1b[K{line}\n")
         else:
@@ -126,7 +172,12 @@ class Progress:
         self._stream.flush()
 
     def state(self) -> dict[str, Any]:
-        """How far the run is, as JSON."""
+        """Tell how far the run is.
+
+        Returns:
+            Figures ready for JSON: counts, speeds per second, `done` as a share of the predicted tokens, `seconds`,
+            `seconds_left` (None as long as nothing is done), the limiting stage, what the run waits for, and all of `fleet`.
+        """
         seconds = time.monotonic() - self._began
         # What is done is told in predicted tokens, as what is planned: equal texts are computed only once.
         done = min(self._planned, self._finished + self._begun)
@@ -158,7 +209,11 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Return a duration in words, in its two largest units: "2 h 5 min", "3 min 20 s" or "7 s".
+
+    Args:
+        seconds: Duration; fractions are cut off.
+    """
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -9,14 +9,22 @@ PREFIX = "textmill_"
 
 
 class RayGauges:
-    """One gauge a figure, tagged with the run; Ray must be running in this process."""
+    """One gauge of Ray for each figure, tagged with the run; Ray must be running in this process.
+
+    Args:
+        run: Name of the run.
+    """
 
     def __init__(self, run: str) -> None:
         self._run = run
         self._gauges: dict[str, Any] = {}
 
     def show(self, figures: Mapping[str, Any]) -> None:
-        """Set the gauges of all that are numbers."""
+        """Set a gauge for every figure that is a number; others are left out.
+
+        Args:
+            figures: Values by name; the gauge is called `textmill_` and that name.
+        """
         from ray.util.metrics import Gauge
 
         for name, value in figures.items():

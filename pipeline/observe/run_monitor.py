@@ -1,5 +1,6 @@
-"""What a run sees and shows of itself while it lasts: progress, state, metrics, the stage that limits it, and its budget of
-dead letters.
+"""What a run sees and shows of itself while it lasts.
+
+Progress, state, metrics, the stage that limits it, and its budget of dead letters.
 """
 
 from __future__ import annotations
@@ -22,9 +23,22 @@ from pipeline.worker.worker import BlockStats
 
 
 class RunMonitor:
-    """`parts` are those that were heard of, `waited` what the manifest says of each beside: its priority, and the seconds from
-    when its split was known to when it was there; `workers` as many as there are on Ray, 0 for this process; `near` the leases
-    that went where their data lies.
+    """Hears what happens in a run, shows it, and ends the run when it is to stop or spends its budget of dead letters.
+
+    Args:
+        options: Settings of the run.
+        progress: Shows figures to the user.
+        stop: Tells whether a signal has asked the run to stop.
+        state: Writes the state of the run into the output.
+        model: Name of the model.
+
+    Attributes:
+        parts: Parts that were heard of, copies included.
+        waited: What the manifest says of a part beside its figures, by the part's name: `priority`, and in `waited_s` the
+            seconds from when its split was known to when the part was there.
+        workers: Number of workers on Ray; 0 for this process.
+        near: Leases that went to a machine where their data lies.
+        held: Called by `check`; set it to a function that raises once the output is another run's.
     """
 
     def __init__(self, options: TagConfig, progress: Progress, stop: StopToken, state: Heartbeat, model: str) -> None:
@@ -41,17 +55,33 @@ class RunMonitor:
         self._expected: dict[str, tuple[int, float, float]] = {}  # part -> predicted tokens, priority, time
 
     def use(self, workers: int, gauges: RayGauges) -> None:
-        """The work is done on Ray."""
+        """Note that the work is done on Ray.
+
+        Args:
+            workers: Number of workers.
+            gauges: Show the figures as metrics of Ray.
+        """
         self.workers, self._gauges = workers, gauges
 
     def expect(self, splits: Sequence[Split], priority: Callable[[Split], float]) -> None:
-        """More work."""
+        """Add splits that are to be done; the time that they wait counts from now.
+
+        Args:
+            splits: The new splits.
+            priority: Gives the priority of a split.
+        """
         now = time.monotonic()
         self._expected |= {split.name: (split.tokens, priority(split), now) for split in splits}
         self._progress.expect(sum(split.tokens for split in splits), len(splits))
 
     def check(self) -> None:
-        """To be called several times a second. Raises KeyboardInterrupt when the run is to stop, ClaimedError when it must."""
+        """Show progress and state if it is time, and end the run if it is to stop; to be called several times a second.
+
+        What `held` raises is passed on.
+
+        Raises:
+            KeyboardInterrupt: A signal has asked the run to stop.
+        """
         self._stop.check()
         self.held()
         self._progress.show()
@@ -60,7 +90,15 @@ class RunMonitor:
             self._progress.say(str(self._verdict()["text"]))
 
     def told(self, step: BlockStats) -> None:
-        """Work that is done. Raises TooManyDeadLettersError if that is obviously not the input that the run was told of."""
+        """Count work that is done on a split.
+
+        Args:
+            step: What one block came to.
+
+        Raises:
+            TooManyDeadLettersError: Dead letters, or documents lost in damaged files, are more than the budget in number and in
+                share: the input is not what the run was told.
+        """
         for stage, spent in step.seconds.items():
             self._stages[stage] += spent
         progress, options = self._progress, self._options
@@ -78,7 +116,11 @@ class RunMonitor:
             )
 
     def hint(self) -> str:
-        """Why most dead letters are some, with what may help, to stand behind their number."""
+        """Give the most frequent reason of dead letters, and what may help, to stand behind their number in a message.
+
+        Returns:
+            The text, which begins with a comma; "" if no reason was heard of.
+        """
         if not self._reasons:
             return ""
         reason, count = self._reasons.most_common(1)[0]
@@ -97,7 +139,11 @@ class RunMonitor:
             )
 
     def done(self, part: PartResult) -> None:
-        """A part is there; of copies every one is told."""
+        """Note that a part is there; if copies of a split were done, each of them is told, and the first counts as progress.
+
+        Args:
+            part: The part, and what it took.
+        """
         self.parts.append(part)
         if (expected := self._expected.pop(part.name, None)) is not None:
             tokens, priority, since = expected
@@ -105,14 +151,18 @@ class RunMonitor:
             self._progress.part(tokens)
 
     def seen(self, view: dict[str, Any]) -> None:
-        """What is to be told of the workers."""
+        """Take over what is to be told of the workers, and set the gauges.
+
+        Args:
+            view: As `pipeline.fleet.driver.drive` gives it to `seen`.
+        """
         self.near = int(view["near"])
         self._progress.view(view)
         if self._gauges is not None:
             self._gauges.show(self._progress.state())
 
     def close(self) -> None:
-        """The run has ended."""
+        """End the state in the output; the run has ended."""
         self._state.close()
 
     def _verdict(self) -> dict[str, object]:

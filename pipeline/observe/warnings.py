@@ -15,9 +15,22 @@ FEW = 20
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What is known of a run at its end. `counts` are sums over its parts, see `pipeline.worker.tally` and `BlockBuilder`;
-    `read` are files that it has read or found tagged before; `skipped` and `examples`: see `discover`; `lacking`: files looked
-    into, and of each column that was asked for those that lack it; `time_asked`: whether the column of the time was asked for.
+    """What is known of a run at its end.
+
+    Attributes:
+        model: Name of the model.
+        id_column: Column of the id that was asked for; None or "" if none was, and the rules on ids are then not applied.
+        time_column: Column of the time, as messages name it.
+        time_asked: Whether the column of the time was asked for.
+        files: Files of the input that hold documents, tagged by this run or before.
+        rows_in: Documents read.
+        rows_out: Documents tagged.
+        filtered: Documents that were not meant to be tagged.
+        counts: Sums over the parts of what was noticed, see `pipeline.worker.tally` and `BlockBuilder`.
+        skipped: How many files are left alone, by reason; see `discover`.
+        examples: Some of those files, by reason.
+        looked_into: Files whose columns were looked into.
+        lacking: Of the files looked into, those that lack a column that was asked for, by column.
     """
 
     model: str = "en"
@@ -43,7 +56,16 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One warning: `count` of `total` of what `text` speaks of; `remedy` says what to set."""
+    """One warning.
+
+    Attributes:
+        code: Name of the rule.
+        count: How many of `total` are doubtful.
+        total: How many there are of what `text` speaks of.
+        text: What is doubtful, in words.
+        remedy: What to set, in words.
+        examples: Some files that it is about.
+    """
 
     code: str
     count: int
@@ -59,8 +81,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`share` gives of how many how many are doubtful, and from which share of them on this is said; of fewer than FEW only all
-    of them count. `text` and `remedy` are told of those numbers and of the facts.
+    """When a run is doubtful, and what is said of it.
+
+    Attributes:
+        code: Name of the rule.
+        share: Gives how many are doubtful, of how many, and from which share of them on this is said. Of fewer than FEW only all
+            count.
+        text: Says what is doubtful, given the facts and the two numbers.
+        remedy: Says what to set.
+        examples: Gives files that it is about; the first three are shown.
     """
 
     code: str
@@ -180,7 +209,14 @@ RULES = (
 
 
 def warnings_of(facts: RunFacts) -> list[Finding]:
-    """What is doubtful in a run, in the order of the rules."""
+    """Apply the rules to what is known of a run.
+
+    Args:
+        facts: Of the run, at its end.
+
+    Returns:
+        What is doubtful, in the order of RULES.
+    """
     return list(_warned(facts))
 
 
@@ -194,10 +230,18 @@ def _warned(facts: RunFacts) -> Iterator[Finding]:
 
 
 def as_records(found: Sequence[Finding]) -> list[dict[str, Any]]:
-    """For a manifest."""
+    """Return warnings as a manifest keeps them, ready for JSON; `in_words` reads them.
+
+    Args:
+        found: As `warnings_of` gives them.
+    """
     return [asdict(one) | {"examples": list(one.examples)} for one in found]
 
 
 def in_words(record: Mapping[str, Any]) -> str:
-    """A warning of a manifest, as one line."""
+    """Return one warning of a manifest as one line.
+
+    Args:
+        record: As `as_records` gives it.
+    """
     return str(Finding(**{**record, "examples": tuple(record["examples"])}))

@@ -1,5 +1,6 @@
-"""The fleet beside plain processes and beside Ray Data, on the same texts and with the same Tagger; each way in a process of its
-own, in turn, medians of several rounds.
+"""The fleet beside plain processes and beside Ray Data, on the same texts and with the same Tagger.
+
+Each way runs in a process of its own, in turn; figures are medians of several rounds.
 """
 
 from __future__ import annotations
@@ -27,10 +28,24 @@ TUNED_ROWS = 512
 
 
 def measure(source: Path, model: str, workers: int, split_tokens: int, rounds: int) -> dict[str, Any]:
-    """Median seconds of every way, and the ratios that matter; `source` is a folder of JSON lines.
+    """Time every way of tagging a folder, each in a process of its own, and compare the medians.
 
-    `seconds` are those of the whole process, as whoever types the command has them: imports, the start and the end of Ray too.
-    Raises ConfigError if there are no such files.
+    Args:
+        source: Folder of JSON lines; folders below it are not looked into.
+        model: Name of a model.
+        workers: Workers of each way, one thread each.
+        split_tokens: Predicted tokens of one split, for the fleet and for plain processes.
+        rounds: How often each way is timed; the order changes from round to round, so that warm caches do not always help the
+            same.
+
+    Returns:
+        `medians`: for each way, `seconds` of the whole process as whoever types the command has them (with imports, and the
+        start and end of Ray), the number of `rows` tagged and, except for Ray Data, `start_s` and `work_s` in seconds.
+        `of_plain_processes`: work time of plain processes over that of the fleet. `times_ray_data` and `times_ray_data_tuned`:
+        seconds of Ray Data over those of the fleet.
+
+    Raises:
+        ConfigError: The folder holds no JSON lines.
     """
     _files(source)
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
@@ -135,7 +150,15 @@ def _rows(output: Path) -> float:
 
 
 def main(way: str, source: str, model: str, workers: str, split_tokens: str) -> None:
-    """One way, once; prints its figures as JSON."""
+    """Run one way once and print its figures as JSON; this is the process that `measure` starts.
+
+    Args:
+        way: One of WAYS.
+        source: Folder of JSON lines.
+        model: Name of a model.
+        workers: Number of workers, in digits.
+        split_tokens: Predicted tokens of one split, in digits.
+    """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out"
         if way in ("fleet", "plain"):

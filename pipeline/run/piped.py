@@ -38,7 +38,11 @@ _SIGNS = ((b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"WARC/1.", "warc"), (b"{
 
 
 def is_pipe(source: str) -> bool:
-    """Whether a source is standard input, a named pipe, or one of the shell's (/dev/fd/63)."""
+    """Whether a source is standard input, a named pipe, or one of the shell's (/dev/fd/63).
+
+    Args:
+        source: As the user gave it.
+    """
     if source == STDIN:
         return True
     try:
@@ -55,7 +59,17 @@ def _handle(source: str) -> int | None:
 
 
 def check_pipes(sources: Sequence[str]) -> bool:
-    """Whether the input is pipes. Raises ConfigError if it is both pipes and files, or a terminal."""
+    """Tell whether the input is pipes, and refuse what cannot be read as such.
+
+    Args:
+        sources: As the user gave them.
+
+    Returns:
+        True if all sources are pipes, False if none is.
+
+    Raises:
+        ConfigError: The sources are both pipes and files, one pipe is given twice, or standard input is a terminal.
+    """
     found = [source for source in sources if is_pipe(source)]
     if found and len(found) < len(sources):
         raise ConfigError(
@@ -69,10 +83,23 @@ def check_pipes(sources: Sequence[str]) -> bool:
 
 
 def spool(store: Store, sources: Sequence[str], kind: str, check: Callable[[], object]) -> list[str]:
-    """Read pipes to their ends into files below PIPES of a store; gives their URLs. `kind` is their format; if it is "", names or
-    first bytes must tell it. `check` is called several times a second; what it raises ends it without a trace.
+    """Read pipes to their ends into files below `_pipes/` of an output.
 
-    Raises ConfigError if the format is not known, UnavailableError if nobody writes into a named pipe.
+    A file's name holds the digest of its bytes: a stream that is given again is the same file. What is not complete leaves no
+    trace.
+
+    Args:
+        store: The output.
+        sources: Pipes, as the user gave them.
+        kind: Format of all of them; if it is "", the name of each or its first bytes must tell it.
+        check: Called several times a second; what it raises ends the reading.
+
+    Returns:
+        URLs of the files, in the order of the sources.
+
+    Raises:
+        ConfigError: The format of a stream is not known.
+        UnavailableError: Nobody opens a named pipe for writing within WRITER_S.
     """
     made = []
     for source in sources:

@@ -32,18 +32,33 @@ FIRST_ROOT = "first_root"
 
 
 def columns_of(plan: Plan | PlanHead) -> DocumentSpec:
-    """The columns that a plan was made with."""
+    """Return which columns the documents of a plan are read from, and how.
+
+    Args:
+        plan: Its settings tell; where its input is not where that of the output's first plan was, both roots are in the result.
+    """
     columns, first = document_spec_from(plan.settings["columns"]), plan.settings.get(FIRST_ROOT)
     return columns if first is None else replace(columns, root=plan.root, first_root=first)
 
 
 class Planner:
-    """Gives plan after plan.
+    """Gives plan after plan: first those that are not finished, then new ones for files that no plan names.
 
-    `log`: the plans there are; `tried`: those that are not to be given again. `redo`: what is tagged again, and what cannot be;
-    `unreadable`: folders and files that could not be looked at, so that this run cannot be whole; `skipped` and `examples`: see
-    `discover`; `files`: how many the input holds; `peeked`: their columns, as far as they were looked into. `say` hears what
-    takes long.
+    Args:
+        options: Settings of the run.
+        models: Models that the run tags with; their digest is among a plan's settings.
+        store: The output.
+        say: Called with a line for the user when something takes long.
+
+    Attributes:
+        log: Plans of the output.
+        tried: Numbers of plans that are not to be given again.
+        redo: Files that are tagged again, and those that need it and cannot be.
+        unreadable: Folders and files that could not be looked at, so that this run cannot be complete, with the error of each.
+        skipped: How many files are left alone, by reason; see `discover`.
+        examples: Some of those files, by reason.
+        files: Number of files in the input.
+        peeked: Columns of those files that were looked into.
     """
 
     def __init__(
@@ -64,9 +79,17 @@ class Planner:
         self._known = False  # whether the log is that of now: whoever holds the claim alone adds to it
 
     def next(self) -> Plan | None:
-        """The plan to work on, or None if every file of the input is in a finished plan.
+        """Give the plan to work on.
 
-        Raises OutputError if the output was made with other settings, ConfigError if the input is not there.
+        Returns:
+            A plan that is not finished, else a new one, which is in the log already; None if every file of the input is in a
+            finished plan and none is to be tagged again.
+
+        Raises:
+            OutputError: The output was made with other settings, or a part does not tell which file each of its rows is from,
+                though one of its files is to be tagged again.
+            ConfigError: The input is not there, or the output lies inside it.
+            StoreError: Nothing of the input can be looked at.
         """
         log = self.log
         self._look_at_log()
@@ -81,7 +104,11 @@ class Planner:
         return log.plan(left.number)
 
     def begun_again(self) -> Iterator[Plan]:
-        """Plans of files that are tagged again that are not finished."""
+        """Give the unfinished plans of files that are tagged again.
+
+        Yields:
+            Whole plans of the newest generation.
+        """
         self._look_at_log()
         for head in self.log.mine:
             if head.again and head.number not in self.log.done:
@@ -133,9 +160,15 @@ class Planner:
         return chosen
 
     def arrivals(self) -> Plan | None:
-        """A plan of the files that have come since the newest one, while that one is still worked on; None if there are none.
+        """Plan the files that have come since the newest plan, while that one is still being worked on.
 
-        Raises what `next` raises.
+        Returns:
+            A new plan, or None if no file has come.
+
+        Raises:
+            OutputError: The output was made with other settings.
+            ConfigError: The input is not there, or the output lies inside it.
+            StoreError: Nothing of the input can be looked at.
         """
         return self._new(self._look())
 
@@ -154,9 +187,12 @@ class Planner:
         return f"{found.store.url}/{entry.path}" not in named and all(one is None or one[:2] != now for one in known)
 
     def look(self) -> None:
-        """Look at the input; the next plan is of what is seen now. Raises ConfigError if there is no input, if the output lies
-        in it, if it is new and no file that is looked into has one of the columns that were asked for, or if a pattern of files
-        that are to be tagged again matches none.
+        """Look at the input; the next plan is made of what is seen now.
+
+        Raises:
+            ConfigError: There is no input; the output lies inside it; the output is new, and no file that is looked into has one
+                of the columns that were asked for; or a pattern of files to be tagged again matches none.
+            StoreError: Nothing of the input can be looked at.
         """
         self._found = self._look()
         if self._options.only is None:
@@ -178,7 +214,15 @@ class Planner:
         self.peeked = read_heads(found.store, entries, columns, self._options.asked_columns.values())
 
     def seen_of(self, plan: Plan, splits: Sequence[Split]) -> HeadColumns:
-        """What is seen of a plan's files, as far as they are looked into; of those that were looked into before it is known."""
+        """Tell which columns the files of some splits have, as far as they are looked into; it is reused if they were already.
+
+        Args:
+            plan: Tells the root and the columns.
+            splits: Splits of that plan.
+
+        Returns:
+            What a sample of the files shows; or what `look` has seen, if it looked into one of them.
+        """
         files = {piece.path: Entry(piece.path, piece.size, piece.modified_ns) for split in splits for piece in split.fragments}
         if not self.peeked.paths.isdisjoint(files):
             return self.peeked
@@ -244,7 +288,15 @@ _HEADLESS = "--columns says the names of columns where files have no header. "
 
 
 def check_columns(options: TagConfig, peeked: HeadColumns) -> None:
-    """Raise ConfigError for a column that was asked for and that no file has which was looked into."""
+    """Refuse a column that was asked for and that none of the files that were looked into has.
+
+    Args:
+        options: Settings of the run; if `absent_columns` is `allow`, nothing is refused.
+        peeked: What was seen of the files.
+
+    Raises:
+        ConfigError: Such a column; the message names those there are.
+    """
     if options.absent_columns == "allow":
         return
     for setting, column in options.asked_columns.items():
@@ -264,8 +316,9 @@ def _settings_of(columns: DocumentSpec) -> dict[str, Any]:
 
 
 def _continued(columns: DocumentSpec, plan: PlanHead) -> DocumentSpec:
-    """The columns for an output that a plan has begun: with its partitions, and without what a plan of an earlier version did not
-    look for, so that such an output goes on as it was begun.
+    """The columns for an output that a plan has begun: with its partitions, and as its version read them.
+
+    What a plan of an earlier version did not look for is left out, so that such an output goes on as it was begun.
     """
     if columns_of(plan).separator is None:  # as no plan of this version says
         separator = None if columns.separator == TEXT_SEPARATOR else columns.separator

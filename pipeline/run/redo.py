@@ -20,9 +20,18 @@ _LIKENED = 10_000
 
 
 class FilesToRetag:
-    """Decides of files that a plan names already: `chosen` are to be tagged again, each once a run; `lost` could not be read when
-    they were tagged, and still cannot, and why; `changed` are not what they were, and nobody asked for them. `with_dead_letters`
-    are those of which there were some, if that was asked for.
+    """Decides which files that a plan names already are tagged again.
+
+    Args:
+        options: Settings of the run.
+        output: The output.
+        log: Plans of the output.
+
+    Attributes:
+        chosen: Files that are to be tagged again, each once a run.
+        lost: Files that could not be read when they were tagged, and still cannot, with the reason, by path.
+        changed: Files that are not what they were, and that nobody asked to tag again, with the error of each, by path.
+        with_dead_letters: Paths of files of which there are dead letters; empty unless these were asked for.
     """
 
     def __init__(self, options: TagConfig, output: Store, log: PlanLog) -> None:
@@ -34,7 +43,16 @@ class FilesToRetag:
         self.with_dead_letters: set[str] = set()
 
     def look(self, found: Discovered, named: Mapping[str, PlannedFile]) -> None:
-        """Look at the files of the input again; `named` are those that plans name."""
+        """Decide anew for the files of the input.
+
+        Args:
+            found: Files of the input.
+            named: Files that plans name, by whole path, as `PlanLog.named` gives them.
+
+        Raises:
+            OutputError: The record of lost files cannot be read.
+            UnavailableError: The store does not answer for now.
+        """
         root = found.store
         # What came out of a pipe has a name that tells what is in it: another time means nothing.
         spooled = root.url == f"{self._output.url}/{PIPES}"
@@ -67,7 +85,11 @@ class FilesToRetag:
                 self.changed[entry.path] = InputChangedError(entry.path, text)
 
     def begun(self, root: Store) -> None:
-        """The chosen files are planned."""
+        """Note that the chosen files are planned: none of them is chosen again in this run.
+
+        Args:
+            root: Root of the input.
+        """
         self._done.update(f"{root.url}/{entry.path}" for entry in self.chosen)
         self.chosen = []
 
@@ -83,7 +105,15 @@ class FilesToRetag:
 
 
 def check_patterns(options: TagConfig, found: Discovered) -> None:
-    """Raise ConfigError for a pattern of files that are to be tagged again that none of the input's matches."""
+    """Refuse a pattern of files to be tagged again that matches no file of the input.
+
+    Args:
+        options: Settings of the run; the patterns are its `retag_files`.
+        found: Files of the input.
+
+    Raises:
+        ConfigError: There is such a pattern; the message names the path most like it.
+    """
     for glob in options.retag_files:
         if not any(fnmatch(entry.path, glob) for entry in found.files):
             some = [entry.path for entry in found.files[:_LIKENED]]

@@ -78,8 +78,9 @@ class _Run:
         self.watch = RunMonitor(options, progress, stop, Heartbeat(self.store, self.name), models.name)
 
     def go(self, held: Callable[[], None]) -> None:
-        """Plan after plan, until no file is left that no plan names. `held` raises ClaimedError once the output is another
-        run's: it is asked before each step that cannot be taken back.
+        """Work through plan after plan, until no file is left that no plan names.
+
+        `held` raises ClaimedError once the output is another run's: it is asked before each step that cannot be taken back.
         """
         self._held = held
         held()
@@ -115,8 +116,9 @@ class _Run:
         self.failures.update(self._too_many_lost())
 
     def _finish_begun(self) -> None:
-        """A plan of files that are tagged again, all parts of which are there, is finished whatever this run is for: rows that
-        its parts take the place of may be gone already.
+        """Finish plans of files that are tagged again, all parts of which are there, whatever this run is for.
+
+        Rows that their parts take the place of may be gone already.
         """
         there = ledger.parts(self.store)
         for plan in self.planner.begun_again():
@@ -350,8 +352,19 @@ def _check_folder(store: Store) -> None:
 def tag_documents(options: TagConfig) -> Result:
     """Tag every document of the input that no plan of the output names yet; finish first what an earlier run left.
 
-    Raises ConfigError or OutputError before anything is tagged, ModelError if the model is refused, ClaimedError if
-    another run works on this output, and the first error of a split that was given up, after all others are done.
+    Args:
+        options: Settings of the run.
+
+    Returns:
+        What the run did; its `status` is `finished` or `nothing to do`.
+
+    Raises:
+        ConfigError: A setting or the input is wrong; raised before anything is tagged.
+        OutputError: The output cannot take this run; raised before anything is tagged.
+        ModelError: The model is refused.
+        ClaimedError: Another run works on this output, or has taken it over.
+        PipelineError: What ended the run; or the first error of a split or file that was given up, after all others are done.
+        KeyboardInterrupt: A signal has asked the run to stop.
     """
     models = open_models(options.model)
     check_engine(options.engine)

@@ -32,12 +32,19 @@ from pipeline.store.settings import StoreConfig
 
 @dataclass(slots=True)
 class Verification:
-    """What was compared. `differences` says in words what does not agree; nothing is lost if it is empty.
+    """What was compared; nothing is lost if `differences` is empty.
 
-    `parts_missing` are planned and not there yet, `files_gone` are no longer there as they were planned and cannot be counted
-    again, `files_uncounted` were read before parts said how much was. `documents` are those that the parts account for,
-    `counted` those that were counted again just now, of the files of which that could be done, `read` those that the parts say
-    were read of the same files.
+    Attributes:
+        plans: Plans of the generation in place.
+        parts: Parts that are there.
+        parts_missing: Parts that are planned and not there yet.
+        documents: Documents that the parts account for.
+        files: Input files that the plans name.
+        files_gone: Files that are no longer there as they were planned, and cannot be counted again.
+        files_uncounted: Files that were read by a version that did not keep how much was read.
+        read: Documents that the parts say were read of the files that could be counted again.
+        counted: Documents of the same files by the count made now.
+        differences: What does not agree, in words.
     """
 
     plans: int = 0
@@ -53,7 +60,7 @@ class Verification:
 
     @property
     def status(self) -> str:
-        """differs, not finished or agrees."""
+        """`differs`, `not finished` or `agrees`."""
         return "differs" if self.differences else "not finished" if self.parts_missing else "agrees"
 
 
@@ -77,8 +84,21 @@ def verify(
     seen: Callable[[int, int], object] = lambda done, all: None,
     check: Callable[[], object] = lambda: None,
 ) -> Verification:
-    """Compare an output of `textmill tag` with its input. `seen` hears of files that are done, of how many; what `check` raises
-    ends it. Raises OutputError for what is no output, UnavailableError if a file cannot be read for now.
+    """Compare an output of `textmill tag` with its input, part by part and file by file; nothing is written.
+
+    Args:
+        output: Folder of the output, or its URL.
+        reach: How remote stores are reached.
+        seen: Called after each input file with how many of the files below its root are done, and of how many.
+        check: Called between parts and between files; what it raises ends the comparison.
+
+    Returns:
+        What was compared, and each difference.
+
+    Raises:
+        ConfigError: Nothing serves the URL, or a package for it is missing.
+        OutputError: The folder is no output.
+        UnavailableError: A file cannot be read for now.
     """
     store = open_store(output, reach)
     log = PlanLog(store)

@@ -36,10 +36,18 @@ FOOTER = b"textmill"
 
 
 class Attempt:
-    """Takes the rows of one split; `commit` makes them a part, `abort` leaves nothing."""
+    """Takes the rows of one split; `commit` makes them a part, `abort` leaves nothing.
+
+    Args:
+        store: The output.
+        split: The split whose rows these are.
+        attempt: Name of this attempt; it begins with the name of the run, and no other attempt has it.
+        folder: Where the part goes: "" or, if it is to take the place of others later, "_next/".
+        schema: Columns of the part.
+        about: What the part's footer says of the run, by key.
+    """
 
     def __init__(self, store: Store, split: Split, attempt: str, folder: str, schema: pa.Schema, about: dict[str, Any]) -> None:
-        """`folder` is that of the generation, "" or "_next/"; `about` goes into the part's footer."""
         self._store, self._split, self._attempt, self._folder = store, split, attempt, folder
         self._staging = f"{STAGING}/{attempt}"
         self._schema, self._about = schema, about
@@ -60,8 +68,13 @@ class Attempt:
         return self._files[kind]
 
     def add(self, table: pa.Table, left_out: Sequence[RejectedDocument], counts: Counter[str], paths: Sequence[str] = ()) -> None:
-        """Rows of the part's schema, what was left out beside them, and counts of what was noticed. `paths`: each row's file; not
-        needed where the split has but one.
+        """Add tagged rows, the documents left out beside them, and counts of what was noticed.
+
+        Args:
+            table: Rows in the schema of the part.
+            left_out: Dead letters and filtered documents, in any order.
+            counts: Added to the counts in the part's footer.
+            paths: Input file of each row of `table`, as many as it has rows; not needed where the split has only one file.
         """
         self._waiting.append(table.append_column(ORIGIN, origins_of(paths, self._places, table.num_rows)))
         self._rows += table.num_rows
@@ -85,11 +98,24 @@ class Attempt:
         point("part.group.after")
 
     def commit(self, tokens: int, seconds: dict[str, float], met: Sequence[ReadCounts]) -> PartResult:
-        """Publish. `met` is what was read of each fragment; if that is not what the rows and the documents left out come to,
-        nothing is published. If another attempt was first, its part stays and ours is thrown away.
+        """Close, verify and publish the part.
 
-        Raises LostDocumentsError, or StoreError; then no part of this attempt has its name, or it has, and what was left out
-        stays staged until `ledger.recover`.
+        If another attempt was first, its part stays and this one is thrown away.
+
+        Args:
+            tokens: Tokens that the model computed.
+            seconds: Time spent by stage, in seconds; handed on in the result.
+            met: What was read of each fragment, in the order of the split. If it is not what the rows and the documents left out
+                add up to, nothing is published.
+
+        Returns:
+            The part that has the name now, with its digest; `ours` says whether this attempt made it.
+
+        Raises:
+            LostDocumentsError: Documents were read that are not accounted for; nothing is published.
+            UnavailableError: A file was not complete when it was read again after writing.
+            StoreError: Either no part of this attempt was published, or the part was, and what was left out of it stays staged
+                until `ledger.recover`.
         """
         self._flush()
         footer = {
@@ -128,7 +154,7 @@ class Attempt:
         return done_of(self._split.name, footer, digest, seconds, ours)
 
     def abort(self) -> None:
-        """Throw everything away; but if the part is published, what belongs to it stays staged until `ledger.recover`."""
+        """Throw everything away; if the part is published already, what belongs to it stays staged until `ledger.recover`."""
         for file in self._files.values():
             file.give_up()
         try:
@@ -139,31 +165,61 @@ class Attempt:
 
 
 class PartFile:
-    """A Parquet file of a part, of its tags or of what was left out."""
+    """A Parquet file of a part, either of its tags or of what was left out.
+
+    Args:
+        stream: Binary stream to write to; whoever opened it closes it.
+        path: Where it is staged, below the store's root.
+        schema: Columns of the file.
+
+    Attributes:
+        path: As given.
+        rows: Rows written so far.
+    """
 
     def __init__(self, stream: Any, path: str, schema: pa.Schema) -> None:
         self.path, self.rows = path, 0
         self._writer = pq.ParquetWriter(stream, schema, compression="zstd")
 
     def write(self, table: pa.Table) -> None:
-        """More rows."""
+        """Append rows, in row groups of at most GROUP_ROWS.
+
+        Args:
+            table: Rows in the schema of the file.
+        """
         self._writer.write_table(table, row_group_size=GROUP_ROWS)
         self.rows += table.num_rows
 
     def close(self, footer: dict[str, Any], more: Mapping[bytes, bytes] | None = None) -> None:
-        """Write what the attempt says of it, and end the file."""
+        """Write the footer and end the file.
+
+        Args:
+            footer: What the attempt says of the part, ready for JSON; `read_footer` gives it back.
+            more: Further metadata of the file, by key.
+        """
         self._writer.add_key_value_metadata({FOOTER: json.dumps(footer), **(more or {})})
         self._writer.close()
 
     def give_up(self) -> None:
-        """End without a file that is whole."""
+        """End without a complete file; errors on the way are ignored."""
         with suppress(OSError, ValueError, StoreError):
             self._writer.close()
         self._writer.is_open = False  # else it would try again, and fail again, when it is collected
 
 
 def done_of(name: str, footer: dict[str, Any], sha256: str, seconds: dict[str, float], ours: bool = True) -> PartResult:
-    """What a part's footer says of it."""
+    """Build the result of a split from the footer of its part.
+
+    Args:
+        name: Name of the part.
+        footer: As `read_footer` gives it.
+        sha256: Digest of the part's file, in hexadecimal.
+        seconds: Time spent by stage, in seconds.
+        ours: Whether the attempt that asks has made the part.
+
+    Returns:
+        The result; its `read` is what the parts' files hold where the footer is too old to say what was read.
+    """
     read = read_of(footer)
     return PartResult(
         name, footer["attempt"], footer["rows"], footer["dead_letters"], footer["filtered"], footer["tokens"], sha256, seconds,
@@ -172,12 +228,34 @@ def done_of(name: str, footer: dict[str, Any], sha256: str, seconds: dict[str, f
 
 
 def read_footer(store: Store, path: str) -> dict[str, Any]:
-    """What the attempt that made a file says of it. Raises OutputError for a file that is not ours."""
+    """Read what the attempt that made a file says of the part.
+
+    Args:
+        store: The output.
+        path: Of the part's tags or of what was left out, below the store's root.
+
+    Returns:
+        The footer, as `Attempt.commit` wrote it.
+
+    Raises:
+        OutputError: The file is no part of a run.
+    """
     return read_part(store, path)[0]
 
 
 def read_part(store: Store, path: str) -> tuple[dict[str, Any], int]:
-    """As `read_footer`, and the rows that are in the file."""
+    """Read the footer of a part's file and how many rows the file holds.
+
+    Args:
+        store: The output.
+        path: Of the part's tags or of what was left out, below the store's root.
+
+    Returns:
+        The footer, as `Attempt.commit` wrote it, and the number of rows by the Parquet metadata.
+
+    Raises:
+        OutputError: The file is no part of a run.
+    """
     try:
         with store.open_read(path) as stream:
             about = pq.read_metadata(stream)
@@ -188,7 +266,23 @@ def read_part(store: Store, path: str) -> tuple[dict[str, Any], int]:
 
 
 def publish(store: Store, staged: str, target: str, attempt: str) -> bool:
-    """Rename a staged file; whatever the store answers, what is under the name decides. True if it is this attempt's."""
+    """Give a staged file its final name; whatever the store answers, the file that has the name decides.
+
+    A rename may have been done though its answer was an error, and another attempt may have been first.
+
+    Args:
+        store: The output.
+        staged: Path of the staged file.
+        target: The final path.
+        attempt: Name of the attempt that staged it.
+
+    Returns:
+        True if the file under the name is this attempt's, False if it is another one's.
+
+    Raises:
+        StoreError: The rename failed, not only because the name is taken, and no file of this attempt has the name.
+        OutputError: What has the name is no part of a run.
+    """
     try:
         store.rename_no_overwrite(staged, target)
     except StoreError as error:

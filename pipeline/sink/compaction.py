@@ -33,25 +33,58 @@ _JSON = pa.schema([pa.field("path", pa.string(), nullable=False), pa.field("body
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """`covers`: size of each file by its path; `about`: JSON of the caller; `data`: the Parquet file's bytes."""
+    """A compaction as it was read: what it covers and the Parquet file that it is.
+
+    Attributes:
+        covers: Size in bytes of each file that it stands for, by path.
+        about: JSON value that its writer kept with it.
+        data: Bytes of the Parquet file.
+    """
 
     covers: dict[str, int]
     about: Any
     data: bytes
 
     def rows(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """The rows, some of their columns."""
+        """Read the rows of the compaction.
+
+        Args:
+            columns: Names of the columns to read.
+
+        Returns:
+            Record batches, a bounded number of rows each.
+        """
         return rows_of(self.data, columns)
 
 
 def rows_of(data: bytes, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of a Parquet file in memory, a bounded number of rows at a time."""
+    """Read a Parquet file that is in memory, a bounded number of rows at a time.
+
+    Args:
+        data: Bytes of the file.
+        columns: Names of the columns to read.
+
+    Yields:
+        Record batches of at most `pipeline.store.parquet.ROWS` rows.
+
+    Raises:
+        KeyError: The file lacks one of the columns.
+    """
     with parquet_file(pa.BufferReader(data)) as file:
         yield from batches(file, columns)
 
 
 def newest(store: Store, listed: Iterable[Entry], sizes: Mapping[str, int]) -> Compaction | None:
-    """The newest compaction of a listing that counts, or None; `sizes` are those of the files that may be covered."""
+    """Find the newest compaction that is valid: it has the digest in its name, and all that it covers is still there unchanged.
+
+    Args:
+        store: Holds the compactions.
+        listed: Entries of their folder; other files among them are passed over. Only the KEPT newest compactions are looked at.
+        sizes: Size in bytes of each file that may be covered, by path, as they are now.
+
+    Returns:
+        The compaction, or None if there is no valid one; also one that cannot be read is only passed over.
+    """
     for path in _in_order(listed)[:KEPT]:
         found = _read(store, path)
         if found is not None and found.covers.items() <= sizes.items():
@@ -81,9 +114,19 @@ def write_compaction(
     rows: Iterable[pa.RecordBatch],
     staging: str = STAGING,
 ) -> None:
-    """Put files together into a compaction that is newer than those listed, of which the newest stay.
+    """Write a compaction that is newer than all that are listed, and remove all but the KEPT newest.
 
-    What cannot be written now, a later run will write.
+    If the store refuses, nothing is raised: a later run writes it.
+
+    Args:
+        store: Holds the compactions.
+        folder: Where they are, below the store's root.
+        listed: Entries of that folder.
+        covers: Size in bytes of each file that this one stands for, by path.
+        about: JSON value to keep with it.
+        schema: Columns of `rows`.
+        rows: Contents of the covered files.
+        staging: Folder of the staged file, see `write_whole`.
     """
     head = json.dumps({"format": _FORMAT, "covers": dict(covers), "about": about})
     sink = pa.BufferOutputStream()
@@ -138,10 +181,21 @@ def gathered(
     read: Callable[[str], dict[str, Any]],
     staging: str = STAGING,
 ) -> dict[str, dict[str, Any]]:
-    """The JSON objects of small files by their paths, few of which are read: the others come from a compaction in `folder`.
+    """Read many small JSON files with few reads: most come from a compaction of them.
 
-    `listed` is the listing of that folder, `sizes` those of all files that may be covered. Writes a compaction of what is wanted
-    when EVERY files had to be read. Raises what `read` raises.
+    If EVERY or more of those that are wanted had to be read one by one, a new compaction of all that are wanted is written.
+
+    Args:
+        store: Holds the compactions.
+        folder: Where the compactions are, below the store's root.
+        listed: Entries of that folder.
+        sizes: Size in bytes, by path, of all files that may be covered; each of `wanted` is among them.
+        wanted: Paths of the files to read.
+        read: Reads the JSON object of one file by its path; what it raises is passed on.
+        staging: Folder of the staged compaction, see `write_whole`.
+
+    Returns:
+        The JSON object of each wanted file by its path, in the order of `wanted`.
     """
     wanted, listed = list(wanted), list(listed)
     found: dict[str, str] = {}

@@ -14,9 +14,21 @@ from pipeline.store.base import Store
 
 @contextmanager
 def hold_claim(store: Store, path: str) -> Iterator[Callable[[], None]]:
-    """A claim on a folder of an output, see `Store.claim`: the first thing that is written there.
+    """Hold the claim on a folder of an output while the body runs; it is the first thing written there.
 
-    Raises OutputError, which names the place, where nothing can be written, and what `Store.claim` raises.
+    Args:
+        store: The output.
+        path: Folder of the claim, below the store's root; see `Store.claim`.
+
+    Yields:
+        A function that raises LostClaimError once the claim is no longer held. Call it before each step that cannot be taken
+        back.
+
+    Raises:
+        OutputError: Nothing can be written at that place; the message names it.
+        ClaimedError: Another process holds the claim.
+        UnavailableError: The store does not answer for now; `path` of the error is the full URL.
+        NoSpaceError: The disk is full; `path` of the error is the full URL.
     """
     with ExitStack() as stack:
         try:
@@ -30,9 +42,20 @@ def hold_claim(store: Store, path: str) -> Iterator[Callable[[], None]]:
 
 
 def write_whole(store: Store, path: str, data: bytes, name: str, staging: str = STAGING) -> None:
-    """Write a file that has its name only when it is whole; `name` is that of its fault points. Raises TakenError.
+    """Write a file that appears under its name only once it is complete.
 
-    Who writes while another process may be at the end of its run, which removes all that is staged, names a place of its own.
+    The bytes go to a staged file first, which is then renamed.
+
+    Args:
+        store: Holds the file.
+        path: Below the store's root; the name must be free.
+        data: Content of the file.
+        name: Prefix of the fault points passed on the way: `NAME.write.before`, `NAME.write.after`, `NAME.rename.after`.
+        staging: Folder of the staged file. The end of a run clears the default one, so a writer that may be active at that
+            moment names a folder of its own.
+
+    Raises:
+        TakenError: There is a file at `path` already; it is left as it is.
     """
     staged = f"{staging}/{uuid4().hex}/{path.rsplit('/', 1)[-1]}"
     point(f"{name}.write.before")
@@ -62,7 +85,19 @@ def replace(store: Store, source: str, target: str, name: str = "") -> None:
 
 
 def write_over(store: Store, path: str, data: bytes, staging: str) -> None:
-    """Write a file that is whole when it has its name, in the place of the one there was; for a moment there is none."""
+    """Write a file in place of the one that is there; under its name it is always complete.
+
+    The old file is deleted before the new one is renamed, so for a moment there is none.
+
+    Args:
+        store: Holds the file.
+        path: Below the store's root.
+        data: The new content.
+        staging: Folder of the staged file.
+
+    Raises:
+        TakenError: Another process wrote `path` between the deletion and the rename.
+    """
     staged = f"{staging}/{uuid4().hex}/{path}"
     with store.create_exclusive(staged) as stream:
         stream.write(data)
@@ -73,6 +108,11 @@ def write_over(store: Store, path: str, data: bytes, staging: str) -> None:
 
 
 def try_delete(store: Store, folder: str) -> None:
-    """Remove a folder of staged files; what cannot be removed now is removed by the next run."""
+    """Remove a folder of staged files or a single file; a StoreError is ignored, and what remains is left to the next run.
+
+    Args:
+        store: Holds the folder.
+        folder: Path of the folder or file, below the store's root.
+    """
     with suppress(StoreError):
         store.delete(folder)

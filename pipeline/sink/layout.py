@@ -29,40 +29,76 @@ WATCH_STAGING = f"{WATCH}/_staging"
 
 
 def folder_of(kind: str, generation: int, current: int) -> str:
-    """Where parts of a generation are: a new one is filled beside the current one."""
+    """Return where the parts of a generation are; a new generation is filled beside the current one.
+
+    Args:
+        kind: `tags`, `dead_letters` or `filtered`.
+        generation: Number of the generation that is asked for.
+        current: Number of the generation whose parts are in place.
+    """
     return kind if generation <= current else f"{NEXT}/{kind}"
 
 
 def part_path(name: str, kind: str = TAGS, folder: str = "") -> str:
-    """A part's tags, or what was left out of it. `folder`: "" or that of a generation with a "/" behind it."""
+    """Return the path of a part's tags, or of the documents left out of it.
+
+    Args:
+        name: Name of the part, as `Split.name` has it.
+        kind: `tags`, `dead_letters` or `filtered`.
+        folder: Where parts of this generation go, with a "/" at its end; "" for those that are in place.
+    """
     return f"{folder}{kind}/{name}.parquet"
 
 
 def plan_name(number: int) -> str:
-    """The name of a plan."""
+    """Return the name of a plan.
+
+    Args:
+        number: The plan's number.
+    """
     return f"plan-{number:06d}"
 
 
 def plan_path(number: int) -> str:
-    """A plan."""
+    """Return the path of a plan.
+
+    Args:
+        number: The plan's number.
+    """
     return f"{PLANS}/{plan_name(number)}.parquet"
 
 
 def finished_path(number: int) -> str:
-    """The record of a plan all of whose parts are there."""
+    """Return the path of the record that says that all parts of a plan are there.
+
+    Args:
+        number: The plan's number.
+    """
     return f"{PLANS}/{plan_name(number)}.done.json"
 
 
 def lost_path(number: int) -> str:
-    """Which files of a plan could not be read, if there are such."""
+    """Return the path of the list of a plan's files that could not be read; it exists only if there are any.
+
+    Args:
+        number: The plan's number.
+    """
     return f"{PLANS}/{plan_name(number)}.lost.json"
 
 
 def manifest_path(run: str) -> str:
-    """The manifest of a run."""
+    """Return the path of a run's manifest.
+
+    Args:
+        run: Name of the run.
+    """
     return f"{RUNS}/{run}.json"
 
 
 def metrics_path(run: str) -> str:
-    """What limited a run."""
+    """Return the path of a run's metrics, which say what limited it.
+
+    Args:
+        run: Name of the run.
+    """
     return f"{RUNS}/{run}{METRICS}"

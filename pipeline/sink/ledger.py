@@ -21,13 +21,27 @@ from pipeline.store.parquet import batches, parquet_file
 
 
 def check_output(store: Store) -> None:
-    """Raise OutputError if the folder holds tags that no plan made."""
+    """Refuse a folder that holds tags but no plan that they could come from.
+
+    Args:
+        store: The output.
+
+    Raises:
+        OutputError: There are files in `tags/` and none in `_plans/`.
+    """
     if next(iter(store.list(PLANS)), None) is None and next(iter(store.list(TAGS)), None) is not None:
         raise OutputError(f"{store.url} holds {TAGS}/ but no {PLANS}/: it is no output of textmill tag; name another folder")
 
 
 def parts(store: Store) -> dict[str, str]:
-    """Path of every part that is there, by its name; those of a generation that is being made included."""
+    """Find every part that is there, including those of a generation that is still being made.
+
+    Args:
+        store: The output.
+
+    Returns:
+        Path of each part's tags by the part's name; where a name is in place and under `_next/` too, the path in place.
+    """
     found = {}
     for folder in (f"{NEXT}/{TAGS}", TAGS):
         for entry in store.list(folder):
@@ -36,9 +50,17 @@ def parts(store: Store) -> dict[str, str]:
 
 
 def recover(store: Store, there: dict[str, str]) -> None:
-    """Publish what attempts that were killed had staged beside a part that is there, and remove what nobody needs.
+    """Publish what killed attempts had staged beside a part that is there, and remove staged files that nobody needs.
 
-    What belongs to a part that is not there is left: a worker that has outlived its driver may still publish it.
+    Documents left out of a part are published only if they are of the attempt that made the part. Files staged for a part that
+    is not there are kept: a worker that has outlived its driver may still publish it.
+
+    Args:
+        store: The output.
+        there: Path of each part by its name, as `parts` gives it.
+
+    Raises:
+        OutputError: A file in the place of a part is none.
     """
     for entry in list(store.list(STAGING)):
         _, attempt, file = entry.path.split("/")
@@ -52,13 +74,25 @@ def recover(store: Store, there: dict[str, str]) -> None:
 
 
 def splits_that_crashed(store: Store) -> set[str]:
-    """Names of the parts that an attempt has begun and neither finished nor given up."""
+    """Find the splits that an attempt has begun and neither finished nor given up.
+
+    Args:
+        store: The output.
+
+    Returns:
+        Names of their parts.
+    """
     return {entry.path.rsplit("/", 1)[-1].partition(".")[0] for entry in store.list(STAGING) if "/part-" in entry.path}
 
 
 def discard_run_staging(store: Store, run: str) -> None:
-    """Remove what the attempts of a run have staged, but publish first what belongs to a part that is there; only when none of
-    its workers is alive.
+    """Remove what the attempts of a run have staged, after publishing what belongs to a part that is there.
+
+    Only for when none of the run's workers is alive.
+
+    Args:
+        store: The output.
+        run: Name of the run, with which the names of its attempts begin.
     """
     recover(store, parts(store))
     for attempt in {entry.path.split("/")[1] for entry in store.list(STAGING)}:
@@ -67,18 +101,34 @@ def discard_run_staging(store: Store, run: str) -> None:
 
 
 def clean(store: Store) -> None:
-    """Remove all staged files; only when every planned part is there."""
+    """Remove all staged files; only for when every planned part is there.
+
+    Args:
+        store: The output.
+    """
     try_delete(store, STAGING)
 
 
 def settle(store: Store) -> None:
-    """Finish or take back a change of generations that was killed in the middle of one of its steps."""
+    """Finish or take back a change of generations that was killed halfway.
+
+    Args:
+        store: The output, with its claim held.
+    """
     for kind in (TAGS, DEAD_LETTERS, FILTERED):
         store.settle(f"{NEXT}/{kind}", kind)
 
 
 def switch(store: Store, plan: Plan) -> None:
-    """Let the parts of a new generation take the place of the old ones; each folder in one step, `tags` first."""
+    """Replace the parts in place by those of a new generation, folder by folder, `tags` first.
+
+    A folder is exchanged in one step where the old generation has files in it. If the new generation left nothing out, the old
+    folder of what was left out is removed.
+
+    Args:
+        store: The output, with its claim held.
+        plan: The first plan of the new generation, all of whose parts are there. Its number tells its parts from older ones.
+    """
     mark = f"part-{plan.number:06d}-"
     for kind in (TAGS, DEAD_LETTERS, FILTERED):
         new = [entry.path for entry in store.list(f"{NEXT}/{kind}")]
@@ -94,7 +144,19 @@ def switch(store: Store, plan: Plan) -> None:
 
 
 def batches_of(store: Store, kind: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of all parts of a kind, some of their columns. Raises OutputError for a file that is no part of a run."""
+    """Read all rows of one kind of file, part after part.
+
+    Args:
+        store: The output.
+        kind: `tags`, `dead_letters` or `filtered`.
+        columns: Names of the columns to read.
+
+    Yields:
+        Record batches of at most `pipeline.store.parquet.ROWS` rows.
+
+    Raises:
+        OutputError: A file is no part of a run, or lacks one of the columns.
+    """
     for entry in store.list(kind):
         read_footer(store, entry.path)
         try:
@@ -105,15 +167,35 @@ def batches_of(store: Store, kind: str, columns: list[str]) -> Iterator[pa.Recor
 
 
 def missing(plans: Iterable[Plan], there: dict[str, str]) -> list[Split]:
-    """Splits that have no part yet."""
+    """Find the splits that have no part yet.
+
+    Args:
+        plans: Plans whose parts are wanted.
+        there: Path of each part by its name, as `parts` gives it.
+
+    Returns:
+        The splits in the order of the plans.
+    """
     return [split for plan in plans for split in plan.splits if split.name not in there]
 
 
 def counts_of(store: Store, plan: Plan, there: dict[str, str], lost: dict[str, list[str]] | None = None) -> dict[str, Any]:
-    """What the record of a finished plan says: sums over its parts, and each of them, from their footers. Files that could not
-    be read are put into `lost`, with the kind of the trouble and what it was.
+    """Sum up the parts of a plan for the record that it is finished, and check each part on the way.
 
-    Raises LostDocumentsError if what was read, what the footers say and what the files hold is not the same.
+    Args:
+        store: The output.
+        plan: All of its parts must be there.
+        there: Path of each part by its name, as `parts` gives it.
+        lost: Filled by this call: for each input file that could not be read, by its path, the kind of trouble (see
+            `pipeline.source.read_counts.Trouble`) and a description.
+
+    Returns:
+        The record, ready for JSON: sums over the footers of the parts (`rows`, `dead_letters`, `filtered`, `tokens`, `read`,
+        `counts`), and under `made` one entry for each part.
+
+    Raises:
+        LostDocumentsError: What was read, what a footer says and what the files hold do not agree.
+        OutputError: A file in the place of a part is none.
     """
     sums: Counter[str] = Counter(rows=0, dead_letters=0, filtered=0, tokens=0)
     noticed: Counter[str] = Counter()

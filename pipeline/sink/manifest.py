@@ -16,7 +16,7 @@ from pipeline.store.base import Store
 
 
 def new_run() -> str:
-    """A name that sorts by time and that no other run has."""
+    """Return a name for a run that no other run has; names sort by the time at which they were made (UTC, whole seconds)."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
 
 
@@ -32,8 +32,22 @@ def write_manifest(
     metrics: dict[str, Any],
     more: Mapping[str, dict[str, float]] | None = None,
 ) -> str:
-    """Write the manifest, and the metrics beside it; gives its path. `about` says what the run was and what came of it, `more`
-    what else is said of a part by its name: its priority, and the seconds from when it was known to when it was there.
+    """Write the manifest of a run and, before it, the metrics beside it.
+
+    Args:
+        store: The output.
+        run: Name of the run.
+        about: What the run was and what came of it, ready for JSON; becomes the top level of the manifest.
+        parts: Parts that the run has published; their times and cache figures are left out.
+        metrics: Times and speeds, ready for JSON; `known_speed` reads some of them.
+        more: What else is said of a part, by its name: its priority, and the seconds from when its split was known to when the
+            part was there.
+
+    Returns:
+        Path of the manifest, below the store's root.
+
+    Raises:
+        TakenError: The run has a manifest or metrics already.
     """
     write_whole(store, metrics_path(run), json.dumps(metrics, indent=1).encode() + b"\n", "metrics")
     path = manifest_path(run)
@@ -47,7 +61,17 @@ def write_manifest(
 
 
 def last_manifest(store: Store) -> dict[str, Any] | None:
-    """The manifest of the latest run, or None."""
+    """Read the manifest of the latest run.
+
+    Args:
+        store: The output.
+
+    Returns:
+        The manifest, or None if no run has left one.
+
+    Raises:
+        ValueError: The file is not JSON.
+    """
     entries = [entry for entry in store.list(RUNS) if not entry.path.endswith(METRICS)]
     if not entries:
         return None
@@ -57,7 +81,19 @@ def last_manifest(store: Store) -> dict[str, Any] | None:
 
 
 def known_speed(store: Store, digest: str, threads: int | None) -> float | None:
-    """Tokens/s of a worker with this model and so many threads in the latest run that knows, or None."""
+    """Look up how fast a worker was with the same model and threads, in the latest of the RECENT newest runs that says so.
+
+    Args:
+        store: The output.
+        digest: Digest of the model.
+        threads: Threads of a worker; None where the engine chose.
+
+    Returns:
+        Tokens per second of one worker, or None if none of these runs tells.
+
+    Raises:
+        ValueError: The metrics of a run are not JSON.
+    """
     for entry in reversed([entry for entry in store.list(RUNS) if entry.path.endswith(METRICS)][-RECENT:]):
         with store.open_read(entry.path) as stream:
             metrics = json.load(stream)

@@ -21,26 +21,54 @@ _TYPE = np.dtype("<u4")
 
 
 def paths_of(split: Split) -> list[str]:
-    """The files of a split, each once."""
+    """Return the paths of a split's files, each once, in the order of its fragments.
+
+    Args:
+        split: Names the files.
+    """
     return list(dict.fromkeys(piece.path for piece in split.fragments))
 
 
 def origins_of(paths: Sequence[str], places: Mapping[str, int], rows: int) -> pa.Array:
-    """Each row's place among the files of its split, uint32[rows]. `paths` may be empty where there is but one file."""
+    """Tell of each row which file of the split it is from.
+
+    Args:
+        paths: File of each row, or the member of an archive, n of them; may be empty if the split has only one file.
+        places: Index of each file in `paths_of` the split, by its path.
+        rows: Number of rows, n.
+
+    Returns:
+        Index of the file of each row in `paths_of` the split, uint32, length n.
+    """
     if len(places) == 1 or not rows:
         return pa.array(np.zeros(rows, _TYPE))
     return pa.array(np.fromiter((places[path] if path in places else places[outer(path)] for path in paths), _TYPE, rows))
 
 
 def encode(origins: Sequence[np.ndarray]) -> bytes:
-    """What a part keeps of its rows' places, in the order of its rows."""
+    """Encode for the metadata of a part which file each row is from; `decode` is the inverse.
+
+    Args:
+        origins: Indices in `paths_of` the split, in the order of the part's rows: arrays to be joined, each of shape (n,).
+
+    Returns:
+        Base64 of zlib of uint32, little endian.
+    """
     joined = np.concatenate([np.empty(0, _TYPE), *origins]).astype(_TYPE)
     return base64.b64encode(zlib.compress(joined.tobytes(), 6))
 
 
 def decode(metadata: Mapping[bytes, bytes], split: Split, rows: int) -> np.ndarray | None:
-    """Each row's place in `paths_of` the split, uint32[rows]; None for parts of several files that do not tell, as those of
-    versions before 0.2, or that tell of another number of rows.
+    """Tell of each row of a part which file it is from.
+
+    Args:
+        metadata: Key-value metadata of the part's Parquet file.
+        split: The split that the part was made of.
+        rows: Number of rows in the part.
+
+    Returns:
+        Index of the file of each row in `paths_of` the split, uint32, shape (rows,). None if the split has several files and the
+        part does not tell, as those of versions before 0.2, or tells of another number of rows.
     """
     if len(paths_of(split)) == 1:
         return np.zeros(rows, _TYPE)

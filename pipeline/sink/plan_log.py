@@ -44,7 +44,15 @@ AGAIN = "again"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One planned batch of input: files below `root`, and the `settings` that their tags depend on."""
+    """One planned batch of input: which files go into which parts, and the settings that their tags depend on.
+
+    Attributes:
+        number: From 1, in the order in which plans were made.
+        generation: From 1; `--retag` begins a new one.
+        root: URL of the folder below which the files are.
+        settings: All that the tags depend on beside the input, ready for JSON.
+        splits: What the parts are made of.
+    """
 
     number: int
     generation: int
@@ -54,6 +62,7 @@ class Plan:
 
     @property
     def name(self) -> str:
+        """Name of the plan, `plan-` and its number."""
         return plan_name(self.number)
 
     @property
@@ -64,7 +73,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class PlanHead:
-    """What a plan is, without its input; `splits` is how many it has, numbered from 0."""
+    """A plan without its input.
+
+    Attributes:
+        number: As in `Plan`.
+        generation: As in `Plan`.
+        root: As in `Plan`.
+        settings: As in `Plan`.
+        splits: How many splits it has, numbered from 0.
+    """
 
     number: int
     generation: int
@@ -74,16 +91,26 @@ class PlanHead:
 
     @property
     def name(self) -> str:
+        """Name of the plan, `plan-` and its number."""
         return plan_name(self.number)
 
     @property
     def again(self) -> bool:
-        """See Plan."""
+        """Whether its files were tagged before: its parts take the place of what earlier plans have of them."""
         return bool(self.settings.get(AGAIN))
 
 
 def write_plan(store: Store, plan: Plan, data: bytes | None = None) -> bool:
-    """Freeze a plan, whose file's bytes are `encode(plan)`; False, and nothing done, if another planner took the number first."""
+    """Freeze a plan: once it is written, it never changes.
+
+    Args:
+        store: The output.
+        plan: Its number is one more than the last that is known.
+        data: What `encode(plan)` gave, if the caller has it already.
+
+    Returns:
+        True if it was written; False, and nothing done, if another planner took the number first.
+    """
     try:
         write_whole(store, plan_path(plan.number), encode(plan) if data is None else data, "plan")
     except TakenError:
@@ -92,7 +119,14 @@ def write_plan(store: Store, plan: Plan, data: bytes | None = None) -> bool:
 
 
 def encode(plan: Plan) -> bytes:
-    """The bytes of a plan's file."""
+    """Encode a plan as the Parquet file that it is kept in; `decode` is the inverse.
+
+    Args:
+        plan: The plan; it may have no splits.
+
+    Returns:
+        Bytes of the file: a row for each fragment in SCHEMA, all else in the metadata.
+    """
     rows = [(split.number, *astuple(fragment)) for split in plan.splits for fragment in split.fragments]
     head = {"number": plan.number, "generation": plan.generation, "root": plan.root, "settings": plan.settings}
     columns = zip(*rows, strict=True) if rows else [[] for _ in SCHEMA]
@@ -105,7 +139,18 @@ def encode(plan: Plan) -> bytes:
 
 
 def decode(data: bytes, path: str) -> Plan:
-    """The plan in a file's bytes. Raises OutputError, which names `path`, if there is none in it."""
+    """Decode a plan from the bytes of its file; columns that an older version did not write get their defaults.
+
+    Args:
+        data: Bytes of the file.
+        path: Names the file in the error.
+
+    Returns:
+        The plan, its splits sorted by number.
+
+    Raises:
+        OutputError: There is no plan in the bytes.
+    """
     head, table = _table(data, path, SCHEMA.names)
     splits: dict[int, list[Fragment]] = {}
     for row in table.to_pylist():
@@ -115,7 +160,18 @@ def decode(data: bytes, path: str) -> Plan:
 
 
 def decode_head(data: bytes, path: str) -> PlanHead:
-    """What `decode` gives, without the input. Raises OutputError."""
+    """Decode what a plan's file says beside its input, reading only one column.
+
+    Args:
+        data: Bytes of the file.
+        path: Names the file in the error.
+
+    Returns:
+        The plan without its input.
+
+    Raises:
+        OutputError: There is no plan in the bytes.
+    """
     head, table = _table(data, path, ["split"])
     return PlanHead(head["number"], head["generation"], head["root"], head["settings"], len(table["split"].unique()))
 
@@ -131,13 +187,25 @@ def _table(data: bytes, path: str, columns: list[str]) -> tuple[dict[str, Any], 
 
 
 def write_lost(store: Store, plan: Plan, lost: dict[str, list[str]]) -> None:
-    """Keep which files of a plan could not be read, or not to their end: the kind of the trouble, and what it was in words."""
+    """Record which files of a plan could not be read, or not to their end; a record that is there already stays.
+
+    Args:
+        store: The output.
+        plan: The plan that names the files.
+        lost: By path below the plan's root, the kind of trouble (see `pipeline.source.read_counts.Trouble`) and a description.
+    """
     with suppress(TakenError):
         write_whole(store, lost_path(plan.number), json.dumps(lost, indent=1).encode() + b"\n", "lost")
 
 
 def write_finished(store: Store, plan: Plan, counts: dict[str, Any]) -> None:
-    """The record of a finished plan, with its counts. One that is there already stays."""
+    """Record that all parts of a plan are there; a record that is there already stays.
+
+    Args:
+        store: The output.
+        plan: The finished plan.
+        counts: What `ledger.counts_of` gives.
+    """
     try:
         write_whole(store, finished_path(plan.number), json.dumps(counts, indent=1).encode() + b"\n", "done")
     except TakenError:

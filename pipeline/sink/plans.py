@@ -28,7 +28,13 @@ _KEPT_BYTES = 64 << 20
 
 
 class PlannedFile(NamedTuple):
-    """A file as the last plan that names it saw it."""
+    """A file as the last plan that names it saw it.
+
+    Attributes:
+        size: In bytes.
+        modified_ns: Time of modification in nanoseconds since 1970.
+        plan: Number of that plan.
+    """
 
     size: int
     modified_ns: int
@@ -53,11 +59,15 @@ _kept = _Kept()
 
 
 class PlanLog:
-    """The plans of an output as they were at the last `look`, with what was added here since. What this process has read is not
-    read again, as far as _KEPT_BYTES go.
+    """The plans of an output as they were at the last `look`, with what was added through this object since.
+
+    What this process has read is not read again, up to _KEPT_BYTES in all.
 
     One compaction (see `pipeline.sink.compaction`) stands for most plans that have nothing left to be done: those that are
     finished, with the files that they name, and those of older generations.
+
+    Args:
+        store: The output.
     """
 
     heads: list[PlanHead]
@@ -74,7 +84,12 @@ class PlanLog:
         self.heads, self.done = [], set()
 
     def look(self) -> None:
-        """List the log, and read what is new. Raises OutputError for a file that is no plan, StoreError."""
+        """List the log and read what is new in it.
+
+        Raises:
+            OutputError: A file in the log is no plan.
+            StoreError: The log cannot be listed, or a plan cannot be read.
+        """
         self._listed = {entry.path: entry for entry in self._store.list(PLANS)}
         sizes = {path: entry.size for path, entry in self._listed.items() if path.endswith(".parquet")}
         if self._compaction is None or not self._compaction.covers.items() <= sizes.items():
@@ -87,12 +102,12 @@ class PlanLog:
 
     @property
     def newest(self) -> int:
-        """The newest generation."""
+        """Number of the newest generation; 1 if there is no plan."""
         return max((head.generation for head in self.heads), default=1)
 
     @property
     def current(self) -> int:
-        """The newest generation of which a plan is finished; a new one is filled beside it until then."""
+        """Number of the newest generation of which a plan is finished; a newer one is filled beside it until then."""
         first = min((head.generation for head in self.heads), default=1)
         return max((head.generation for head in self.heads if head.number in self.done), default=first)
 
@@ -103,19 +118,48 @@ class PlanLog:
         return [head for head in self.heads if head.generation == newest]
 
     def plan(self, number: int) -> Plan:
-        """A whole plan. Raises OutputError, StoreError."""
+        """Read a whole plan.
+
+        Args:
+            number: Of one of `heads`.
+
+        Returns:
+            The plan with its input.
+
+        Raises:
+            OutputError: The file is no plan.
+            StoreError: The file cannot be read.
+        """
         path = plan_path(number)
         return decode(self._read(path), f"{self._store.url}/{path}")
 
     def record(self, number: int) -> dict[str, Any]:
-        """The record of a finished plan. Raises ValueError if it is no JSON object, StoreError."""
+        """Read the record of a finished plan.
+
+        Args:
+            number: Of one of `done`.
+
+        Returns:
+            The counts that `finish` was given.
+
+        Raises:
+            ValueError: The record is no JSON object.
+            StoreError: The record cannot be read.
+        """
         found = json.loads(self._read(finished_path(number)))
         if not isinstance(found, dict):
             raise ValueError("no object")
         return found
 
     def named(self) -> dict[str, PlannedFile]:
-        """Every file that the plans of the newest generation name, by its whole path."""
+        """Find every file that the plans of the newest generation name.
+
+        Returns:
+            Each file by its whole path, which begins with the root of its plan, as the last plan that names it saw it.
+
+        Raises:
+            StoreError: A plan cannot be read.
+        """
         roots = {head.number: head.root for head in self.mine}
         found: dict[str, PlannedFile] = {}
         for batch in self._input(roots):
@@ -126,7 +170,18 @@ class PlanLog:
         return found
 
     def naming(self, paths: Set[str], root: str) -> set[int]:
-        """Numbers of the plans of the newest generation that name one of these files below `root`."""
+        """Find the plans of the newest generation that name one of some files.
+
+        Args:
+            paths: Paths of the files, below `root`.
+            root: URL of the root of the plans that are looked into.
+
+        Returns:
+            Numbers of the plans.
+
+        Raises:
+            StoreError: A plan cannot be read.
+        """
         wanted = pa.array(sorted(paths), pa.string())
         found: set[int] = set()
         for batch in self._input([head.number for head in self.mine if head.root == root]):
@@ -135,12 +190,21 @@ class PlanLog:
 
     @property
     def has_lost(self) -> bool:
-        """Whether there was ever a file that could not be read whole."""
+        """Whether a plan of the newest generation has ever had a file that could not be read whole."""
         return any(lost_path(head.number) in self._listed for head in self.mine)
 
     def lost(self, named: Mapping[str, PlannedFile]) -> dict[str, tuple[str, str]]:
-        """The files that could not be read when they were tagged last, by whole path: of what kind the trouble was, and in words.
-        `named` is what `named` gives. Raises ValueError if a record is no JSON, StoreError.
+        """Find the files that could not be read whole when they were last tagged.
+
+        Args:
+            named: What `named` gives; a record counts only if no later plan names the file.
+
+        Returns:
+            By the whole path of the file, the kind of trouble (see `pipeline.source.read_counts.Trouble`) and a description.
+
+        Raises:
+            ValueError: A record is not JSON.
+            StoreError: A record cannot be read.
         """
         found = {}
         for head in self.mine:
@@ -152,7 +216,14 @@ class PlanLog:
         return found
 
     def add(self, plan: Plan) -> bool:
-        """Freeze a plan; False, and nothing done, if another planner took the number first."""
+        """Freeze a plan and take it into this log.
+
+        Args:
+            plan: Its number is one more than the last that is known.
+
+        Returns:
+            True if it was written; False, and nothing done, if another planner took the number first.
+        """
         data = encode(plan)
         if there := write_plan(self._store, plan, data):
             path = plan_path(plan.number)
@@ -162,7 +233,14 @@ class PlanLog:
         return there
 
     def finish(self, plan: Plan, counts: dict[str, Any], lost: dict[str, list[str]] | None = None) -> None:
-        """Write the record of a plan all of whose parts are there, and which files are `lost`. What is there already stays."""
+        """Write the record of a plan all of whose parts are there; records that are there already stay.
+
+        Args:
+            plan: The finished plan.
+            counts: What `ledger.counts_of` gives.
+            lost: By path, the files that could not be read, with the kind of trouble and a description; written before the
+                record.
+        """
         if lost:
             write_lost(self._store, plan, lost)
             data = json.dumps(lost).encode()
@@ -172,7 +250,13 @@ class PlanLog:
         self.done.add(plan.number)
 
     def compact(self) -> None:
-        """Let one file stand for the plans that have nothing left to be done, if that saves the next run EVERY reads or more."""
+        """Write one file that stands for all plans with nothing left to be done, if that saves the next run at least EVERY reads.
+
+        Nothing is written while a new generation is being filled.
+
+        Raises:
+            StoreError: A plan cannot be read. A compaction that the store refuses is only left to a later run.
+        """
         newest, covers = self.newest, {} if self._compaction is None else self._compaction.covers
         if newest != self.current:
             return  # a new generation is being filled

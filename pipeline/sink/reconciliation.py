@@ -1,5 +1,7 @@
-"""Whether all that was read is accounted for. What a reader has met, fragment by fragment, is counted apart from what becomes of
-it, and kept with the part; here the two are compared.
+"""Whether all that was read is accounted for.
+
+What a reader has met, fragment by fragment, is counted apart from what becomes of it, and kept with the part; here the two are
+compared.
 """
 
 from __future__ import annotations
@@ -19,9 +21,15 @@ READ, UNREAD, LOST, SUPERSEDED = "read", "unread", "lost", "superseded"
 
 
 def written(met: Sequence[ReadCounts]) -> dict[str, Any]:
-    """What a part's footer says of what was met: `read`, the documents of each fragment of its split, in their order; `unread`,
-    for those that could not be read to their end, by their place in that order, the rows that are missing (0 if nobody knows),
-    and `lost`, also for those of which pieces could not be read, of what kind the trouble was, and what it was in words.
+    """Build what a part's footer says of what was read.
+
+    Args:
+        met: What was met in each fragment, in the order of the split.
+
+    Returns:
+        `read`: documents of each fragment, in the order of the split. `unread`: for fragments that could not be read to their
+        end, by their place in that order, how many rows are missing; 0 if nobody knows. `lost`: for those, and for fragments of
+        which only pieces could not be read, by place, the kind of trouble and a description.
     """
     return {
         READ: [one.documents for one in met],
@@ -31,29 +39,52 @@ def written(met: Sequence[ReadCounts]) -> dict[str, Any]:
 
 
 def superseded_in(footer: Mapping[str, Any]) -> frozenset[int]:
-    """Places of the fragments whose documents are in parts of a later plan and were taken out of this one."""
+    """Return the places of the fragments whose documents were taken out of a part because a later plan has tagged them anew.
+
+    Args:
+        footer: The part's footer.
+    """
     return frozenset(footer.get(SUPERSEDED, {}).get("fragments", ()))
 
 
 def superseded_rows(footer: Mapping[str, Any]) -> int:
-    """Rows that were taken out of a part, as their files were tagged anew."""
+    """Return how many rows were taken out of a part because a later plan has tagged their files anew.
+
+    Args:
+        footer: The part's footer.
+    """
     return int(footer.get(SUPERSEDED, {}).get("rows", 0))
 
 
 def read_of(footer: Mapping[str, Any]) -> int | None:
-    """Documents that were met for a part; None for parts that were made before they were counted."""
+    """Return how many documents were read for a part; None for a part of a version that did not count them.
+
+    Args:
+        footer: The part's footer.
+    """
     return sum(footer[READ]) if READ in footer else None
 
 
 def accounted_for(footer: Mapping[str, Any]) -> int:
-    """Documents that are in one of a part's files."""
+    """Return how many documents are in the files of a part by its footer: its rows, its dead letters and the filtered ones.
+
+    Args:
+        footer: The part's footer.
+    """
     return int(footer["rows"]) + sum(int(footer[kind]) for kind in OUTCOMES.values())
 
 
 def check_footer(split: Split, footer: Mapping[str, Any]) -> None:
-    """Compare what was met with what the part accounts for, and with what the footers of tables had told the plan.
+    """Compare what was read for a part with what the part accounts for, and with the row counts that tables told the plan.
 
-    Raises LostDocumentsError.
+    Nothing is compared for a part of a version that did not count what was read.
+
+    Args:
+        split: What the part was made of.
+        footer: The part's footer.
+
+    Raises:
+        LostDocumentsError: They do not agree.
     """
     read = read_of(footer)
     if read is None:
@@ -77,9 +108,17 @@ def check_footer(split: Split, footer: Mapping[str, Any]) -> None:
 
 
 def check_files(store: Store, part: str, footer: Mapping[str, Any], rows: int) -> None:
-    """Compare the rows that a part's files hold, `rows` in the part itself, with what its footer says.
+    """Compare the rows that the files of a part hold with what its footer says.
 
-    Raises LostDocumentsError, or StoreError if a file cannot be read.
+    Args:
+        store: The output.
+        part: Path of the part's tags, below the store's root.
+        footer: The part's footer.
+        rows: Rows that the file of the tags holds, by its Parquet metadata.
+
+    Raises:
+        LostDocumentsError: They do not agree.
+        StoreError: A file cannot be read.
     """
     for kind, said in ((TAGS, footer["rows"]), *((kind, footer[kind]) for kind in OUTCOMES.values())):
         path = part.replace(f"{TAGS}/", f"{kind}/", 1)

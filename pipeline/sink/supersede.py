@@ -35,7 +35,11 @@ _SIDES = (DEAD_LETTERS, FILTERED)
 
 
 def settle(store: Store) -> None:
-    """Give a reduced part its name if a run was killed when it had none."""
+    """Give each reduced part its name where a run was killed after it had deleted the old part.
+
+    Args:
+        store: The output, with its claim held.
+    """
     for entry in list(store.list(f"{REDUCED}/{TAGS}")):
         target = entry.path.removeprefix(f"{REDUCED}/")
         if store.stat(target) is None:
@@ -43,15 +47,37 @@ def settle(store: Store) -> None:
 
 
 def check(store: Store, log: PlanLog, paths: Set[str], root: str) -> None:
-    """Raise OutputError if the rows of one of these files cannot be told from those of others."""
+    """Make sure that of each row in the parts of these files it is known which file it is from.
+
+    Args:
+        store: The output.
+        log: The plans of the output.
+        paths: Files that are to be tagged again, below `root`.
+        root: URL of the input.
+
+    Raises:
+        OutputError: A part does not tell which file each of its rows is from.
+    """
     for split in _splits_of(log, paths, root):
         _origins(store, split)
 
 
 def supersede(store: Store, log: PlanLog, plan: Plan, lost: Mapping[str, Sequence[str]], run: str) -> None:
-    """Let the parts of a plan, all of which are there, take the place of what earlier plans have of its files.
+    """Let the parts of a plan take the place of what earlier plans have of its files.
 
-    Of files that are `lost` because they were gone, or changed, before they could be read, the rows there are stay.
+    Rows of files that were gone, or had changed, before they could be read again stay where they are. If this is killed, calling
+    it again finishes it.
+
+    Args:
+        store: The output, with its claim held.
+        log: The plans of the output.
+        plan: All its parts are there, under `_next/`.
+        lost: Files of the plan that could not be read, by path: the kind of trouble (see `pipeline.source.read_counts.Trouble`)
+            and a description. Of these files only those of the kind `broken` are replaced.
+        run: Name of the run, with which the names of new attempts begin.
+
+    Raises:
+        OutputError: A part does not tell which file each of its rows is from.
     """
     paths = {piece.path for split in plan.splits for piece in split.fragments}
     paths -= {path for path, (trouble, _) in lost.items() if trouble != "broken"}

@@ -14,7 +14,18 @@ RECENT, LEAST_TOKENS = 5, 1000
 
 
 def tokens_per_byte(log: PlanLog) -> dict[str, float]:
-    """Tokens found over bytes read, by `kind_of` the files, of the parts whose files are all of one kind."""
+    """Measure how many tokens a byte of input held in the RECENT newest finished plans, by kind of file.
+
+    Only parts whose files are all of one kind count. A record that cannot be read is passed over: a prediction is no reason to
+    stop.
+
+    Args:
+        log: The plans of the output.
+
+    Returns:
+        Tokens per byte as stored (packed where the file is packed), by `file_kind`; no kind of which fewer than LEAST_TOKENS
+        were found.
+    """
     tokens: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for number in sorted(log.done)[-RECENT:]:
