@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.contract import PartResult
+from pipeline.errors import StoreError
 from pipeline.sink.files import write_whole
 from pipeline.sink.layout import METRICS, RUNS, manifest_path, metrics_path
 from pipeline.store.base import Store
@@ -89,14 +90,14 @@ def known_speed(store: Store, digest: str, threads: int | None) -> float | None:
         threads: Threads of a worker; None where the engine chose.
 
     Returns:
-        Tokens per second of one worker, or None if none of these runs tells.
-
-    Raises:
-        ValueError: The metrics of a run are not JSON.
+        Tokens per second of one worker, or None if none of these runs tells; metrics that cannot be read are passed over.
     """
     for entry in reversed([entry for entry in store.list(RUNS) if entry.path.endswith(METRICS)][-RECENT:]):
-        with store.open_read(entry.path) as stream:
-            metrics = json.load(stream)
-        if (metrics.get("model_digest"), metrics.get("threads")) == (digest, threads) and metrics.get("worker_tokens_s"):
-            return float(metrics["worker_tokens_s"])
+        try:
+            with store.open_read(entry.path) as stream:
+                metrics = json.load(stream)
+            if (metrics["model_digest"], metrics["threads"]) == (digest, threads) and metrics["worker_tokens_s"]:
+                return float(metrics["worker_tokens_s"])
+        except (StoreError, OSError, ValueError, KeyError, TypeError):
+            continue  # a prediction is no reason to stop
     return None

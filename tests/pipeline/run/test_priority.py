@@ -87,6 +87,11 @@ def test_a_run_remembers_how_fast_its_workers_were(tmp_path):
     assert known_speed(store, digest, 1) > 0
     assert known_speed(store, digest, 2) is None
     assert known_speed(store, "another", 1) is None
+    for number, damaged in enumerate((b"{", b"\xff", b"[]", b'{"threads": 1}', b"")):  # damaged metrics are no reason to stop
+        (tmp_path / "out" / "_runs" / f"9999{number}.metrics.json").write_bytes(damaged)
+    assert known_speed(store, digest, 1) > 0
+    write_lines(tmp_path / "in" / "b.jsonl", "Cork.")
+    assert run(tmp_path / "in", tmp_path / "out").status == "finished"
 
 
 def test_servers_want_workers():
