@@ -1,4 +1,4 @@
-"""Speeds of a model as ratios, measured side by side in one run: alternating, medians, the CPU named."""
+"""Speeds of a model as ratios, measured side by side in one run: calls alternate, medians count, and the CPU is named."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ from models.runtime.tagger import Tagger
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The yardstick of a language: an encoder in fp32 in torch. Its speed does not depend on the values of its weights."""
+    """The yardstick of a language: an encoder in fp32 in torch; its speed does not depend on the values of its weights.
+
+    Attributes:
+        name: What tables call it.
+        config: Its shapes, but for the vocabulary, which is that of the model measured.
+    """
 
     name: str
     config: EncoderConfig
@@ -42,8 +47,23 @@ PIPELINE_CHARACTERS = 1500
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What was measured; ratios of medians. Engines' tokens/s count specials and overlap but no padding, `tag_tokens_s`
-    counts the texts' own tokens."""
+    """What was measured of a model's speed; ratios are of medians.
+
+    Attributes:
+        cpu: Name of the CPU.
+        threads: Threads of the engines.
+        texts: Number of texts.
+        engine_tokens_s: Tokens a second of the model's engine; specials and overlap count, padding does not.
+        reference_tokens_s: The same of the reference.
+        engine_ratio: Speed of the engine over that of the reference.
+        padding: Share of padding in the tokens that the engine computed.
+        tag_docs_s: Texts a second of the Tagger, from strings to table.
+        tag_tokens_s: The texts' own tokens a second of the Tagger, without specials.
+        reference: Name of the reference.
+        pipelines_docs_s: Texts a second of the fastest `transformers` pipelines; None if they were not measured.
+        pipelines_ratio: Speed of the Tagger over theirs on the same texts; None if they were not measured.
+        labellers_docs_s: Texts a second of each Chinese labeller.
+    """
 
     cpu: str
     threads: int
@@ -60,11 +80,20 @@ class Speed:
     labellers_docs_s: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """Return the fields by name, as `metrics.json` has them."""
         return asdict(self)
 
 
 def alternate(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Median seconds of each call, called in turn `rounds` times after one uncounted time."""
+    """Time calls in turn, so that a change of the machine's load affects all of them alike.
+
+    Args:
+        calls: What is timed.
+        rounds: Timed calls of each, after one that is not counted.
+
+    Returns:
+        Median seconds of each call.
+    """
     times: list[list[float]] = [[] for _ in calls]
     for number in range(rounds + 1):
         for call, seconds in zip(calls, times, strict=True):
@@ -76,7 +105,15 @@ def alternate(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]
 
 
 def drain(engine: Engine, batches: Sequence[RaggedBatch]) -> Callable[[], None]:
-    """A call that computes the batches on `engine` and throws the scores away."""
+    """Build a call that computes the batches on an engine and throws the scores away.
+
+    Args:
+        engine: Engine that computes.
+        batches: Batches that it is given on every call.
+
+    Returns:
+        The call.
+    """
 
     def call() -> None:
         for _ in engine.infer(batches):
@@ -86,9 +123,16 @@ def drain(engine: Engine, batches: Sequence[RaggedBatch]) -> Callable[[], None]:
 
 
 def engine_ratio(tagger: Tagger, texts: Sequence[str], threads: int, rounds: int) -> tuple[float, float, float]:
-    """Speed of the tagger's engine over that of its language's reference on the same sorted batches of `texts`.
+    """Measure the speed of a tagger's engine against its language's reference, on the same batches sorted by length.
 
-    Returns the ratio of the medians, and the median seconds of either.
+    Args:
+        tagger: Tagger whose engine is measured.
+        texts: Texts of the batches.
+        threads: Threads of the reference; the engine has those that it was made with.
+        rounds: Timed passes of each, after one that is not counted.
+
+    Returns:
+        Speed of the engine over that of the reference, and the median seconds a pass of the engine and of the reference.
     """
     reference = TorchEngine(Encoder(replace(REFERENCES[tagger.lang].config, vocab=tagger.tokenizer.vocab_size)), threads)
     batches = list(tagger.encode(texts)[2])
@@ -97,13 +141,29 @@ def engine_ratio(tagger: Tagger, texts: Sequence[str], threads: int, rounds: int
 
 
 def measure(model: str | Path, texts: Sequence[str], threads: int, rounds: int = 5, pipelines: int = 0) -> Speed:
-    """Speed of a model's default engine beside its language's fp32 reference in torch on the same sorted batches.
+    """Measure a model's default engine beside its language's fp32 reference in torch, on the same batches sorted by length.
 
-    With `pipelines`, the first so many texts, cut to PIPELINE_CHARACTERS because the pipeline for entities cuts none,
-    also go through two `transformers` pipelines (fp32 MiniLM-L6, one for entities, one for sentiment), one by one and in
-    sorted batches of 8 and 32, of which the fastest counts; beside them the Tagger does the same cut texts, from strings
-    to table. A Chinese model has no pipelines beside it but the labellers that are installed: jieba with parts of speech,
-    and LAC, one text after the other as they come, on all texts and in the same rounds.
+    With `pipelines`, the model is also compared with what else does its work. For an English one these are two `transformers`
+    pipelines (fp32 MiniLM-L6, one for entities, one for sentiment), one text at a time and in sorted batches of 8 and 32, of
+    which the fastest counts; beside them the Tagger does the same texts, from strings to table. The texts are cut to
+    PIPELINE_CHARACTERS for both, because the pipeline for entities truncates none. For a Chinese one they are the labellers that
+    are installed, jieba with parts of speech and LAC: one text after the other as they come, on all texts and in the same rounds
+    as the Tagger.
+
+    Args:
+        model: Name of a model in the zoo, or its folder.
+        texts: Texts to measure on.
+        threads: Threads of the engines.
+        rounds: Timed passes of each, after one that is not counted; the pipelines get half as many.
+        pipelines: How many of the first texts go through the English pipelines; for Chinese only whether it is 0 counts.
+
+    Returns:
+        The speeds and ratios.
+
+    Raises:
+        ModelMissingError: There is no such model, or it is several at once, as "auto" is.
+        ModelDamagedError: A file of the model does not fit its digest or the label sets of this version.
+        EngineMissingError: What the default engine needs is not installed.
     """
     tagger = load_one(model, threads=threads)
     ratio, mine, theirs = engine_ratio(tagger, texts, threads, rounds)
@@ -137,7 +197,14 @@ def measure(model: str | Path, texts: Sequence[str], threads: int, rounds: int =
 
 
 def chinese_labellers(texts: Sequence[str]) -> dict[str, Callable[[], object]]:
-    """Calls that put all texts through jieba's words with parts of speech, and through LAC, if they are installed."""
+    """Build calls that put all texts through the Chinese labellers that are installed.
+
+    Args:
+        texts: Texts that each call labels, one after the other.
+
+    Returns:
+        Name of the labeller -> call: jieba's words with parts of speech, and LAC.
+    """
     calls: dict[str, Callable[[], object]] = {}
     if find_spec("jieba"):
         import jieba.posseg

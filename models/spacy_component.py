@@ -1,4 +1,7 @@
-"""The Tagger as a spaCy component: entities in `doc.ents`, sentiment in `doc._.sentiment`. `textmill_spacy` makes it known."""
+"""The Tagger as a spaCy component: entities in `doc.ents`, sentiment in `doc._.sentiment`.
+
+`textmill_spacy` registers it with spaCy.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,16 @@ from models.runtime.load import load
 class TextmillComponent:
     """Sets `doc.ents`, `doc._.sentiment` (a label) and `doc._.sentiment_scores` (label -> score).
 
-    An entity that cuts a token of spaCy's is widened to whole tokens.
+    An entity whose boundaries cut a token of spaCy's is widened to whole tokens; of entities that then overlap the longest stays.
+
+    Args:
+        model: Name of a model in the zoo, a model folder, or "auto", which tags each text by its language.
+        threads: Threads of the engine.
+
+    Raises:
+        ModelMissingError: There is no such model, or a file of it is absent.
+        ModelDamagedError: A file does not fit its digest or the label sets of this version.
+        EngineMissingError: What the engine needs is not installed.
     """
 
     def __init__(self, model: str, threads: int) -> None:
@@ -35,7 +47,15 @@ class TextmillComponent:
         return self._set(doc, self._tagger.tag([doc.text]).to_pylist()[0])
 
     def pipe(self, stream: Any, batch_size: int = 256) -> Iterator[Any]:
-        """Tag documents in batches."""
+        """Tag documents in batches; what they had as `doc.ents` is replaced.
+
+        Args:
+            stream: Documents of spaCy's, any iterable.
+            batch_size: Documents that are tagged at once.
+
+        Yields:
+            The same documents in their order.
+        """
         from spacy.util import minibatch
 
         for docs in minibatch(stream, batch_size):

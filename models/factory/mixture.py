@@ -17,16 +17,37 @@ from models.runtime.tokenizer import PieceTokenizer
 
 
 def sentiment_repeats(sentiment: npt.NDArray[np.int8], negative_factor: float) -> npt.NDArray[np.float64]:
-    """How often the texts of one corpus count, by their sentiment.
+    """Weight texts of one corpus by their sentiment.
 
-    Negative texts, rare in tweets, count `negative_factor` times in three-class corpora: the figure there is macro recall.
+    In a three-class corpus, which is one that holds a neutral text, negative texts count `negative_factor` times: they are rare
+    in tweets, and the figure measured there is macro recall, in which every class counts alike.
+
+    Args:
+        sentiment: Sentiment codes of the corpus's texts, int8, shape (d,); see `models.factory.examples`.
+        negative_factor: Weight of negative texts in a three-class corpus.
+
+    Returns:
+        Factor on how often each text is drawn, float64, shape (d,).
     """
     three = bool((sentiment == 1).any())
     return np.where((sentiment == 0) & three, negative_factor, 1.0)
 
 
 def encode_corpus(name: str, records: Sequence[LabelledText], tokenizer: PieceTokenizer, most: int) -> Examples:
-    """The records of a corpus with the masks that its label set needs, cut at `most` pieces."""
+    """Encode records of a corpus, with the labels masked that its annotation leaves open.
+
+    Where a corpus does not label MISC, an O may hide one; where it knows no neutral, a text is only rather negative or rather
+    positive.
+
+    Args:
+        name: Name of the corpus in `CORPORA`; says which labels it knows.
+        records: Texts with their gold labels.
+        tokenizer: Tokenizer of the model that reads them.
+        most: Pieces after which a text is cut, specials not counted.
+
+    Returns:
+        The texts in the order of the records.
+    """
     corpus = CORPORA[name]
     found = encode(records, tokenizer, corpus.misc_known, most)
     return found if corpus.neutral_known else without_neutral(found)
@@ -41,9 +62,24 @@ def load_mixture(
     most: int = MAX_PIECES,
     shelf: Shelf | None = None,
 ) -> tuple[Examples, npt.NDArray[np.float64], list[int]]:
-    """All training texts of the named corpora, and how often each is to be drawn (`epochs` x `sentiment_repeats`), and the
-    corpora's numbers of texts. A share of `traditional` is in the other Chinese script. Texts are cut at `most` pieces.
-    They are kept on `shelf`, if one is given, where they are in the script that they were written in.
+    """Load all training texts of the named corpora, and how often each text is to be drawn.
+
+    Args:
+        epochs: Corpus -> how often its texts are drawn; multiplied by `sentiment_repeats`.
+        data_dir: Folder that holds the corpora.
+        tokenizer: Tokenizer of the model that is trained.
+        negative_factor: Weight of negative texts in three-class corpora.
+        traditional: Share of the texts, 0 to 1, that is shown in the other Chinese script.
+        most: Pieces after which a text is cut, specials not counted.
+        shelf: Keeps the encoded texts on disk; None keeps nothing. Not used with `traditional`, since only texts in the script
+            that they were written in are kept.
+
+    Returns:
+        The texts, corpus after corpus in the order of `epochs`; how often each is to be drawn, float64, shape (d,); and the
+        number of texts of each corpus.
+
+    Raises:
+        DataMissingError: A corpus is not known, or its file is absent.
     """
     parts, repeats = [], []
     rng = np.random.default_rng(len(epochs))
@@ -58,7 +94,21 @@ def load_mixture(
 
 
 def gold_texts(name: str, data_dir: Path, tokenizer: PieceTokenizer, most: int, shelf: Shelf | None) -> Examples:
-    """All training texts of a corpus, from the shelf if they are there."""
+    """Load all training texts of a corpus, from the shelf if they are there.
+
+    Args:
+        name: Name of the corpus in `CORPORA`.
+        data_dir: Folder that holds the corpora; not read if the shelf has the texts.
+        tokenizer: Tokenizer of the model that reads them.
+        most: Pieces after which a text is cut, specials not counted.
+        shelf: Keeps the encoded texts on disk; None reads and encodes them anew.
+
+    Returns:
+        The encoded texts in the order of the corpus.
+
+    Raises:
+        DataMissingError: The texts are not on the shelf and the corpus's file is absent.
+    """
 
     def make() -> Examples:
         return encode_corpus(name, read(name, data_dir), tokenizer, most)

@@ -1,4 +1,4 @@
-"""The front of accuracy and speed: shipped models, and beside them the students that are only measured."""
+"""The Pareto front of accuracy against speed: shipped models, beside the students that are only measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
 
 def comparisons(shop: RunContext) -> dict[str, dict[str, float]]:
-    """Figures, and speed as `engine_ratio`, of the students that are made but not shipped."""
+    """Collect the figures of students that were made for comparison and not shipped.
+
+    Args:
+        shop: Context of the run; students whose last step is not done are left out.
+
+    Returns:
+        Student -> its figures in per cent, and as `engine_ratio` its engine's speed over that of the language's reference.
+    """
     found = {}
     for name, student in shop.recipe.students.items():
         record = shop.done(f"{name}.distil" if student.start == "lstm" else f"{name}.quantize")
@@ -23,7 +30,16 @@ def comparisons(shop: RunContext) -> dict[str, dict[str, float]]:
 
 
 def comparison_table(everyone: dict[str, Any], others: dict[str, Any], lang: str) -> list[str]:
-    """Lines of markdown; none if there are no students but the shipped ones."""
+    """Write the section of a card that compares shipped models with students that were not shipped.
+
+    Args:
+        everyone: Shipped model of the language -> its `metrics.json`.
+        others: Student that is not shipped -> its figures, as from `comparisons`.
+        lang: Language, which says what figures are shown.
+
+    Returns:
+        Lines of Markdown; none if there are no students but the shipped ones.
+    """
     if not others:
         return []
     rows = {
@@ -44,7 +60,17 @@ def comparison_table(everyone: dict[str, Any], others: dict[str, Any], lang: str
 
 
 def draw_pareto_front(everyone: dict[str, Any], others: dict[str, Any], path: Path, name: str, lang: str) -> None:
-    """Entity F1 against the measured ratio of speed: a dot a shipped model, a ring a student that is not shipped."""
+    """Plot entity F1 against measured speed and save the picture.
+
+    A dot is a shipped model, a ring a student that is not shipped.
+
+    Args:
+        everyone: Shipped model of the language -> its `metrics.json`.
+        others: Student that is not shipped -> its figures, as from `comparisons`.
+        path: Where the picture is written; its suffix says the format.
+        name: Shipped model whose card gets the picture; its dot is larger and red.
+        lang: Language, which says what figure and what reference the axes show.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")

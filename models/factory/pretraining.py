@@ -1,6 +1,7 @@
-"""Reading before learning: a pretrained encoder reads unlabelled text, guesses masked characters and says what LAC says.
+"""Pretraining in the domain: an encoder reads unlabelled text, guesses masked pieces and predicts the labels of Baidu's LAC.
 
-So it learns the characters' ways, and words and names of which gold labels tell too little, before gold comes last.
+So it learns how characters are used, and words and names of which there are too few gold labels; gold comes after that, so that
+it has the last word.
 """
 
 from __future__ import annotations
@@ -36,7 +37,13 @@ AS_MASK, AS_OTHER = 0.8, 0.1
 
 
 class PretrainingModel(nn.Module):
-    """An encoder with two heads of its own: one for LAC's codes, one for masked pieces, tied to the embeddings."""
+    """An encoder with two heads that only pretraining needs: one for LAC's codes, one for masked pieces.
+
+    The output layer for pieces shares its weights with the word embeddings.
+
+    Args:
+        encoder: The encoder that reads; trained in place.
+    """
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -47,12 +54,31 @@ class PretrainingModel(nn.Module):
         self.guess_bias = nn.Parameter(torch.zeros(encoder.config.vocab))
 
     def pieces(self, states: Tensor) -> Tensor:
-        """Logits [N, vocabulary] of the pieces behind the states [N, hidden]."""
+        """Predict the pieces behind hidden states.
+
+        Args:
+            states: Hidden states of the encoder's last layer, float, shape (n, hidden).
+
+        Returns:
+            Logits over the vocabulary, float, shape (n, vocab).
+        """
         return F.linear(self.guess(states), self.encoder.words.weight, self.guess_bias)
 
 
 def mask_pieces(ids: Tensor, able: Tensor, mask_id: int, vocab: int) -> tuple[Tensor, Tensor]:
-    """The ids [B, S] with some of the `able` ones masked, and which those are, bool [B, S]."""
+    """Mask pieces at random as BERT does (Devlin et al., 2019).
+
+    Of the able positions 15 % are picked; of these 80 % show the mask, 10 % another piece, and the rest stay as they are.
+
+    Args:
+        ids: Token ids, int64, shape (batch, length).
+        able: Positions that may be picked, bool, shape (batch, length).
+        mask_id: Id of `[MASK]`; special tokens have no higher id, and random pieces are drawn from the ids above it.
+        vocab: Size of the vocabulary.
+
+    Returns:
+        The ids as the encoder is to see them, int64, and which positions were picked, bool, both of shape (batch, length).
+    """
     picked = (torch.rand(ids.shape, device=ids.device) < MASKED) & able
     way = torch.rand(ids.shape, device=ids.device)
     shown = torch.where(picked & (way < AS_MASK), mask_id, ids)
@@ -61,7 +87,17 @@ def mask_pieces(ids: Tensor, able: Tensor, mask_id: int, vocab: int) -> tuple[Te
 
 
 def pretraining_loss(silver: Codes, mask_id: int, settings: Reading) -> Callable[[nn.Module, Batch], Tensor]:
-    """Cross-entropy of LAC's codes, `silver` int8 [N] beside the examples' ids, and of the masked pieces."""
+    """Build the loss of pretraining: cross-entropy of LAC's codes plus that of the masked pieces.
+
+    Args:
+        silver: LAC's code of every token, int8, shape (n,), beside the ids of the examples that are trained on; IGNORE where
+            there is none.
+        mask_id: Id of `[MASK]`.
+        settings: Weights of the two terms: `silver` and `guess`.
+
+    Returns:
+        Loss of a `PretrainingModel` on a batch, a scalar.
+    """
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         assert isinstance(model, PretrainingModel)
@@ -79,7 +115,18 @@ def pretraining_loss(silver: Codes, mask_id: int, settings: Reading) -> Callable
 
 
 def pretraining_texts(shop: RunContext, settings: Reading) -> Examples:
-    """The recipe's sentences, with LAC's codes as features."""
+    """Choose and encode the sentences that the recipe wants read, with LAC's codes as case features.
+
+    Args:
+        shop: Context of the run; its seed chooses the sentences.
+        settings: How many sentences of which corpora, and the share of them in the other script.
+
+    Returns:
+        The sentences, corpus after corpus.
+
+    Raises:
+        DataMissingError: A corpus is absent, or LAC or OpenCC is needed and not installed.
+    """
     rng = np.random.default_rng(shop.recipe.seed)
     records: list[LabelledText] = []
     for name, wanted in settings.sentences.items():
@@ -89,7 +136,18 @@ def pretraining_texts(shop: RunContext, settings: Reading) -> Examples:
 
 
 def pretrain(shop: RunContext, key: str) -> dict[str, Any]:
-    """The step: an encoder that has read the recipe's texts."""
+    """Run the step `read`: train an encoder on the recipe's unlabelled texts and save it.
+
+    Args:
+        shop: Context of the run; its recipe has a `[read]`.
+        key: Key of the step; names its checkpoint, so that a killed step goes on where it was.
+
+    Returns:
+        Record of the step: `sentences` that were chosen, and `tokens` of all batches that were drawn.
+
+    Raises:
+        DataMissingError: A corpus or the pretrained encoder is absent, or LAC or OpenCC is needed and not installed.
+    """
     settings = shop.recipe.read
     assert settings is not None
     shown = pretraining_texts(shop, settings)

@@ -1,7 +1,8 @@
-"""Structured pruning: whole attention heads and blocks of feed-forward neurons, the least important first.
+"""Structured pruning: removes whole attention heads and blocks of feed-forward neurons, the least important first.
 
-Importance is the sum of |gradient x weight| over a part's outputs (Michel et al. 2019), set against what the part costs
-on this CPU; what costs most for what it gives goes first, over all layers at once (as in ZipLM, Kurtic et al. 2023).
+A part's importance is |sum of gradient x weight| over its output weights, added up over batches (Michel et al., 2019), set
+against what the part costs on this CPU. What costs most for what it gives goes first, over all layers at once (as in ZipLM,
+Kurtic et al., 2023).
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ BLOCK = 64
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """float64 scores: `heads`[layer] of [heads], `neurons`[layer] of [ffn]."""
+    """How important the parts of every layer are.
+
+    Attributes:
+        heads: Scores of each layer's heads, float64, shape (heads,) each.
+        neurons: Scores of each layer's feed-forward neurons, float64, shape (ffn,) each.
+    """
 
     heads: list[npt.NDArray[np.float64]]
     neurons: list[npt.NDArray[np.float64]]
@@ -38,7 +44,21 @@ class Importance:
 def importance(
     learner: nn.Module, encoder: Encoder, examples: Examples, runs: Sequence[npt.NDArray[np.int64]], loss: Loss
 ) -> Importance:
-    """Scores from the gradients of `loss` on the batches `runs`."""
+    """Score heads and neurons by the gradients of a loss on some batches, on the CPU.
+
+    A score is the first-order change of the loss without the part: gradient x weight, signed over the part's output weights and
+    absolute over batches.
+
+    Args:
+        learner: Model that `loss` takes; holds `encoder`. Its gradients are cleared.
+        encoder: Encoder whose parts are scored.
+        examples: Texts that the batches are drawn from.
+        runs: Numbers of each batch's texts, int64, shape (batch,) each.
+        loss: What the parts are important for.
+
+    Returns:
+        The scores, summed over the batches.
+    """
     heads = [np.zeros(shape.heads) for shape in encoder.config.layers]
     neurons = [np.zeros(shape.ffn) for shape in encoder.config.layers]
     for run in runs:
@@ -63,7 +83,12 @@ def _saliency(weight: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """What one layer keeps: indices of heads and of neurons, ascending."""
+    """What one layer keeps.
+
+    Attributes:
+        heads: Indices of heads, ascending, int64, shape (heads kept,).
+        neurons: Indices of feed-forward neurons, ascending, int64, shape (neurons kept,).
+    """
 
     heads: npt.NDArray[np.int64]
     neurons: npt.NDArray[np.int64]
@@ -71,7 +96,14 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What one round of structured pruning is to reach: `part` (0 to 1] of the way from the layers `first` to the aim."""
+    """What one round of structured pruning is to reach.
+
+    Attributes:
+        settings: Says the aim: `speed`, or `shape`.
+        costs: Measured costs of heads and neurons; None if the aim is a shape.
+        first: Shapes of the layers before the first round.
+        part: How far this round goes from `first` to the aim, above 0 up to 1.
+    """
 
     settings: Prune
     costs: Costs | None
@@ -79,7 +111,17 @@ class Aim:
     part: float
 
     def choose(self, scores: Importance) -> list[Keep]:
-        """What every layer keeps."""
+        """Choose what every layer keeps in this round.
+
+        On the way to a shape, rounds are evenly spaced, and neurons go in blocks of 64 until the last round hits the shape
+        itself. On the way to a speed, each round makes the model faster by the same factor.
+
+        Args:
+            scores: Importance of the parts that are left.
+
+        Returns:
+            What to keep, one entry a layer.
+        """
         if self.settings.shape is not None:
             heads, ffn = self.settings.shape
             # Neurons in blocks, as for the other aim; the last round hits the shape itself.
@@ -99,7 +141,15 @@ class Aim:
 
 
 def keep_best(scores: Importance, shapes: Sequence[LayerShape]) -> list[Keep]:
-    """The most important heads and neurons of every layer, as many as `shapes` says."""
+    """Select the most important heads and neurons of every layer.
+
+    Args:
+        scores: Importance of the parts.
+        shapes: How many heads and neurons each layer keeps.
+
+    Returns:
+        What to keep, one entry a layer.
+    """
     return [
         Keep(np.sort(np.argsort(-heads)[: shape.heads]), np.sort(np.argsort(-neurons)[: shape.ffn]))
         for heads, neurons, shape in zip(scores.heads, scores.neurons, shapes, strict=True)
@@ -107,9 +157,19 @@ def keep_best(scores: Importance, shapes: Sequence[LayerShape]) -> list[Keep]:
 
 
 def fastest(scores: Importance, costs: Costs, speed: float, min_heads: int, min_ffn: int) -> list[LayerShape]:
-    """Take away the part with the least importance per second until the predicted speed is reached.
+    """Remove the part with the least importance per second saved until the predicted speed is reached.
 
-    Neurons go in blocks of 64, the least important of a layer together.
+    Greedy, over all layers at once. Neurons go in blocks of 64, the least important of a layer together.
+
+    Args:
+        scores: Importance of the parts.
+        costs: Measured seconds of a head and of a block of neurons.
+        speed: Speed wanted, as a ratio to the language's fp32 reference.
+        min_heads: Heads that every layer keeps at least.
+        min_ffn: Neurons that every layer keeps at least.
+
+    Returns:
+        Shape of every layer; slower than `speed` if nothing more may be removed.
     """
     neurons = [np.sort(layer)[::-1] for layer in scores.neurons]
     heads = [np.sort(layer)[::-1] for layer in scores.heads]
@@ -131,7 +191,18 @@ def fastest(scores: Importance, costs: Costs, speed: float, min_heads: int, min_
 
 
 def shrink(encoder: Encoder, keep: Sequence[Keep]) -> Encoder:
-    """A smaller encoder that computes what is left; the parts not kept are gone, not zeroed."""
+    """Copy an encoder without the parts that are not kept; they are gone, not zeroed.
+
+    Args:
+        encoder: Encoder that is pruned; stays as it is.
+        keep: What to keep, one entry a layer.
+
+    Returns:
+        The smaller encoder.
+
+    Raises:
+        FactoryError: Heads are to go from layers that share a relative position bias, which has a value for each head.
+    """
     config = encoder.config
     if config.relative_buckets and any(len(k.heads) < s.heads for k, s in zip(keep, config.layers, strict=True)):
         raise FactoryError("layers with a relative position bias share it and keep all their heads; prune their width alone")
@@ -154,7 +225,15 @@ def shrink(encoder: Encoder, keep: Sequence[Keep]) -> Encoder:
 
 
 def keep_layers(encoder: Encoder, layers: Sequence[int]) -> Encoder:
-    """An encoder of the named layers, copied, in that order; without the features that only a teacher sees."""
+    """Copy an encoder with only some of its layers, and without the case features that only a teacher sees.
+
+    Args:
+        encoder: Encoder that the layers are copied from; stays as it is.
+        layers: Indices of the layers, in the order in which the copy has them.
+
+    Returns:
+        The shallower encoder.
+    """
     config = replace(encoder.config, layers=tuple(encoder.config.layers[i] for i in layers), cases=NUM_CASES)
     small = Encoder(config)
     state = {name: value for name, value in encoder.state_dict().items() if not name.startswith("layers.")}
@@ -167,9 +246,13 @@ def keep_layers(encoder: Encoder, layers: Sequence[int]) -> Encoder:
 
 
 def zero_smallest(encoder: Encoder, sparsity: float) -> None:
-    """L1 (unstructured) pruning, in place: zero the smallest weights of every matrix of the layers.
+    """Prune unstructured by L1, in place: zero the smallest weights of every matrix of the layers.
 
     For comparison only: it makes nothing smaller or faster, since no kernel here skips zeros.
+
+    Args:
+        encoder: Encoder whose layers are pruned.
+        sparsity: Share of each matrix's weights that is zeroed, 0 to 1.
     """
     with torch.no_grad():
         for _, weight in _matrices(encoder):
@@ -179,7 +262,14 @@ def zero_smallest(encoder: Encoder, sparsity: float) -> None:
 
 
 def hold_zeros(encoder: Encoder) -> Callable[[int, int], None]:
-    """A function, to be called before each step, that zeroes again the weights that are zero now."""
+    """Build a callback that zeroes again the weights that are zero now.
+
+    Args:
+        encoder: Encoder whose layers' matrices are held.
+
+    Returns:
+        A function of the step's number and of the number of steps (both are ignored), as `fit` calls it before each step.
+    """
     matrices = [(weight, weight == 0) for _, weight in _matrices(encoder)]
 
     def zero(_step: int, _steps: int) -> None:
@@ -197,9 +287,17 @@ def _matrices(encoder: Encoder) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def sparsity_report(before: Encoder, after: Encoder, layer_map: Sequence[int]) -> list[dict[str, float | str | None]]:
-    """Per layer and in total: parameters before and after, the share that is zero or removed, before / after.
+    """Tabulate how many parameters pruning has left, layer by layer and in total.
 
-    `layer_map[i]` is the layer of `before` that layer i of `after` came from; dropped layers count as removed.
+    Args:
+        before: Encoder before pruning, with all of its layers.
+        after: Encoder after pruning.
+        layer_map: For each layer of `after`, the index of the layer of `before` that it came from. Layers of `before` that are
+            not named count as removed.
+
+    Returns:
+        A row for each layer, for all layers and for the whole model: `part`, parameters `before` and non-zero ones `after`,
+        `sparsity` (the share that is zero or removed) and `compression` (before / after; None if nothing is left).
     """
 
     def live(module: nn.Module) -> int:

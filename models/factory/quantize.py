@@ -1,4 +1,4 @@
-"""Static int8: the ranges of the activations from real texts, and what rounding costs in each layer."""
+"""Static int8 quantization: finds the ranges of activations on real texts, and measures what rounding costs in each layer."""
 
 from __future__ import annotations
 
@@ -46,10 +46,19 @@ def _watch(encoder: Encoder, examples: Examples, docs: npt.NDArray[np.int64]) ->
 
 
 def calibrate(encoder: Encoder, examples: Examples, docs: npt.NDArray[np.int64]) -> Ranges:
-    """Input range of every linear layer, chosen to minimise the squared error of its output on the texts `docs`.
+    """Choose the input range of every linear layer that minimises the squared relative error of its output on real texts.
 
-    Candidates are shrunk forms of the whole range of the values. It is the output's error that counts, not the input's:
-    a few tokens carry values many times larger than all others, and cutting those is what hurts.
+    Candidates are the whole range of the values, shrunk by fixed factors. It is the output's error that counts, not the input's:
+    a few tokens carry values many times larger than all others, and clipping those is what hurts. The error is relative to each
+    token's output, so that those few do not outweigh all others.
+
+    Args:
+        encoder: Float encoder.
+        examples: Texts that calibration may read.
+        docs: Numbers of the texts that are read, int64, shape (n,).
+
+    Returns:
+        Full name of the layer -> lowest and highest input value; the range always holds 0.
     """
     ranges: Ranges = {}
     seen = _watch(encoder, examples, docs)
@@ -71,7 +80,16 @@ def calibrate(encoder: Encoder, examples: Examples, docs: npt.NDArray[np.int64])
 
 
 def error_report(encoder: Encoder, examples: Examples, docs: Sequence[int]) -> list[dict[str, float | str]]:
-    """Relative error of every quantized layer's output on the inputs it sees: ||q(x) - f(x)|| / ||f(x)||."""
+    """Measure every quantized layer's relative output error on the inputs it sees: ||q(x) - f(x)|| / ||f(x)||.
+
+    Args:
+        encoder: Encoder whose linear layers are all quantized.
+        examples: Texts to measure on.
+        docs: Numbers of the texts that are read, in one batch.
+
+    Returns:
+        A row for each layer: its full name as `layer`, `relative_error`, and its input range from `low` to `high`.
+    """
     rows: list[dict[str, float | str]] = []
     sums: dict[str, tuple[float, float]] = {}
 

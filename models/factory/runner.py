@@ -1,4 +1,4 @@
-"""The order of a factory run: which steps a recipe has, which of them are done, and the gates behind them."""
+"""The order of a factory run: which steps a recipe has, which of them are done, and the gates that they must pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ PACE = {"minutes", "checkpoint_s"}
 
 
 def names(recipe: Recipe) -> list[str]:
-    """All steps of the recipe, in order; exports come last, so that every card can show all students."""
+    """List all steps of a recipe in order; exports come last, so that every card can show all students.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        Names of the steps: `read`, `teacher`, `label`, and `STUDENT.KIND` for each step of a student.
+    """
     found = ["read"] if recipe.read else []
     if recipe.trains_teacher:
         found += ["teacher"]
@@ -27,9 +34,16 @@ def names(recipe: Recipe) -> list[str]:
 
 
 def run(shop: RunContext, only: str | None = None, start: str | None = None) -> None:
-    """Run all steps, those from `start` on, or only one; a step that is done with the same settings is skipped.
+    """Run the steps of a recipe; a step that was done with the same settings is skipped.
 
-    Raises GateFailedError, before the next step, if a step reaches, or had reached, less than its gate.
+    Args:
+        shop: Context of the run.
+        only: Step that alone is run, anew even if it is done; None runs all.
+        start: Step to begin at, which is run anew even if it is done; None begins at the first.
+
+    Raises:
+        FactoryError: There is no step of that name, or one that it needs has not been run.
+        GateFailedError: A step reaches, or had reached, less than its gate; raised before the next step.
     """
     known = names(shop.recipe)
     for name in (only, start):
@@ -54,7 +68,16 @@ def run(shop: RunContext, only: str | None = None, start: str | None = None) -> 
 
 
 def check_gate(step: str, figures: dict[str, float], gate: dict[str, float]) -> None:
-    """Raise GateFailedError, naming each figure that is below its gate."""
+    """Check that a step has reached its gate.
+
+    Args:
+        step: Name of the step, for the message.
+        figures: What it reached, in per cent.
+        gate: Figure -> least value, in per cent.
+
+    Raises:
+        GateFailedError: A figure is below its gate or absent; the message names each.
+    """
     if low := steps.below(figures, gate):
         raise GateFailedError(f"step {step!r}: {'; '.join(low)}")
 
@@ -67,7 +90,18 @@ def _gate(recipe: Recipe, step: str) -> dict[str, float]:
 
 
 def step_key(shop: RunContext, step: str) -> str:
-    """A digest of all that a step's result depends on: its settings, the seed, and the keys of the steps before it."""
+    """Digest what a step's result depends on: its settings, the seed, and the keys of the steps before it.
+
+    Left out are the contents of the corpora and, but for exports, the gates; and of most settings how long the run may take and
+    how often it is saved.
+
+    Args:
+        shop: Context of the run.
+        step: Name of the step.
+
+    Returns:
+        The key; a step whose record has another one is run again.
+    """
     recipe = shop.recipe
     base: list[Any] = [step, recipe.seed, recipe.negative_factor, recipe.lang]
     if step == "read":

@@ -1,4 +1,4 @@
-"""Simplified Chinese text in traditional script, and sentences of Chinese prose."""
+"""Conversion between simplified and traditional Chinese script, and sentences and phrases of Chinese prose."""
 
 from __future__ import annotations
 
@@ -29,16 +29,36 @@ def _converter(kind: str) -> Any:
 
 
 def converted(text: str, kind: str = "s2t") -> str:
-    """The text in the other script; as it was where that would change its length, for offsets must hold.
+    """Convert a text into another script, keeping its length so that offsets into it still hold.
 
-    `kind` is a configuration of OpenCC: "s2t" to traditional, "t2s" to simplified.
+    Args:
+        text: Chinese text.
+        kind: Configuration of OpenCC: `s2t` to traditional script, `t2s` to simplified.
+
+    Returns:
+        The converted text, or the text as it was where conversion would change its length.
+
+    Raises:
+        DataMissingError: OpenCC is not installed.
     """
     other: str = _converter(kind).convert(text)
     return other if len(other) == len(text) else text
 
 
 def in_both_scripts(records: Sequence[LabelledText], share: float, rng: np.random.Generator) -> list[LabelledText]:
-    """The records, a random `share` of them in traditional script (those in it already in simplified); labels stay."""
+    """Show a random share of the records in traditional script, or in simplified if they are in traditional already.
+
+    Args:
+        records: Texts with their labels, which stay as they are.
+        share: Share of the records that is converted, 0 to 1.
+        rng: Chooses them.
+
+    Returns:
+        All records in their order.
+
+    Raises:
+        DataMissingError: OpenCC is needed and not installed.
+    """
     chosen = rng.random(len(records)) < share
     return [_other(record) if change else record for record, change in zip(records, chosen, strict=True)]
 
@@ -51,7 +71,18 @@ def _other(record: LabelledText) -> LabelledText:
 
 
 def chinese_sentences(records: Sequence[LabelledText], wanted: int, rng: np.random.Generator) -> list[LabelledText]:
-    """At most `wanted` sentences of the records, in random order; long ones are cut behind a comma, short ones left out."""
+    """Take sentences out of the records' texts, in random order and without labels.
+
+    Sentences of more than 124 characters are cut after commas and the like, those of fewer than 4 are left out.
+
+    Args:
+        records: Texts of Chinese prose.
+        wanted: Sentences taken at most.
+        rng: Chooses them.
+
+    Returns:
+        The sentences; fewer than `wanted` if the records hold fewer.
+    """
     found: list[LabelledText] = []
     for number in rng.permutation(len(records)):
         for sentence in _END.split(records[number].text):
@@ -73,7 +104,18 @@ def _cut(sentence: str) -> list[str]:
 
 
 def chinese_phrases(records: Sequence[LabelledText], wanted: int, rng: np.random.Generator) -> list[LabelledText]:
-    """`wanted` runs of clauses out of the records' texts, none of them a whole text; see `augment.phrases`."""
+    """Take runs of clauses out of the records' texts, none of them a whole text, without labels.
+
+    `augment.phrases` says what they are for. A phrase has 4 to 124 characters.
+
+    Args:
+        records: Texts of Chinese prose; at least one.
+        wanted: Phrases taken at most.
+        rng: Chooses them.
+
+    Returns:
+        The phrases; fewer than `wanted` if too few texts have two clauses.
+    """
     found: list[LabelledText] = []
     for number in rng.integers(0, len(records), 20 * wanted):
         clauses = [clause for clause in _CLAUSE.split(records[number].text) if clause.strip()]

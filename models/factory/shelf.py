@@ -1,4 +1,7 @@
-"""The encoded texts of a work, kept on disk as they were when it began: made once, and there on a machine without the corpora."""
+"""Encoded texts of a work folder, kept on disk as they were when it began.
+
+They are made once, and then are there on a machine without the corpora too.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,26 @@ from models.factory.files import write_whole
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """A folder of encoded texts; `tokenizer` is the text of the tokenizer that encodes them."""
+    """A cache of encoded texts on disk.
+
+    Attributes:
+        folder: Where the files lie.
+        tokenizer: JSON of the tokenizer that encodes the texts; texts of another one are not found.
+    """
 
     folder: Path
     tokenizer: str
 
     def keep(self, name: str, made: list[Any], make: Callable[[], Examples]) -> Examples:
-        """The texts of corpus `name`, chosen and encoded as `made` says (anything that is JSON): those kept, or what `make`
-        gives, which is kept then.
+        """Load the texts that were kept for a corpus and a choice, or make them and keep them.
+
+        Args:
+            name: Name of the corpus in `CORPORA`.
+            made: How its texts were chosen and encoded, anything that is JSON; texts of another choice are kept apart.
+            make: Reads and encodes the texts; called only if they are not kept.
+
+        Returns:
+            The texts.
         """
         corpus = CORPORA[name]
         says = json.dumps([name, corpus.misc_known, corpus.neutral_known, made, self.tokenizer])

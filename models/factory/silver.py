@@ -50,7 +50,22 @@ def check_labeller() -> None:
 
 
 def label_texts(texts: Sequence[str], folder: Path, say: Callable[[str], None]) -> Codes:
-    """LAC's code of every character of the texts, one text after the other; kept in `folder`, piece by piece."""
+    """Label every character of the texts with LAC, with results kept on disk for each chunk of texts.
+
+    Missing chunks are labelled in parallel processes.
+
+    Args:
+        texts: Texts in simplified script, which alone LAC knows.
+        folder: Where the codes of each chunk are kept; made if it is absent.
+        say: Gets lines of progress.
+
+    Returns:
+        Code of every character, one text after the other, int8, shape (characters,): twice the index in LAC_TAGS, and 1 more
+        inside a word; IGNORE in texts whose characters LAC has not given back one for one.
+
+    Raises:
+        DataMissingError: LAC is needed and not installed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     chunks = [texts[at : at + CHUNK] for at in range(0, len(texts), CHUNK)]
     names = [folder / f"{hashlib.sha256(chr(0).join(chunk).encode()).hexdigest()[:16]}.npy" for chunk in chunks]
@@ -67,9 +82,14 @@ def label_texts(texts: Sequence[str], folder: Path, say: Callable[[str], None]) 
 
 
 class SilverTokenizer(PieceTokenizer):
-    """A tokenizer that shows LAC's codes as the case of pieces without cased letters: NUM_CASES + code.
+    """A tokenizer that shows LAC's codes to a model as case features.
 
-    LAC knows simplified script alone, and is asked in it. `folder` keeps what it said.
+    A piece without cased letters gets NUM_CASES + code as its case. LAC knows simplified script alone and is asked in it.
+
+    Args:
+        tokenizer_json: The tokenizer in the JSON of the `tokenizers` library.
+        folder: Where LAC's codes are kept.
+        say: Gets lines of progress.
     """
 
     def __init__(self, tokenizer_json: str, folder: Path, say: Callable[[str], None]) -> None:
@@ -77,13 +97,36 @@ class SilverTokenizer(PieceTokenizer):
         self._folder, self._say = folder, say
 
     def encode(self, texts: Sequence[str]) -> Pieces:
+        """Tokenize texts, with LAC's codes among the cases.
+
+        Args:
+            texts: Texts in any script; converted for LAC alone.
+
+        Returns:
+            The pieces; `cases` is NUM_CASES + code where a piece has no cased letters and LAC has a code for it.
+
+        Raises:
+            DataMissingError: LAC or OpenCC is needed and not installed.
+        """
         pieces = super().encode(texts)
         codes = codes_of(pieces, texts, label_texts([converted(text, "t2s") for text in texts], self._folder, self._say))
         shown = (pieces.cases == 0) & (codes != IGNORE)
         return replace(pieces, cases=np.where(shown, NUM_CASES + codes, pieces.cases).astype(np.uint8))
 
     def names(self, texts: Sequence[str]) -> dict[str, list[str]]:
-        """Every name that LAC finds in the texts once, in simplified script, by the type of entity that it is."""
+        """Collect the names that LAC finds in the texts, each once and in simplified script.
+
+        Names of one character, and those longer than LONGEST_NAME, are left out.
+
+        Args:
+            texts: Texts in any script.
+
+        Returns:
+            Type of entity (PER, ORG, LOC) -> its names, sorted.
+
+        Raises:
+            DataMissingError: LAC or OpenCC is needed and not installed.
+        """
         simple = [converted(text, "t2s") for text in texts]
         codes = label_texts(simple, self._folder, self._say)
         whole = "".join(simple)
@@ -99,7 +142,16 @@ class SilverTokenizer(PieceTokenizer):
 
 
 def codes_of(pieces: Pieces, texts: Sequence[str], codes: Codes) -> Codes:
-    """The code of every piece, int8 [N]: that of its first character; `codes` are those of the texts' characters."""
+    """Give every piece the code of its first character.
+
+    Args:
+        pieces: Pieces of the texts.
+        texts: The texts that were tokenized.
+        codes: Codes of the texts' characters, one text after the other, int8, shape (characters,).
+
+    Returns:
+        Codes of the pieces, int8, shape (pieces,).
+    """
     begins = np.cumsum([0, *map(len, texts)])[:-1]
     return codes[np.repeat(begins, np.diff(pieces.offsets)) + pieces.starts]
 

@@ -1,4 +1,4 @@
-"""What each step of the factory does to a model; every function is one step and returns what it reached."""
+"""The steps that make and ship a student; each returns a record of what it reached."""
 
 from __future__ import annotations
 
@@ -39,19 +39,49 @@ SALIENCY_BATCHES = 24
 
 
 def kinds(student: Student) -> list[str]:
-    """The steps that make a student, export left out."""
+    """List the kinds of steps that make a student, export left out.
+
+    Args:
+        student: The student's part of the recipe.
+
+    Returns:
+        `distil`, then `prune` and `quantize` where the student has them.
+    """
     if student.start == "lstm":
         return ["distil"]
     return ["distil", *(["prune"] if student.prune else []), "quantize"]
 
 
 def float_step(name: str, student: Student) -> str:
-    """The step that leaves the student that is to be quantized."""
+    """Name the step that leaves the float student which is to be quantized.
+
+    Args:
+        name: Name of the student.
+        student: The student's part of the recipe.
+
+    Returns:
+        Name of its pruning if it is pruned, else of its distillation.
+    """
     return f"{name}.prune" if student.prune else f"{name}.distil"
 
 
 def prune_student(shop: RunContext, name: str, key: str) -> dict[str, Any]:
-    """Remove (or zero) parts in rounds until the aim is reached; recover after each round."""
+    """Run the step `prune`: remove (or zero) parts in rounds until the aim is reached, with recovery training after each.
+
+    A round that was finished before a kill is not done again.
+
+    Args:
+        shop: Context of the run.
+        name: Name of the student.
+        key: Key of the step; names what its rounds leave.
+
+    Returns:
+        Record of the step: that of `reached`, and as `sparsity` the rows of `sparsity_report`.
+
+    Raises:
+        FactoryError: The student has no `[prune]`, its distillation has left no model, or heads are to go from layers that share
+            a relative position bias.
+    """
     student = shop.recipe.students[name]
     settings = student.prune
     if settings is None:
@@ -113,7 +143,22 @@ def _shrink(shop: RunContext, encoder: Encoder, settings: Prune, aim: prune.Aim,
 
 
 def quantize_student(shop: RunContext, name: str, key: str) -> dict[str, Any]:
-    """Static int8; if a gate is missed then and the recipe has `qat`, trained on with the rounding in place."""
+    """Run the step `quantize`: static int8, then quantization-aware training if a gate is missed and the recipe has `qat`.
+
+    Args:
+        shop: Context of the run.
+        name: Name of the student.
+        key: Key of the step; names its checkpoint.
+
+    Returns:
+        Record of the step: that of `reached`; `post_training_figures` (before any quantization-aware training), `calibration`,
+        `neutral_bias`, `errors` (of `error_report`), and the package's `digest` and `bytes`; for a student that is not shipped
+        `engine_ratio` too.
+
+    Raises:
+        FactoryError: The step before has left no model.
+        GateFailedError: The package of a shipped student is larger than its `max_mb`.
+    """
     student = shop.recipe.students[name]
     settings = student.quantize
     encoder = shop.restore(float_step(name, student))
@@ -150,12 +195,32 @@ def quantize_student(shop: RunContext, name: str, key: str) -> dict[str, Any]:
 
 
 def below(figures: dict[str, float], gate: dict[str, float]) -> list[str]:
-    """What misses its gate, a phrase each."""
+    """List the figures that miss their gate.
+
+    Args:
+        figures: What was reached, in per cent.
+        gate: Figure -> least value, in per cent.
+
+    Returns:
+        A phrase for each figure that is below its least value or absent.
+    """
     return [f"{key} {figures.get(key)} < {least}" for key, least in gate.items() if figures.get(key, -1.0) < least]
 
 
 def export(shop: RunContext, name: str, key: str) -> dict[str, Any]:
-    """Copy the model into the zoo and write its card, metrics and pictures."""
+    """Run the step `export`: copy the model into the zoo and write its card, metrics and pictures.
+
+    Args:
+        shop: Context of the run.
+        name: Name of the student.
+        key: Key of the step; not needed here.
+
+    Returns:
+        Record of the step: the model's `figures` and its measured `speed`.
+
+    Raises:
+        FactoryError: The student has not been quantized, or the shipped model that it was taught on from has no metrics.
+    """
     student = shop.recipe.students[name]
     return card.export(shop, name, ["teacher", *(f"{name}.{kind}" for kind in kinds(student))])
 

@@ -1,4 +1,4 @@
-"""A teacher's answers to the texts of a pool: kept on disk where asking costs much, or asked while the student learns."""
+"""A teacher's answers to the texts of a pool: kept on disk where asking is expensive, or asked for while the student learns."""
 
 from __future__ import annotations
 
@@ -29,8 +29,13 @@ SAVE_EVERY = 50
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a teacher says of a batch, on the batch's device: `tokens` float32 [n, K] and `hidden` float32 [n, H] of its n
-    units, `sentiment` float32 [B, 3]."""
+    """What a teacher says of a batch, on the batch's device.
+
+    Attributes:
+        tokens: Logits of the token tasks for each of the batch's units, float32, shape (units, NUM_TOKEN_OUTPUTS).
+        hidden: Last hidden states of the units, float32, shape (units, hidden).
+        sentiment: Sentiment logits of the texts, float32, shape (batch, 3).
+    """
 
     tokens: Tensor
     hidden: Tensor
@@ -42,17 +47,30 @@ class TeacherRun(Protocol):
 
     @property
     def hidden_size(self) -> int:
-        """Width of the hidden states."""
+        """Width of the teacher's hidden states."""
         ...
 
     def of(self, batch: Batch) -> Asked:
-        """The answers to a batch of the pool."""
+        """Answer a batch of the pool.
+
+        Args:
+            batch: Batch gathered from the pool's examples.
+
+        Returns:
+            The teacher's answers, on the batch's device.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherLogits:
-    """A teacher's answers to a pool: `tokens` float16 [N, K], `hidden` float16 [N, H], `sentiment` float32 [D, 3]."""
+    """A teacher's answers to a whole pool, in tables that may be memory-mapped.
+
+    Attributes:
+        tokens: Logits of the token tasks for every token, float16, shape (tokens, NUM_TOKEN_OUTPUTS).
+        hidden: Last hidden states of every token, float16, shape (tokens, hidden).
+        sentiment: Sentiment logits of every text, float32, shape (texts, 3).
+    """
 
     tokens: npt.NDArray[np.float16]
     hidden: npt.NDArray[np.float16]
@@ -60,10 +78,18 @@ class TeacherLogits:
 
     @property
     def hidden_size(self) -> int:
+        """Width of the teacher's hidden states."""
         return int(self.hidden.shape[1])
 
     def of(self, batch: Batch) -> Asked:
-        """The answers to a batch of the pool."""
+        """Look up the answers to a batch of the pool.
+
+        Args:
+            batch: Batch gathered from the pool's examples.
+
+        Returns:
+            The teacher's answers, on the batch's device.
+        """
         where, device = batch.flat[batch.units[batch.mask].cpu().numpy()], batch.ids.device
         tokens, hidden, sentiment = (
             torch.from_numpy(values).to(device).float()
@@ -73,8 +99,14 @@ class TeacherLogits:
 
 
 class LiveTeacher:
-    """A teacher that is asked while a student learns: on a GPU that costs a third of a step of its own training, and answers
-    to many texts need no disk. `shown` are the pool's texts with the features that the teacher sees, None if it sees none.
+    """A teacher that is asked while a student learns.
+
+    On a GPU that costs a third of a step of the teacher's own training, and answers to many texts need no disk.
+
+    Args:
+        teacher: Float encoder; moved to `where` and put into evaluation mode.
+        shown: The pool's texts with the features that only the teacher sees; None if it sees none.
+        where: Device that the teacher computes on.
     """
 
     def __init__(self, teacher: Encoder, shown: Examples | None, where: torch.device) -> None:
@@ -82,10 +114,18 @@ class LiveTeacher:
 
     @property
     def hidden_size(self) -> int:
+        """Width of the teacher's hidden states."""
         return self._teacher.config.hidden
 
     def of(self, batch: Batch) -> Asked:
-        """The answers to a batch of the pool."""
+        """Compute the answers to a batch of the pool, without gradients.
+
+        Args:
+            batch: Batch gathered from the pool's examples, on any device.
+
+        Returns:
+            The teacher's answers, on the batch's device.
+        """
         seen = batch if self._shown is None else gather(self._shown, batch.docs, batch.ids.shape[1])
         seen, back = seen.to(self._where), batch.ids.device
         with torch.no_grad(), autocast(self._where):
@@ -96,7 +136,11 @@ class LiveTeacher:
 
 
 class Once:
-    """Answers that are asked for once a batch, however many students learn from it."""
+    """Answers that are asked for once a batch, however many students learn from it.
+
+    Args:
+        answers: Whose answers they are.
+    """
 
     def __init__(self, answers: TeacherRun) -> None:
         self._answers = answers
@@ -104,19 +148,37 @@ class Once:
 
     @property
     def hidden_size(self) -> int:
+        """Width of the teacher's hidden states."""
         return self._answers.hidden_size
 
     def of(self, batch: Batch) -> Asked:
-        """The answers to a batch of the pool."""
+        """Answer a batch of the pool, with the last answer again if it is the same batch object.
+
+        Args:
+            batch: Batch gathered from the pool's examples.
+
+        Returns:
+            The teacher's answers, on the batch's device.
+        """
         if self._last is None or self._last[0] is not batch:
             self._last = batch, self._answers.of(batch)
         return self._last[1]
 
 
 def compute_logits(teacher: Encoder, examples: Examples, folder: Path, key: str, say: Callable[[str], None]) -> TeacherLogits:
-    """The teacher's answers, from the cache in `folder`, or computed and written there.
+    """Compute a teacher's answers to all texts into memory-mapped tables, or go on with those that are there.
 
-    A kill loses at most the last SAVE_EVERY batches; `key` names teacher and texts, another key starts anew.
+    A kill loses at most the last SAVE_EVERY batches.
+
+    Args:
+        teacher: Float encoder; runs in OpenVINO on the CPU.
+        examples: Texts, with the features that the teacher sees.
+        folder: Where tables and progress are kept; made if it is absent.
+        key: Names the teacher and the texts; with another key the tables are begun anew.
+        say: Gets lines of progress.
+
+    Returns:
+        The answers to all texts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = folder / "progress.json"

@@ -1,4 +1,4 @@
-"""How a teacher and a student are taught, and what every step measures of the model that it leaves."""
+"""How teacher and students are trained, and what every step measures of the model that it leaves."""
 
 from __future__ import annotations
 
@@ -38,7 +38,22 @@ BALANCE_TEXTS = 2000
 
 
 def train_teacher(shop: RunContext, key: str) -> dict[str, Any]:
-    """Fine-tune the teacher on the gold labels of all corpora; embeddings of an English one stay as they were."""
+    """Run the step `teacher`: fine-tune the teacher on gold labels of its corpora and save it.
+
+    Word and position embeddings of an English teacher stay as they were pretrained.
+
+    Args:
+        shop: Context of the run.
+        key: Key of the step; names its checkpoint.
+
+    Returns:
+        Record of the step: that of `reached`, with figures of only the tasks whose corpora it was taught: on others it has
+        nothing to say.
+
+    Raises:
+        DataMissingError: A corpus or the pretrained encoder is absent, or LAC or OpenCC is needed and not installed.
+        FactoryError: The recipe has a `[read]` and its step has left no model.
+    """
     settings = shop.recipe.teacher
     data, repeats, sizes = load_mixture(
         settings.epochs, shop.data_dir, shop.teacher_tokenizer, shop.recipe.negative_factor, settings.traditional,
@@ -72,7 +87,15 @@ def train_teacher(shop: RunContext, key: str) -> dict[str, Any]:
 
 
 def with_features(encoder: Encoder, more: int) -> Encoder:
-    """The encoder with a case table that has `more` rows, zero as yet."""
+    """Copy an encoder with more case features, whose embeddings are zero as yet.
+
+    Args:
+        encoder: Encoder that is copied.
+        more: Rows that the table of cases gets.
+
+    Returns:
+        The copy; it computes the same as long as the new features do not occur.
+    """
     wide = Encoder(replace(encoder.config, cases=encoder.config.cases + more))
     state = dict(encoder.state_dict())
     state["cases.weight"] = F.pad(state["cases.weight"], (0, 0, 0, more))
@@ -81,7 +104,14 @@ def with_features(encoder: Encoder, more: int) -> Encoder:
 
 
 def with_transitions(encoder: Encoder) -> Encoder:
-    """The encoder with weights for the steps from tag to tag, all zero as yet; as it is if it has them."""
+    """Copy an encoder with CRF transitions between entity tags, all zero as yet.
+
+    Args:
+        encoder: Encoder that is copied.
+
+    Returns:
+        The copy, or `encoder` itself if it has transitions already.
+    """
     if encoder.config.transitions:
         return encoder
     wide = Encoder(replace(encoder.config, transitions=True))
@@ -90,14 +120,35 @@ def with_transitions(encoder: Encoder) -> Encoder:
 
 
 def without_transitions(encoder: Encoder) -> Encoder:
-    """The encoder without weights for the steps from tag to tag, so that entities are read off unit by unit."""
+    """Copy an encoder without transitions between entity tags, so that every unit's tag is decoded by itself.
+
+    Args:
+        encoder: Encoder that is copied.
+
+    Returns:
+        The copy, in evaluation mode.
+    """
     bare = Encoder(replace(encoder.config, transitions=False))
     bare.load_state_dict({name: value for name, value in encoder.state_dict().items() if name != "transitions"})
     return bare.eval()
 
 
 def reached(shop: RunContext, model: TokenModel, tagger: Tagger) -> dict[str, Any]:
-    """What the table of a card says of one stage: the figures, its size, multiply-accumulates and speed, and where on a GPU."""
+    """Measure what the table of a card says of one stage.
+
+    Args:
+        shop: Context of the run; its real posts are what speed is measured on.
+        model: The model that the stage has left.
+        tagger: Tagger of that model.
+
+    Returns:
+        `figures` on the dev splits in per cent, number of `parameters`, multiply-accumulates a token as `macs_a_token` (None if
+        it is no encoder), the engine's speed as `tokens_s` (specials included, padding not), and as `gpu` the name of the GPU if
+        batches were computed on one without padding, else None.
+
+    Raises:
+        DataMissingError: No dev split of the language is there.
+    """
     batches = list(tagger.encode(shop.posts[:STAGE_POSTS])[2])
     (seconds,) = alternate([drain(tagger.engine, batches)], 3)
     return {
@@ -114,12 +165,24 @@ def _prefixed(shop: RunContext, step: str) -> Callable[[str], None]:
 
 
 def student_loss(shop: RunContext, settings: Distil) -> Callable[[torch.nn.Module, examples.Batch], torch.Tensor]:
-    """The loss of a student without a teacher on the pool's texts."""
+    """Build the loss of a student that learns from labels alone, gold ones and where wanted LAC's, without a teacher.
+
+    Args:
+        shop: Context of the run; the student learns from its pool.
+        settings: Weights of the tasks and of LAC's labels.
+
+    Returns:
+        Loss of a `Learner` on a batch of the pool, a scalar.
+    """
     return gold_loss_of(settings, unseen_id(shop), shop.pool.silver if settings.silver else None, settings.silver)
 
 
 def unseen_id(shop: RunContext) -> int:
-    """The id that stands for hidden pieces."""
+    """Return the id of `[MASK]`, which stands for hidden pieces.
+
+    Args:
+        shop: Context of the run, which has the tokenizer.
+    """
     unseen = shop.tokenizer.id_of("[MASK]")
     assert unseen is not None
     return unseen
@@ -129,7 +192,18 @@ def train_student(
     shop: RunContext, student: TokenModel, settings: Distil, share: float, step: str, mark: str, seed: int,
     each_step: Callable[[int, int], None] | None = None,
 ) -> None:  # fmt: skip
-    """One run of a student on the teacher's answers, in place; `mark` names its checkpoint in the step's folder."""
+    """Train a student on the pool, in place, with the teacher's answers where the settings ask for them.
+
+    Args:
+        shop: Context of the run.
+        student: Model that learns.
+        settings: Losses and lengths of the run.
+        share: All epochs are multiplied by this.
+        step: Step that trains; its folder gets the checkpoint, and lines of progress begin with it.
+        mark: Names the checkpoint in the step's folder; a killed run with the same mark goes on where it was.
+        seed: Fixes the batches and dropout.
+        each_step: Called before each step with its number and the number of steps.
+    """
     train_students(shop, [student], settings, share, step, mark, seed, each_step)
 
 
@@ -137,7 +211,18 @@ def train_students(
     shop: RunContext, students: Sequence[TokenModel], settings: Distil, share: float, step: str, mark: str, seed: int,
     each_step: Callable[[int, int], None] | None = None,
 ) -> None:  # fmt: skip
-    """As `train_student`, of several that learn from the same batches; the teacher is asked once."""
+    """Train several students side by side on the same batches, in place; the teacher is asked once for each batch.
+
+    Args:
+        shop: Context of the run.
+        students: Models that learn; one alone is trained as by `train_student`.
+        settings: Losses and lengths of the run.
+        share: All epochs are multiplied by this.
+        step: Step that trains; its folder gets the checkpoint, and lines of progress begin with it.
+        mark: Names the checkpoint in the step's folder; a killed run with the same mark goes on where it was.
+        seed: Fixes the batches and dropout.
+        each_step: Called before each step with its number and the number of steps.
+    """
     pool, answers = shop.pool, Once(shop.answers) if settings.asks_teacher else None
     loss = student_loss(shop, settings) if answers is None else distil_loss(answers, settings, unseen_id(shop))
     repeats = pool.repeats(settings.epochs, shop.recipe.negative_factor) * settings.share * share
@@ -158,8 +243,17 @@ def train_students(
 
 
 def blended(before: Mapping[str, Tensor], after: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Weights between those before a run and those after it (Wortsman et al. 2022); steps from tag to tag, which may have been
-    zero before, are those after it.
+    """Interpolate linearly between the weights before a run and those after it (Wortsman et al., 2022).
+
+    Transitions between entity tags are taken from after the run, since they may have been zero before it.
+
+    Args:
+        before: State dict before the run.
+        after: State dict after the run, with the same names and shapes.
+        share: Part of the weights after the run in the result, 0 to 1.
+
+    Returns:
+        The state dict between them; tensors that are not floating-point are those after the run.
     """
     between = {
         name: torch.lerp(before[name], value, share) if value.is_floating_point() else value for name, value in after.items()
@@ -168,7 +262,20 @@ def blended(before: Mapping[str, Tensor], after: Mapping[str, Tensor], share: fl
 
 
 def origin(shop: RunContext, student: Student) -> Encoder:
-    """The whole model that the student's layers are copied from."""
+    """Load the whole model that a student's layers are copied from.
+
+    Args:
+        shop: Context of the run.
+        student: The student's part of the recipe; starts from an encoder.
+
+    Returns:
+        The float encoder, with all of its layers.
+
+    Raises:
+        FactoryError: The step that makes it has not been run.
+        DataMissingError: It is a pretrained encoder that pip cannot fetch.
+        ModelMissingError: It is a shipped model that is not in the zoo.
+    """
     if student.start == "minilm":
         return shop.pretrained("minilm")
     if student.start.startswith(SHIPPED):
@@ -177,7 +284,21 @@ def origin(shop: RunContext, student: Student) -> Encoder:
 
 
 def distil(shop: RunContext, name: str, key: str) -> dict[str, Any]:
-    """The student at full width learns from the teacher, with those that are beside it; one beside another has learned then."""
+    """Run the step `distil`: train a student at full width on the teacher's answers, with those beside it, and save it.
+
+    A student beside another has learned in that one's run; its step only takes over and measures what was left there.
+
+    Args:
+        shop: Context of the run.
+        name: Name of the student.
+        key: Key of the step; names its checkpoint.
+
+    Returns:
+        Record of the step: that of `reached`; for an LSTM `engine_ratio` too.
+
+    Raises:
+        FactoryError: A step that this one builds on has not been run.
+    """
     student = shop.recipe.students[name]
     step = f"{name}.distil"
     if student.beside is not None:
@@ -214,12 +335,34 @@ def _begun(shop: RunContext, student: Student) -> TokenModel:
 
 
 def balance_student(shop: RunContext, encoder: TokenModel) -> float:
+    """Set a student's bias on neutral sentiment for macro recall on texts of the pool, in place.
+
+    Args:
+        shop: Context of the run; at most BALANCE_TEXTS of its pool's texts with gold of three classes are used.
+        encoder: Model whose sentiment head is changed.
+
+    Returns:
+        What was added to the neutral logit; 0.0 if there are no such texts.
+    """
     pool = shop.pool
     return fit_logit_bias(encoder, pool.examples, three_class(pool.examples, pool.corpus, BALANCE_TEXTS, shop.recipe.seed))
 
 
 def calibrate_student(shop: RunContext, encoder: Encoder, window: int) -> dict[str, Any]:
-    """Fit what the quantized encoder says of sentiment to the real posts that it is measured on, in place."""
+    """Calibrate a quantized encoder's sentiment on the dev split of real posts, on which it is measured too, in place.
+
+    Args:
+        shop: Context of the run.
+        encoder: Quantized encoder whose sentiment head is changed.
+        window: Longest sequence in tokens, specials included.
+
+    Returns:
+        The fitted `temperature`, the `bias` of each class, and as `across` what they reach in cross-validation over `folds`
+        folds.
+
+    Raises:
+        DataMissingError: The posts are absent.
+    """
     records = read(language(shop.recipe.lang).posts, shop.data_dir, "dev")
     scores, gold = sentiment_scores(shop.tagger(encoder, window, quantized=True), records)
     return calibrate(encoder, scores, gold, shop.recipe.seed)
