@@ -1,4 +1,4 @@
-"""textmill bench model"""
+"""textmill bench model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""textmill compress RECIPE"""
+"""textmill compress RECIPE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""textmill doctor"""
+"""textmill doctor."""
 
 from __future__ import annotations
 

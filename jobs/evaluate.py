@@ -1,4 +1,4 @@
-"""textmill evaluate MODEL --data-dir DATA"""
+"""textmill evaluate MODEL --data-dir DATA."""
 
 from __future__ import annotations
 

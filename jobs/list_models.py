@@ -1,4 +1,4 @@
-"""textmill models"""
+"""textmill models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""textmill nightly CONF"""
+"""textmill nightly CONF."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""textmill report OUTPUT"""
+"""textmill report OUTPUT."""
 
 from __future__ import annotations
 

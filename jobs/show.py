@@ -1,14 +1,18 @@
-"""textmill show OUTPUT"""
+"""textmill show OUTPUT."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.store.base import Store
 
 
 def show(
@@ -20,50 +24,66 @@ def show(
     ] = None,
 ) -> None:
     """Show what an output holds: some documents, frequent entities, sentiment, dead letters."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from jobs.colours import COLOURS, SENTIMENT, legend, plain
     from pipeline.config import load_store
-    from pipeline.sink.ledger import batches_of
     from pipeline.store.open import open_store
 
     store = open_store(output, load_store(config, sets or ()))
     if next(iter(store.list("tags")), None) is None:
         raise ConfigError(f"{output}: no tags/ in it; is it the output folder of `textmill tag`?")
-    documents = 0
-    some: list[dict[str, Any]] = []
-    counts: Counter[tuple[str, str]] = Counter()
-    moods: Counter[str] = Counter()
+    _print(output, _seen(store, rows), rows)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What an output holds, and some of it."""
+
+    documents: int = 0
+    dead_letters: int = 0
+    some: list[dict[str, Any]] = field(default_factory=list)
+    some_dead: list[dict[str, Any]] = field(default_factory=list)
+    entities: Counter[tuple[str, str]] = field(default_factory=Counter)
+    sentiments: Counter[str] = field(default_factory=Counter)
+
+
+def _seen(store: Store, rows: int) -> _Seen:
+    from pipeline.sink.ledger import batches_of
+
+    seen = _Seen()
     for batch in batches_of(store, "tags", ["id", "sentiment", "entities"]):
-        documents += batch.num_rows
+        seen.documents += batch.num_rows
         found = batch["entities"].flatten()
-        counts.update(zip(found.field("text").to_pylist(), found.field("label").to_pylist(), strict=True))
-        moods.update(batch["sentiment"].to_pylist())
-        if len(some) < rows:
-            some += [row for row in batch.to_pylist() if row["entities"]][: rows - len(some)]
-    dead: list[dict[str, Any]] = []
-    letters = 0
+        seen.entities.update(zip(found.field("text").to_pylist(), found.field("label").to_pylist(), strict=True))
+        seen.sentiments.update(batch["sentiment"].to_pylist())
+        if len(seen.some) < rows:
+            seen.some += [row for row in batch.to_pylist() if row["entities"]][: rows - len(seen.some)]
     for batch in batches_of(store, "dead_letters", ["path", "position", "reason", "message"]):
-        letters += batch.num_rows
-        dead += batch.slice(0, rows - len(dead)).to_pylist() if len(dead) < rows else []
+        seen.dead_letters += batch.num_rows
+        seen.some_dead += batch.slice(0, max(0, rows - len(seen.some_dead))).to_pylist()
+    return seen
+
+
+def _print(output: str, seen: _Seen, rows: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from jobs.colours import COLOURS, SENTIMENT, legend, plain
 
     console = Console()
-    table = Table("id", "sentiment", "entities", title=f"{documents:,} documents, {letters:,} dead letters")
-    for row in some:
+    table = Table("id", "sentiment", "entities", title=f"{seen.documents:,} documents, {seen.dead_letters:,} dead letters")
+    for row in seen.some:
         names = [plain(f" {e['text']} ", COLOURS[e["label"]]) for e in row["entities"]]
         table.add_row(plain(row["id"]), Text(row["sentiment"], style=SENTIMENT[row["sentiment"]]), Text(" ").join(names))
     console.print(table, legend(), sep="\n")
     top = Table("entity", "label", "times", title="most frequent")
-    for (name, label), times in counts.most_common(10):
+    for (name, label), times in seen.entities.most_common(10):
         top.add_row(plain(name), Text(label, style=COLOURS[label]), str(times))
     console.print(top)
-    console.print("sentiment: " + ", ".join(f"{name} {times}" for name, times in moods.most_common()))
-    for letter in dead:
+    console.print("sentiment: " + ", ".join(f"{name} {times}" for name, times in seen.sentiments.most_common()))
+    for letter in seen.some_dead:
         place = f"{letter['path']}@{letter['position']}"
         console.print(plain(f"dead letter: {place}: {letter['reason']} ({letter['message']})"))
-    if letters > rows:
-        console.print(f"and {letters - rows:,} more dead letters")
-    files = ["tags/*.parquet", *(["dead_letters/*.parquet"] if letters else []), "_runs/*.json"]
+    if seen.dead_letters > rows:
+        console.print(f"and {seen.dead_letters - rows:,} more dead letters")
+    files = ["tags/*.parquet", *(["dead_letters/*.parquet"] if seen.dead_letters else []), "_runs/*.json"]
     console.print(plain("files: " + ", ".join(f"{output}/{name}" for name in files)))

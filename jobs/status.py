@@ -1,4 +1,4 @@
-"""textmill status OUTPUT"""
+"""textmill status OUTPUT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""textmill submit CONF --address http://HEAD:8265"""
+"""textmill submit CONF --address http://HEAD:8265."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""textmill tag INPUT... OUTPUT"""
+"""textmill tag INPUT... OUTPUT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""textmill try "text" """
+"""textmill try "text"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""textmill verify OUTPUT"""
+"""textmill verify OUTPUT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""textmill watch CONF"""
+"""textmill watch CONF."""
 
 from __future__ import annotations
 

@@ -92,8 +92,8 @@ def _gate(recipe: Recipe, step: str) -> dict[str, float]:
 def step_key(shop: RunContext, step: str) -> str:
     """Digest what a step's result depends on: its settings, the seed, and the keys of the steps before it.
 
-    Left out are the contents of the corpora and, but for exports, the gates; and of most settings how long the run may take and
-    how often it is saved.
+    Left out are the contents of the corpora; the gates, but for exports and for what may be trained again where one is missed;
+    and of most settings how long the run may take and how often it is saved.
 
     Args:
         shop: Context of the run.
@@ -119,6 +119,8 @@ def step_key(shop: RunContext, step: str) -> str:
     settings = getattr(student, kind, None)
     # What an export shows of the others, and whether a speed beside the shipped ones is measured.
     shown: Any = student.ship if kind in ("distil", "quantize") else None
+    if kind == "quantize" and student.quantize.qat is not None:
+        shown = [student.ship, student.gate]  # whether quantization-aware training follows
     if kind == "export":
         last = [f"{other}.{steps.kinds(one)[-1]}" for other, one in recipe.students.items()]
         shown = [student.summary, student.gate, [_done_key(shop, step) for step in last]]

@@ -143,8 +143,8 @@ def reached(shop: RunContext, model: TokenModel, tagger: Tagger) -> dict[str, An
 
     Returns:
         `figures` on the dev splits in per cent, number of `parameters`, multiply-accumulates a token as `macs_a_token` (None if
-        it is no encoder), the engine's speed as `tokens_s` (specials included, padding not), and as `gpu` the name of the GPU if
-        batches were computed on one without padding, else None.
+        it is no encoder), the engine's speed as `tokens_s` (specials included, padding not), and as `gpu` the name of the GPU
+        that computed them, or None.
 
     Raises:
         DataMissingError: No dev split of the language is there.
@@ -156,7 +156,7 @@ def reached(shop: RunContext, model: TokenModel, tagger: Tagger) -> dict[str, An
         "parameters": sum(p.numel() for p in model.parameters()),
         "macs_a_token": macs_a_token(model.config) if isinstance(model, Encoder) else None,
         "tokens_s": sum(len(batch.ids) for batch in batches) / seconds,
-        "gpu": torch.cuda.get_device_name() if isinstance(tagger.engine, TorchEngine) and tagger.engine.flat else None,
+        "gpu": torch.cuda.get_device_name() if isinstance(tagger.engine, TorchEngine) and tagger.engine.on_cuda else None,
     }
 
 

@@ -108,17 +108,18 @@ class TorchEngine:
     name = "torch"
     arithmetic: str | None = None  # its kernels are chosen by a batch's shape, so the last bits depend on a text's neighbours
     flat = False  # whether batches are computed without padding
+    on_cuda = False
 
     def __init__(self, encoder: nn.Module, threads: int | None, device: str = "cpu") -> None:
         import torch
 
         if threads:
             torch.set_num_threads(threads)
-        self._cuda = device != "cpu"
-        self.flat = self._cuda and getattr(encoder, "relative", None) is None
+        self.on_cuda = device != "cpu"
+        self.flat = self.on_cuda and getattr(encoder, "relative", None) is None
         self._device = torch.device(device)
         self._encoder = encoder.eval()
-        if self._cuda:
+        if self.on_cuda:
             from models.runtime.quantized import QuantLinear
 
             # Rounding inputs to 8 bits is the CPU's arithmetic; bf16 needs none of it.
