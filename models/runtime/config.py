@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.runtime.labels import NUM_CASES
+from models.runtime.labels import NUM_CASES, NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
 
 # Largest values of int8 weights (symmetric) and of 8-bit activations (with a zero point).
 WEIGHT_MAX = 127
@@ -30,7 +30,8 @@ class EncoderConfig:
     `hidden` and `head_dim` are widths; `positions` the longest window in tokens, specials included; `relative_buckets`
     is 0 without a relative position bias; `cases` the number of case features, to which a teacher may add others. `pairs`
     is the number of rows, each `pair_width` wide, of the table of neighbouring tokens, or 0 without one. With `transitions`
-    steps from one entity tag to the next have weights, and entities are read off the best path.
+    steps from one entity tag to the next have weights, and entities are read off the best path. `token_outputs` and
+    `text_outputs` are what the heads give for each token and for the whole: a tagger's labels, or a reader's.
     """
 
     vocab: int
@@ -44,6 +45,8 @@ class EncoderConfig:
     pairs: int = 0
     pair_width: int = 0
     transitions: bool = False
+    token_outputs: int = NUM_TOKEN_OUTPUTS
+    text_outputs: int = NUM_SENTIMENTS
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -74,12 +74,12 @@ def pair_row(first: Tensor, then: Tensor, config: EncoderConfig) -> Tensor:
 class TokenModel(nn.Module):
     """What every tagging model has: hidden states of width `hidden` from `encode`, and the heads on the last of them."""
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, token_outputs: int = NUM_TOKEN_OUTPUTS, text_outputs: int = NUM_SENTIMENTS) -> None:
         super().__init__()
         self.hidden = hidden
-        self.tokens_head = nn.Linear(hidden, NUM_TOKEN_OUTPUTS)
+        self.tokens_head = nn.Linear(hidden, token_outputs)
         self.pool = nn.Linear(hidden, hidden)
-        self.sentiment_head = nn.Linear(hidden, NUM_SENTIMENTS)
+        self.sentiment_head = nn.Linear(hidden, text_outputs)
         self.dropout = self.pair_dropout = 0.0
 
     def encode(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> list[Tensor]:
@@ -107,7 +107,7 @@ class Encoder(TokenModel):
     """Token ids and case features in; token logits and sentiment logits out."""
 
     def __init__(self, config: EncoderConfig) -> None:
-        super().__init__(config.hidden)
+        super().__init__(config.hidden, config.token_outputs, config.text_outputs)
         self.config = config
         self.words = nn.Embedding(config.vocab, config.hidden)
         self.places = nn.Embedding(config.positions, config.hidden)

@@ -23,3 +23,9 @@ NUM_SENTIMENTS = len(SENTIMENTS)
 # Case of a token: how its word is written (6 kinds) x how many of its own letters are capitals (none, some, all).
 WORD_CASES = ("no letters", "lower", "Title", "UPPER", "Single", "miXed")
 NUM_CASES = len(WORD_CASES) * 3
+
+# What a reader says: how well each token begins and ends the answer, and whether the passage answers the question.
+SPAN_ENDS = ("start", "end")
+ANSWERABLE = ("no", "yes")
+# The case features of a question's tokens follow those of the passage's: so the model knows which is which.
+READER_CASES = 2 * NUM_CASES

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,15 @@ ZOO = Path(__file__).resolve().parent.parent / "zoo"
 WEIGHTS, TOKENIZER, MANIFEST = "weights.safetensors", "tokenizer.json", "model.json"
 
 
-def label_map() -> dict[str, list[str]]:
-    """The label sets of this version, as they stand in `model.json`."""
+# What a model does, and what it is for where it was not asked for.
+TAGGER, READER = "tagger", "reader"
+USES = {TAGGER: "it tags texts: textmill tag", READER: "it answers questions: textmill answer"}
+
+
+def label_map(task: str = TAGGER) -> dict[str, list[str]]:
+    """The label sets of this version, as they stand in `model.json`, for what a model does: tag texts, or read answers."""
+    if task == READER:
+        return {"spans": list(labels.SPAN_ENDS), "answerable": list(labels.ANSWERABLE), "word_cases": list(labels.WORD_CASES)}
     return {
         "entities": list(labels.ENTITY_TAGS),
         "upos": list(labels.UPOS),
@@ -58,6 +66,7 @@ class ModelPackage:
     window: int
     config: EncoderConfig
     digest: str
+    calibration: tuple[float, ...] = ()
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
         """All tensors, by the names of the encoder's state, as stored: int8 with scales, float16 or float32."""
@@ -67,19 +76,20 @@ class ModelPackage:
         return (self.folder / TOKENIZER).read_text(encoding="utf-8")
 
 
-def installed() -> list[str]:
-    """Names of the models in the zoo."""
-    return sorted(path.parent.name for path in ZOO.glob(f"*/{MANIFEST}"))
+def installed(task: str = TAGGER) -> list[str]:
+    """Names of the models in the zoo that do this."""
+    found = {path.parent.name: json.loads(path.read_text()).get("task", TAGGER) for path in ZOO.glob(f"*/{MANIFEST}")}
+    return sorted(name for name, does in found.items() if does == task)
 
 
-def open_package(model: str | Path) -> ModelPackage:
+def open_package(model: str | Path, task: str = TAGGER) -> ModelPackage:
     """Find a model by its name in the zoo or by its folder, and check every file of it.
 
     Raises ModelMissingError if it or a file of it is absent, ModelDamagedError if a file does not fit.
     """
     folder = ZOO / model if (ZOO / model / MANIFEST).is_file() else Path(model)
     if not (folder / MANIFEST).is_file():
-        known = ", ".join(installed()) or "none"
+        known = ", ".join(installed(task)) or "none"
         raise ModelMissingError(f"no model {str(model)!r}: neither a folder with a {MANIFEST} nor one of: {known}")
     raw = (folder / MANIFEST).read_bytes()
     try:
@@ -93,12 +103,16 @@ def open_package(model: str | Path) -> ModelPackage:
                 raise ModelMissingError(f"{path} is missing; copy the model's folder again")
             if sha256(path) != wanted:
                 raise ModelDamagedError(f"{path} is not the file that {MANIFEST} names (sha256 differs); copy it again")
-        if manifest["labels"] != label_map():
+        if (found := manifest.get("task", TAGGER)) != task:
+            wanted = f"{task} is needed; {USES[found]}" if found in USES else f"this version knows no {found}"
+            raise ModelMissingError(f"{folder}: a {found}, where a {wanted}")
+        if manifest["labels"] != label_map(task):
             raise ModelDamagedError(f"{folder / MANIFEST}: its label sets are not those of this version")
         config = EncoderConfig.from_json(manifest["config"])
         package = ModelPackage(
-            folder, manifest["name"], manifest["lang"], manifest["window"], config, hashlib.sha256(raw).hexdigest()
-        )
+            folder, manifest["name"], manifest["lang"], manifest["window"], config, hashlib.sha256(raw).hexdigest(),
+            tuple(map(float, manifest.get("calibration", ()))),
+        )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ModelDamagedError(f"{folder / MANIFEST}: not a model manifest ({error})") from error
     _check_shapes(package)
@@ -141,15 +155,15 @@ def _check_shapes(package: ModelPackage) -> None:
         raise ModelDamagedError(f"{path}: not readable as safetensors ({error})") from error
     if not isinstance(package.window, int) or not MIN_WINDOW <= package.window <= config.positions:
         raise ModelDamagedError(f"{path.parent / MANIFEST}: window {package.window!r} is not in {MIN_WINDOW}..{config.positions}")
-    wanted = {"words.weight": (config.vocab, config.hidden), "cases.weight": (labels.NUM_CASES, config.hidden)}
+    wanted = {"words.weight": (config.vocab, config.hidden), "cases.weight": (config.cases, config.hidden)}
     if config.pairs:
         wanted["pairs.weight"] = (config.pairs, config.pair_width)
         wanted["pair_project.weight"] = (config.hidden, 2 * config.pair_width)
     if config.transitions:
         wanted["transitions"] = (START + 1, NUM_TAGS)
     wanted["places.weight"] = (config.positions, config.hidden)
-    wanted["tokens_head.weight"] = (labels.NUM_TOKEN_OUTPUTS, config.hidden)
-    wanted["sentiment_head.weight"] = (labels.NUM_SENTIMENTS, config.hidden)
+    wanted["tokens_head.weight"] = (config.token_outputs, config.hidden)
+    wanted["sentiment_head.weight"] = (config.text_outputs, config.hidden)
     for i, shape in enumerate(config.layers):
         wanted[f"layers.{i}.qkv.weight"] = (3 * shape.heads * config.head_dim, config.hidden)
         wanted[f"layers.{i}.out.weight"] = (config.hidden, shape.heads * config.head_dim)
@@ -170,6 +184,8 @@ def write_package(
     config: EncoderConfig,
     weights: dict[str, npt.NDArray[Any]],
     tokenizer_json: str,
+    task: str = TAGGER,
+    calibration: Sequence[float] = (),
 ) -> ModelPackage:
     """Write the three files of a model and open the result."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -181,8 +197,9 @@ def write_package(
         "lang": lang,
         "window": window,
         "config": config.to_json(),
-        "labels": label_map(),
+        "labels": label_map(task),
+        **({} if task == TAGGER else {"task": task, "calibration": list(calibration)}),
         "files": {file: sha256(folder / file) for file in (WEIGHTS, TOKENIZER)},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    return open_package(folder)
+    return open_package(folder, task)

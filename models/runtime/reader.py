@@ -1,0 +1,193 @@
+"""The Reader: questions and passages in, answers out, each a span of its passage with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from models.runtime.engines import Engine, default_threads
+from models.runtime.load import EngineName, make_engine
+from models.runtime.package import READER, open_package
+from models.runtime.pairs import PairWindows, may_begin, may_end, pair_windows
+from models.runtime.tagger import as_texts
+from models.runtime.tokenizer import PieceTokenizer
+
+# Pieces of the longest answer.
+LONGEST = 40
+BUDGET_TOKENS = 2048
+# Weights of span margin and answerable margin, and the constant, of the logistic function that makes a probability of them; for
+# models that say none.
+UNCALIBRATED = (0.5, 0.5, 0.0)
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a passage says to a question.
+
+    Attributes:
+        text: The span, as it stands in the passage; "" where the passage holds no piece.
+        start: Where it begins, in code points of the passage.
+        end: Where it ends.
+        score: Probability that the passage answers the question with this span.
+        logit: The score before the logistic function: higher is surer, also where scores round to 1.
+    """
+
+    text: str
+    start: int
+    end: int
+    score: float
+    logit: float
+
+
+class Reader:
+    """Reads question and passage together and points at the answer.
+
+    One Reader serves one thread at a time. Its answer to a pair does not depend on the pairs beside it.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        engine: Computes the logits.
+        lang: Language that the model reads (ISO 639-1).
+        window: Tokens of the longest sequence, specials included.
+        calibration: Weights of the margins and a constant, see UNCALIBRATED.
+        budget_tokens: Tokens of a batch, padding included.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PieceTokenizer,
+        engine: Engine,
+        lang: str,
+        window: int,
+        calibration: Sequence[float] = UNCALIBRATED,
+        budget_tokens: int = BUDGET_TOKENS,
+    ) -> None:
+        self.tokenizer, self.engine, self.lang, self.window = tokenizer, engine, lang, window
+        self.calibration = tuple(calibration) or UNCALIBRATED
+        self.budget_tokens = budget_tokens
+
+    def read(self, questions: Sequence[str], passages: Sequence[str], check: Callable[[], object] | None = None) -> list[Answer]:
+        """Find the best span of each passage for its question, and how sure it is that it answers it.
+
+        Args:
+            questions: The questions; of a long one the first QUESTION_PIECES pieces are read.
+            passages: What each is asked of, as many.
+            check: Called after every batch; what it raises ends the call.
+
+        Returns:
+            An answer for each pair, in their order; whether it is one, the score says.
+
+        Raises:
+            TypeError: Something that is no sequence of strings.
+            ValueError: Not as many passages as questions.
+        """
+        questions, passages = as_texts(questions), as_texts(passages)
+        if len(questions) != len(passages):
+            raise ValueError(f"{len(questions)} questions for {len(passages)} passages")
+        if not questions:
+            return []
+        windows = pair_windows(questions, passages, self.tokenizer, self.window)
+        margins = self.margins(windows, check)
+        return [self._answer(passage, *best) for passage, best in zip(passages, _best(windows, margins), strict=True)]
+
+    def margins(self, windows: PairWindows, check: Callable[[], object] | None = None) -> Float64:
+        """Find the best span of each window.
+
+        Args:
+            windows: Pairs in windows.
+            check: Called after every batch.
+
+        Returns:
+            float64, shape (windows, 4): first and last piece of the span in its passage (-1 where there is none), how far its
+            logits are above those of no span, and how far "answerable" is above "not".
+        """
+        begins, ends = may_begin(windows.passages), may_end(windows.passages)
+        found = np.zeros((len(windows.pair), 4))
+        for logits in self.engine.infer(windows.batches(self.budget_tokens)):
+            if check is not None:
+                check()
+            batch = logits.batch
+            for row, window in enumerate(batch.windows):
+                mine = logits.tokens[batch.offsets[row] : batch.offsets[row + 1]].astype(np.float64)
+                piece = windows.piece[windows.offsets[window] : windows.offsets[window + 1]]
+                inside = np.flatnonzero(piece >= 0)
+                base = windows.passages.offsets[windows.pair[window]]
+                which = piece[inside] + base
+                first, last, span = best_span(mine[inside], begins[which], ends[which])
+                no, yes = logits.sentiment[row].astype(np.float64)
+                at = (piece[inside[first]], piece[inside[last]]) if len(inside) else (-1, -1)
+                found[window] = (*at, span - mine[0].sum(), yes - no)
+        return found
+
+    def _answer(self, passage: str, first: int, last: int, span: float, answerable: float) -> Answer:
+        a, b, c = self.calibration
+        logit = a * span + b * answerable + c
+        text = passage[first:last]
+        score = 1.0 / (1.0 + np.exp(-logit)) if text else 0.0
+        return Answer(text, first, last, float(score), float(logit))
+
+
+def best_span(logits: Float64, begins: npt.NDArray[np.bool_], ends: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
+    """Find the span with the highest sum of logits, at most LONGEST pieces long.
+
+    Args:
+        logits: Of beginning and end, shape (pieces, 2).
+        begins: Pieces that may begin a span, shape (pieces,).
+        ends: Pieces that may end one, shape (pieces,).
+
+    Returns:
+        First piece, last piece and sum; of equal ones the shortest, and then the earliest. (0, 0, -inf) if there is no span.
+    """
+    start = np.where(begins, logits[:, 0], -np.inf)
+    end = np.where(ends, logits[:, 1], -np.inf)
+    count = len(start)
+    sums = np.full((min(LONGEST, count), count), -np.inf)
+    for length in range(len(sums)):
+        sums[length, : count - length] = start[: count - length] + end[length:]
+    if not sums.size:
+        return 0, 0, -np.inf
+    length, first = divmod(int(np.argmax(sums)), count)
+    return first, first + length, float(sums[length, first])
+
+
+def _best(windows: PairWindows, margins: Float64) -> list[tuple[int, int, float, float]]:
+    """Of each pair the span of its surest window, in code points of the passage."""
+    found: list[tuple[int, int, float, float]] = []
+    passages = windows.passages
+    bounds = np.searchsorted(windows.pair, np.arange(len(passages) + 1))
+    for pair in range(len(passages)):
+        mine = margins[bounds[pair] : bounds[pair + 1]]
+        first, last, span, answerable = mine[int(np.argmax(mine[:, 2] + mine[:, 3]))]
+        if first < 0 or not np.isfinite(span):
+            found.append((0, 0, -1e9, float(answerable)))
+            continue
+        base = int(passages.offsets[pair])
+        start, end = int(passages.starts[base + int(first)]), int(passages.ends[base + int(last)])
+        found.append((start, end, float(span), float(answerable)))
+    return found
+
+
+def load_reader(model: str | Path = "qa-en", engine: EngineName = "auto", threads: int | None = None) -> Reader:
+    """Load a reader of the zoo by its name, or any reader's folder.
+
+    Args:
+        model: Name or folder.
+        engine: See `models.load`.
+        threads: Threads; by default the CPUs that this process may use.
+
+    Returns:
+        The reader.
+
+    Raises:
+        ModelMissingError: There is no such reader.
+        ModelDamagedError: A file of it does not fit.
+        EngineMissingError: The engine is not installed.
+    """
+    package = open_package(model, READER)
+    chosen = make_engine(package, engine, threads or default_threads())
+    return Reader(PieceTokenizer(package.tokenizer_json()), chosen, package.lang, package.window, package.calibration)
