@@ -1,0 +1,122 @@
+"""Questions and passages as examples that the training loop knows, and the loss of a reader.
+
+A reader's examples are `Examples`: a text is a window of a pair, `tags` say where the answer begins (1), ends (2) or both (3), `units`
+which tokens may begin or end one, `sentiment` whether the window holds the answer. Where it does not, [CLS] has both ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.factory.examples import Batch, Examples
+from models.factory.reader_corpora import Question
+from models.runtime.pairs import pair_windows
+from models.runtime.tokenizer import PieceTokenizer
+
+BEGIN, END = 1, 2
+
+
+def encode_questions(questions: Sequence[Question], tokenizer: PieceTokenizer, window: int) -> tuple[Examples, list[int]]:
+    """Lay questions and their passages into windows.
+
+    Args:
+        questions: The questions; of several answers the first is learnt.
+        tokenizer: The model's.
+        window: Tokens of the longest sequence, specials included.
+
+    Returns:
+        The windows, and for each the number of its question. Questions whose answer is in no window whole are left out.
+    """
+    windows = pair_windows([one.question for one in questions], [one.context for one in questions], tokenizer, window)
+    total = len(windows.ids)
+    tags, holds = np.zeros(total, np.int8), np.zeros(len(windows.pair), np.int8)
+    passages = windows.passages
+    for number, pair in enumerate(windows.pair):
+        first, last = windows.offsets[number], windows.offsets[number + 1]
+        piece = windows.piece[first:last]
+        inside = np.flatnonzero(piece >= 0)
+        question = questions[pair]
+        if question.answers and len(inside):
+            base = passages.offsets[pair]
+            starts, ends = passages.starts[base + piece[inside]], passages.ends[base + piece[inside]]
+            begin, end = question.answers[0]
+            at = np.flatnonzero((ends > begin) & (starts < end))
+            if len(at) and starts[at[0]] <= begin and ends[at[-1]] >= end:
+                tags[first + inside[at[0]]] |= BEGIN
+                tags[first + inside[at[-1]]] |= END
+                holds[number] = 1
+        if not holds[number]:
+            tags[first] = BEGIN | END
+    answered = {int(pair) for pair, held in zip(windows.pair, holds, strict=True) if held}
+    kept = np.array([not questions[pair].answers or int(pair) in answered for pair in windows.pair], bool)
+    nothing = np.full(total, -100, np.int8)
+    units = windows.piece >= 0
+    units[windows.offsets[:-1]] = True
+    whole = Examples(windows.ids, windows.cases, tags, nothing, nothing, units, holds, windows.offsets)
+    chosen = np.flatnonzero(kept)
+    return whole.take(chosen), windows.pair[chosen].tolist()
+
+
+def ends_of(batch: Batch, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Split a reader's token logits.
+
+    Args:
+        batch: The batch.
+        logits: Shape (B, S, 2).
+
+    Returns:
+        Logits of beginning and of end, float32, shape (B, S) each; very low where no answer can be.
+    """
+    low = torch.finfo(torch.float32).min / 4
+    start, end = logits.float().unbind(-1)
+    return start.masked_fill(~batch.units, low), end.masked_fill(~batch.units, low)
+
+
+def reader_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Compute the cross-entropy of both ends and of whether the window answers.
+
+    Args:
+        model: A reader.
+        batch: Windows of pairs.
+
+    Returns:
+        The mean over the windows, a scalar.
+    """
+    tokens, answerable = model(batch.ids, batch.cases, batch.mask)
+    start, end = ends_of(batch, tokens)
+    spans = F.cross_entropy(start, (batch.tags & BEGIN).argmax(1)) + F.cross_entropy(end, (batch.tags & END).argmax(1))
+    return spans / 2 + 0.5 * F.cross_entropy(answerable.float(), batch.sentiment)
+
+
+def distilled_loss(student: nn.Module, teacher: nn.Module, batch: Batch, temperature: float = 2.0) -> Tensor:
+    """Compute a reader's loss where a teacher says how likely each end is (Hinton et al., 2015).
+
+    Args:
+        student: The reader that learns.
+        teacher: One that knows, in evaluation mode.
+        batch: Windows of pairs.
+        temperature: Softens both distributions.
+
+    Returns:
+        Half of `reader_loss`, and half of the divergence from the teacher; a scalar.
+    """
+    tokens, answerable = student(batch.ids, batch.cases, batch.mask)
+    with torch.no_grad():
+        known_tokens, known_answerable = teacher(batch.ids, batch.cases, batch.mask)
+    pairs = [
+        *zip(ends_of(batch, tokens), ends_of(batch, known_tokens), strict=True),
+        (answerable.float(), known_answerable.float()),
+    ]
+    soft = [
+        F.kl_div(F.log_softmax(a / temperature, -1), F.softmax(b / temperature, -1), reduction="batchmean") * temperature**2
+        for a, b in pairs
+    ]
+    start, end = ends_of(batch, tokens)
+    spans = F.cross_entropy(start, (batch.tags & BEGIN).argmax(1)) + F.cross_entropy(end, (batch.tags & END).argmax(1))
+    hard = spans / 2 + 0.5 * F.cross_entropy(answerable.float(), batch.sentiment)
+    return hard / 2 + (soft[0] + soft[1]) / 4 + soft[2] / 4
