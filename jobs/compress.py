@@ -26,6 +26,8 @@ def compress(
 
     After a stop of any kind the same command goes on.
     """
+    from models.factory.reader_recipe import load_reader_recipe
+    from models.factory.reader_training import ReaderRun
     from models.factory.recipe import load_recipe
     from models.factory.run_context import RunContext
     from models.factory.runner import names, run
@@ -33,6 +35,9 @@ def compress(
     def say(line: str) -> None:
         print(time.strftime("%H:%M:%S"), line, flush=True)
 
+    if (reader := load_reader_recipe(recipe)) is not None:
+        ReaderRun(reader, data_dir, work / recipe.stem, cache, zoo, say).make()
+        return
     shop = RunContext(load_recipe(recipe), data_dir, work / recipe.stem, cache, zoo, say)
     if steps:
         for name in names(shop.recipe):

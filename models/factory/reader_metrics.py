@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_CHINESE_MARKS = "\uff0c\u3002\uff1a\uff1f\uff01\u201c\u201d\uff1b\u2019\u300a\u300b\u2026\u2026\u00b7\u3001\u300c\u300d\uff08\uff09\uff0d\uff5e\u300e\u300f\u2018"
+_CHINESE_MARKS = frozenset(
+    "\uff0c\u3002\uff1a\uff1f\uff01\u201c\u201d\uff1b\u2019\u300a\u300b\u2026\u00b7\u3001\u300c\u300d\uff08\uff09"
+    "\uff0d\uff5e\u300e\u300f\u2018"
+)
 _MARKS = frozenset(string.punctuation)
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff]")
 

@@ -1,0 +1,60 @@
+"""The recipe of a reader: one TOML file with `task = "reader"`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.errors import RecipeError
+from models.factory.recipe import Fit
+
+
+class ReaderFit(Fit):
+    """Training of a reader."""
+
+    epochs: float = Field(1.0, gt=0, description="how often the mixture is read")
+    none_every: int = Field(3, ge=1, description="one question in so many is also asked of a passage that does not answer it")
+
+
+class ReaderRecipe(BaseModel):
+    """Every choice that makes a reader."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: Literal["reader"]
+    name: str = Field(description="name in the zoo")
+    summary: str = Field(description="what it is for, for its card")
+    lang: Literal["en", "zh"]
+    start: Literal["minilm", "mpnet"] = Field("minilm", description="pretrained encoder that is taught")
+    seed: int = 1
+    window: int = Field(256, ge=64, description="tokens of the longest sequence")
+    train: ReaderFit
+    calibration_windows: int = Field(512, ge=8, description="windows that the ranges of activations are found on")
+    gate: dict[str, float] = Field({}, description="figure -> least value, in per cent; the step fails below")
+
+
+def load_reader_recipe(path: Path) -> ReaderRecipe | None:
+    """Read a recipe, if it is one of a reader.
+
+    Args:
+        path: TOML file.
+
+    Returns:
+        The recipe; None for one of another task.
+
+    Raises:
+        RecipeError: The file cannot be read, or a key of it is wrong; names the key.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return ReaderRecipe.model_validate(values) if values.get("task") == "reader" else None
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not TOML: {error}") from error
+    except ValidationError as error:
+        lines = [f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise RecipeError("\n".join(lines)) from error
