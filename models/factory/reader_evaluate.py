@@ -91,8 +91,8 @@ def evaluate_reader(reader: Reader, dev: Mapping[str, Sequence[Question]]) -> di
 
     Returns:
         In per cent: `NAME_em` and `NAME_f1` of each figure, over questions that have an answer; by scores whose weights were
-        found on other passages, `calibration_error` over questions with and without an answer, and `precision_at_60`, how many of the
-        surest 60 % are right of those with one.
+        found on other passages, `calibration_error` over questions with and without an answer, and `precision_at_60`, how many
+        of the surest 60 % are right of those with one.
     """
     found: dict[str, float] = {}
     for name, questions in dev.items():

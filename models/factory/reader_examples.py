@@ -1,7 +1,8 @@
 """Questions and passages as examples that the training loop knows, and the loss of a reader.
 
 A reader's examples are `Examples`: a text is a window of a pair, `tags` say where the answer begins (1), ends (2) or both
-(3), `units` which tokens may begin or end one, `sentiment` whether the window holds the answer. Where it does not, [CLS] has both ends.
+(3), `units` which tokens may begin or end one, `sentiment` whether the window holds the answer. Where it does not, [CLS] has
+both ends.
 """
 
 from __future__ import annotations
