@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from jobs import (
+    answer,
     bench,
     compress,
     doctor,
@@ -45,6 +46,7 @@ app.command("submit")(submit.submit)
 app.command("show")(show.show)
 app.command("status")(status.status)
 app.command("verify")(verify.verify)
+app.command("answer")(answer.answer)
 app.command("try")(try_text.try_text)
 app.command("models")(list_models.list_models)
 app.command("evaluate")(evaluate.evaluate)
