@@ -1,4 +1,4 @@
-"""Records of any format into blocks of documents; what is no document is left out, with its reason."""
+"""Collect records of any format in blocks of documents; what is no document is left out, with the reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ BLOCK_CHARACTERS = 1 << 20
 
 
 class BlockBuilder:
-    """Collects the documents of one file."""
+    """Collects the documents of one file, and what is left out of it, in blocks.
+
+    Args:
+        path: Path of the file below the input's root, or `archive!/member`.
+        columns: Which columns of a record become what.
+
+    Attributes:
+        path: The path as valid UTF-8, with `?` for what a file name holds beside that.
+        columns: Which columns of a record become what.
+    """
 
     def __init__(self, path: str, columns: DocumentSpec) -> None:
         # A file name need not be UTF-8; Arrow strings must be.
@@ -45,12 +54,26 @@ class BlockBuilder:
         self._characters = 0
 
     def kill(self, position: int, reason: str, message: str, raw: bytes = b"") -> None:
-        """A dead letter."""
+        """Leave something out: add a dead letter in place of a document.
+
+        Args:
+            position: Where it begins, from 0: a byte of the plain file, or a row of a table.
+            reason: A key of `pipeline.contract.REASONS`.
+            message: What is wrong; never text of the document.
+            raw: What was read, as it is in the file; the first RAW_BYTES are kept.
+        """
         message = message.encode("utf-8", "replace").decode()
         self._left_out.append(RejectedDocument(self.path, position, None, reason, message, raw[:RAW_BYTES]))
 
     def add(self, position: int, record: Mapping[str, Any], raw: bytes = b"", replaced: int = 0) -> None:
-        """One record; without a text it is a dead letter. `replaced` counts characters that could not be decoded."""
+        """Add one record as a document; a record without a text becomes a dead letter.
+
+        Args:
+            position: Where it begins, from 0: a byte of the plain file, or a row of a table.
+            record: Values by column name.
+            raw: The record as it is in the file, of which the first RAW_BYTES are kept; empty for a row of a table.
+            replaced: Characters of the record that could not be decoded.
+        """
         try:
             text = text_of(record, self.columns)
         except NoTextError as error:
@@ -73,7 +96,11 @@ class BlockBuilder:
         return None
 
     def count(self, more: Mapping[str, int]) -> None:
-        """Add to the counts of what was noticed."""
+        """Add to the counts of what was noticed.
+
+        Args:
+            more: Counts by name, such as `unreadable_times`.
+        """
         self._counts.update(more)
 
     def _value(self, record: Mapping[str, Any], role: str, names: tuple[str, ...]) -> Any:
@@ -100,15 +127,16 @@ class BlockBuilder:
             return None
 
     def full(self) -> bool:
-        """Whether it is time to `take`."""
+        """Whether BLOCK_ROWS or BLOCK_CHARACTERS are reached, so that it is time to `take`."""
         return len(self._texts) + len(self._left_out) >= BLOCK_ROWS or self._characters >= BLOCK_CHARACTERS
 
     @property
     def empty(self) -> bool:
+        """Whether nothing was collected since the last `take`."""
         return not self._texts and not self._left_out
 
     def take(self) -> Block:
-        """What was collected since the last time."""
+        """Return what was collected since the last call as a block, and begin an empty one."""
         rows = len(self._texts)
         names = [*self.columns.keep, *map(partition_column, self.columns.partitions)]
         kept = [pa.array(self._kept[name], pa.string()) for name in self.columns.keep]
@@ -123,7 +151,16 @@ class BlockBuilder:
 
 
 def coalesce(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The same documents in blocks of a good size: the model is slow on one small file after the other."""
+    """Join small blocks, in their order, into blocks of a good size: the model is slow on many small ones.
+
+    `used` of the blocks that are joined is dropped.
+
+    Args:
+        blocks: Of any files.
+
+    Yields:
+        Blocks of at most BLOCK_ROWS rows and BLOCK_CHARACTERS characters, or a single larger one as it came.
+    """
     waiting: list[Block] = []
     rows = characters = 0
     for block in blocks:

@@ -1,4 +1,4 @@
-"""Times in words and digits, as programs and people write them."""
+"""Parse times in words and digits, as programs and people write them."""
 
 from __future__ import annotations
 
@@ -68,12 +68,18 @@ _FIRST_HALF, _AFTERNOON, _NIGHT = ("上午", "凌晨"), ("下午", "傍晚"), ("
 
 
 def written(text: str) -> datetime:
-    """The time that a text stands for; without a zone it is UTC.
+    """Return the time that a text stands for, with its zone; without one it is UTC.
 
-    ISO 8601 (calendar, week and ordinal dates, basic and extended, with a zone in words or brackets), RFC 2822, a month in words,
-    the forms of Twitter and `date`, the year first between slashes, points or the signs of Chinese. Raises ValueError for what is
-    none of these, for the day first or the month (01/02/2026), a zone that stands for several, a day of the week that is not that
-    day's, and a time that a change of clocks has made two of, or none.
+    Accepted are ISO 8601 (calendar, week and ordinal dates, basic and extended, with a zone in words or brackets), RFC 2822, a
+    month in words, the forms of Twitter and `date`, and the year first, with slashes, points or Chinese characters.
+
+    Args:
+        text: The time and nothing else.
+
+    Raises:
+        ValueError: The text has none of these forms, as where a day or a month in digits comes first (01/02/2026); or it names a
+            zone that stands for several, a day of the week that is not that day's, or a time that a change of clocks has skipped
+            or repeated.
     """
     trouble = ValueError("no form of a time that is known")
     for pattern, zones in _FORMS:
