@@ -133,5 +133,6 @@ def _of_bytes(value: bytes, lost: Counter[str], as_text: bool) -> str:
     except UnicodeDecodeError:
         if not as_text:
             return value.hex()
-        lost[REPLACED] += 1
-        return value.decode("utf-8", "replace")
+        text = value.decode("utf-8", "replace")
+        lost[REPLACED] += text.count("\ufffd")
+        return text

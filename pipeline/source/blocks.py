@@ -50,7 +50,6 @@ class BlockBuilder:
         self._kept: dict[str, list[str | None]] = {name: [] for name in self.columns.keep}
         self._left_out: list[RejectedDocument] = []
         self._counts: Counter[str] = Counter()
-        self._used: Counter[tuple[str, str]] = Counter()
         self._characters = 0
 
     def kill(self, position: int, reason: str, message: str, raw: bytes = b"") -> None:
@@ -78,13 +77,12 @@ class BlockBuilder:
             text = text_of(record, self.columns)
         except NoTextError as error:
             return self.kill(position, "no_text", str(error), raw or as_json(record))
-        given = self._carried(self._value(record, "id", self._id_names), as_id)
-        self._used["text", self.columns.text] += 1
+        given = self._carried(self._value(record, self._id_names), as_id)
         self._texts.append(text)
         self._raws.append(raw[:RAW_BYTES])
         self._positions.append(position)
         self._ids.append(given or f"{self._path_in_id}@{position}")
-        source = self._carried(self._value(record, "source", (self.columns.source,)))
+        source = self._carried(self._value(record, (self.columns.source,)))
         self._sources.append(source or self._folders.get(self.columns.source))
         self._times.append(self._time(record))
         for name, values in self._kept.items():
@@ -103,11 +101,8 @@ class BlockBuilder:
         """
         self._counts.update(more)
 
-    def _value(self, record: Mapping[str, Any], role: str, names: tuple[str, ...]) -> Any:
-        name, value = first_of(record, names)
-        if name:
-            self._used[role, name] += 1
-        return value
+    def _value(self, record: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+        return first_of(record, names)[1]
 
     def _carried(self, value: Any, how: Callable[[Any], str | None] = as_string) -> str | None:
         try:
@@ -121,7 +116,7 @@ class BlockBuilder:
             self._counts["unreadable_times"] += self._time_of_path is None
             return self._time_of_path
         try:
-            return instant(self._value(record, "time", self._time_names), self.columns.time_format)
+            return instant(self._value(record, self._time_names), self.columns.time_format)
         except ValueError:
             self._counts["unreadable_times"] += 1
             return None
@@ -143,17 +138,13 @@ class BlockBuilder:
         folders = [pa.array([self._folders.get(name)] * rows, pa.string()) for name in self.columns.partitions]
         arrays = [pa.array(self._ids, pa.string()), pa.array(self._sources, pa.string()), pa.array(self._times, TIME)]
         table = pa.table([*arrays, *kept, *folders], names=["id", "source", "created_at", *names])
-        block = Block(
-            [self.path] * rows, self._texts, self._positions, table, self._left_out, +self._counts, self._used, self._raws
-        )
+        block = Block([self.path] * rows, self._texts, self._positions, table, self._left_out, +self._counts, self._raws)
         self._begin()
         return block
 
 
 def coalesce(blocks: Iterable[Block]) -> Iterator[Block]:
     """Join small blocks, in their order, into blocks of a good size: the model is slow on many small ones.
-
-    `used` of the blocks that are joined is dropped.
 
     Args:
         blocks: Of any files.

@@ -8,15 +8,6 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-_MONTHS = {name: i for i, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
-_MONTHS |= {"sept": 9} | {
-    name: i
-    for i, name in enumerate("january february march april may june july august september october november december".split(), 1)
-}
-_DAYS = {name: i for i, name in enumerate("mon tue wed thu fri sat sun".split())}
-_DAYS |= {"tues": 1, "thur": 3, "thurs": 3} | {
-    name: i for i, name in enumerate("monday tuesday wednesday thursday friday saturday sunday".split())
-}
 # Words for one offset each, in hours. CST, IST, BST, AST and the like stand for several, and are refused.
 _ZONES = {
     "Z": 0, "UTC": 0, "GMT": 0, "UT": 0, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "HKT": 8,
