@@ -124,6 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
         if op == "GETFILESTATUS":
             return 200, _json({"FileStatus": {**files.status(path), "pathSuffix": ""}}), {}
         if op == "LISTSTATUS":
+            if not files.status(path)["type"] == "DIRECTORY":
+                return 200, _json({"FileStatuses": {"FileStatus": [{**files.status(path), "pathSuffix": ""}]}}), {}
             names = [n for n in (*files.files, *files.folders) if n != "/" and (n.rpartition("/")[0] or "/") == path]
             found = [{**files.status(name), "pathSuffix": name.rpartition("/")[2]} for name in names]
             return 200, _json({"FileStatuses": {"FileStatus": found}}), {}

@@ -94,7 +94,8 @@ class WebClient:
         try:
             with self._told(path), _parsed(path):
                 found = self._inner._list_status(path).json()["FileStatuses"]["FileStatus"]
-                return [_status(f"{path.rstrip('/')}/{one['pathSuffix']}", one) for one in found]
+                # Of a file the server lists the file itself, without a suffix.
+                return [_status(f"{path.rstrip('/')}/{one['pathSuffix']}".rstrip("/"), one) for one in found]
         except MissingError:
             return []
 

@@ -157,6 +157,29 @@ def test_list_is_sorted_and_whole(store):
     assert list(store.list("absent")) == []
 
 
+def test_a_file_is_surveyed_as_itself_and_holds_nothing(store):
+    write(store, "in/a", b"data")
+    assert [(entry.path, entry.size) for entry in store.survey("in/a", lambda _: True).files] == [("in/a", 4)]
+    assert list(store.list("in/a")) == []
+
+
+def test_a_folder_gets_another_name_whole(store):
+    """In one step, or file by file with the last one last; the same call goes on with one that was killed."""
+    for name in ("report/about.json", "report/a", "report/page/b"):
+        write(store, f"new/{name}", name.encode())
+    store.rename_folder("new/report", "reports/day", "about.json")
+    assert [entry.path for entry in store.list()] == [f"reports/day/{name}" for name in ("a", "about.json", "page/b")]
+    write(store, "new/report/a", b"other")
+    with pytest.raises((TakenError, FolderError)):
+        store.rename_folder("new/report", "reports/day", "about.json")
+    assert read(store, "reports/day/a") == b"report/a"
+
+
+def test_what_is_local_is_read_by_others(local):
+    write(local, "a/b", b"data")
+    assert local.local_path("a/b").read_bytes() == b"data"
+
+
 def test_links_lead_in_no_circle(local):
     store = local
     write(store, "a/x")
