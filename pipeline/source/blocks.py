@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.contract import RAW_BYTES, TIME, Block, DocumentSpec, RejectedDocument, partition_column
 from pipeline.source.discover import partitions_of
 from pipeline.source.fields import MISSING, NoTextError, as_id, as_json, as_string, find, first_of, id_names, text_of, time_names
-from pipeline.source.places import time_of_path
+from pipeline.source.path_times import time_of_path
 from pipeline.source.times import instant
 
 BLOCK_ROWS = 4096

@@ -134,7 +134,7 @@ def discover(
     for path in (path for others in found.also.values() for path in others):
         found.skip(path, AGAIN)
     for entry in files:
-        if store.unfinished(entry):
+        if store.is_being_written(entry):
             found.skip(entry.path, "unfinished")
         else:
             found.files.append(entry)

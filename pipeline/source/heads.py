@@ -105,7 +105,7 @@ def read_heads(store: Store, entries: Sequence[Entry], columns: DocumentSpec, as
     """
     chosen, asked = _sample(entries), list(asked)
     found = HeadColumns(frozenset(entry.path for entry in chosen))
-    with ThreadPoolExecutor(store.lanes, "textmill-peek") as pool:
+    with ThreadPoolExecutor(store.read_concurrency, "textmill-peek") as pool:
         for entry, seen in zip(chosen, pool.map(lambda entry: _look(store, entry, columns), chosen), strict=True):
             found.noticed += seen.noticed
             if seen.used:

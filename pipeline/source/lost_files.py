@@ -90,7 +90,7 @@ def losses_of(store: Store, fragments: Sequence[Fragment]) -> Losses:
         return None
 
     first = {piece.path: piece for piece in fragments}
-    with ThreadPoolExecutor(store.lanes, "textmill-look") as pool:
+    with ThreadPoolExecutor(store.read_concurrency, "textmill-look") as pool:
         found = zip(first, pool.map(look, first.values()), strict=True)
         return {path: _loss(error) for path, error in found if error is not None}
 

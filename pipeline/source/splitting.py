@@ -170,11 +170,11 @@ def all_fragments(
         return list(fragments(store, entry, target, columns, known, say))
 
     waiting: deque[Future[list[Fragment]]] = deque()
-    with ThreadPoolExecutor(store.lanes, "textmill-plan") as pool:
+    with ThreadPoolExecutor(store.read_concurrency, "textmill-plan") as pool:
         try:
             for entry in entries:
                 waiting.append(pool.submit(look, entry))
-                if len(waiting) >= 4 * store.lanes:
+                if len(waiting) >= 4 * store.read_concurrency:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()

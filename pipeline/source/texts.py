@@ -30,7 +30,7 @@ def texts_of(sources: Sequence[str], columns: DocumentSpec) -> list[str]:
     texts: list[str] = []
     try:
         readers = [partial(read_fragment, found.store, piece, columns) for piece in pieces]
-        with closing(read_ahead(readers, found.store.lanes)) as blocks:
+        with closing(read_ahead(readers, found.store.read_concurrency)) as blocks:
             for block in blocks:
                 texts += [text for text in block.texts if text.strip()]
     finally:

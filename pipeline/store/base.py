@@ -77,7 +77,7 @@ class Store(Protocol):
         ...
 
     @property
-    def lanes(self) -> int:
+    def read_concurrency(self) -> int:
         """Number of files that are best read at once."""
         ...
 
@@ -142,7 +142,7 @@ class Store(Protocol):
         """
         ...
 
-    def places(self, path: str, size: int) -> Sequence[BlockLocation]:
+    def block_locations(self, path: str, size: int) -> Sequence[BlockLocation]:
         """Tell which machines hold the parts of a file.
 
         Args:
@@ -154,7 +154,7 @@ class Store(Protocol):
         """
         ...
 
-    def unfinished(self, entry: Entry) -> bool:
+    def is_being_written(self, entry: Entry) -> bool:
         """Tell whether somebody is still writing a file, as far as the store can tell.
 
         Args:
@@ -222,10 +222,10 @@ class Store(Protocol):
         """
         ...
 
-    def exchange(self, one: str, other: str) -> None:
+    def swap_folders(self, one: str, other: str) -> None:
         """Swap the names of two folders, so that neither name ever holds a mixture of both.
 
-        Some stores need more than one step. If the process is killed between them, `settle` finishes or undoes the exchange; it
+        Some stores need more than one step. If the process is killed between them, `recover_swap` finishes or undoes the swap; it
         has to be called, with the claim on these folders held, before anything else is done with them.
 
         Args:
@@ -234,12 +234,12 @@ class Store(Protocol):
         """
         ...
 
-    def settle(self, one: str, other: str) -> None:
+    def recover_swap(self, one: str, other: str) -> None:
         """Finish or undo an exchange of two folders during which the process was killed; nothing happens if there was none.
 
         Args:
-            one: As it was given to `exchange`.
-            other: As it was given to `exchange`.
+            one: As it was given to `swap_folders`.
+            other: As it was given to `swap_folders`.
         """
         ...
 

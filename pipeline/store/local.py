@@ -59,7 +59,7 @@ class LocalStore:
     """
 
     config: StoreConfig | None = None
-    lanes = 2
+    read_concurrency = 2
 
     def __init__(self, root: Path, lease_s: float = LEASE_S) -> None:
         self.root, self._lease_s = root, lease_s
@@ -135,7 +135,7 @@ class LocalStore:
         with translated(path):
             return cast(BinaryIO, io.BufferedReader(_File(self._at(path), path), _BUFFER))
 
-    def unfinished(self, entry: Entry) -> bool:
+    def is_being_written(self, entry: Entry) -> bool:
         """Whether somebody is still writing a file: the file system does not tell, so that the answer is always False.
 
         Args:
@@ -143,7 +143,7 @@ class LocalStore:
         """
         return False
 
-    def places(self, path: str, size: int) -> Sequence[BlockLocation]:
+    def block_locations(self, path: str, size: int) -> Sequence[BlockLocation]:
         """Tell which machines hold the parts of a file: a local file system does not tell.
 
         Args:
@@ -220,10 +220,10 @@ class LocalStore:
     def rename_folder(self, source: str, target: str, last: str) -> None:
         self.rename_no_overwrite(source, target)
 
-    def exchange(self, one: str, other: str) -> None:
+    def swap_folders(self, one: str, other: str) -> None:
         """Swap the names of two folders, in one step where the file system can do that.
 
-        Else (NFS) by three renames: after the first there is no `other` for a moment, and `settle` puts it back.
+        Else (NFS) by three renames: after the first there is no `other` for a moment, and `recover_swap` puts it back.
 
         Args:
             one: Path of the one folder.
@@ -231,7 +231,7 @@ class LocalStore:
 
         Raises:
             MissingError: One of the folders is not there.
-            TakenError: An exchange that was killed is not settled.
+            TakenError: An exchange that was killed is not finished.
         """
         with translated(one):
             try:
@@ -249,14 +249,14 @@ class LocalStore:
             _sync(self._at(one).parent)
             _sync(self._at(other).parent)
 
-    def settle(self, one: str, other: str) -> None:
+    def recover_swap(self, one: str, other: str) -> None:
         """Finish or undo an exchange of two folders during which the process was killed; nothing happens if there was none.
 
         It is undone if only its first rename was done, else finished.
 
         Args:
-            one: As it was given to `exchange`.
-            other: As it was given to `exchange`.
+            one: As it was given to `swap_folders`.
+            other: As it was given to `swap_folders`.
         """
         before = _aside(other)
         with translated(one):

@@ -52,7 +52,7 @@ class ObjectStore:
         self._url, self._scheme, self._root, self.config = url.rstrip("/"), scheme, root.rstrip("/"), config
         self._calls = RetryingClient([lambda: FsspecClient(scheme, url, config)], config)  # type: ignore[list-item,return-value]
         self._threads: ThreadPoolExecutor | None = None
-        self.lanes = config.read_threads
+        self.read_concurrency = config.read_threads
 
     @property
     def url(self) -> str:
@@ -153,7 +153,7 @@ class ObjectStore:
         self._threads = self._threads or ThreadPoolExecutor(self.config.read_threads, "textmill-ranges")
         return buffered(ranged, entry.size, span, self._threads, self.config.read_threads)
 
-    def unfinished(self, entry: Entry) -> bool:
+    def is_being_written(self, entry: Entry) -> bool:
         """Whether somebody is still writing an object: never, as an object only appears when it is whole.
 
         Args:
@@ -161,7 +161,7 @@ class ObjectStore:
         """
         return False  # an object is there only when it is whole
 
-    def places(self, path: str, size: int) -> Sequence[BlockLocation]:
+    def block_locations(self, path: str, size: int) -> Sequence[BlockLocation]:
         """Tell which machines hold the parts of an object: object stores do not tell.
 
         Args:
@@ -268,10 +268,10 @@ class ObjectStore:
     def rename_folder(self, source: str, target: str, last: str) -> None:
         rename_file_by_file(self, source, target, last)
 
-    def exchange(self, one: str, other: str) -> None:
+    def swap_folders(self, one: str, other: str) -> None:
         """Swap the names of two folders, object by object.
 
-        What has to be done is written down first, so that `settle` can finish an exchange that was killed. Until it is done,
+        What has to be done is written down first, so that `recover_swap` can finish a swap that was killed. Until it is done,
         readers may see a part of one generation, but never parts of two.
 
         Args:
@@ -283,17 +283,17 @@ class ObjectStore:
         """
         names = {"new": self._names(one), "old": self._names(other)}
         self._write_over(_list_of(other), json.dumps(names).encode())
-        self.settle(one, other)
+        self.recover_swap(one, other)
 
     def _names(self, folder: str) -> list[str]:  # type: ignore[valid-type]
         return [entry.path[len(folder) + 1 :] for entry in self.list(folder)]
 
-    def settle(self, one: str, other: str) -> None:
+    def recover_swap(self, one: str, other: str) -> None:
         """Finish an exchange of two folders during which the process was killed; nothing happens if there was none.
 
         Args:
-            one: As it was given to `exchange`.
-            other: As it was given to `exchange`.
+            one: As it was given to `swap_folders`.
+            other: As it was given to `swap_folders`.
         """
         switch, aside = _list_of(other), f"{BEFORE}/{quote(other, safe='')}"
         if self.stat(switch) is None:

@@ -52,7 +52,7 @@ class HdfsStore:
         self._url, self._root, self.config = url.rstrip("/"), root.rstrip("/"), config
         self._call = RetryingClient(makers, config)
         self._threads: ThreadPoolExecutor | None = None
-        self.lanes = config.read_threads
+        self.read_concurrency = config.read_threads
         self._web = RetryingClient(makers[-1:], config.model_copy(update={"retry_s": 0.0})) if web_last else None
         self._doubtful: set[str] = set()
 
@@ -176,7 +176,7 @@ class HdfsStore:
         self._threads = self._threads or ThreadPoolExecutor(self.config.read_threads, "textmill-ranges")
         return buffered(ranged, entry.size, span, self._threads, self.config.read_threads)
 
-    def unfinished(self, entry: Entry) -> bool:
+    def is_being_written(self, entry: Entry) -> bool:
         """Tell whether somebody is still writing a file; WebHDFS is asked, as the native client does not tell.
 
         A block of a file that is being written counts only when it is full. So only a file whose size is a multiple of its block
@@ -192,13 +192,13 @@ class HdfsStore:
             return False
         at = self._at(entry.path)
         try:
-            return self._web(at, lambda client: bool(client.unfinished(at)))  # type: ignore[attr-defined]
+            return self._web(at, lambda client: bool(client.is_being_written(at)))  # type: ignore[attr-defined]
         except (UnavailableError, ConfigError) as error:
             log.warning("WebHDFS cannot be asked whether files are still being written: %s", error)
             self._web = None
             return False
 
-    def places(self, path: str, size: int) -> Sequence[BlockLocation]:
+    def block_locations(self, path: str, size: int) -> Sequence[BlockLocation]:
         """Ask WebHDFS which machines hold the blocks of a file, as the native client does not tell.
 
         Args:
@@ -209,7 +209,7 @@ class HdfsStore:
             The location of each block; empty without a WebHDFS client.
         """
         at = self._at(path)
-        return self._web(at, lambda client: client.places(at, size)) if self._web is not None else []  # type: ignore[attr-defined]
+        return self._web(at, lambda client: client.block_locations(at, size)) if self._web is not None else []  # type: ignore[attr-defined]
 
     @contextmanager
     def create_exclusive(self, path: str) -> Iterator[BinaryIO]:
@@ -330,10 +330,10 @@ class HdfsStore:
     def rename_folder(self, source: str, target: str, last: str) -> None:
         rename_file_by_file(self, source, target, last)
 
-    def exchange(self, one: str, other: str) -> None:
+    def swap_folders(self, one: str, other: str) -> None:
         """Swap the names of two folders, by three renames.
 
-        After the first one there is no `other` for a moment, and `settle` puts it back if the process is killed then.
+        After the first one there is no `other` for a moment, and `recover_swap` puts it back if the process is killed then.
 
         Args:
             one: Path of the one folder.
@@ -341,7 +341,7 @@ class HdfsStore:
 
         Raises:
             MissingError: One of the folders is not there.
-            TakenError: An exchange that was killed is not settled.
+            TakenError: An exchange that was killed is not finished.
         """
         before = self._at(_aside(other))
         self._move(self._at(other), before)
@@ -353,14 +353,14 @@ class HdfsStore:
         with suppress(StoreError):
             self._call(at, lambda client: client.delete(at, recursive=False))
 
-    def settle(self, one: str, other: str) -> None:
+    def recover_swap(self, one: str, other: str) -> None:
         """Finish or undo an exchange of two folders during which the process was killed; nothing happens if there was none.
 
         It is undone if only its first rename was done, else finished.
 
         Args:
-            one: As it was given to `exchange`.
-            other: As it was given to `exchange`.
+            one: As it was given to `swap_folders`.
+            other: As it was given to `swap_folders`.
         """
         before = self._at(_aside(other))
         if self._status(before) is None:

@@ -200,7 +200,7 @@ class WebClient:
         with self._told(path):
             self._inner._delete(path, recursive=recursive)
 
-    def unfinished(self, path: str) -> bool:
+    def is_being_written(self, path: str) -> bool:
         """Whether somebody is still writing a file; False where the server does not tell.
 
         Args:
@@ -210,7 +210,7 @@ class WebClient:
             answer = self._blocks(self._inner, path, offset=0, length=1 << 40).json()
             return bool(answer.get("LocatedBlocks", {}).get("isUnderConstruction"))
 
-    def places(self, path: str, size: int) -> list[BlockLocation]:
+    def block_locations(self, path: str, size: int) -> list[BlockLocation]:
         """Ask which machines hold the blocks of a file.
 
         Args:

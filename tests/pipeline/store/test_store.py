@@ -97,8 +97,8 @@ def test_a_path_is_data_never_a_pattern(store, name, beside):
     with store.claim(f"{name}/_claim") as held:
         held()
         assert holder(store, f"{beside}/_claim") is None
-    store.exchange(name, "moved")
-    store.settle(name, "moved")
+    store.swap_folders(name, "moved")
+    store.recover_swap(name, "moved")
     store.delete(name)
     store.delete(f"moved/out/{name}")
     store.delete("moved")
@@ -134,7 +134,7 @@ def test_files_of_any_file_system_are_removed_by_their_names():
 
 def test_places_cover_the_file_where_the_store_tells(store):
     write(store, "a", b"x" * (9 << 20))
-    places = store.places("a", 9 << 20)
+    places = store.block_locations("a", 9 << 20)
     if store.config is None or store.config.client != "webhdfs":  # native does not tell
         assert list(places) == []
         return
@@ -215,12 +215,12 @@ def test_rename_overwrites_nothing(store):
 def test_folders_change_names(store):
     write(store, "old/a", b"old")
     write(store, "new/b", b"new")
-    store.exchange("new", "old")
+    store.swap_folders("new", "old")
     assert [entry.path for entry in store.list()] == ["new/a", "old/b"]
     write(store, "reports/day/a", b"old")
     write(store, "reports/day.new/b", b"new")
-    store.exchange("reports/day.new", "reports/day")
-    store.settle("reports/day.new", "reports/day")
+    store.swap_folders("reports/day.new", "reports/day")
+    store.recover_swap("reports/day.new", "reports/day")
     assert [entry.path for entry in store.list("reports")] == ["reports/day.new/a", "reports/day/b"]
 
 
@@ -301,12 +301,12 @@ def test_an_exchange_of_objects_that_was_killed_is_finished(request, monkeypatch
 
     monkeypatch.setattr(store, "_carry", killed)
     with pytest.raises(KeyboardInterrupt):
-        store.exchange("new", "old")
+        store.swap_folders("new", "old")
     monkeypatch.undo()
-    store.settle("new", "old")
+    store.recover_swap("new", "old")
     found = {entry.path: read(store, entry.path) for entry in store.list()}
     assert found == {"new/a": b"old/a", "new/c": b"old/c", "old/a": b"new/a", "old/b": b"new/b"}
-    store.settle("new", "old")
+    store.recover_swap("new", "old")
     assert {entry.path: read(store, entry.path) for entry in store.list()} == found
 
 
