@@ -215,9 +215,28 @@ class LocalStore:
             _sync(into.parent)
 
     def local_path(self, path: str) -> Path | None:
+        """Say where other software on this machine can read a file itself.
+
+        Args:
+            path: Path of the file.
+
+        Returns:
+            The path on this machine.
+        """
         return self._at(path)
 
     def rename_folder(self, source: str, target: str, last: str) -> None:
+        """Give a folder a name that nothing bears, in one step.
+
+        Args:
+            source: Path of the folder.
+            target: Its new path.
+            last: Not needed here.
+
+        Raises:
+            TakenError: There is something else of the target's name.
+            FolderError: A folder bears the name of a file.
+        """
         self.rename_no_overwrite(source, target)
 
     def swap_folders(self, one: str, other: str) -> None:

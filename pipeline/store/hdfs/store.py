@@ -325,9 +325,28 @@ class HdfsStore:
         self._call(target, renamed)
 
     def local_path(self, path: str) -> Path | None:
+        """Say where other software on this machine can read a file itself.
+
+        Args:
+            path: Path of the file.
+
+        Returns:
+            None: other software cannot.
+        """
         return None
 
     def rename_folder(self, source: str, target: str, last: str) -> None:
+        """Give a folder a name that nothing bears, file by file.
+
+        Args:
+            source: Path of the folder.
+            target: Its new path.
+            last: Name of the file in it that comes last: where it is, everything is.
+
+        Raises:
+            TakenError: There is something else of the target's name.
+            FolderError: A folder bears the name of a file.
+        """
         rename_file_by_file(self, source, target, last)
 
     def swap_folders(self, one: str, other: str) -> None:
