@@ -40,7 +40,7 @@ def submit(
     from pipeline.errors import StoppedError
     from pipeline.nightly.config import load_night
     from pipeline.nightly.dates import parse_date
-    from pipeline.nightly.places import output_of
+    from pipeline.nightly.locations import output_of
     from pipeline.nightly.record import nights_by_submission
     from pipeline.observe.safe_stderr import safe_stderr
     from pipeline.signals import handling_signals

@@ -43,7 +43,7 @@ def watch(
     """
     from jobs.streams import note
     from pipeline.nightly.config import load_night
-    from pipeline.nightly.places import output_of
+    from pipeline.nightly.locations import output_of
     from pipeline.observe.safe_stderr import safe_stderr
     from pipeline.signals import handling_signals
     from pipeline.trigger.batch_log import BatchLog

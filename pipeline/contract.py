@@ -210,8 +210,8 @@ class RejectedDocument:
 class Block:
     """Documents in order: of B texts the files, positions and columns (B rows: all but the Tagger's).
 
-    `used`: how often which column was (role, name), as the reader has built the block. `raws`: of each document the first
-    RAW_BYTES of what was read, as they are in the file; empty where that was a row of a table.
+    `raws`: of each document the first RAW_BYTES of what was read, as they are in the file; empty where that was a row of a
+    table.
     """
 
     paths: list[str]
@@ -220,7 +220,6 @@ class Block:
     columns: pa.Table
     left_out: list[RejectedDocument]
     counts: Counter[str] = field(default_factory=Counter)
-    used: Counter[tuple[str, str]] = field(default_factory=Counter)
     raws: list[bytes] = field(default_factory=list)
 
     def raw(self, row: int) -> bytes:

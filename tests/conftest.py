@@ -24,7 +24,8 @@ STATUS, LEAKS, TEMPORARY = pytest.StashKey[int](), pytest.StashKey[Leaks](), pyt
 def pytest_configure(config):
     """Temporary files go into a folder of this session, so that those that are left are seen; pytest's and Ray's stay."""
     usual, mark = tempfile.gettempdir(), f"{os.getpid()}-{time.time_ns()}"
-    folder = config.stash[TEMPORARY] = Path(tempfile.mkdtemp(prefix="textmill-"))
+    # Not within the folder of the process that started this one: names of sockets have 107 bytes at most.
+    folder = config.stash[TEMPORARY] = Path(tempfile.mkdtemp(prefix="textmill-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", usual)
     os.environ.setdefault("RAY_TMPDIR", usual)
     os.environ |= {"TMPDIR": str(folder), MARK: mark}

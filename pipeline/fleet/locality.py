@@ -55,7 +55,7 @@ class DataLocality:
             if not self._asking or time.monotonic() > until:
                 return []
             try:
-                return self._store.places(path, files[path])
+                return self._store.block_locations(path, files[path])
             except StoreError as error:
                 if self._asking:
                     self._asking = False

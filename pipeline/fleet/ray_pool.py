@@ -84,7 +84,7 @@ class RayPool:
         self._session = RaySession(self._address, self.size)
         self._cpus = (self._given.threads or 1) if self._address else 1
         if self._all:
-            self.size = max(1, self._session.places(self._cpus))
+            self.size = max(1, self._session.worker_slots(self._cpus))
         try:
             with told("the servers cannot be started"):
                 self._start_servers()
@@ -150,7 +150,7 @@ class RayPool:
                 self._session.ask(lambda: ray.kill(actor), f"to end worker {worker}")
 
     def room(self) -> int:
-        return max(0, self._session.places(self._cpus) - len(self._actors)) if self._all else 0
+        return max(0, self._session.worker_slots(self._cpus) - len(self._actors)) if self._all else 0
 
     def wait(self, seconds: float | None) -> Sequence[News]:
         until = None if seconds is None else time.monotonic() + seconds

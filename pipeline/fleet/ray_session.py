@@ -54,7 +54,7 @@ class RaySession:
         has = "a local one, whose processes run" if self._sight is None else self._sight.seen.said(cpus)
         return f"{actors:,} wanted, each needs {cpus} CPU{'s' * (cpus > 1)}; Ray: {has}"
 
-    def places(self, cpus: int) -> int:
+    def worker_slots(self, cpus: int) -> int:
         """For how many actors the cluster has CPUs, taken or free."""
         return 0 if self._sight is None else int(self._sight.seen.cpus) // cpus
 

@@ -15,7 +15,7 @@ from pipeline.nightly.config import NightConfig
 from pipeline.nightly.dates import days
 from pipeline.nightly.garbage_collect import garbage_collect
 from pipeline.nightly.index import Index, index_of
-from pipeline.nightly.places import output_of
+from pipeline.nightly.locations import output_of
 from pipeline.nightly.pushgateway import push_metrics
 from pipeline.nightly.record import Night, new_night, write_night
 from pipeline.nightly.reporting import Reporter, ReportRequest

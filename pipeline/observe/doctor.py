@@ -121,7 +121,7 @@ def _output(output: str, config: StoreConfig | None) -> Iterator[Check]:
         with store.create_exclusive(f"{trial}/one/x"), store.create_exclusive(f"{trial}/two/y"):
             pass
         try:
-            store.exchange(f"{trial}/one", f"{trial}/two")
+            store.swap_folders(f"{trial}/one", f"{trial}/two")
             left = [entry.path for entry in store.list(trial)]
             yield Check("output", f"{trial}/one/y" in left, "folders change places, as --retag needs")
         except StoreError as error:

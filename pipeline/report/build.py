@@ -83,7 +83,7 @@ def make_report(
     with database(memory_mb) as con:
         parts = parts_of(store)
         with hold_claim(target, claim_of(folder)) as held:
-            target.settle(f"{folder}.new", folder)
+            target.recover_swap(f"{folder}.new", folder)
             tidy(target, folder)
             before = about(target, folder)
             revision = (before["revision"] if before else 0) + 1

@@ -70,7 +70,7 @@ def publish(store: Store, folder: str, revision: int, held: Callable[[], object]
     if revision == 1:
         _move(store, f"{folder}.new", folder)
     else:
-        store.exchange(f"{folder}.new", folder)
+        store.swap_folders(f"{folder}.new", folder)
         point("report.exchange.after")
         held()
         _move(store, f"{folder}.new", f"{folder}.r{revision - 1}")

@@ -100,7 +100,7 @@ class RayRunner:
         self._patience = WorkerWait(NO_WORKERS_S, Progress().waits)
         self._session = RaySession(self.address, self.workers)
         self._actor = ray.remote(num_cpus=1, max_restarts=0)(Counter)
-        self._actors = [self._start() for _ in range(self.workers or max(1, self._session.places(1)))]
+        self._actors = [self._start() for _ in range(self.workers or max(1, self._session.worker_slots(1)))]
         return self
 
     def __exit__(self, *raised: object) -> None:

@@ -84,8 +84,8 @@ class _Run:
         """
         self._held = held
         held()
-        ledger.settle(self.store)
-        supersede.settle(self.store)
+        ledger.recover_switch(self.store)
+        supersede.recover(self.store)
         self._finish_begun()
         if self._piped:
             self._take_in()

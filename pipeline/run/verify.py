@@ -222,7 +222,7 @@ def _count(
         found.files_uncounted += one.whole and not one.known
         if one.whole and one.known:
             todo.append(path)
-    with ThreadPoolExecutor(store.lanes, "textmill-verify") as pool:
+    with ThreadPoolExecutor(store.read_concurrency, "textmill-verify") as pool:
         for number, done in enumerate(_mapped(pool, counted, todo), 1):
             check()
             seen(number, len(todo))

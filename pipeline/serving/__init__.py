@@ -1,3 +1,4 @@
-"""One engine for many workers: an engine server on a GPU node computes the batches of all, and each worker has an engine
-that sends them there. Both sides survive the other's death.
+"""One engine for many workers: an engine server on a GPU node computes the batches of all of them.
+
+Each worker has an engine that sends its batches there. Both sides survive the other's death.
 """

@@ -34,8 +34,13 @@ LEAVE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The logits of one request, `tokens` float16 [n, K] and `sentiment` float32 [B, 3]; and how the server does: tokens that
-    wait, tokens/s (0 until it is known).
+    """The answer to one request: the logits, and how busy the server is.
+
+    Attributes:
+        tokens: Logits of the tokens, float16, shape (n, K).
+        sentiment: Logits of the sequences' sentiment, float32, shape (B, 3).
+        queued: Tokens that wait at the server.
+        speed: Tokens/s that it computes; 0 until that is known.
     """
 
     tokens: npt.NDArray[np.float16]
@@ -53,11 +58,21 @@ class _Request:
 
 
 class EngineServer:
-    """`infer` may be called by many at once; one thread computes what has come, together where that costs no padding.
+    """An engine for many callers at once: one thread computes what has come, together where that costs no padding.
 
-    An error is told to the request that fails alone, and to no other. After one the engine must compute a plain text: an error
-    of CUDA, say, stays until the process ends. If it cannot, all who wait get UnavailableError, and the process ends itself, so
-    that Ray starts it anew.
+    An error is reported only to the request that causes it. After one the engine has to compute a plain text, since an error of
+    CUDA, for example, stays until the process ends. If it cannot, all requests that wait fail with UnavailableError, and the
+    process ends itself, so that Ray starts it anew.
+
+    Args:
+        model: Name of a model or its folder, as for `models.runtime.load.load`.
+        engine: Name of the engine, as for `load`.
+        threads: Threads of the engine; None for all CPUs that the process may use.
+
+    Raises:
+        ModelMissingError: There is no such model.
+        ModelDamagedError: A file of the model is damaged.
+        EngineMissingError: There is no such engine, or a package that it needs is missing.
     """
 
     def __init__(self, model: str, engine: str, threads: int | None) -> None:
@@ -77,15 +92,30 @@ class EngineServer:
         threading.Thread(target=self._work, name="textmill-server", daemon=True).start()
 
     async def node(self) -> str:
-        """The node that it is on; answers when the models are loaded."""
+        """Tell the node that the server is on; answers only when the models are loaded.
+
+        Returns:
+            Ray's id of the node.
+        """
         import ray
 
         return str(ray.get_runtime_context().get_node_id())
 
     async def infer(self, lang: str, ids: Any, cases: Any, offsets: Any) -> Reply:
-        """The logits of a ragged batch by the model of that language; arrays as in RaggedBatch.
+        """Compute the logits of a ragged batch; arrays as in RaggedBatch.
 
-        Raises what the engine raises over this batch, or UnavailableError if the engine is broken.
+        Args:
+            lang: Language whose model computes it.
+            ids: Token ids, int32, shape (n,).
+            cases: Case of each token, uint8, shape (n,).
+            offsets: Where each sequence begins and the last one ends, int64, shape (B + 1,).
+
+        Returns:
+            The logits, and how busy the server is.
+
+        Raises:
+            UnavailableError: The engine is broken.
+            Exception: Whatever the engine raises over this batch; KeyError if the server has no model of the language.
         """
         loop = asyncio.get_running_loop()
         batch = RaggedBatch(ids, cases, offsets, np.arange(len(offsets) - 1))

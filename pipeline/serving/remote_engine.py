@@ -54,11 +54,23 @@ class _Stream:
 
 
 class RemoteEngine:
-    """Sends batches of the model of language `lang` to `servers` (actor handles of EngineServer); `local` computes here, or None.
+    """An engine that sends batches to engine servers, and computes one itself where that ends sooner.
 
-    Every batch is computed once more where a server fails over it, dies, or is late: here, or else by another server. If it
-    fails there too, that error is raised. If not, the server is at fault: it is set aside, and later asked whether it is back.
-    What a server answers after that is dropped. Raises UnavailableError if there is no local engine, and no server for `wait_s`.
+    A batch over which a server fails, or whose server dies or is late, is computed once more: here, or without a local engine by
+    another server. If it fails there too, that error is raised. If not, the server is at fault: it is set aside, and asked later
+    whether it is back. Answers that it gives after that are dropped.
+
+    Args:
+        servers: Actor handles of EngineServer.
+        lang: Language whose model computes the batches.
+        local: Computes here; None to leave all to the servers.
+        late_s: Seconds that an answer may take beyond LATE_FACTOR times the expected time.
+        wait_s: Seconds to wait for a server if there is no local engine.
+        calls: How servers are called; through Ray if not given.
+
+    Attributes:
+        sent_tokens: Tokens sent to servers so far.
+        own_tokens: Tokens computed by the local engine so far.
     """
 
     name = "remote"
@@ -81,7 +93,19 @@ class RemoteEngine:
         self.sent_tokens = self.own_tokens = 0
 
     def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
-        """The scores of every batch, in any order."""
+        """Compute the logits of batches.
+
+        Args:
+            batches: The batches; few are taken ahead of those that are computed.
+
+        Yields:
+            The logits of every batch once, in any order.
+
+        Raises:
+            UnavailableError: There is no local engine, and no server has answered for `wait_s`.
+            Exception: The local engine has raised it over a batch; or, without a local engine, a server has, and no other server
+                is left to try the batch on.
+        """
         stream = _Stream(iter(batches))
         try:
             yield from self._fly(stream)

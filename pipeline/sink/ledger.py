@@ -109,14 +109,14 @@ def clean(store: Store) -> None:
     try_delete(store, STAGING)
 
 
-def settle(store: Store) -> None:
+def recover_switch(store: Store) -> None:
     """Finish or take back a change of generations that was killed halfway.
 
     Args:
         store: The output, with its claim held.
     """
     for kind in (TAGS, DEAD_LETTERS, FILTERED):
-        store.settle(f"{NEXT}/{kind}", kind)
+        store.recover_swap(f"{NEXT}/{kind}", kind)
 
 
 def switch(store: Store, plan: Plan) -> None:
@@ -138,7 +138,7 @@ def switch(store: Store, plan: Plan) -> None:
                 for path in new:
                     store.rename_no_overwrite(path, path.removeprefix(f"{NEXT}/"))
             else:
-                store.exchange(f"{NEXT}/{kind}", kind)
+                store.swap_folders(f"{NEXT}/{kind}", kind)
         elif old is not None and not old.path.rsplit("/", 1)[-1].startswith(mark):
             store.delete(kind)  # the old generation left something out, the new one nothing
 
@@ -208,7 +208,7 @@ def counts_of(store: Store, plan: Plan, there: dict[str, str], lost: dict[str, l
         check_files(store, there[split.name], footer, rows)
         return footer
 
-    with ThreadPoolExecutor(store.lanes, "textmill-count") as pool:
+    with ThreadPoolExecutor(store.read_concurrency, "textmill-count") as pool:
         for split, footer in zip(plan.splits, pool.map(checked, plan.splits), strict=True):
             for place, trouble in footer.get(LOST, {}).items():
                 if lost is not None:

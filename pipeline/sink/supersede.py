@@ -34,7 +34,7 @@ REDUCED = f"{NEXT}/reduced"
 _SIDES = (DEAD_LETTERS, FILTERED)
 
 
-def settle(store: Store) -> None:
+def recover(store: Store) -> None:
     """Give each reduced part its name where a run was killed after it had deleted the old part.
 
     Args:

@@ -1,3 +1,5 @@
-"""Input files into blocks of documents: discover them, plan pieces of them, decompress and read them ahead of the model. One
-module a format; `formats.py` has them all in one table.
+"""Read input files as blocks of documents.
+
+Files are discovered, cut into pieces when a run is planned, decompressed, and read ahead of the model. There is one module per
+format; `formats.py` lists them all in one table.
 """

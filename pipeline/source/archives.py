@@ -19,21 +19,45 @@ BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplement
 
 
 def archive_of(plain: PlainFile) -> str | None:
-    """zip or tar, if a file is one."""
+    """Tell by a file's first bytes whether it is an archive.
+
+    Args:
+        plain: The file, decompressed: a `.tar.gz` counts as tar.
+
+    Returns:
+        `zip` or `tar`; None for a file that is no archive.
+    """
     if plain.head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
     return "tar" if plain.head[257:262] == b"ustar" else None
 
 
 def outer(path: str) -> str:
-    """The file that a member is in, or the file itself."""
+    """Return the path of the archive that a member lies in; the path of a plain file comes back as it is.
+
+    Args:
+        path: Path of a file, or `archive!/member`.
+    """
     return path.partition(_MEMBER)[0]
 
 
 def members(path: str, stream: BinaryIO, plain: PlainFile) -> Iterator[tuple[str, PlainFile | Lost]]:
-    """The members of an archive that are files and not hidden, by their paths; the archive's own with what of it is lost.
+    """Read the members of an archive one after the other, without folders and hidden files.
 
-    Raises FileRefusedError for a packed zip archive.
+    A member is hidden if any part of its path begins with `.` or `_`. It must be read before the next one is asked for: a tar
+    archive is read as a stream.
+
+    Args:
+        path: Path of the archive, as the plan names it.
+        stream: The archive's own bytes, seekable. A zip archive is read from them, a tar archive by way of `plain`.
+        plain: The same file, decompressed.
+
+    Yields:
+        A path and what is there: `archive!/member` with the member's bytes or, where it cannot be opened, with what is lost of
+        it; or the archive's own path with what is lost of the archive.
+
+    Raises:
+        FileRefusedError: A zip archive is compressed once more, as in `a.zip.gz`.
     """
     if archive_of(plain) == "tar":
         yield from _tar(path, plain)

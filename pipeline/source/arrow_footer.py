@@ -1,8 +1,8 @@
-"""How many rows an Arrow file (IPC) holds, by its footer and the heads of its batches, which are a small part of it.
+"""Count the rows of an Arrow file (IPC) by its footer and the metadata of its record batches, a small part of the file.
 
-Arrow itself reads them by a thread of its own, which may still hold what a Python file gave when the interpreter ends, and then
-aborts the process; see pipeline.store.parquet. The layout is that of the format's specification (https://arrow.apache.org/docs/
-format/Columnar.html, File.fbs and Message.fbs): flatbuffers, of which few fields are needed.
+Arrow's own reader does this in a thread that may still hold what a Python file returned when the interpreter exits, and then
+aborts the process; see pipeline.store.parquet. The layout is that of the format's specification
+(https://arrow.apache.org/docs/format/Columnar.html, File.fbs and Message.fbs): flatbuffers, of which few fields are needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ _CONTINUED = 0xFFFFFFFF
 
 
 def count_rows(stream: BinaryIO) -> int:
-    """The rows of all record batches. Raises OSError for what is no whole Arrow file."""
+    """Count the rows of an Arrow file by the metadata of its record batches; no data are read.
+
+    Args:
+        stream: The file, seekable.
+
+    Returns:
+        Rows of all record batches.
+
+    Raises:
+        OSError: The file is cut off, has no footer, or its footer or a batch's metadata cannot be read.
+    """
     try:
         return _count(stream)
     except (struct.error, IndexError) as error:

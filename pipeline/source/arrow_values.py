@@ -23,10 +23,20 @@ _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def plain(array: pa.Array, lost: Counter[str], as_text: bool = False) -> list[Any]:
-    """The values of an array, of any type, as None, bool, int, float, str, list and dict; `lost` counts what has no such value.
+    """Convert an Arrow array of any type to values that JSON can hold.
 
-    Times, dates and durations are ISO 8601 (a time with a zone in UTC), decimals and UUIDs strings. Bytes are the UTF-8 text that
-    they hold, and where they hold none hexadecimal digits; with `as_text` they are text, with U+FFFD for what is none.
+    Times, dates, durations and intervals become ISO 8601 strings (a time with a zone in UTC), decimals and UUIDs strings. Bytes
+    become the UTF-8 text that they hold or, where they hold none, hexadecimal digits. A map becomes a dict if all its keys are
+    strings, else a list of pairs. A value that cannot be converted becomes None and costs nothing else.
+
+    Args:
+        array: Values of any Arrow type, shape (n,).
+        lost: Is added to: under REPLACED the characters that became U+FFFD, under UNREADABLE the values that became None although
+            they are not null.
+        as_text: Decode bytes as UTF-8 with U+FFFD for what is invalid, instead of hexadecimal digits for the whole value.
+
+    Returns:
+        The n values, as None, bool, int, float, str, list and dict.
     """
     mine = Counter[str]()
     try:

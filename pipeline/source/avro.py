@@ -17,13 +17,29 @@ from pipeline.store.base import Store
 
 
 def check_installed() -> None:
-    """Raises ModuleNotFoundError, which names it, if fastavro is not there."""
+    """Check that fastavro is installed, which the extra `avro` brings.
+
+    Raises:
+        ModuleNotFoundError: It is not; the error names it.
+    """
     import fastavro  # noqa: F401
 
 
 def records(store: Store, fragment: Fragment, rows: int) -> Found:
-    """Records in lists of so many, each with the number of its first; a block that is damaged costs itself. Raises anything
-    where no other one follows.
+    """Read the records of an Avro file in lists; a damaged block costs its own records alone.
+
+    Args:
+        store: Holds the file.
+        fragment: The whole file. If `rows` is None, the file's blocks could not be counted; then a block whose header is damaged
+            is skipped as well, up to the next sync marker.
+        rows: Records per list, at most.
+
+    Yields:
+        The number of the first record, from 0, and a list of records or the damaged ones.
+
+    Raises:
+        StoreError: The file cannot be opened or read.
+        Exception: Whatever fastavro raises for a damaged block behind which no other one is found.
     """
     _guard_logical_types()
     number = 0
@@ -73,7 +89,19 @@ def _guard_logical_types() -> None:
 
 
 def plain_value(value: Any, lost: Counter[str], as_text: bool = False) -> Any:
-    """A value as what JSON can hold; the rules are those of `pipeline.source.plain`."""
+    """Convert a value that fastavro has read to one that JSON can hold.
+
+    The rules are those of `pipeline.source.arrow_values.plain`.
+
+    Args:
+        value: Of any Avro type, as fastavro gives it.
+        lost: Is added to: under REPLACED the characters that became U+FFFD, under UNREADABLE the values that became None although
+            they are not null.
+        as_text: Decode bytes as UTF-8 with U+FFFD for what is invalid, instead of hexadecimal digits for the whole value.
+
+    Returns:
+        None, bool, int, float, str, list or dict.
+    """
     match value:
         case _Unreadable():
             lost[UNREADABLE] += 1
@@ -105,5 +133,6 @@ def _of_bytes(value: bytes, lost: Counter[str], as_text: bool) -> str:
     except UnicodeDecodeError:
         if not as_text:
             return value.hex()
-        lost[REPLACED] += 1
-        return value.decode("utf-8", "replace")
+        text = value.decode("utf-8", "replace")
+        lost[REPLACED] += text.count("\ufffd")
+        return text

@@ -1,4 +1,4 @@
-"""The blocks of an Avro file: records, packed together, between marks; one that is damaged costs itself."""
+"""Read the blocks of an Avro file: groups of records between sync markers, of which a damaged one costs itself alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ _SYNC_BYTES = 16
 
 
 def count_rows(stream: Any) -> int:
-    """How many records a file holds, by the heads of its blocks. Raises ValueError for a file that is damaged, StoreError."""
+    """Count the records of an Avro file by the headers of its blocks; no record is decoded.
+
+    Args:
+        stream: The file, seekable, at its beginning.
+
+    Returns:
+        Records of all blocks.
+
+    Raises:
+        ValueError: The file is damaged.
+        StoreError: The store cannot read it.
+        ModuleNotFoundError: The extra `avro` is not installed.
+    """
     import fastavro
 
     try:
@@ -32,8 +44,19 @@ def count_rows(stream: Any) -> int:
 
 
 def blocks(stream: Any, searching: bool) -> Iterator[tuple[int, Any]]:
-    """Blocks, each behind its number of records; words instead of one that is damaged. `searching`: one whose head is damaged,
-    too, counts as 0 records, and the next one is looked for.
+    """Read the blocks of an Avro file, going on behind a damaged one.
+
+    Args:
+        stream: The file, seekable, at its beginning.
+        searching: Also go on behind a block whose header is damaged, at the next sync marker; otherwise such a block ends the
+            reading.
+
+    Yields:
+        The number of records and the block or, of a damaged one, what is wrong with it in words. A block whose header is damaged
+        counts as 0 records.
+
+    Raises:
+        Exception: Whatever fastavro or the stream raises where reading cannot go on.
     """
     import fastavro
 

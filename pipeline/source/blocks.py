@@ -1,4 +1,4 @@
-"""Records of any format into blocks of documents; what is no document is left out, with its reason."""
+"""Collect records of any format in blocks of documents; what is no document is left out, with the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.contract import RAW_BYTES, TIME, Block, DocumentSpec, RejectedDocument, partition_column
 from pipeline.source.discover import partitions_of
 from pipeline.source.fields import MISSING, NoTextError, as_id, as_json, as_string, find, first_of, id_names, text_of, time_names
-from pipeline.source.places import time_of_path
+from pipeline.source.path_times import time_of_path
 from pipeline.source.times import instant
 
 BLOCK_ROWS = 4096
@@ -20,7 +20,16 @@ BLOCK_CHARACTERS = 1 << 20
 
 
 class BlockBuilder:
-    """Collects the documents of one file."""
+    """Collects the documents of one file, and what is left out of it, in blocks.
+
+    Args:
+        path: Path of the file below the input's root, or `archive!/member`.
+        columns: Which columns of a record become what.
+
+    Attributes:
+        path: The path as valid UTF-8, with `?` for what a file name holds beside that.
+        columns: Which columns of a record become what.
+    """
 
     def __init__(self, path: str, columns: DocumentSpec) -> None:
         # A file name need not be UTF-8; Arrow strings must be.
@@ -41,27 +50,39 @@ class BlockBuilder:
         self._kept: dict[str, list[str | None]] = {name: [] for name in self.columns.keep}
         self._left_out: list[RejectedDocument] = []
         self._counts: Counter[str] = Counter()
-        self._used: Counter[tuple[str, str]] = Counter()
         self._characters = 0
 
     def kill(self, position: int, reason: str, message: str, raw: bytes = b"") -> None:
-        """A dead letter."""
+        """Leave something out: add a dead letter in place of a document.
+
+        Args:
+            position: Where it begins, from 0: a byte of the plain file, or a row of a table.
+            reason: A key of `pipeline.contract.REASONS`.
+            message: What is wrong; never text of the document.
+            raw: What was read, as it is in the file; the first RAW_BYTES are kept.
+        """
         message = message.encode("utf-8", "replace").decode()
         self._left_out.append(RejectedDocument(self.path, position, None, reason, message, raw[:RAW_BYTES]))
 
     def add(self, position: int, record: Mapping[str, Any], raw: bytes = b"", replaced: int = 0) -> None:
-        """One record; without a text it is a dead letter. `replaced` counts characters that could not be decoded."""
+        """Add one record as a document; a record without a text becomes a dead letter.
+
+        Args:
+            position: Where it begins, from 0: a byte of the plain file, or a row of a table.
+            record: Values by column name.
+            raw: The record as it is in the file, of which the first RAW_BYTES are kept; empty for a row of a table.
+            replaced: Characters of the record that could not be decoded.
+        """
         try:
             text = text_of(record, self.columns)
         except NoTextError as error:
             return self.kill(position, "no_text", str(error), raw or as_json(record))
-        given = self._carried(self._value(record, "id", self._id_names), as_id)
-        self._used["text", self.columns.text] += 1
+        given = self._carried(self._value(record, self._id_names), as_id)
         self._texts.append(text)
         self._raws.append(raw[:RAW_BYTES])
         self._positions.append(position)
         self._ids.append(given or f"{self._path_in_id}@{position}")
-        source = self._carried(self._value(record, "source", (self.columns.source,)))
+        source = self._carried(self._value(record, (self.columns.source,)))
         self._sources.append(source or self._folders.get(self.columns.source))
         self._times.append(self._time(record))
         for name, values in self._kept.items():
@@ -73,14 +94,15 @@ class BlockBuilder:
         return None
 
     def count(self, more: Mapping[str, int]) -> None:
-        """Add to the counts of what was noticed."""
+        """Add to the counts of what was noticed.
+
+        Args:
+            more: Counts by name, such as `unreadable_times`.
+        """
         self._counts.update(more)
 
-    def _value(self, record: Mapping[str, Any], role: str, names: tuple[str, ...]) -> Any:
-        name, value = first_of(record, names)
-        if name:
-            self._used[role, name] += 1
-        return value
+    def _value(self, record: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+        return first_of(record, names)[1]
 
     def _carried(self, value: Any, how: Callable[[Any], str | None] = as_string) -> str | None:
         try:
@@ -94,36 +116,42 @@ class BlockBuilder:
             self._counts["unreadable_times"] += self._time_of_path is None
             return self._time_of_path
         try:
-            return instant(self._value(record, "time", self._time_names), self.columns.time_format)
+            return instant(self._value(record, self._time_names), self.columns.time_format)
         except ValueError:
             self._counts["unreadable_times"] += 1
             return None
 
     def full(self) -> bool:
-        """Whether it is time to `take`."""
+        """Whether BLOCK_ROWS or BLOCK_CHARACTERS are reached, so that it is time to `take`."""
         return len(self._texts) + len(self._left_out) >= BLOCK_ROWS or self._characters >= BLOCK_CHARACTERS
 
     @property
     def empty(self) -> bool:
+        """Whether nothing was collected since the last `take`."""
         return not self._texts and not self._left_out
 
     def take(self) -> Block:
-        """What was collected since the last time."""
+        """Return what was collected since the last call as a block, and begin an empty one."""
         rows = len(self._texts)
         names = [*self.columns.keep, *map(partition_column, self.columns.partitions)]
         kept = [pa.array(self._kept[name], pa.string()) for name in self.columns.keep]
         folders = [pa.array([self._folders.get(name)] * rows, pa.string()) for name in self.columns.partitions]
         arrays = [pa.array(self._ids, pa.string()), pa.array(self._sources, pa.string()), pa.array(self._times, TIME)]
         table = pa.table([*arrays, *kept, *folders], names=["id", "source", "created_at", *names])
-        block = Block(
-            [self.path] * rows, self._texts, self._positions, table, self._left_out, +self._counts, self._used, self._raws
-        )
+        block = Block([self.path] * rows, self._texts, self._positions, table, self._left_out, +self._counts, self._raws)
         self._begin()
         return block
 
 
 def coalesce(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The same documents in blocks of a good size: the model is slow on one small file after the other."""
+    """Join small blocks, in their order, into blocks of a good size: the model is slow on many small ones.
+
+    Args:
+        blocks: Of any files.
+
+    Yields:
+        Blocks of at most BLOCK_ROWS rows and BLOCK_CHARACTERS characters, or a single larger one as it came.
+    """
     waiting: list[Block] = []
     rows = characters = 0
     for block in blocks:

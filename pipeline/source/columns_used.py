@@ -1,4 +1,4 @@
-"""How the input is read, in words, for a run's announcement: which columns are what, which files are in another encoding."""
+"""Say how the input is read, for a run's announcement: which columns are what, which files have an unusual encoding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ _UNUSUAL = {"files_in_": "in", "files_with_delimiter_": "delimited by", "files_w
 
 
 def columns_used(used: Mapping[str, Counter[tuple[str, str]]], columns: DocumentSpec) -> Iterator[str]:
-    """By format: "jsonl: text is text; id is id; time is created_at; no source"."""
+    """Say for each format which columns are read as text, id, time and source.
+
+    Args:
+        used: By format, how often which column was what: (role, column name).
+        columns: How the input is read; tells whether times come of columns at all.
+
+    Yields:
+        A line per format, for the first FORMATS_SHOWN: `jsonl: text is text; id is id; time is created_at; no source`.
+    """
     for kind, found in list(used.items())[:FORMATS_SHOWN]:
         words = []
         for role in ("text", "id", "time", "source"):
@@ -27,7 +35,15 @@ def columns_used(used: Mapping[str, Counter[tuple[str, str]]], columns: Document
 
 
 def read_as(noticed: Mapping[str, int], files: int) -> str:
-    """Which of the files that were looked into are not UTF-8, with commas or tabs, and without an escape; "" if none is."""
+    """Say how many files are not UTF-8, not delimited by their format's usual character, or have escaped quotes.
+
+    Args:
+        noticed: Counts by name, of which those of `files_in_*`, `files_with_delimiter_*` and `files_with_escape_*` matter.
+        files: How many files were looked into.
+
+    Returns:
+        A phrase; empty if there are no such files.
+    """
     found = []
     for kind, words in _UNUSUAL.items():
         for name, count in noticed.items():

@@ -1,4 +1,4 @@
-"""The packings of text files, in one table: by what bytes and names they are told, and what unpacks a piece of each."""
+"""The compression formats of text files, in one table: how each is recognised, and what decompresses a piece of it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,34 @@ BROKEN = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError, Va
 
 
 class Decompressor(Protocol):
-    """What unpacks one piece: it takes some of the bytes that it is given, and gives plain ones and the bytes it did not take."""
+    """Decompresses one piece of a file, such as a gzip member or a zstd frame, in bounded steps.
+
+    Attributes:
+        eof: Whether the end of the piece was read.
+    """
 
     eof: bool  # whether its end was read
 
     @property
-    def ends(self) -> bool: ...  # whether the file may end here
+    def ends(self) -> bool:
+        """Whether the file may end here although `eof` is False."""
+        ...
 
-    def feed(self, data: bytes) -> tuple[bytes, bytes]: ...
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Decompress some of the bytes that come next.
+
+        Args:
+            data: Compressed bytes, beginning with those that the last call has not taken; empty at the end of the file.
+
+        Returns:
+            Plain bytes, and the compressed bytes that were not taken. At the end of the piece the latter are all that stand
+            behind it, which may include bytes of earlier calls.
+
+        Raises:
+            FileRefusedError: The library that decompresses this format is not installed.
+            Exception: The piece is broken; one of BROKEN.
+        """
+        ...
 
 
 class _Gzip:
@@ -138,7 +158,16 @@ def _lz4() -> Decompressor:
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """`begin` is what a file of it begins with, `next` what a piece behind a broken one does; `piece` is its name in words."""
+    """A compression format: how to recognise it, and how to decompress it.
+
+    Attributes:
+        name: As in messages and the README.
+        suffixes: Suffixes of file names, with their dots.
+        begin: What a file of it begins with.
+        next: What a piece behind a broken one begins with; stricter than `begin` where that is short, as it is searched for.
+        make: Makes a decompressor for one piece.
+        piece: What a piece is called.
+    """
 
     name: str
     suffixes: tuple[str, ...]
@@ -173,5 +202,12 @@ MAGIC_BYTES = 16
 
 
 def compression_of(head: bytes) -> Compression | None:
-    """The packing that a file's first MAGIC_BYTES tell."""
+    """Recognise a file's compression by its first bytes.
+
+    Args:
+        head: The first MAGIC_BYTES of the file.
+
+    Returns:
+        The compression; None if the file is not compressed.
+    """
     return next((one for one in COMPRESSIONS if one.begin.match(head)), None)

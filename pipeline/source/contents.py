@@ -1,4 +1,4 @@
-"""What a file of text holds: itself, or the members of an archive; told by its first bytes, whatever its name says."""
+"""Find the texts that a file holds: itself or the members of an archive, told by its first bytes and not by its name."""
 
 from __future__ import annotations
 
@@ -26,30 +26,59 @@ _TABLES = {b"PAR1": "parquet", b"ARROW1": "arrow", b"ORC": "orc", b"Obj\x01": "a
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A text, and the format in which it is read."""
+    """A text, and the format in which it is read.
+
+    Attributes:
+        form: The format.
+        text: The plain bytes and their encoding.
+    """
 
     form: Format
     text: Text
 
     def items(self, start: int = 0, end: int | None = None) -> Iterator[Item]:
-        """Its records that begin between two bytes."""
+        """Read the records that begin in a range of bytes.
+
+        Args:
+            start: The first byte of the range, in the plain bytes.
+            end: The byte behind the range; None: up to the end of the text.
+
+        Returns:
+            Records, and what is lost in the place of some, in order.
+        """
         return self.form.read(self.text, start, end) if self.form.read is not None else iter(())
 
     def counts(self) -> Iterator[int]:
-        """Numbers whose sum is how many all its records are."""
+        """Count all records, which costs less than to read them.
+
+        Returns:
+            Numbers whose sum is how many items `items` gives for the whole text.
+        """
         return self.form.count(self.text) if self.form.count is not None else iter(())
 
 
 class IsTableError(Exception):
-    """A file with the name of text is a table of this format."""
+    """A file whose name promises text is a table; the message is the name of its format."""
 
 
 def contents(
     stream: BinaryIO, fragment: Fragment, columns: DocumentSpec, noticed: Counter[str]
 ) -> Iterator[tuple[str, Content | Lost]]:
-    """The texts in a file, by their paths, or what of it is lost. `noticed` counts members of other formats.
+    """Open the texts that a file holds: itself, or the members of an archive.
 
-    Raises IsTableError, FileRefusedError, and what reading raises.
+    Args:
+        stream: The file, seekable, at its beginning.
+        fragment: The file, or a piece of it; of a piece the text is that of the whole file.
+        columns: How the input is read.
+        noticed: Is added to: under `members_of_other_formats` the members of an archive that are left alone.
+
+    Yields:
+        A path, `archive!/member` for members, and the text there, or what is lost instead of it.
+
+    Raises:
+        IsTableError: The file is a table.
+        FileRefusedError: The file is no text or not of its format, or it is an archive without a member of a known format.
+        Exception: Whatever opening and reading the file raises.
     """
     given = FORMATS[fragment.format]
     if not fragment.is_whole:
@@ -76,12 +105,22 @@ def contents(
 
 
 def head_bytes(fragment: Fragment) -> int:
-    """How many of the first bytes of its file the reader of a piece must see."""
+    """Return how many of a file's first plain bytes the reader of a piece needs: those of a header or, without one, a mark.
+
+    Args:
+        fragment: The piece.
+    """
     return HEAD_BYTES if fragment.format in ("csv", "tsv") else MAGIC_BYTES
 
 
 def content_of_piece(plain: PlainBytes, fragment: Fragment, columns: DocumentSpec) -> Content:
-    """The text of a file of which `fragment` is a piece."""
+    """Return the text of a file that was cut, in the format and the encoding that were planned for all its pieces.
+
+    Args:
+        plain: The plain bytes of the file.
+        fragment: A piece of it.
+        columns: How the input is read.
+    """
     return Content(FORMATS[fragment.format], Text(plain, columns, fragment.encoding))
 
 
@@ -106,8 +145,18 @@ def _content(form: Format, plain: PlainFile, columns: DocumentSpec) -> Content:
 
 
 def told_by_bytes(store: Store, entry: Entry) -> str:
-    """The format that a file's first bytes tell, if they do: of JSON, tables, archives and WARC; "" of others, and where it
-    cannot be read. Raises UnavailableError.
+    """Tell the format of a file whose name tells none by its first bytes.
+
+    Args:
+        store: Holds the file.
+        entry: The file.
+
+    Returns:
+        `jsonl` for JSON and also for tables, archives and WARC, as whatever is read as JSON is looked at again and read as what
+        it is. Empty for other files, and for files that cannot be read.
+
+    Raises:
+        UnavailableError: The store cannot read the file for now.
     """
     try:
         with store.open_read(entry.path, (0, min(entry.size, HEAD_BYTES))) as stream:

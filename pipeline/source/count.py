@@ -1,4 +1,4 @@
-"""How many documents a file holds, counted in one go over the whole of it and without making documents of them."""
+"""Count the documents of a file in one pass over it, without making documents of them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,32 @@ from pipeline.store.parquet import arrow_batches
 
 @dataclass(slots=True)
 class Counted:
-    """Documents, and whether the file could not be read to its end: what is left of it counts as one then."""
+    """How many documents a file holds, as far as it could be read.
+
+    Attributes:
+        documents: Documents, and what should have been some.
+        broken: Whether the file could not be read to its end. What is left of it counts as one document then.
+    """
 
     documents: int = 0
     broken: bool = False
 
 
 def count_documents(store: Store, entry: Entry, columns: DocumentSpec) -> Counted:
-    """Count a file's documents, and what should have been some. Raises UnavailableError if it cannot be read for now."""
+    """Count the documents of a file, and what should have been some.
+
+    Args:
+        store: Holds the file.
+        entry: The file.
+        columns: How the input is read.
+
+    Returns:
+        The count; a file that is broken or refused raises nothing.
+
+    Raises:
+        UnavailableError: The file cannot be read for now.
+        ModuleNotFoundError: It is an Avro file, and fastavro is not installed.
+    """
     found = Counted()
     try:
         for one in _each(store, entry, columns):

@@ -1,5 +1,7 @@
-"""Where somebody is in a packed file. What is packed can only be unpacked from where one of its pieces begins; who reads a cut
-file one range after the other goes on where the last one ended instead.
+"""Go on decompressing a file where its last range ended.
+
+A compressed file can only be decompressed from the beginning of one of its pieces, such as a gzip member. Whoever reads a file
+that was cut, one range after the other, therefore goes on where the last range ended.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _Key = tuple[str, str, int, int]
 
 
 class Cursors:
-    """The unpacking of the file that was read last, until somebody wants to go on there. Used by several threads."""
+    """Keeps the decompressor of the file that was read last, for whoever goes on there; may be used by several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +35,22 @@ class Cursors:
 
     @contextmanager
     def opened(self, store: Store, fragment: Fragment, head_bytes: int) -> Iterator[PackedFile]:
-        """The file of a fragment with `unpacked` bytes, to be read from near its `start` on; `head_bytes` of its first ones."""
+        """Open a compressed file that was cut, to be read from near the fragment's start on.
+
+        Decompression goes on where the last reader of the file has stopped, if that can still give the fragment's first bytes and
+        lies behind the beginning of the compressed piece that the plan names; otherwise it begins at that piece.
+
+        Args:
+            store: Holds the file.
+            fragment: The piece to be read; `unpacked` is not None.
+            head_bytes: How many of the file's first plain bytes are needed beside the fragment.
+
+        Yields:
+            The file's plain bytes.
+
+        Raises:
+            StoreError: The file cannot be opened.
+        """
         key = store.url, fragment.path, fragment.size, fragment.modified_ns
         first = self._head(store, key, head_bytes)
         cursor = self._take(key, fragment)
@@ -77,7 +94,17 @@ class Cursors:
 
 
 class PackedFile:
-    """The plain bytes of a packed file, as `pipeline.source.plain.PlainBytes` wants them."""
+    """The plain bytes of a compressed file that was cut, as `pipeline.source.plain.PlainBytes` defines them.
+
+    Args:
+        first: The first plain bytes, and gaps in them, in pieces; fewer than `head_bytes` only if the file has no more.
+        head_bytes: Length of the head.
+        cursor: Decompresses the file from near the fragment's start on.
+
+    Attributes:
+        head: The first plain bytes of the file.
+        packed: True: the bytes come of a compressed file.
+    """
 
     packed = True
 
@@ -88,11 +115,22 @@ class PackedFile:
         self.head = joined[:head_bytes]
 
     def telling(self) -> bytes:
-        """The head: no other place can be looked at."""
+        """Return the head: no other place of a compressed file can be looked at."""
         return self.head
 
     def chunks(self, at: int = 0) -> Iterator[bytes | Gap]:
-        """The bytes from `at` on: any place in the head, or one near the fragment's start or behind it."""
+        """Read the plain bytes from a place on.
+
+        Args:
+            at: The first byte: in the head, or near the fragment's start, or behind that.
+
+        Yields:
+            Bytes, and gaps for what could not be decompressed, in order.
+
+        Raises:
+            FileRefusedError: The bytes that are needed lie before the place at which decompression has begun.
+            BombError: Far more bytes come out than a file of its size should hold.
+        """
         place = 0
         for piece in self._first if at < self._size or self._all else ():
             yield from _from(piece, place, at)

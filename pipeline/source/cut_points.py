@@ -1,5 +1,7 @@
-"""Where a big file may be cut: between row groups of a table, at any line or record of text. What is packed is unpacked once to
-find its places, which costs a small part of what tagging it takes; see docs/decisions/0035-packed-files-cut.md.
+"""Find where a big file may be cut: a table between row groups, text at any line or record.
+
+A compressed file is decompressed once to find its places, which costs a small part of what tagging it takes; see
+docs/decisions/0035-packed-files-cut.md.
 """
 
 from __future__ import annotations
@@ -27,9 +29,14 @@ SAY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """Places in a file, the first of which is 0 and the last its end: bytes of text, of what it unpacks to (`unpacked` of them)
-    if that is not None, or numbers of row groups. `encoding` is that of text, decided here once for all pieces; `begins` are
-    places where unpacking may begin.
+    """Where a file is cut.
+
+    Attributes:
+        places: The first is 0, the last the end of the file: numbers of row groups, or bytes of text, which are plain bytes if
+            the file is compressed.
+        encoding: That of text, detected once here for all pieces; empty where there is no text or the file stays whole.
+        unpacked: Plain bytes of a compressed file; None if it is not compressed, or stays whole.
+        begins: Where decompression may begin.
     """
 
     places: list[int]
@@ -39,7 +46,16 @@ class Cuts:
 
 
 def row_group_cuts(store: Store, entry: Entry, step: int) -> Cuts:
-    """A Parquet file into pieces of about `step` of its bytes, or whole."""
+    """Cut a Parquet file between row groups into pieces of about equal size.
+
+    Args:
+        store: Holds the file.
+        entry: The file.
+        step: Bytes of the file per piece.
+
+    Returns:
+        Row groups at which to cut; the whole file in bytes if it has fewer than two of them.
+    """
     with store.open_read(entry.path) as stream:
         footer = pq.read_metadata(stream)
     if footer.num_row_groups < 2:
@@ -63,9 +79,25 @@ def text_cuts(
     columns: DocumentSpec,
     say: Callable[[str], object] = lambda line: None,
 ) -> Cuts:
-    """A file of text into pieces of about `steps` bytes, the second number for what is packed; or whole, if it cannot be cut.
+    """Cut a file of text into pieces of about equal size; one that cannot be cut stays whole.
 
-    `say` hears how far a packed file is that takes long. Raises what reading the file raises, KeyboardInterrupt if it is to stop.
+    Archives and web archives are never cut, nor is text in which a line feed's byte does not end a line (UTF-16, or lines that
+    end with a carriage return).
+
+    Args:
+        store: Holds the file.
+        entry: The file.
+        kind: Name of the format, a key of `pipeline.source.formats.FORMATS`.
+        steps: Bytes per piece: of a file that is not compressed, and plain bytes of one that is.
+        columns: How the input is read.
+        say: Hears every SAY_S seconds how far a compressed file is read.
+
+    Returns:
+        The bytes at which to cut; 0 and the file's size for a file that stays whole.
+
+    Raises:
+        KeyboardInterrupt: The process was asked to stop.
+        Exception: Whatever reading the file raises.
     """
     form, whole = FORMATS[kind], Cuts([0, entry.size])
     if form.table or form.read is None:

@@ -1,5 +1,6 @@
-"""Pieces of a table that cannot be read: a row group of Parquet, a stripe of ORC, a batch of Arrow, a block of Avro. Each costs
-itself.
+"""Read tables around damaged pieces, each of which costs itself alone.
+
+A piece is a row group of Parquet, a stripe of ORC, a batch of Arrow or a block of Avro.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from pipeline.errors import StoreError
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """Some rows that cannot be read, from number `first` on; 0 rows if nobody knows how many they are."""
+    """Rows of a table that cannot be read.
+
+    Attributes:
+        first: Number of the first of them, from 0.
+        rows: How many they are; 0 if that is unknown.
+        why: What is wrong, in words.
+    """
 
     first: int
     rows: int
@@ -24,7 +31,19 @@ Found = Iterator[tuple[int, Any | Damaged]]
 
 
 def said(error: Exception, piece: str) -> str:
-    """What is wrong with a piece, in words. Raises the error if it is not the file's: what a store says, an I/O error."""
+    """Say what is wrong with a piece, or raise the error again if the file is not to blame.
+
+    Args:
+        error: What reading the piece has raised.
+        piece: What it is called, such as `row group 3`.
+
+    Returns:
+        A phrase for the dead letter's message, with at most 300 characters of the error.
+
+    Raises:
+        StoreError: The store has raised it.
+        OSError: It is an I/O error, as its `errno` tells.
+    """
     if isinstance(error, StoreError) or getattr(error, "errno", None) is not None:
         raise error
     text = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
@@ -32,8 +51,20 @@ def said(error: Exception, piece: str) -> str:
 
 
 def each(name: str, count: int, read: Callable[[int], Any], rows: Callable[[int], int], total: Callable[[], int]) -> Found:
-    """The pieces of a table, each with the number of its first row. `rows` tells how many a piece has, unless it is damaged
-    so that it raises, `total` how many the table has.
+    """Read a table piece by piece; a damaged piece costs itself alone.
+
+    Args:
+        name: What a piece is called, such as `stripe`.
+        count: How many pieces there are.
+        read: Reads the piece of this index; it has `num_rows`.
+        rows: Tells how many rows the piece of this index has; raises if it is damaged so that nothing tells.
+        total: Tells how many rows the table has. What it has beside the pieces that are known is divided among the others.
+
+    Yields:
+        Number of the piece's first row, from 0, and the piece or, where it is damaged, its rows.
+
+    Raises:
+        Exception: Whatever reading raises that is not the file's fault; see `said`.
     """
     number, sizes = 0, list[int]()
     for i in range(count):
@@ -64,7 +95,14 @@ def _sizes(count: int, rows: Callable[[int], int], total: Callable[[], int]) -> 
 
 
 def joined(found: Found) -> Found:
-    """The same, with neighbours that are damaged as one."""
+    """Merge neighbouring damaged pieces into one.
+
+    Args:
+        found: Pieces in order, each behind the number of its first row.
+
+    Yields:
+        The same. If `found` raises, the damaged rows before that are given first.
+    """
     lost: Damaged | None = None
     try:
         for first, piece in found:

@@ -1,5 +1,6 @@
-"""Packed files into plain bytes, told by their first bytes whatever the name says. A broken piece (a member of gzip, a frame of
-zstd or lz4, a stream of bz2 or xz) costs itself where another begins behind it.
+"""Decompress files of every known compression, recognised by their first bytes whatever the name says.
+
+A broken piece (a gzip member, a zstd or lz4 frame, a bz2 or xz stream) costs itself where another one begins behind it.
 """
 
 from __future__ import annotations
@@ -31,37 +32,75 @@ _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.S)
 
 
 class Readable(Protocol):
-    """What is unpacked: a file, or the pieces of another packed one."""
+    """A stream of bytes to be decompressed: a file, or what comes out of another compressed one."""
 
-    def read(self, size: int = -1, /) -> bytes: ...
+    def read(self, size: int = -1, /) -> bytes:
+        """Read the next bytes.
+
+        Args:
+            size: How many at most; all that are left if negative.
+
+        Returns:
+            The bytes; empty at the end only.
+        """
+        ...
 
 
 class BombError(Exception):
-    """A packed file grows beyond MAX_RATIO."""
+    """A compressed file decompresses to more than MAX_RATIO times its size, and to more than MAX_UNPACKED bytes."""
 
 
 class Begins:
-    """Where pieces of a packed file begin: their bytes in it, and in what it unpacks to."""
+    """Where the pieces of a compressed file begin, both in its own bytes and in the plain bytes that come out.
+
+    Attributes:
+        nested: Whether what comes out is compressed once more, so that decompression can begin at the first piece only.
+    """
 
     def __init__(self) -> None:
         self._packed, self._plain = [0], [0]
         self.nested = False  # what it unpacks to is packed, so that only its first piece can be begun with
 
     def add(self, packed: int, plain: int) -> None:
-        """A piece begins here; those come in their order."""
+        """Note where a piece begins, unless it is within 256 KiB of the last one that was noted; pieces come in their order.
+
+        Args:
+            packed: Its first byte in the file.
+            plain: Its first byte in what the file decompresses to.
+        """
         if packed - self._packed[-1] >= _APART_BYTES:
             self._packed.append(packed)
             self._plain.append(plain)
 
     def before(self, plain: int) -> tuple[int, int]:
-        """The last one that is known to begin before a byte of what the file unpacks to; the first one, if there is none."""
+        """Find the last noted piece that begins before a plain byte.
+
+        Args:
+            plain: A byte of what the file decompresses to.
+
+        Returns:
+            The piece's first byte in the file, and in what it decompresses to; both are 0 if only the first piece will do.
+        """
         at = 0 if self.nested else max(0, bisect_left(self._plain, plain) - 1)
         return self._packed[at], self._plain[at]
 
 
 def chunks_from(stream: Readable, size: int, packed: int, plain: int) -> Iterator[bytes | Gap]:
-    """The plain bytes of a stream that is read from byte `packed` of its file on, where a piece begins, whose first byte is at
-    `plain`; see `chunks_of`.
+    """Decompress a file from one of its pieces on.
+
+    Args:
+        stream: The file, read from byte `packed` on.
+        size: Size of the file in bytes, which limits how much may come out.
+        packed: A byte of the file at which a piece begins.
+        plain: The piece's first byte in what the file decompresses to.
+
+    Yields:
+        Plain bytes, and gaps for what could not be decompressed, in order.
+
+    Raises:
+        FileRefusedError: No piece begins there, or a library is missing.
+        BombError: Far more bytes come out than a file of its size should hold.
+        Exception: Whatever reading the stream raises.
     """
     head = stream.read(MAGIC_BYTES)
     found = compression_of(head)
@@ -71,10 +110,23 @@ def chunks_from(stream: Readable, size: int, packed: int, plain: int) -> Iterato
 
 
 def chunks_of(stream: Readable, size: int, begins: Begins | None = None, deep: int = 0) -> Iterator[bytes | Gap]:
-    """The plain bytes of a stream that is read from its beginning, unpacked as often as it is packed; `size` is that of the file.
-    `begins` hears of its pieces.
+    """Decompress a stream from its beginning, as often as it is compressed, up to four times.
 
-    Raises BombError, FileRefusedError where a library is missing, and what reading the stream raises.
+    A stream that is not compressed comes as it is.
+
+    Args:
+        stream: The file, at its beginning.
+        size: Size of the file in bytes, which limits how much may come out.
+        begins: Is told where the pieces of the outermost compression begin.
+        deep: How many layers of compression were undone before.
+
+    Yields:
+        Plain bytes, and gaps for what could not be decompressed, in order.
+
+    Raises:
+        FileRefusedError: A library is missing.
+        BombError: Far more bytes come out than a file of its size should hold.
+        Exception: Whatever reading the stream raises.
     """
     head = stream.read(CHUNK_BYTES)
     found = compression_of(head) if deep < _DEEP else None
@@ -110,12 +162,25 @@ def _limited(pieces: Iterator[bytes | Gap], size: int) -> Iterator[bytes | Gap]:
 
 
 class JoinedStream:
-    """A stream behind bytes that were read from it already."""
+    """A stream with the bytes put back that were read from it already.
+
+    Args:
+        read: These bytes, in pieces.
+        stream: Gives the bytes behind them.
+    """
 
     def __init__(self, read: Sequence[bytes], stream: Readable) -> None:
         self._head, self._stream = b"".join(read), stream
 
     def read(self, size: int = -1, /) -> bytes:
+        """Read the next bytes.
+
+        Args:
+            size: How many at most; all that are left if negative.
+
+        Returns:
+            The bytes, of which there may be fewer before the end, too; empty at the end only.
+        """
         if size < 0:
             head, self._head = self._head, b""
             return head + self._stream.read()
@@ -124,7 +189,15 @@ class JoinedStream:
 
 
 class Chunks:
-    """Pieces as a stream, which ends at the first gap; `gaps` are those that were met, `place` the bytes that were read."""
+    """Plain bytes as a stream, which ends at the first gap.
+
+    Args:
+        pieces: Plain bytes and gaps, in order.
+
+    Attributes:
+        gaps: The gap at which the stream has ended, if it has ended at one.
+        place: How many bytes were read.
+    """
 
     def __init__(self, pieces: Iterable[bytes | Gap]) -> None:
         self._pieces, self._held = iter(pieces), b""
@@ -132,6 +205,14 @@ class Chunks:
         self.place = 0
 
     def read(self, size: int = -1, /) -> bytes:
+        """Read the next bytes.
+
+        Args:
+            size: How many; all that are left if negative.
+
+        Returns:
+            The bytes; fewer than `size` only before a gap or the end.
+        """
         parts: list[bytes] = []
         wanted = size if size >= 0 else sys.maxsize
         while wanted > 0 and (self._held or self._fill()):
@@ -201,8 +282,10 @@ class _Source:
         return bool(chunk)
 
     def block(self) -> bytes:
-        """What comes next: it ends where a multiple of _READ_BYTES does, so that what is unpacked of a broken piece does not
-        depend on where reading began. Empty at the end.
+        """The bytes that come next; empty at the end.
+
+        A block ends at a multiple of _READ_BYTES, so that what comes out of a broken piece does not depend on where reading
+        began.
         """
         size = _READ_BYTES - self.place % _READ_BYTES
         while len(self.held) < size and self.fill():

@@ -1,10 +1,9 @@
-"""CSV and TSV: records of RFC 4180, or lines. A record that is broken costs its first line; what else it would have swallowed is
-read again.
+"""Read CSV and TSV: records of RFC 4180, or lines. A broken record costs its first line; the lines behind it are read again.
 
 A quoted field may run over lines. It must then be closed by a quote that a delimiter or a line's end follows, within
-MAX_LINE_BYTES and MAX_FIELD_LINES of the record's beginning, and the record must not have more fields than the header.
-Otherwise the record's first line is a dead letter, and the lines behind it are read as if it were not there. A record is told by
-what begins with it alone, so that pieces of a file hold the records of the whole.
+MAX_LINE_BYTES and MAX_FIELD_LINES of the record's beginning, and the record must not have more fields than the header. Otherwise
+the record's first line is a dead letter, and the lines behind it are read as if it were not there. Whether a record is broken
+depends on nothing before its beginning, so that the pieces of a file hold the records of the whole.
 """
 
 from __future__ import annotations
@@ -26,7 +25,15 @@ _NAME = re.compile(r"[\w.:@-]{1,24}")
 
 
 class Row(NamedTuple):
-    """The fields of a record: the bytes `position` to `end` of the file, of which `raw` are the first."""
+    """The fields of a record.
+
+    Attributes:
+        position: Its first byte in the plain file.
+        end: The byte behind it.
+        fields: As strings, without quotes and escapes.
+        raw: Its first bytes, RAW_BYTES at most.
+        replaced: Characters that could not be decoded.
+    """
 
     position: int
     end: int
@@ -36,7 +43,19 @@ class Row(NamedTuple):
 
 
 def delimited_records(text: Text, start: int, end: int | None, kind: str) -> Iterator[Item]:
-    """The records that begin between two bytes of a file of `kind` csv or tsv."""
+    """Read the records of a CSV or TSV file that begin in a range of bytes.
+
+    If `start` is 0, what is wrong with the header comes first, and an unusual dialect is noted in `text.noticed`.
+
+    Args:
+        text: The file.
+        start: The first byte of the range, in the plain bytes.
+        end: The byte behind the range; None: up to the end of the file.
+        kind: `csv` or `tsv`.
+
+    Yields:
+        Records, and what is lost in the place of some, in order.
+    """
     dialect = dialect_of(text, kind)
     rows = RecordReader(text.lines_from(dialect.begin), dialect)
     header, lost, begin = _header(rows, text)
@@ -62,7 +81,15 @@ def delimited_records(text: Text, start: int, end: int | None, kind: str) -> Ite
 
 
 def delimited_count(text: Text, kind: str) -> Iterator[int]:
-    """As many as `delimited_records` gives for the whole file."""
+    """Count the records of a CSV or TSV file.
+
+    Args:
+        text: The file.
+        kind: `csv` or `tsv`.
+
+    Yields:
+        Numbers whose sum is how many items `delimited_records` gives for the whole file.
+    """
     dialect = dialect_of(text, kind)
     rows = RecordReader(text.lines_from(dialect.begin), dialect)
     yield len(_header(rows, text)[1])
@@ -71,7 +98,15 @@ def delimited_count(text: Text, kind: str) -> Iterator[int]:
 
 
 def record_places(text: Text, kind: str) -> Iterator[int]:
-    """Where the records behind the header begin."""
+    """Find the places where a CSV or TSV file can be cut.
+
+    Args:
+        text: The file.
+        kind: `csv` or `tsv`.
+
+    Returns:
+        The plain byte at which each record behind the header begins, in order.
+    """
     dialect = dialect_of(text, kind)
     rows = RecordReader(text.lines_from(dialect.begin), dialect)
     _header(rows, text)
@@ -100,7 +135,15 @@ def _made_of(wanted: str, header: Sequence[str]) -> bool:
 
 
 class RecordReader:
-    """The records of lines; an empty line is none. `width` is the number of the header's fields, None while it is read."""
+    """Reads records from lines; empty lines are skipped.
+
+    Args:
+        source: The lines.
+        dialect: How they are parted into fields.
+
+    Attributes:
+        width: How many fields the header has; None while that is read.
+    """
 
     def __init__(self, source: Iterator[lines.Line | Lost], dialect: Dialect) -> None:
         self._source, self._dialect = source, dialect
@@ -108,7 +151,11 @@ class RecordReader:
         self.width: int | None = None
 
     def go_to(self, source: Iterator[lines.Line | Lost]) -> None:
-        """Read on with these lines."""
+        """Go on with other lines, and forget those that were to be read again.
+
+        Args:
+            source: The lines.
+        """
         self._source = source
         self._waiting.clear()
 

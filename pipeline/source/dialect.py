@@ -1,4 +1,4 @@
-"""Which characters part the fields of CSV and TSV: as was said, or told by the header and the first records."""
+"""Find out which characters separate, quote and escape the fields of CSV and TSV: as configured, or by the first records."""
 
 from __future__ import annotations
 
@@ -28,8 +28,15 @@ _SEP = re.compile(r"sep=(.)$", re.I)
 
 @dataclass(frozen=True)
 class Dialect:
-    """`begin` is the first byte behind a mark and a line like sep=;, `header` the names that were given for files without one.
-    Without a `quote` a record is a line.
+    """How a CSV or TSV file is parted into records and fields.
+
+    Attributes:
+        coding: The encoding of the file.
+        delimiter: The character between fields.
+        quote: The character around fields; None: there is none, and every line is a record.
+        escape: The character before others that are meant literally; empty if there is none.
+        begin: The first byte behind a byte order mark and a line like `sep=;`.
+        header: Names of the columns, for a file without a header.
     """
 
     coding: TextEncoding
@@ -40,7 +47,11 @@ class Dialect:
     header: tuple[str, ...] = ()
 
     def unusual(self, kind: str) -> list[str]:
-        """What is to be told of a file of `kind` csv or tsv."""
+        """Return the names under which an unusual delimiter or escape is counted, such as `files_with_delimiter_semicolon`.
+
+        Args:
+            kind: `csv` or `tsv`, which tells the usual delimiter.
+        """
         found = [] if self.delimiter == _USUAL[kind] else [f"files_with_delimiter_{NAMES.get(self.delimiter, self.delimiter)}"]
         return found + [f"files_with_escape_{NAMES.get(self.escape, self.escape)}"] * bool(self.escape)
 
@@ -49,7 +60,14 @@ class Dialect:
         return tuple(char for char in (self.quote, self.escape) if char)
 
     def simple(self, content: str) -> list[str] | None:
-        """The fields of a line whose quotes, if there are some, are as they should be; None of another one."""
+        """Parse a line that is a whole record and whose quotes, if any, are well-formed.
+
+        Args:
+            content: The line without its end.
+
+        Returns:
+            The fields; None for any other line.
+        """
         for char in self._special:
             if char in content:
                 try:
@@ -78,30 +96,68 @@ class Dialect:
         return re.compile(f"{plain}(?:{escape}.{plain})*+" if escape else plain, re.S)
 
     def closed(self, text: str, at: int) -> re.Match[str] | None:
-        """What is in the quotes that opened before `at`, None if they do not close in the text."""
+        """Match the rest of a quoted field, with the quote that closes it.
+
+        Args:
+            text: Lines of the record.
+            at: Index of the first character behind the opening quote.
+
+        Returns:
+            A match whose first group is the content, with quotes and escapes as they stand there; None if the text holds no
+            closing quote.
+        """
         return self._closed.match(text, at)
 
     def bare(self, text: str, at: int, stop: int) -> str:
-        """What is up to the next delimiter, or `stop`."""
+        """Return the characters before the next delimiter that is not escaped, with the escapes as they stand there.
+
+        Args:
+            text: A line.
+            at: Index of the first character, outside of quotes.
+            stop: Index behind the last character that counts.
+        """
         return self._bare.match(text, at, stop).group()  # type: ignore[union-attr]
 
     def unescaped(self, text: str) -> str:
-        """Without what stands before characters that are meant as they are."""
+        """Return a field that is not quoted without its escape characters.
+
+        Args:
+            text: The field as it stands in the file.
+        """
         return re.sub(re.escape(self.escape) + "(.)", r"\1", text, flags=re.S) if self.escape and self.escape in text else text
 
     def unquoted(self, text: str) -> str:
-        """What quotes hold."""
+        """Return the content of a quoted field, with doubled quotes and escapes resolved.
+
+        Args:
+            text: What stands between the quotes.
+        """
         if self.escape and self.escape in text:
             quote, escape = re.escape(self.quote or ""), re.escape(self.escape)
             return re.sub(f"{quote}({quote})|{escape}(.)", lambda m: m.group(1) or m.group(2), text, flags=re.S)
         return text.replace(2 * self.quote, self.quote) if self.quote else text
 
     def scan(self, line: str) -> FieldScanner:
-        """The fields of a record that begins with a line."""
+        """Begin to parse a record that may run over several lines.
+
+        Args:
+            line: The first line, with its end.
+
+        Returns:
+            The scanner, which has read the line.
+        """
         return FieldScanner(self, line)
 
     def blanks_before_quotes(self, line: str, width: int) -> list[str] | None:
-        """The fields of a record in one line if blanks before its quotes mean nothing; None if that makes not `width` of them."""
+        """Parse a record of one line once more, as if there were no blanks between delimiters and quotes.
+
+        Args:
+            line: The record, with its line end.
+            width: How many fields it must have.
+
+        Returns:
+            The fields; None if it is not well-formed so, or has another number of fields.
+        """
         if self.quote is None:
             return None
         nearer = re.sub(f"({re.escape(self.delimiter)}) +(?={re.escape(self.quote)})", r"\1", line)
@@ -110,8 +166,16 @@ class Dialect:
 
 
 class FieldScanner:
-    """The fields of a record, line by line. `open`: a quote is not closed yet; `improper`: one was closed before other
-    characters than a delimiter or a line's end.
+    """Parses the fields of one record, line by line.
+
+    Args:
+        dialect: How the record is parted into fields.
+        line: The first line, with its end.
+
+    Attributes:
+        fields: Those that are complete.
+        open: Whether a quote is not closed yet.
+        improper: Whether anything but a delimiter or a line's end stood behind a closing quote.
     """
 
     def __init__(self, dialect: Dialect, line: str) -> None:
@@ -122,7 +186,11 @@ class FieldScanner:
         self._read(line, 0)
 
     def go_on(self, line: str) -> None:
-        """The next line; a quote is open."""
+        """Read the next line of the record, in which a quote is open.
+
+        Args:
+            line: The line, with its end.
+        """
         self._read(line, 0)
 
     def _read(self, line: str, at: int) -> None:
@@ -149,7 +217,17 @@ class FieldScanner:
 
 
 def dialect_of(text: Text, kind: str) -> Dialect:
-    """The dialect of a file of `kind` csv or tsv, by what is wanted and by its head, so that it is the same for all pieces."""
+    """Find the dialect of a CSV or TSV file by the configuration and, where that says auto, by the head of the file.
+
+    As every reader of a piece sees the same head, all pieces have the same dialect.
+
+    Args:
+        text: The file, or what a piece of it is read from.
+        kind: `csv` or `tsv`.
+
+    Returns:
+        The dialect.
+    """
     reading, coding = text.columns.reading, text.coding
     quote = None if kind == "tsv" else reading.quote or None
     begin, delimiter = coding.mark, reading.delimiter
@@ -206,8 +284,17 @@ def _tells_escape(text: Text, dialect: Dialect) -> bool:
 
 
 def named(header: Sequence[str], columns: DocumentSpec) -> list[str | None]:
-    """The names of a header's columns; of two of one name only the first has it. A column that is wanted and not there by its
-    exact name is the first whose name differs from it in case and in blanks at its ends only, unless that is wanted itself.
+    """Match the columns of a header with the names that are wanted.
+
+    A column that is wanted and not there by its exact name is the first one whose name differs only in case and in blanks at its
+    ends, unless that one is wanted itself.
+
+    Args:
+        header: Names as they stand in the file.
+        columns: Tells which columns are wanted.
+
+    Returns:
+        The name of each column; None for one whose name another one before it bears.
     """
     first = {name: i for i, name in reversed(list(enumerate(header)))}
     found: list[str | None] = [name if first[name] == i else None for i, name in enumerate(header)]

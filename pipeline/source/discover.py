@@ -1,4 +1,4 @@
-"""Which files of the input hold documents, and which are left alone, and why."""
+"""Find the files of the input that hold documents, and say which are left alone and why."""
 
 from __future__ import annotations
 
@@ -29,10 +29,16 @@ EXAMPLES = 3
 
 @dataclass(slots=True)
 class Discovered:
-    """The input's files, sorted by path; `skipped` counts, by reason, those that are left alone, `examples` are some of them;
-    `marks` are files of the names that were asked for, by their paths, documents or not.
+    """The files of the input, and what is known of those that are left alone.
 
-    `also`: other names of a file, by the path under which it is read. `unreadable`: folders and files that cannot be looked at.
+    Attributes:
+        store: Holds the files; all paths are below its root.
+        files: The files with documents, each once, sorted by path.
+        skipped: How many files, or folders with all that is in them, are left alone, by reason.
+        examples: Paths of some of these, by reason, fit for messages.
+        marks: Files of the names that were asked for, by path, whether they hold documents or not.
+        also: Other names of a file, by the path under which it is read.
+        unreadable: Folders and files that cannot be looked at, by path.
     """
 
     store: Store
@@ -44,19 +50,35 @@ class Discovered:
     unreadable: dict[str, StoreError] = field(default_factory=dict)
 
     def skip(self, path: str, reason: str) -> None:
-        """Note a file, or a folder with all that is in it, that is left alone."""
+        """Note a file, or a folder with all that is in it, that is left alone.
+
+        Args:
+            path: Its path below the store's root.
+            reason: Why, in words by which it is counted.
+        """
         self.skipped[reason] += 1
         if len(some := self.examples.setdefault(reason, [])) < EXAMPLES:
             some.append(shown(path))
 
 
 def shown(path: str) -> str:
-    """A path for messages: what cannot be printed, and what is no UTF-8, as in Python's own strings."""
+    """Return a path fit for messages: what is not printable, or no UTF-8, is escaped as in Python's string literals.
+
+    Args:
+        path: As the file system gives it.
+    """
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in path)
 
 
 def partitions_of(path: str) -> dict[str, str | None]:
-    """Values of Hive-style folders: "dt=2026-11-22/a.jsonl" gives {"dt": "2026-11-22"}."""
+    """Read the keys and values of Hive-style folders.
+
+    Args:
+        path: Path of a file; its own name is not looked at.
+
+    Returns:
+        Values by key: `dt=2026-11-22/a.jsonl` gives `{"dt": "2026-11-22"}`. Hive's default partition is None.
+    """
     found: dict[str, str | None] = {}
     for folder in path.split("/")[:-1]:
         key, equals, value = folder.partition("=")
@@ -68,15 +90,26 @@ def partitions_of(path: str) -> dict[str, str | None]:
 def discover(
     sources: Sequence[str], config: StoreConfig | None = None, marks: Collection[str] = (), unnamed: str = ""
 ) -> Discovered:
-    """The documents' files in files, folders and what patterns match, each once, however many names or links lead to it.
+    """Find the documents' files in files, folders and what patterns match, each once, whatever names or links lead to it.
 
-    Paths are relative to the folder that all sources share. Files that are hidden, empty, not finished, still being written, of
-    no known format or with a name that is not UTF-8 are skipped and counted, and so is what is no regular file. `marks`: names
-    of files that are told of beside, as the listing that finds the documents shows them; beside a source that is a file they
-    are asked for. `unnamed` is the format of files whose names tell none: of those that are asked for,
-    and in folders of those without a suffix; if it is not given, they are read if their first bytes tell.
+    Paths are relative to the folder that all sources share. Skipped and counted are files that are hidden, empty, unfinished, of
+    no known format or with a name that is not UTF-8, what is no regular file, and files of a Delta or Iceberg table that its
+    newest snapshot does not name.
 
-    Raises ConfigError if a source does not exist, or if they lie on several file systems.
+    Args:
+        sources: Paths or URLs of files and folders, or patterns.
+        config: How remote stores are opened.
+        marks: Names of files that are reported beside the documents, as the listing that finds the documents shows them. Next to
+            a source that is a file the store is asked for each of them.
+        unnamed: The format of files whose names tell none: of those that are named as sources, and in folders of those without a
+            suffix. If it is empty, such files are read if their first bytes tell the format.
+
+    Returns:
+        The files, and what is left alone.
+
+    Raises:
+        ConfigError: A source does not exist, matches nothing or is a file that cannot be read; the sources lie on several file
+            systems; or a table cannot be read file by file.
     """
     tops = [resolve_sources(source, config) for source in sources]
     if len({(top.scheme, top.authority) for top in tops}) > 1:
@@ -101,7 +134,7 @@ def discover(
     for path in (path for others in found.also.values() for path in others):
         found.skip(path, AGAIN)
     for entry in files:
-        if store.unfinished(entry):
+        if store.is_being_written(entry):
             found.skip(entry.path, "unfinished")
         else:
             found.files.append(entry)

@@ -1,4 +1,4 @@
-"""One file by many names: links, hard links, and sources that overlap."""
+"""Recognise one file by its many names: links, hard links, and sources that overlap."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from pipeline.store.base import Entry, Listing
 
 
 class SeenFiles:
-    """All names under which files of one store were found."""
+    """Collects all names under which files of one store are found.
+
+    Args:
+        url: The store's root, to compare paths below it with the targets of links.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = "" if url == "/" else url
@@ -15,15 +19,20 @@ class SeenFiles:
         self._linked: dict[str, tuple[int, ...]] = {}
 
     def add(self, listing: Listing) -> None:
-        """More of them; those that were known are known once."""
+        """Add the files of a listing; a path that is known already counts once.
+
+        Args:
+            listing: What lies below a source.
+        """
         self._entries |= {entry.path: entry for entry in listing.files}
         self._real |= listing.real
         self._linked |= listing.linked
 
     def once(self) -> tuple[list[Entry], dict[str, list[str]]]:
-        """Each file once, sorted by path, and the other names of those that have several, by the path that was chosen.
+        """Choose one name for each file: one that is no link if there is one, and the first of several such.
 
-        Of several names the one that is no link is chosen, of several such the first.
+        Returns:
+            The files, each once, sorted by path; and the other names of those that have several, by the chosen one.
         """
         known: dict[object, str] = {}
         chosen: list[Entry] = []

@@ -1,4 +1,4 @@
-"""The encoding of a text file: by its mark, by NULs in a pattern, as UTF-8, or by Firefox's detector; decided once a file."""
+"""Find the encoding of a text file: by its mark, by a pattern of NULs, as UTF-8, or by Firefox's detector; once per file."""
 
 from __future__ import annotations
 
@@ -41,8 +41,13 @@ _STRANGE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class TextEncoding:
-    """How bytes are text: the encoding, the length of the mark that the file begins with, what ends a line, and the bytes of its
-    unit: of UTF-16 a line end is two bytes at an even place.
+    """How the bytes of a file are text.
+
+    Attributes:
+        name: Python's name of the encoding.
+        mark: Length in bytes of the byte order mark that the file begins with; 0 if there is none.
+        newline: The bytes that end a line.
+        unit: Bytes of a code unit; a line ends only at a multiple of it: in UTF-16 at an even place.
     """
 
     name: str = "utf-8"
@@ -51,7 +56,14 @@ class TextEncoding:
     unit: int = 1
 
     def decode(self, raw: bytes) -> tuple[str, int]:
-        """The text, without a mark before it, and how many characters of it could not be decoded."""
+        """Decode bytes, with U+FFFD for what is invalid.
+
+        Args:
+            raw: Whole characters, possibly behind a byte order mark.
+
+        Returns:
+            The text without a mark before it, and how many characters could not be decoded.
+        """
         try:
             text, replaced = raw.decode(self.name), 0
         except UnicodeError:
@@ -61,12 +73,19 @@ class TextEncoding:
 
     @property
     def plain(self) -> bool:
-        """Whether a file of it can be cut behind any byte that is a line feed."""
+        """Whether a file of this encoding can be cut behind any byte that is a line feed."""
         return self.newline == b"\n" and self.unit == 1
 
 
 def check_encoding(name: str) -> None:
-    """Raise ConfigError for what is no encoding of text."""
+    """Check the name of an encoding.
+
+    Args:
+        name: AUTO, MARKS, or a name that Python knows.
+
+    Raises:
+        ConfigError: It names no encoding of text.
+    """
     if name in (AUTO, MARKS):
         return
     try:
@@ -77,7 +96,18 @@ def check_encoding(name: str) -> None:
 
 
 def detect_encoding(head: bytes, wanted: str) -> TextEncoding:
-    """The coding of a file whose first bytes these are, up to HEAD_BYTES. A mark goes before the encoding that is wanted."""
+    """Find the encoding of a file; a byte order mark overrides what is configured.
+
+    Args:
+        head: The first bytes of the file, up to HEAD_BYTES.
+        wanted: AUTO, MARKS (UTF-8 without a mark), or the name of an encoding.
+
+    Returns:
+        The encoding.
+
+    Raises:
+        LookupError: Python does not know the encoding that is wanted.
+    """
     for mark, name in _MARKS:
         if head.startswith(mark):
             return _with_lines(name, len(mark), head)
@@ -87,13 +117,25 @@ def detect_encoding(head: bytes, wanted: str) -> TextEncoding:
 
 
 def superset_encoding(name: str) -> str:
-    """The encoding by the name that we use for it."""
+    """Return the name of the encoding as which this one is read: the larger one that contains it, such as gb18030 for gbk.
+
+    Args:
+        name: Any name that Python knows.
+
+    Raises:
+        LookupError: Python does not know it.
+    """
     name = codecs.lookup(name).name
     return _LARGER.get(name, name)
 
 
 def known_coding(name: str, head: bytes) -> TextEncoding:
-    """The coding of a file whose encoding was decided before; `head` are its first four bytes."""
+    """Return the encoding of a file that was cut, for which it was detected when the file was planned.
+
+    Args:
+        name: Name of the encoding.
+        head: The first four bytes of the file at least, which tell whether there is a byte order mark.
+    """
     mark = next((len(mark) for mark, marked in _MARKS if head.startswith(mark) and marked == name), 0)
     return _with_lines(name, mark, b"")
 
@@ -161,7 +203,15 @@ def _wide(head: bytes) -> str | None:
 
 
 def check_text(head: bytes, coding: TextEncoding) -> str | None:
-    """Why a file of which these are the first bytes is no text, None if it is. NULs, as behind a crash, are no reason."""
+    """Check that a file is text; NULs, as a crash leaves them, are no objection.
+
+    Args:
+        head: The first bytes of the file.
+        coding: Its encoding.
+
+    Returns:
+        Why it is no text; None if it is.
+    """
     for magic, what in _KNOWN.items():
         if head.startswith(magic):
             return f"no text: it looks like {what}"

@@ -1,4 +1,4 @@
-"""What of a record is its text, id, time and source: literal names, paths with points, several columns, usual names."""
+"""Find the text, id, time and source of a record: by literal names, dotted paths, several columns or the usual names."""
 
 from __future__ import annotations
 
@@ -19,11 +19,21 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class NoTextError(Exception):
-    """A record holds no text."""
+    """A record holds no text; the message says what is there instead."""
 
 
 def find(record: Mapping[str, Any], name: str) -> Any:
-    """The value of a column, MISSING if there is none. "a.b" is the column of that name, or b within a."""
+    """Look up a value by the name of its column or by a dotted path.
+
+    A column that bears the whole name goes before a path: `a.b` is that column, or else `b` within `a`.
+
+    Args:
+        record: Values by column name.
+        name: Of a column, or a path.
+
+    Returns:
+        The value; MISSING if there is none.
+    """
     if name in record:
         return record[name]
     at = name.find(".")
@@ -36,20 +46,32 @@ def find(record: Mapping[str, Any], name: str) -> Any:
 
 
 def text_names(columns: DocumentSpec) -> tuple[str, ...]:
-    """The columns that the text is made of, if there is none that bears the whole name."""
+    """Return the columns whose strings are joined to the text of a record that has no column of the whole name.
+
+    Args:
+        columns: With a `separator`, `text` names several with commas between them; otherwise `text` is the one column.
+    """
     names = tuple(name.strip() for name in columns.text.split(",") if name.strip())
     return names if columns.separator is not None and len(names) > 1 else (columns.text,)
 
 
 def id_names(columns: DocumentSpec) -> tuple[str, ...]:
-    """Columns that may hold the id; the first that a record has counts."""
+    """Return the columns that may hold the id, of which the first that a record has counts.
+
+    Args:
+        columns: Names the column, or says that the usual names are looked for.
+    """
     if columns.id is not None:
         return (columns.id,)
     return _unused("id", columns) if "id" in columns.usual else ()
 
 
 def time_names(columns: DocumentSpec) -> tuple[str, ...]:
-    """Columns that may hold the time; the first that a record has counts."""
+    """Return the columns that may hold the time, of which the first that a record has counts.
+
+    Args:
+        columns: Names the column, or says that the usual names are looked for, or that the time comes of the path.
+    """
     if columns.time_from != "column":
         return ()
     if "time" in columns.usual:
@@ -58,7 +80,11 @@ def time_names(columns: DocumentSpec) -> tuple[str, ...]:
 
 
 def roles(columns: DocumentSpec) -> dict[str, tuple[str, ...]]:
-    """Beside the text: what a column may be, and which ones may be that."""
+    """Return the columns that may hold the id, the time and the source, by role.
+
+    Args:
+        columns: Which columns are what.
+    """
     return {"id": id_names(columns), "time": time_names(columns), "source": (columns.source,)}
 
 
@@ -68,25 +94,55 @@ def _unused(role: str, columns: DocumentSpec) -> tuple[str, ...]:
 
 
 def first_of(record: Mapping[str, Any], names: Iterable[str]) -> tuple[str, Any]:
-    """The first of some columns that the record has, and its value; "" and None if it has none."""
+    """Look up the first of some columns that a record has.
+
+    Args:
+        record: Values by column name.
+        names: Of columns, or paths.
+
+    Returns:
+        The name and the value; an empty name and None if the record has none of them.
+    """
     return next(((name, value) for name in names if (value := find(record, name)) is not MISSING), ("", None))
 
 
 def names_text(header: Iterable[str], columns: DocumentSpec) -> bool:
-    """Whether a text can be made of columns of these names."""
+    """Whether a text can be made of columns of these names.
+
+    Args:
+        header: Names of columns.
+        columns: Tells what the text is made of.
+    """
     names = set(header)
     return columns.text in names or any(top_of(name, names) is not None for name in text_names(columns))
 
 
 def top_of(name: str, header: Iterable[str]) -> str | None:
-    """The column in which `find` looks for a name: of that name, or one that may hold the rest of it; None if none is there."""
+    """Find the column in which `find` looks for a name.
+
+    Args:
+        name: Of a column, or a path.
+        header: Names of the columns that there are.
+
+    Returns:
+        The column of that name or of its longest beginning; None if there is none.
+    """
     names = set(header)
     parts = name.split(".")
     return next((top for n in range(len(parts), 0, -1) if (top := ".".join(parts[:n])) in names), None)
 
 
 def wanted(names: Sequence[str], columns: DocumentSpec) -> list[str]:
-    """Which of a table's columns are needed, names or paths within structs; all, up to a limit, if none is a text."""
+    """Choose the columns of a table that are to be read.
+
+    Args:
+        names: Those that the table has.
+        columns: Which columns are what.
+
+    Returns:
+        Names of columns or paths within structs: of the text, the id, the time, the source and what is kept. If there is no text,
+        the first SHOWN_COLUMNS columns, for the dead letters.
+    """
     asked = (columns.text,) if columns.text in names else text_names(columns)
     texts = [name for name in asked if top_of(name, names) is not None]
     if not texts:
@@ -99,9 +155,16 @@ def wanted(names: Sequence[str], columns: DocumentSpec) -> list[str]:
 
 
 def text_of(record: Mapping[str, Any], columns: DocumentSpec) -> str:
-    """The text: a string, a list of strings joined, or several columns joined, all by `columns.separator`; nulls are left out.
+    """Return the text of a record: a string, or the strings of a list or of several columns joined by `columns.separator`.
 
-    Raises NoTextError, which says what is there instead.
+    Nulls are left out.
+
+    Args:
+        record: Values by column name.
+        columns: Tells what the text is made of; without a separator only a string is a text.
+
+    Raises:
+        NoTextError: There is no text, or something else in its place.
     """
     value = find(record, columns.text)
     if isinstance(value, str):
@@ -132,9 +195,15 @@ def _kind(value: Any) -> str:
 
 
 def as_string(value: Any) -> str | None:
-    """A carried value: strings as they are, dates as ISO 8601, everything else as JSON. Lone surrogates become U+FFFD.
+    """Return a carried value as a string: dates in ISO 8601, what is no string as JSON; null stays None.
 
-    Raises ValueError for what JSON cannot say.
+    Lone surrogates become U+FFFD.
+
+    Args:
+        value: Any value of a record.
+
+    Raises:
+        ValueError: The value is nested too deeply for JSON.
     """
     if value is None:
         return None
@@ -148,12 +217,23 @@ def as_string(value: Any) -> str | None:
 
 
 def as_id(value: Any) -> str | None:
-    """An id as a string; None where there is none, as NaN stands for in tables that pandas has written."""
+    """Return an id as a string, or None for null, the empty string and NaN, which pandas writes where an id is missing.
+
+    Args:
+        value: Any value of a record.
+
+    Raises:
+        ValueError: The value is nested too deeply for JSON.
+    """
     return None if isinstance(value, float) and value != value else as_string(value) or None
 
 
 def as_json(record: Mapping[str, Any]) -> bytes:
-    """A record for a dead letter, as JSON."""
+    """Return a record as JSON for a dead letter, in UTF-8; empty if JSON cannot hold it.
+
+    Args:
+        record: Values by column name.
+    """
     try:
         return json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "replace")
     except (RecursionError, ValueError):

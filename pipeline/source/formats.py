@@ -1,4 +1,4 @@
-"""The formats of input files, in one table: by what names they are told, and how they are read, cut and counted."""
+"""The formats of input files, in one table: by what names each is recognised, and how it is read, cut and counted."""
 
 from __future__ import annotations
 
@@ -18,12 +18,21 @@ from pipeline.source.warc import warc_count, warc_records
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`about` is what the format is in a sentence, `cut` where its files can be cut, in words.
+    """A format of input files.
 
-    Of text `read` gives the records that begin between two bytes (the whole file: from 0 to None), `count` numbers whose sum is
-    how many those of the whole file are. `lines` tells whether every line begins a record, so that a file can be cut anywhere;
-    else `places` are those where one begins, None if it is never cut. A `table` is read by a process of its own (tables.py);
-    the members of an archive are read as what they are.
+    A table is read by a process of its own (tables.py); the members of an archive are read as what they are. For both `read` is
+    None.
+
+    Attributes:
+        name: As in the plan and in options.
+        suffixes: Suffixes of file names, with their dots.
+        about: What the format is, in a sentence.
+        cut: Where its files can be cut, in words.
+        read: Gives the records of a text that begin between two plain bytes; from 0 to None those of the whole file.
+        count: Gives numbers whose sum is how many items `read` gives for the whole file.
+        lines: Tells whether every line of a text begins a record, so that the file can be cut anywhere.
+        places: Gives the bytes at which records begin, for a text that `lines` does not hold for; None: it is never cut.
+        table: Whether it is a table.
     """
 
     name: str
@@ -81,7 +90,14 @@ PACKED = tuple(suffix for packing in COMPRESSIONS for suffix in packing.suffixes
 
 
 def format_of(path: str) -> str | None:
-    """The format that a file's name promises, or None."""
+    """Tell the format of a file by its name; suffixes of compression do not count.
+
+    Args:
+        path: Path or name of the file.
+
+    Returns:
+        Name of the format; None if the name tells none.
+    """
     name = PurePosixPath(path.lower())
     while name.suffix in PACKED:
         name = name.with_suffix("")
@@ -90,7 +106,7 @@ def format_of(path: str) -> str | None:
 
 
 def formats_table() -> str:
-    """The formats as a table in Markdown, for the README."""
+    """Return the formats as a table in Markdown, for the README."""
     rows = ["| format | names | what is read | big files are cut |", "|---|---|---|---|"]
     for one in _ALL:
         rows.append(f"| {one.name} | {' '.join(f'`{suffix}`' for suffix in one.suffixes)} | {one.about} | {one.cut} |")
@@ -103,7 +119,11 @@ def formats_table() -> str:
 
 
 def with_formats(readme: str) -> str:
-    """A README with the table between its marks made anew."""
+    """Return a README with the table between its marks made anew.
+
+    Args:
+        readme: Text of the README.
+    """
     begin, end = (f"<!-- {mark}" for mark in ("formats: made by", "end of formats -->"))
     before, _, rest = readme.partition(begin)
     mark, _, rest = rest.partition("\n")

@@ -1,4 +1,4 @@
-"""Which columns an input has, and how it is read: the heads of some of its files are read, of each kind some, packed or not."""
+"""Tell which columns an input has and how it is read, by the first records of some files of each kind."""
 
 from __future__ import annotations
 
@@ -36,10 +36,15 @@ SHOWN, LONGEST = 20, 40
 
 @dataclass(slots=True)
 class HeadColumns:
-    """What was seen of the files `paths`: the columns of `files` of them in which there are records with columns, by how many of
-    them have each, in the order in which they were met; `lacking`: for each column that was asked for, files that have no such
-    column; `used`: by format, how often which column was (role, name); `noticed`: how files are read that are read in another way
-    than usual, counted.
+    """What the heads of some files tell of the input.
+
+    Attributes:
+        paths: The files that were looked into.
+        files: How many of them hold records with columns.
+        columns: In how many of these each column is, in the order in which the columns were met.
+        lacking: For each column that was asked for, the files that have records but no such column.
+        used: By format, how often which column was what: (role, column name).
+        noticed: Counts of files that are read in another way than usual.
     """
 
     paths: frozenset[str] = frozenset()
@@ -55,27 +60,52 @@ class HeadColumns:
         return any(format_of(path) in ("csv", "tsv") for path in self.paths)
 
     def nearest(self, column: str) -> str | None:
-        """The column whose name is most like one that is not there."""
+        """Suggest an existing column for one that is not there.
+
+        Args:
+            column: The name that is not there.
+
+        Returns:
+            The column whose name is most like it; None if no name is near.
+        """
         plain = {name.strip().casefold(): name for name in reversed(self.columns)}
         found = get_close_matches(column.strip().casefold(), list(plain), 1, 0.6)
         # Two letters are in many words.
         return plain[found[0]] if found and (len(found[0]) > 2 or found[0] in column.casefold().split("_")) else None
 
     def named(self) -> str:
-        """The columns that there are, in words. What is no name may be a text, where a file has no header."""
+        """List the columns, at most SHOWN of them, for a message.
+
+        Where a file has no header, a name may be a text; one longer than LONGEST characters is shown as `...`.
+
+        Returns:
+            The names with commas between them.
+        """
         names = [repr(name)[1:-1] if len(name) <= LONGEST else "..." for name in self.columns]
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
         return ", ".join(names[:SHOWN]) + more
 
 
 def read_heads(store: Store, entries: Sequence[Entry], columns: DocumentSpec, asked: Iterable[str]) -> HeadColumns:
-    """Look into a sample of files for the columns `asked`. What cannot be read now is told where it is tagged.
+    """Look into a sample of the files for their columns.
 
-    Raises UnavailableError if the store does not answer.
+    A file that cannot be read is passed over: it is reported when it is to be tagged.
+
+    Args:
+        store: Holds the files.
+        entries: The files of the input.
+        columns: How the input is read.
+        asked: Columns that are looked for.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        UnavailableError: The store does not answer.
     """
     chosen, asked = _sample(entries), list(asked)
     found = HeadColumns(frozenset(entry.path for entry in chosen))
-    with ThreadPoolExecutor(store.lanes, "textmill-peek") as pool:
+    with ThreadPoolExecutor(store.read_concurrency, "textmill-peek") as pool:
         for entry, seen in zip(chosen, pool.map(lambda entry: _look(store, entry, columns), chosen), strict=True):
             found.noticed += seen.noticed
             if seen.used:

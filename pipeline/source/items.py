@@ -1,4 +1,4 @@
-"""What a reader of text makes of a file, item by item: records, and what was lost where one should have been."""
+"""What the reader of a text makes of a file, item by item: records, and what was lost where one should have been."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 
 
 class Record(NamedTuple):
-    """A record: the bytes `position` to `end` of the plain file, of which `raw` are the first."""
+    """A record of a text.
+
+    Attributes:
+        position: Its first byte in the plain file.
+        end: The byte behind it.
+        values: By column name.
+        raw: Its first bytes.
+        replaced: Characters that could not be decoded.
+    """
 
     position: int
     end: int
@@ -19,8 +27,16 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What cannot be a record: one dead letter. `lost` are bytes that may have been more than one record; `rest` is the line
-    behind them, which may be the end of a record.
+    """Something that cannot be a record, for which one dead letter stands.
+
+    Attributes:
+        position: Its first byte in the plain file.
+        end: The byte behind it.
+        reason: A key of `pipeline.contract.REASONS`.
+        message: What is wrong; never text of a document.
+        raw: Its first bytes.
+        lost: Bytes that may have been more than one record; 0 if it was one at most.
+        rest: The line behind what is lost, which may be the end of a record or a whole one.
     """
 
     position: int
@@ -34,7 +50,12 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Stands between the pieces of a packed file for what could not be unpacked: about so many plain bytes, 0 if nobody knows."""
+    """Stands between the plain bytes of a compressed file for what could not be decompressed.
+
+    Attributes:
+        message: What is wrong, in words.
+        lost: About how many plain bytes are missing; 0 if that is unknown.
+    """
 
     message: str
     lost: int = 0
@@ -44,4 +65,4 @@ Item = Record | Lost
 
 
 class FileRefusedError(Exception):
-    """A file that is not read, and why."""
+    """A file is not read; the message says why."""

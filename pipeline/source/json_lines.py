@@ -1,4 +1,4 @@
-"""JSON: lines of objects, which can be cut anywhere; what is not in lines is read by json_stream. The content tells."""
+"""Read JSON Lines, which can be cut anywhere; JSON in other forms is read by json_stream. The content tells which it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ _PADDING = "\0\ufeff"
 
 
 def json_records(text: Text, start: int, end: int | None) -> Iterator[Item]:
-    """The records of a file that begin between two bytes."""
+    """Read the records of a JSON file that begin in a range of bytes.
+
+    Args:
+        text: The file.
+        start: The first byte of the range, in the plain bytes; only JSON Lines are read from another byte than 0.
+        end: The byte behind the range; None: up to the end of the file.
+
+    Yields:
+        Records, and what is lost in the place of some, in order.
+    """
     if start == 0 and end is None and not in_lines(text):
         yield from stream_records(text)
         return
@@ -28,7 +37,14 @@ def json_records(text: Text, start: int, end: int | None) -> Iterator[Item]:
 
 
 def json_count(text: Text) -> Iterator[int]:
-    """As many as `json_records` gives for the whole file."""
+    """Count the records of a JSON file; JSON Lines are counted without being parsed.
+
+    Args:
+        text: The file.
+
+    Yields:
+        Numbers whose sum is how many items `json_records` gives for the whole file.
+    """
     if not in_lines(text):
         for _ in stream_records(text):
             yield 1
@@ -55,8 +71,13 @@ def _record(position: int, raw: bytes, text: Text) -> Item | None:
 
 
 def in_lines(text: Text) -> bool:
-    """Whether a file holds JSON lines, by its head: an array of objects, or an object that ends on another line than it begins
-    on, or before another one on its line, are none.
+    """Whether a file holds JSON Lines, by its head.
+
+    It does not if a path to the records is configured, if it begins with an array of objects, or if its first object ends on
+    another line than it begins on or before another one on its line.
+
+    Args:
+        text: The file.
     """
     if text.columns.reading.json_path:
         return False

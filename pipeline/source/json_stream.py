@@ -1,5 +1,6 @@
-"""JSON that is not in lines: arrays of objects, objects over several lines or behind each other, arrays inside documents. It is
-read record by record in bounded memory; a broken record costs itself where another one can be seen to begin.
+"""Read JSON that is not in lines: arrays of objects, objects over several lines or side by side, arrays inside documents.
+
+It is read record by record in bounded memory; a broken record costs itself where another one can be seen to begin.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ _NEAR_END = 16
 
 
 def stream_records(text: Text) -> Iterator[Item]:
-    """The records of a whole file."""
+    """Read all records of a JSON file that is not in lines.
+
+    Args:
+        text: The file.
+
+    Returns:
+        Records, and what is lost in the place of some, in order.
+    """
     return _Reader(text).items()
 
 

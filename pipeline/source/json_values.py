@@ -1,4 +1,4 @@
-"""JSON values as records: what makes one, and why another is none."""
+"""Turn JSON values into records, or say why one is none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,22 @@ BLANK = " \t\r\n\0\ufeff"
 
 
 def as_item(value: Any, position: int, end: int, raw: bytes, replaced: int, columns: DocumentSpec) -> Item:
-    """A record, or why a value is none."""
+    """Make a record of a JSON value, if it is an object.
+
+    An object without a text column that holds an array of objects with one is no record: the message then says with which option
+    these are read.
+
+    Args:
+        value: As JSON was parsed.
+        position: Its first byte in the plain file.
+        end: The byte behind it.
+        raw: Its first bytes.
+        replaced: Characters that could not be decoded.
+        columns: How the input is read.
+
+    Returns:
+        The record, or what is lost instead.
+    """
     if not isinstance(value, dict):
         return Lost(position, end, "not_an_object", f"a {type(value).__name__}", raw)
     if columns.text not in value and not columns.reading.json_path:
@@ -26,7 +41,17 @@ def as_item(value: Any, position: int, end: int, raw: bytes, replaced: int, colu
 
 
 def parsed(text: str) -> Any:
-    """The value of a JSON text; a number that no number of Python's can hold is its digits. Raises what `json.loads` raises."""
+    """Return the value of a JSON text; a number that no number of Python's can hold becomes the string of its digits.
+
+    Control characters in strings are accepted.
+
+    Args:
+        text: One JSON value.
+
+    Raises:
+        JSONDecodeError: The text is no JSON.
+        RecursionError: It is nested too deeply.
+    """
     try:
         return LENIENT.decode(text)
     except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Delta and Iceberg tables as input: of their folders the files that the newest snapshot names, by the tables' libraries."""
+"""Read Delta and Iceberg tables as the files of their newest snapshot, which the tables' own libraries name."""
 
 from __future__ import annotations
 
@@ -18,10 +18,19 @@ _ICEBERG = re.compile(r"^(|.*/)metadata/([^/]+\.metadata\.json)$")
 
 
 def without_what_no_snapshot_names(store: Store, entries: Iterable[Entry]) -> Iterator[tuple[Entry, bool]]:
-    """Entries, each with whether it is a file of a table that the table's newest snapshot does not name: an older version's, or
-    one of the table's own. Entries that lie in no table are as they are.
+    """Tell which files of Delta and Iceberg tables the newest snapshot does not name.
 
-    Raises ConfigError for a table whose library is not installed, or that cannot be read file by file.
+    These are data files of older versions, and the tables' metadata.
+
+    Args:
+        store: Holds the files.
+        entries: Files, among them those of the tables' logs, by which the tables are recognised.
+
+    Yields:
+        Each entry, in order, and whether it is to be left out; one that lies in no table is not.
+
+    Raises:
+        ConfigError: The library of a table is not installed, or the table cannot be read file by file.
     """
     listed = list(entries)
     tables = {root: _snapshot(store, root, kind, newest) for (root, kind), newest in _roots(listed).items()}

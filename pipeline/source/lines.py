@@ -1,4 +1,4 @@
-"""Pieces of a file into lines, whatever ends them. A line that is too long, or torn by a gap, costs itself."""
+"""Split the pieces of a file into lines. A line that is too long, or torn by a gap, costs itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ Line = tuple[int, bytes]  # position, and the bytes with what ends the line
 
 
 def lines(chunks: Iterable[bytes | Gap], at: int, coding: TextEncoding) -> Iterator[Line | Lost]:
-    """The lines of a file from byte `at` on, at which one begins."""
+    """Split plain bytes into lines.
+
+    Args:
+        chunks: Plain bytes and gaps, in order.
+        at: Position of the first of them in the plain file; a line begins there.
+        coding: Tells what ends a line.
+
+    Yields:
+        Each line as its position and its bytes with what ends it; or what is lost, if it is longer than MAX_LINE_BYTES or torn by
+        a gap.
+    """
     newline, unit = coding.newline, coding.unit
     held = b""
     torn: _Torn | None = None
@@ -65,7 +75,13 @@ class _Torn:
 
 
 def too_long(position: int, end: int, raw: bytes) -> Lost:
-    """A record that is longer than a document may be."""
+    """Return what stands for a record that is longer than a document may be.
+
+    Args:
+        position: Its first byte in the plain file.
+        end: The byte behind it.
+        raw: Its first bytes, of which RAW_BYTES are kept.
+    """
     return Lost(position, end, "line_too_long", f"over {MAX_LINE_BYTES:,} bytes", raw[:RAW_BYTES])
 
 

@@ -1,4 +1,4 @@
-"""A file that is lost to its split costs that file alone: one dead letter stands for it, and its neighbours are tagged."""
+"""Let a lost file of a split cost itself alone: one dead letter stands for it, and its neighbours are tagged."""
 
 from __future__ import annotations
 
@@ -18,8 +18,15 @@ Losses = Mapping[str, tuple[Trouble, str]]
 
 
 class LostFileError(Exception):
-    """A file cannot be read as it was planned. Some of its documents may have been given already: the split is read again, and
-    `losses` are the files to be left out.
+    """A file cannot be read as it was planned.
+
+    Some of its documents may have been given already, so that the split must be read again without it.
+
+    Args:
+        losses: What is wrong with files, by path.
+
+    Attributes:
+        losses: The files that are to be left out.
     """
 
     def __init__(self, losses: Losses) -> None:
@@ -30,8 +37,23 @@ class LostFileError(Exception):
 def read_skipping_lost(
     store: Store, fragment: Fragment, columns: DocumentSpec, met: ReadCounts, losses: Losses, cursors: Cursors | None = None
 ) -> Iterator[Block]:
-    """As `read_fragment`; of a file that is lost one dead letter. Raises LostFileError instead of InputChangedError and
-    DeniedError.
+    """Read a fragment as `read_fragment` does; a file that is known to be lost is one dead letter.
+
+    Args:
+        store: Holds the file.
+        fragment: What is to be read.
+        columns: How the input is read.
+        met: Is added to: what was met.
+        losses: The files that are known to be lost, by path.
+        cursors: Where the caller is in compressed files, for one who reads their pieces in order.
+
+    Yields:
+        Blocks of documents.
+
+    Raises:
+        LostFileError: The file is not, or no longer, the one that was planned, or may not be opened.
+        UnavailableError: The file cannot be read for now.
+        LostDocumentsError: A table holds another number of rows than its footer says.
     """
     if fragment.path in losses:
         trouble, why = losses[fragment.path]
@@ -47,7 +69,18 @@ def read_skipping_lost(
 
 
 def losses_of(store: Store, fragments: Sequence[Fragment]) -> Losses:
-    """Which files of a split are not what was planned, as far as that is seen without reading them."""
+    """Find the files of a split that are not what was planned, as far as that is seen without reading them.
+
+    Args:
+        store: Holds the files.
+        fragments: Those of the split; a file with several is looked at once.
+
+    Returns:
+        What is wrong with the files that are lost, by path.
+
+    Raises:
+        StoreError: A file cannot be looked at for another reason than permissions.
+    """
 
     def look(fragment: Fragment) -> PipelineError | None:
         try:
@@ -57,7 +90,7 @@ def losses_of(store: Store, fragments: Sequence[Fragment]) -> Losses:
         return None
 
     first = {piece.path: piece for piece in fragments}
-    with ThreadPoolExecutor(store.lanes, "textmill-look") as pool:
+    with ThreadPoolExecutor(store.read_concurrency, "textmill-look") as pool:
         found = zip(first, pool.map(look, first.values()), strict=True)
         return {path: _loss(error) for path, error in found if error is not None}
 

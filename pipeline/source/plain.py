@@ -1,4 +1,4 @@
-"""A text file as its readers see it: plain bytes, with gaps where some could not be unpacked, and what makes text of them."""
+"""What readers see of a text file: plain bytes, with gaps where some could not be decompressed, and their encoding."""
 
 from __future__ import annotations
 
@@ -18,25 +18,46 @@ _WINDOW_BYTES = 1 << 16
 
 
 class PlainBytes(Protocol):
-    """The plain bytes of a file. `head` are the first of them; `packed`: they come of a packed file, in one go."""
+    """The plain bytes of a file.
+
+    Attributes:
+        head: The first of them.
+        packed: Whether they come of a compressed file, and so in one pass.
+    """
 
     head: bytes
     packed: bool
 
     def chunks(self, at: int = 0) -> Iterator[bytes | Gap]:
-        """The bytes from `at` on."""
+        """Read the plain bytes from a place on.
+
+        Args:
+            at: The first byte.
+
+        Returns:
+            Bytes, and gaps for what could not be decompressed, in order.
+        """
         ...
 
     def telling(self) -> bytes:
-        """What tells the encoding."""
+        """Return the bytes by which the encoding is detected."""
         ...
 
 
 class PlainFile:
-    """The plain bytes of a file of `size` bytes. `head` are the first of them.
+    """The plain bytes of a file that is read from its beginning, compressed or not.
 
-    `broken` are exceptions that a member of an archive may raise, which end it with a gap; it is read in one go. `begins` are the
-    pieces of a packed file, as far as it was read.
+    Args:
+        stream: The file, at its beginning; seekable, unless `broken` is given.
+        size: Size of the file in bytes.
+        head_bytes: Length of the head, at most.
+        broken: Exceptions that a member of an archive may raise; each ends the bytes with a gap. Such a file is read in one pass.
+
+    Attributes:
+        size: Size of the file in bytes.
+        packed: Whether the file is compressed.
+        begins: Where the pieces of a compressed file begin, as far as it was read.
+        head: The first plain bytes.
     """
 
     def __init__(
@@ -59,7 +80,19 @@ class PlainFile:
         self.head = b"".join(whole)[:head_bytes]
 
     def chunks(self, at: int = 0) -> Iterator[bytes | Gap]:
-        """The bytes from `at` on, once; of a packed file from the first ones on."""
+        """Read the plain bytes from a place on.
+
+        A compressed file, or a member of an archive, can be read once only, and from a place within the head.
+
+        Args:
+            at: The first byte.
+
+        Yields:
+            Bytes, and gaps for what could not be read, in order.
+
+        Raises:
+            Exception: Whatever decompressing and reading the stream raises, except `broken`.
+        """
         try:
             yield from self._from(at)
         except self._broken as error:
@@ -85,7 +118,7 @@ class PlainFile:
             yield chunk
 
     def telling(self) -> bytes:
-        """What tells the encoding: the head and, where that is ASCII, lines of other places."""
+        """Return the bytes by which the encoding is detected: the head and, where that is ASCII, lines of other places."""
         if self.packed or not self._seekable or self.size <= len(self.head) or not self.head.isascii() or b"\0" in self.head:
             return self.head
         found = [self.head]
@@ -104,9 +137,21 @@ def _read(stream: Readable, size: int) -> bytes:
 
 
 class Text:
-    """A file's plain bytes, its coding and what is wanted of it.
+    """A text file: its plain bytes, their encoding, and how it is to be read.
 
-    Raises FileRefusedError if it is mostly no text in its encoding; `encoding` is that one, where it was decided before.
+    Args:
+        plain: The plain bytes.
+        columns: How the input is read.
+        encoding: The encoding that was detected when the file was planned; if it is empty, it is detected here.
+
+    Attributes:
+        plain: The plain bytes.
+        columns: How the input is read.
+        coding: The encoding.
+        noticed: Counts of what is reported of the file.
+
+    Raises:
+        FileRefusedError: Most of the head is no text in its encoding, which is not checked if `encoding` is given.
     """
 
     def __init__(self, plain: PlainBytes, columns: DocumentSpec, encoding: str = "") -> None:
@@ -123,7 +168,15 @@ class Text:
             self.noticed[f"files_in_{self.coding.name}"] += 1
 
     def lines(self, start: int = 0, end: int | None = None) -> Iterator[Line | Lost]:
-        """The lines that begin at byte `start` or behind it, and before byte `end`. The first one begins behind the mark."""
+        """Read the lines that begin in a range of bytes; a byte order mark is skipped.
+
+        Args:
+            start: The first byte of the range, in the plain bytes.
+            end: The byte behind the range; None: up to the end of the file.
+
+        Yields:
+            Lines, and what is lost in the place of some, in order.
+        """
         if start == 0:
             found = self.lines_from(self.coding.mark)
             end = None if end is None else max(end, self.coding.mark + 1)
@@ -136,10 +189,21 @@ class Text:
             yield line
 
     def lines_from(self, at: int) -> Iterator[Line | Lost]:
-        """The lines from byte `at` on, at which one begins."""
+        """Read the lines from a line's beginning on.
+
+        Args:
+            at: The plain byte at which the line begins.
+
+        Returns:
+            Lines, and what is lost in the place of some, in order.
+        """
         return lines(self.plain.chunks(at), at, self.coding)
 
 
 def position_of(line: tuple[int, Any] | tuple[int, Any, Any, Any, Any] | Lost) -> int:
-    """Where a line or a record begins."""
+    """Return the plain byte at which a line or a record begins.
+
+    Args:
+        line: A line, a record as a tuple that begins with its position, or what is lost.
+    """
     return line.position if isinstance(line, Lost) else line[0]

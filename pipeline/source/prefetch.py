@@ -49,10 +49,21 @@ class _Reader(threading.Thread):
 def read_ahead(
     readers: Sequence[Callable[[], Iterator[T]]], threads: int = 2, check: Callable[[], object] = lambda: None
 ) -> Generator[T, None, None]:
-    """The items of all readers, one reader after the other, while up to `threads` of them are read at once.
+    """Give the items of all readers in their order, while threads read ahead in bounded memory.
 
-    An exception of a reader is raised here, in its place. `check` is called several times a second while nothing comes; what it
-    raises is raised. Closing the iterator stops the threads; one that hangs in a read is left to itself after STOP_S.
+    Each reader that has begun holds up to QUEUE_BLOCKS items that wait. Closing the iterator stops the threads; one that hangs in
+    a read is abandoned after STOP_S seconds.
+
+    Args:
+        readers: Functions each of which is called in a thread of its own, and iterated over there.
+        threads: How many readers are read at once.
+        check: Is called several times a second while no item comes; what it raises is raised here.
+
+    Yields:
+        The items of the first reader, then those of the second, and so on.
+
+    Raises:
+        BaseException: What a reader raises, in its place among the items.
     """
     stop = threading.Event()
     waiting = deque(readers)

@@ -1,4 +1,4 @@
-"""One fragment of a file into blocks of documents, whatever its format."""
+"""Read one fragment of a file as blocks of documents, whatever its format."""
 
 from __future__ import annotations
 
@@ -42,12 +42,25 @@ def read_fragment(
     make: Callable[[str, DocumentSpec], BlockBuilder] = BlockBuilder,
     cursors: Cursors | None = None,
 ) -> Iterator[Block]:
-    """The fragment's blocks. What cannot be read ends with a dead letter that says where. `met` counts what was met; what
-    `make` makes takes the records; `cursors` are where a caller is in packed files, who reads one piece after the other.
+    """Read a fragment as blocks of documents; what cannot be read ends with a dead letter that says where.
 
-    Raises InputChangedError if the file is not, or at the end no longer, the one that was planned, UnavailableError if it
-    cannot be read for now (an I/O error of the machine is no fault of the file), LostDocumentsError if a table holds another
-    number of rows than its footer says.
+    Args:
+        store: Holds the file.
+        fragment: What is to be read.
+        columns: How the input is read.
+        met: Is added to: what was met. Without it the counts are kept for this fragment alone.
+        make: Makes what takes the records of a path.
+        cursors: Where the caller is in compressed files, for one who reads their pieces in order.
+
+    Yields:
+        Blocks of documents.
+
+    Raises:
+        InputChangedError: The file is not the one that was planned, or no longer at the end.
+        UnavailableError: The file cannot be read for now: an I/O error of the machine is no fault of the file.
+        DeniedError: The file may not be looked at.
+        LostDocumentsError: A table holds another number of rows than its footer says.
+        ModuleNotFoundError: The format needs an extra that is not installed.
     """
     met = met or ReadCounts()
     check_unchanged(store, fragment)
@@ -79,7 +92,17 @@ def read_fragment(
 
 
 def check_unchanged(store: Store, fragment: Fragment) -> None:
-    """Raise InputChangedError unless the file has the size and the time of modification that the plan names."""
+    """Check that a file has the size and the time of modification that the plan names.
+
+    Args:
+        store: Holds the file.
+        fragment: The file, or a piece of it, as planned.
+
+    Raises:
+        InputGoneError: The file is no longer there.
+        InputChangedError: The file has changed.
+        StoreError: The file cannot be looked at.
+    """
     now = store.stat(fragment.path)
     if now is None:
         raise InputGoneError(fragment.path, "planned, but no longer there")

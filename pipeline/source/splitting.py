@@ -1,4 +1,4 @@
-"""Files into splits of about equal predicted tokens: big files are cut, small ones packed together."""
+"""Divide files into splits of about equal predicted tokens: big files are cut, small ones packed together."""
 
 from __future__ import annotations
 
@@ -34,13 +34,25 @@ MAX_ROW_RANGES = 8
 
 
 def file_kind(path: str) -> str:
-    """The format that a file's name promises, with the packing: "jsonl.gz"."""
+    """Return the format that a file's name promises, with its compression, such as `jsonl.gz`; jsonl if it promises none.
+
+    Args:
+        path: Path or name of the file.
+    """
     packed = next((packing for packing in PACKED if path.lower().endswith(packing)), "")
     return f"{format_of(path) or 'jsonl'}{packed}"
 
 
 def predicted_tokens(entry: Entry, known: Mapping[str, float]) -> int:
-    """Tokens that a file is likely to hold; `known` are the tokens that a byte was found to hold, by `kind_of`."""
+    """Predict how many tokens a file holds, by its size.
+
+    Args:
+        entry: The file.
+        known: Tokens per byte of the file that were measured before, by `file_kind`.
+
+    Returns:
+        Tokens, with FILE_TOKENS for opening the file.
+    """
     kind = file_kind(entry.path)
     ratio = UNPACKED if "." in kind else _PACKED_FORMATS.get(kind, 1.0)
     return FILE_TOKENS + int(entry.size * known.get(kind, ratio / BYTES_A_TOKEN))
@@ -51,7 +63,12 @@ AS_NAMED = DocumentSpec()
 
 
 def format_name(path: str, columns: DocumentSpec) -> str:
-    """The format as which a file is read: that which its name promises, or else the one that was said."""
+    """Return the name of the format as which a file is read: by its name, as configured for other names, or else jsonl.
+
+    Args:
+        path: Path or name of the file.
+        columns: How the input is read.
+    """
     return format_of(path) or columns.reading.format or "jsonl"
 
 
@@ -63,9 +80,26 @@ def fragments(
     known: Mapping[str, float] = NOTHING_KNOWN,
     say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Fragment]:
-    """A file in pieces of at most about `target` predicted tokens; one that cannot be cut, or is small, in one. Pieces of
-    tables say how many rows they hold by the file's footer; a row group that is too big is cut into ranges of its rows. `say`
-    hears what takes long.
+    """Cut a file into pieces of about a target of predicted tokens; one that is small or cannot be cut stays whole.
+
+    Pieces of tables say by the file's footer how many rows they hold; a row group that is too big is cut into ranges of its rows.
+    What is wrong with a file is not reported here, but where it is read.
+
+    Args:
+        store: Holds the file.
+        entry: The file.
+        target: Predicted tokens per piece; only a file of more than 1.5 times as many is cut.
+        columns: How the input is read.
+        known: Tokens per byte of the file that were measured before, by `file_kind`.
+        say: Hears of what takes long.
+
+    Yields:
+        The pieces, in order.
+
+    Raises:
+        UnavailableError: The file cannot be read for now.
+        ModuleNotFoundError: It is an Avro file, and fastavro is not installed.
+        KeyboardInterrupt: The process was asked to stop.
     """
     kind = format_name(entry.path, columns)
     tokens = predicted_tokens(entry, known)
@@ -113,17 +147,34 @@ def all_fragments(
     known: Mapping[str, float] = NOTHING_KNOWN,
     say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Fragment]:
-    """The pieces of all files, in their order. Several files at once are looked into: footers come with a store's latency."""
+    """Cut several files into pieces, looking into several at once, as footers come with a store's latency.
+
+    Args:
+        store: Holds the files.
+        entries: The files.
+        target: Predicted tokens per piece; see `fragments`.
+        columns: How the input is read.
+        known: Tokens per byte of the file that were measured before, by `file_kind`.
+        say: Hears, from several threads, of what takes long.
+
+    Yields:
+        The pieces of all files, in the order of the files.
+
+    Raises:
+        UnavailableError: A file cannot be read for now.
+        ModuleNotFoundError: There is an Avro file, and fastavro is not installed.
+        KeyboardInterrupt: The process was asked to stop.
+    """
 
     def look(entry: Entry) -> list[Fragment]:
         return list(fragments(store, entry, target, columns, known, say))
 
     waiting: deque[Future[list[Fragment]]] = deque()
-    with ThreadPoolExecutor(store.lanes, "textmill-plan") as pool:
+    with ThreadPoolExecutor(store.read_concurrency, "textmill-plan") as pool:
         try:
             for entry in entries:
                 waiting.append(pool.submit(look, entry))
-                if len(waiting) >= 4 * store.lanes:
+                if len(waiting) >= 4 * store.read_concurrency:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
@@ -146,8 +197,22 @@ def _counted(store: Store, entry: Entry, kind: str) -> Callable[[int, int], int 
 
 
 def footer_rows(store: Store, entry: Entry, kind: str) -> tuple[list[int], int | None]:
-    """Rows of each row group of a Parquet file, and of the whole file; of other tables the latter, None for an Arrow stream, as
-    it has no footer. Raises StoreError, or OSError or ValueError for a file that is damaged.
+    """Count the rows of a table by its footer or, of Avro, by the headers of its blocks.
+
+    Args:
+        store: Holds the file.
+        entry: The file.
+        kind: Name of the format, one of tables.
+
+    Returns:
+        Rows of each row group of Parquet, empty for other formats; and the rows of the file, None for an Arrow stream, which has
+        no footer.
+
+    Raises:
+        StoreError: The file cannot be opened or read.
+        OSError: The file is damaged.
+        ValueError: The file is damaged.
+        ModuleNotFoundError: It is an Avro file, and fastavro is not installed.
     """
     with store.open_read(entry.path) as stream:
         if kind == "parquet":
@@ -166,7 +231,16 @@ def footer_rows(store: Store, entry: Entry, kind: str) -> tuple[list[int], int |
 
 
 def pack(pieces: Iterable[Fragment], plan: int, target: int) -> Iterator[Split]:
-    """Consecutive fragments into splits; a split is closed before it would pass the target."""
+    """Pack consecutive fragments into splits; a split is closed before it would pass the target.
+
+    Args:
+        pieces: Fragments, in order.
+        plan: Number of the plan.
+        target: Predicted tokens per split; a single fragment may have more.
+
+    Yields:
+        Splits, numbered from the first to the last.
+    """
     waiting: list[Fragment] = []
     number, tokens = 0, 0
     for piece in pieces:

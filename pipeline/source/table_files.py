@@ -1,4 +1,4 @@
-"""The rows of tables of every format, of the columns that are wanted alone. For the child process: a corrupt file may end it."""
+"""Read the rows of tables of every format, only the columns that are wanted, in a child process that a corrupt file may end."""
 
 from __future__ import annotations
 
@@ -23,8 +23,14 @@ BATCH_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows of a table from number `first` on: of each column the values, see `plain`. `typed`: the column of the time, if
-    it has Arrow's times or dates, which are strings here. `counts` of what was lost.
+    """Some rows of a table.
+
+    Attributes:
+        first: Number of the first of them, from 0.
+        size: How many they are.
+        columns: The values of each column, as `pipeline.source.arrow_values.plain` gives them.
+        typed: The column of the time, if it has Arrow's timestamps or dates, which are strings here.
+        counts: What was lost, by kind.
     """
 
     first: int
@@ -35,8 +41,20 @@ class Rows:
 
 
 def rows_of(store: Store, fragment: Fragment, columns: DocumentSpec) -> Iterator[Rows | Damaged]:
-    """The fragment's rows, at most BATCH_ROWS and about BATCH_BYTES at a time, and those that are damaged. Raises anything for
-    what cannot be read.
+    """Read the rows of a fragment, at most BATCH_ROWS and about BATCH_BYTES at a time.
+
+    Args:
+        store: Holds the file.
+        fragment: What is to be read.
+        columns: Which columns are wanted.
+
+    Yields:
+        Rows, and those that are damaged, in order.
+
+    Raises:
+        StoreError: The file cannot be opened or read.
+        OSError: The file holds another number of rows than its footer says, or cannot be read.
+        Exception: Whatever else a reader raises for a file that it cannot read.
     """
     base: int | None = None
     after = 0

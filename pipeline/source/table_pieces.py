@@ -1,5 +1,6 @@
-"""Tables of Arrow's formats, piece by piece: row groups of Parquet, stripes of ORC, batches of Arrow; what cannot be read of them
-costs its piece.
+"""Read tables of Arrow's formats piece by piece: row groups of Parquet, stripes of ORC, batches of Arrow.
+
+What cannot be read costs its piece.
 """
 
 from __future__ import annotations
@@ -23,7 +24,21 @@ BATCH_ROWS = 1024
 
 
 def parquet(store: Store, fragment: Fragment, columns: DocumentSpec) -> Found:
-    """Row groups are read in a run; where that fails the one at which it did alone, and once more without the stored types."""
+    """Read row groups of a Parquet file, in one run as long as nothing fails.
+
+    Where it fails, the row group at fault is read alone and, if that fails too, without the Arrow types that the file stores.
+
+    Args:
+        store: Holds the file.
+        fragment: Row groups of the file, or all of it.
+        columns: Which columns are wanted.
+
+    Yields:
+        Number of the first row and a batch, or the rows of a row group that are damaged.
+
+    Raises:
+        Exception: Whatever opening the file raises, or reading that is not the file's fault; see `pipeline.source.damaged.said`.
+    """
     file = parquet_file(store.open_read(fragment.path))
     whole = fragment.start == 0 and fragment.end == fragment.size
     at, stop = (0, file.num_row_groups) if whole else (fragment.start, fragment.end)
@@ -61,7 +76,19 @@ def _rows(file: Any, groups: range, first: int, columns: DocumentSpec) -> Iterat
 
 
 def arrow(store: Store, fragment: Fragment, columns: DocumentSpec) -> Found:
-    """Batches. A stream that breaks has no place where it could be read on."""
+    """Read the record batches of an Arrow file or stream; a stream that breaks off has no place to read on from.
+
+    Args:
+        store: Holds the file.
+        fragment: The whole file.
+        columns: Which columns are wanted.
+
+    Yields:
+        Number of the first row and a batch, or the rows of one that is damaged.
+
+    Raises:
+        Exception: Whatever opening the file, or going on to a stream's next batch, raises; of a file also what is not its fault.
+    """
 
     def chosen(schema: pa.Schema) -> list[int]:
         tops = {top_of(name, schema.names) for name in wanted(schema.names, columns)}
@@ -96,7 +123,19 @@ def _arrow_rows(store: Store, fragment: Fragment) -> int:
 
 
 def stripes(store: Store, fragment: Fragment, columns: DocumentSpec) -> Found:
-    """Stripes of ORC. One that is damaged tells its size by any column that can still be read."""
+    """Read the stripes of an ORC file; a damaged one tells its size by any column that can still be read.
+
+    Args:
+        store: Holds the file.
+        fragment: The whole file.
+        columns: Which columns are wanted.
+
+    Yields:
+        Number of the first row and a batch, or the rows of a stripe that is damaged.
+
+    Raises:
+        Exception: Whatever opening the file raises, or reading that is not the file's fault.
+    """
     from pyarrow import orc
 
     with store.open_read(fragment.path) as stream:
@@ -117,8 +156,15 @@ def stripes(store: Store, fragment: Fragment, columns: DocumentSpec) -> Found:
 
 
 def check_offsets(array: pa.Array) -> None:
-    """Raises ArrowInvalid if an array asks for memory that it does not hold. Values that are none are not looked at: they cost
-    themselves alone.
+    """Check that an array asks for no memory that it does not hold.
+
+    Invalid values, such as strings that are no UTF-8, are no objection: they cost themselves alone.
+
+    Args:
+        array: Of any type, with its children.
+
+    Raises:
+        ArrowInvalid: It does, or its offsets do not rise.
     """
     try:
         array.validate(full=True)

@@ -1,4 +1,4 @@
-"""Tables (Parquet, Arrow, ORC, Avro), read by a child process with bounded memory: a corrupt file ends the child, not the run."""
+"""Read tables (Parquet, Arrow, ORC, Avro) in a child process of bounded memory: a corrupt file ends that, not the run."""
 
 from __future__ import annotations
 
@@ -45,10 +45,22 @@ _COMMAND = [sys.executable, "-m", "pipeline.source.tables"]
 
 
 def read_table(store: Store, fragment: Fragment, builder: BlockBuilder, met: ReadCounts) -> Iterator[int]:
-    """Add the rows of a table to the builder, counting them; gives the number of the next row after each.
+    """Add the rows of a table to a builder, and count them.
 
-    Raises OSError with what is wrong with the file, the StoreError of the store, or ModuleNotFoundError for a format that needs
-    an extra.
+    Args:
+        store: Holds the file.
+        fragment: What is to be read.
+        builder: Takes the rows, and a dead letter for those that are damaged.
+        met: Is added to: rows, and what is lost.
+
+    Yields:
+        After each row or damaged range, the number of the row behind it.
+
+    Raises:
+        OSError: The file is corrupt, or cannot be read.
+        StoreError: The store cannot read the file.
+        UnavailableError: The child was killed from outside, or gave no answer for CHILD_S seconds.
+        ModuleNotFoundError: The format needs an extra that is not installed.
     """
     if fragment.format == "avro":
         check_installed()
@@ -120,7 +132,7 @@ _lock = threading.Lock()
 
 
 def stop_reader_processes() -> None:
-    """End the processes: those that wait for a file, and those whose reader was given up."""
+    """End all child processes: those that wait for a file, and those whose reader was abandoned."""
     with _lock:
         _idle.clear()
         left = list(_all)

@@ -1,4 +1,4 @@
-"""Plain text: each line is a document, or each file."""
+"""Read plain text, of which each line is a document, or each file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from pipeline.source.plain import Text
 
 
 def text_records(text: Text, start: int, end: int | None) -> Iterator[Item]:
-    """The lines that begin between two bytes, or the whole file."""
+    """Read the documents of a text file: the lines that begin in a range of bytes, or the whole file as one.
+
+    Blank lines are no documents.
+
+    Args:
+        text: The file; `text.columns.documents` tells which.
+        start: The first byte of the range, in the plain bytes.
+        end: The byte behind the range; None: up to the end of the file.
+
+    Yields:
+        Records with the text column alone, and what is lost in the place of some, in order.
+    """
     if text.columns.documents == "file":
         yield from _one(text)
         return
@@ -26,7 +37,14 @@ def text_records(text: Text, start: int, end: int | None) -> Iterator[Item]:
 
 
 def text_count(text: Text) -> Iterator[int]:
-    """As many as `text_records` gives for the whole file."""
+    """Count the documents of a text file.
+
+    Args:
+        text: The file.
+
+    Yields:
+        Numbers whose sum is how many items `text_records` gives for the whole file.
+    """
     if text.columns.documents == "file":
         yield sum(1 for _ in _one(text))
         return

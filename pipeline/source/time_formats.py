@@ -1,4 +1,4 @@
-"""Times in words and digits, as programs and people write them."""
+"""Parse times in words and digits, as programs and people write them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,6 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-_MONTHS = {name: i for i, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
-_MONTHS |= {"sept": 9} | {
-    name: i
-    for i, name in enumerate("january february march april may june july august september october november december".split(), 1)
-}
-_DAYS = {name: i for i, name in enumerate("mon tue wed thu fri sat sun".split())}
-_DAYS |= {"tues": 1, "thur": 3, "thurs": 3} | {
-    name: i for i, name in enumerate("monday tuesday wednesday thursday friday saturday sunday".split())
-}
 # Words for one offset each, in hours. CST, IST, BST, AST and the like stand for several, and are refused.
 _ZONES = {
     "Z": 0, "UTC": 0, "GMT": 0, "UT": 0, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "HKT": 8,
@@ -68,12 +59,18 @@ _FIRST_HALF, _AFTERNOON, _NIGHT = ("上午", "凌晨"), ("下午", "傍晚"), ("
 
 
 def written(text: str) -> datetime:
-    """The time that a text stands for; without a zone it is UTC.
+    """Return the time that a text stands for, with its zone; without one it is UTC.
 
-    ISO 8601 (calendar, week and ordinal dates, basic and extended, with a zone in words or brackets), RFC 2822, a month in words,
-    the forms of Twitter and `date`, the year first between slashes, points or the signs of Chinese. Raises ValueError for what is
-    none of these, for the day first or the month (01/02/2026), a zone that stands for several, a day of the week that is not that
-    day's, and a time that a change of clocks has made two of, or none.
+    Accepted are ISO 8601 (calendar, week and ordinal dates, basic and extended, with a zone in words or brackets), RFC 2822, a
+    month in words, the forms of Twitter and `date`, and the year first, with slashes, points or Chinese characters.
+
+    Args:
+        text: The time and nothing else.
+
+    Raises:
+        ValueError: The text has none of these forms, as where a day or a month in digits comes first (01/02/2026); or it names a
+            zone that stands for several, a day of the week that is not that day's, or a time that a change of clocks has skipped
+            or repeated.
     """
     trouble = ValueError("no form of a time that is known")
     for pattern, zones in _FORMS:

@@ -1,4 +1,4 @@
-"""Instants as people and programs write them. What has two readings, or none, is refused: better no instant than a wrong one."""
+"""Read instants as people and programs write them. What has two readings, or none, is refused: better none than a wrong one."""
 
 from __future__ import annotations
 
@@ -25,13 +25,18 @@ _NARROW = str.maketrans({**{0xFF10 + i: str(i) for i in range(10)}, 0xFF1A: ":",
 
 
 def instant(value: Any, form: str | None = None) -> datetime | None:
-    """The instant, in UTC, that a value of JSON, CSV or a table stands for; None for null and the empty string.
+    """Return the instant, in UTC, that a value of JSON, CSV or a table stands for; None for null and the empty string.
 
-    Strings: see `written`; 8, 14 or 17 digits of a date; numbers. Numbers: seconds, milliseconds, microseconds or nanoseconds
-    since 1970, told by their size. Mongo's {"$date": ...}. A time without a zone is UTC. With `form`, a format of strptime or
-    one of EPOCH_FORMATS, strings and numbers are read by that alone.
+    A string is a time as `pipeline.source.time_formats.written` takes it, a date of 8, 14 or 17 digits, or a number. A number is
+    seconds, milliseconds, microseconds or nanoseconds since 1970, told by its size. An object is MongoDB's {"$date": ...}. A time
+    without a zone is UTC.
 
-    Raises ValueError for what is no time, or may be two.
+    Args:
+        value: Any value of a record.
+        form: A format of strptime or a key of EPOCH_FORMATS, by which alone strings and numbers are read then.
+
+    Raises:
+        ValueError: The value is no time, or may be two.
     """
     if value is None or value == "":
         return None
@@ -42,7 +47,14 @@ def instant(value: Any, form: str | None = None) -> datetime | None:
 
 
 def check_form(form: str) -> None:
-    """Raises ValueError for a format with which no instant can be read for certain."""
+    """Check that a format tells instants for certain.
+
+    Args:
+        form: A format of strptime, or a key of EPOCH_FORMATS.
+
+    Raises:
+        ValueError: It tells no year, names zones in words, or is nothing that strptime takes.
+    """
     if form in EPOCH_FORMATS:
         return
     codes = set(re.findall(r"%(.)", form.replace("%%", "")))

@@ -1,5 +1,7 @@
-"""WARC, the files of web archives (WARC and WET of Common Crawl): a record is a document if it is a text that was made of a page
-(`conversion`) or a page of HTML (`response`). A broken record costs itself: reading goes on where the next one begins.
+"""Read WARC, the files of web archives (WARC and WET of Common Crawl).
+
+A record is a document if it is a text that was made of a page (`conversion`) or a page of HTML (`response`). A broken record
+costs itself: reading goes on where the next one begins.
 """
 
 from __future__ import annotations
@@ -51,12 +53,25 @@ class _Found(NamedTuple):
 
 
 def is_warc(head: bytes) -> bool:
-    """Whether a file of which these are the first bytes is one of records."""
+    """Whether a file is a web archive.
+
+    Args:
+        head: The first plain bytes of the file.
+    """
     return head.startswith(MAGIC)
 
 
 def warc_records(text: Text, start: int = 0, end: int | None = None) -> Iterator[Item]:
-    """The documents of a whole file."""
+    """Read the documents of a web archive; records of other types are counted in `text.noticed`.
+
+    Args:
+        text: The file.
+        start: Not used: web archives are never cut.
+        end: Not used.
+
+    Yields:
+        Records, and what is lost in the place of some, in order.
+    """
     for found in _found(text):
         item = found if isinstance(found, Lost) else _document(found, text.columns)
         if item is not None:
@@ -66,7 +81,14 @@ def warc_records(text: Text, start: int = 0, end: int | None = None) -> Iterator
 
 
 def warc_count(text: Text) -> Iterator[int]:
-    """As many as `warc_records` gives."""
+    """Count the documents of a web archive, which takes reading it.
+
+    Args:
+        text: The file.
+
+    Yields:
+        Numbers whose sum is how many items `warc_records` gives.
+    """
     for found in _found(text):
         yield int(isinstance(found, Lost) or found.is_text or found.page is not None)
 
@@ -123,8 +145,9 @@ def _header(window: ReadWindow) -> _Found | None:
 
 
 def _ends(window: ReadWindow, length: int) -> bool:
-    """Whether a record may end so many bytes behind the place: with the line ends that belong there, before another record, or
-    where the file or what is whole of it ends.
+    """Whether a record may end so many bytes behind the place.
+
+    It may with the line ends that belong there, before another record, or where the file or what is whole of it ends.
     """
     behind = window.peek(_LOOK_BYTES, length)
     more = behind.lstrip(_LINE_ENDS)[: len(MAGIC)]

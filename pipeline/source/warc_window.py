@@ -15,7 +15,15 @@ _KEPT = 64
 
 
 class ReadWindow:
-    """`at` is the byte of the file that is read next, `gap` what stands behind what was read."""
+    """A window of the plain bytes of a web archive: what was read and not yet taken.
+
+    Args:
+        chunks: Plain bytes and gaps from the beginning of the file on.
+
+    Attributes:
+        at: The plain byte that is taken next.
+        gap: What stands behind the bytes that were read, where they end at a gap; reading goes on when it is set to None.
+    """
 
     def __init__(self, chunks: Iterator[bytes | Gap]) -> None:
         self._chunks = chunks
@@ -29,7 +37,14 @@ class ReadWindow:
         return len(self._held) - self._pos
 
     def fill(self, size: int) -> bool:
-        """Read until so many bytes are left; False if a gap or the end comes before."""
+        """Read until enough bytes are left.
+
+        Args:
+            size: How many, from the place on.
+
+        Returns:
+            True, or False if a gap or the end comes before.
+        """
         if self.left >= size:
             return True
         parts, length = [self._held[self._pos :]], self.left
@@ -46,25 +61,49 @@ class ReadWindow:
         return length >= size
 
     def peek(self, size: int, behind: int = 0) -> bytes:
-        """So many bytes, from so many bytes behind the place on, without taking them."""
+        """Return bytes without taking them; fewer if fewer were read.
+
+        Args:
+            size: How many.
+            behind: How many bytes from the place on are passed over.
+        """
         return self._held[self._pos + behind : self._pos + behind + size]
 
     def begins(self, what: bytes) -> bool:
-        """Whether these bytes come next."""
+        """Whether certain bytes come next, as far as was read.
+
+        Args:
+            what: The bytes.
+        """
         return self._held.startswith(what, self._pos)
 
     def find(self, pattern: re.Pattern[bytes]) -> int | None:
-        """How many bytes there are up to the end of what matches."""
+        """Search the bytes that were read and not yet taken.
+
+        Args:
+            pattern: What is searched for.
+
+        Returns:
+            How many bytes there are from the place to the end of the first match; None if there is none.
+        """
         found = pattern.search(self._held, self._pos)
         return None if found is None else found.end() - self._pos
 
     def advance(self, size: int) -> None:
-        """Take so many bytes."""
+        """Take bytes.
+
+        Args:
+            size: How many; no more than are left.
+        """
         self._pos += size
         self.at += size
 
     def skip(self, what: bytes) -> None:
-        """Take those of these bytes that come next."""
+        """Take bytes as long as they are certain ones, reading on as needed.
+
+        Args:
+            what: The set of these bytes.
+        """
         while self.left or self.fill(1):
             while self.left and self._held[self._pos] in what:
                 self.advance(1)
@@ -72,8 +111,16 @@ class ReadWindow:
                 return
 
     def search(self, least: int, most: int | None = None) -> bool:
-        """Go to the next record that begins at least so many bytes from here, at the beginning of a line; False if none does
-        before a gap, the end, or the place `most` bytes from here, and one of these is gone to.
+        """Go to the next record that begins at the beginning of a line.
+
+        If there is none, go to the next gap or the end, or as far as `most` allows.
+
+        Args:
+            least: How many bytes from the place on it begins at the earliest.
+            most: How many bytes from the place on it begins before; None: anywhere.
+
+        Returns:
+            Whether there is one.
         """
         begin, stop = self.at, None if most is None else self.at + most
         if least and not self.fill(least):

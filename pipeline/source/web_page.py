@@ -1,4 +1,4 @@
-"""The page that an answer of HTTP holds, as a web archive keeps it: unpacked, and decoded by what the answer or the page says."""
+"""Get the page out of an HTTP response, as a web archive keeps it: decompressed, and decoded as response or page declare."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 
 
 class PageError(ValueError):
-    """A page cannot be read, and why."""
+    """A page cannot be read; the message says why."""
 
 
 class TooLongError(ValueError):
@@ -33,7 +33,14 @@ class TooLongError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of HTML: the bytes of the answer's body, and what its header says of them."""
+    """A page of HTML: the body of a response, and what its header says of that.
+
+    Attributes:
+        body: As it was sent.
+        content_type: The Content-Type, with its parameters.
+        transfer: The Transfer-Encoding.
+        packing: The Content-Encoding.
+    """
 
     body: bytes
     content_type: str
@@ -41,7 +48,18 @@ class Page:
     packing: str = ""
 
     def text(self, encoding: str) -> tuple[str, int]:
-        """The page, and how many of its characters could not be decoded. Raises PageError or TooLongError."""
+        """Decode the page, after undoing its transfer and content encodings.
+
+        Args:
+            encoding: The encoding that is configured; see `decoded`.
+
+        Returns:
+            The text, and how many of its characters could not be decoded.
+
+        Raises:
+            PageError: The chunks do not fit together, or the content encoding is unknown, broken or needs an extra.
+            TooLongError: The page is longer than a document may be.
+        """
         body = _joined(self.body) if "chunked" in self.transfer.lower() else self.body
         for packing in reversed(self.packing.lower().split(",")):
             body = _unpacked(body, packing.strip())
@@ -51,12 +69,23 @@ class Page:
 
 
 def media_type(content_type: str) -> str:
-    """What a Content-Type says without its parameters."""
+    """Return the media type of a Content-Type, in small letters and without parameters.
+
+    Args:
+        content_type: Value of the field.
+    """
     return content_type.partition(";")[0].strip().lower()
 
 
 def page_of(kind: str, block: bytes) -> Page | None:
-    """The page of HTML in an answer; None if there is none. `kind` is the Content-Type of what is no answer of HTTP."""
+    """Return the page of HTML in a record of a web archive; None if it holds none.
+
+    An HTTP response without a Content-Type holds one if its body looks like HTML.
+
+    Args:
+        kind: Content-Type of the record, which counts if the block is not an HTTP response with a header of its own.
+        block: Content of the record.
+    """
     if not block.startswith(b"HTTP/"):
         return Page(block, kind) if media_type(kind) in _HTML else None
     blank = BLANK_LINE.search(block)
@@ -69,7 +98,11 @@ def page_of(kind: str, block: bytes) -> Page | None:
 
 
 def fields_of(header: bytes) -> dict[str, str]:
-    """The fields of a header behind its first line, of WARC or HTTP; of two of one name the first counts."""
+    """Return the fields of a WARC or HTTP header by name; of two of one name the first counts.
+
+    Args:
+        header: The header with its first line, which is no field.
+    """
     found: dict[str, str] = {}
     last = ""
     for line in header.decode("utf-8", "replace").split("\n")[1:]:
@@ -84,13 +117,27 @@ def fields_of(header: bytes) -> dict[str, str]:
 
 
 def field_of(fields: Mapping[str, str], name: str) -> str:
-    """A field by its name in small letters, "" if it is not there."""
+    """Return a field, whose name may be in capitals; empty if it is not there.
+
+    Args:
+        fields: Values by name.
+        name: In small letters.
+    """
     return next((value for key, value in fields.items() if key.lower() == name), "")
 
 
 def decoded(raw: bytes, content_type: str, wanted: str) -> tuple[str, int]:
-    """Bytes as text, and how many characters could not be decoded: in the encoding that is wanted, that of the Content-Type
-    unless another one is told by the bytes and fits better, or that which they tell.
+    """Decode bytes by the encoding that is configured or, where that is detected, by the Content-Type and the bytes.
+
+    The encoding that the Content-Type declares is taken unless it fails on some characters and the detected one on fewer.
+
+    Args:
+        raw: The bytes.
+        content_type: The Content-Type, whose charset counts if `wanted` is AUTO or MARKS.
+        wanted: AUTO, MARKS, or the name of an encoding.
+
+    Returns:
+        The text, and how many characters could not be decoded.
     """
     head, charset = raw[:HEAD_BYTES], _charset(content_type)
     if wanted in (AUTO, MARKS) and charset:

@@ -47,13 +47,23 @@ _live: set[str] = set()
 
 
 def boottime() -> float:
-    """Seconds by a clock of this machine that nobody sets, and that goes on while it sleeps."""
+    """Read the clock of this machine that nobody sets and that goes on while the machine sleeps (CLOCK_BOOTTIME).
+
+    Returns:
+        Seconds since boot.
+    """
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
 class Tenure:
-    """The newest tenure: its number, whether it was given back, the time of its newest file by the store's clock."""
+    """The newest tenure of a claim.
+
+    Attributes:
+        number: Its number, from 1 on.
+        released: Whether it was given back.
+        seen_ns: Time of modification of its newest file, nanoseconds since the epoch by the store's clock.
+    """
 
     number: int
     released: bool
@@ -61,12 +71,22 @@ class Tenure:
 
 
 class Claim:
-    """Takes, renews, checks and releases the claim in a folder of a store; `held` does all that around a body."""
+    """Takes, renews, checks and releases the claim in a folder of a store; `held` does all that around a body.
+
+    Args:
+        store: The store.
+        folder: Path of the folder that holds the claim's files.
+        claim_s: Seconds for which the claim holds without a renewal.
+        owner: Who takes it; this process if not given.
+        clock: Gives seconds; must go on while the machine sleeps.
+
+    Attributes:
+        number: Number of the tenure; 0 while the claim is not taken.
+    """
 
     def __init__(
         self, store: Store, folder: str, claim_s: float, owner: Owner | None = None, clock: Callable[[], float] = boottime
     ) -> None:
-        """`claim_s`: so many seconds it holds without a renewal. `clock` must go on while the machine sleeps."""
         self._store, self._folder, self.claim_s, self._clock = store, folder, claim_s, clock
         self.owner = owner or this_process()
         self.number = 0
@@ -77,7 +97,13 @@ class Claim:
         self._signs: list[str] = []
 
     def take(self) -> None:
-        """Take the claim. Raises ClaimedError, with who holds it and till when, if somebody does; StoreError."""
+        """Take the claim.
+
+        Raises:
+            ClaimedError: Somebody holds it, and the message says who and for how long; or another process was faster.
+            LostClaimError: Taking it took longer than `claim_s`.
+            StoreError: The store has refused or not answered; the claim is not taken.
+        """
         before = self._free()
         number = 1 if before is None else before.number + 1
         _live.add(self.owner.id)
@@ -98,7 +124,13 @@ class Claim:
         self._forget(number)
 
     def renew(self) -> None:
-        """Hold on for `claim_s` more. Raises LostClaimError if the time was up, or somebody has followed; StoreError."""
+        """Prolong the claim: it holds for `claim_s` from the beginning of this call.
+
+        Raises:
+            LostClaimError: The time was up, or somebody else has taken the claim over.
+            StoreError: The store has refused or not answered; the claim still holds until its time is up, and renewing may be
+                tried again.
+        """
         self.check()
         self._renewals += 1  # also if it fails: a lost answer leaves a file of that name
         began = self._clock()
@@ -118,12 +150,21 @@ class Claim:
             del self._signs[0]
 
     def check(self) -> None:
-        """Raise LostClaimError if the claim is not held, and is never held again: then nothing more may be published."""
+        """Raise unless the claim is held.
+
+        A claim that was lost is lost for good: nothing more may be published under it.
+
+        Raises:
+            LostClaimError: The claim is not held.
+        """
         with self._lock:
             self._checked()
 
     def release(self) -> None:
-        """Give it back; what the store does not take now, the expiry says. Nothing happens to a claim that was lost."""
+        """Give the claim back; nothing happens to one that was lost.
+
+        If the store refuses this, others can take the claim when its time is up.
+        """
         with suppress(LostClaimError, StoreError):
             self.check()
             number, self.number = self.number, 0
@@ -133,7 +174,11 @@ class Claim:
         _live.discard(self.owner.id)
 
     def look(self) -> Tenure | None:
-        """The newest tenure, or None if there never was one."""
+        """Find the newest tenure of the claim, whoever's it is.
+
+        Returns:
+            The tenure; None if there never was one.
+        """
         named = [(_NAME.fullmatch(name), entry) for entry, name in self._named()]
         found = [(int(match[1]), match["released"], entry) for match, entry in named if match is not None]
         if not found:
@@ -143,7 +188,11 @@ class Claim:
         return Tenure(number, any(released for released, _ in mine), max(entry.modified_ns for _, entry in mine))
 
     def holder(self) -> str | None:
-        """Who holds the claim, as text; None where nobody does, or a process of this machine that is dead."""
+        """Tell who holds the claim.
+
+        Returns:
+            The holder as text; None if nobody holds it, or a process of this machine that is dead.
+        """
         tenure = self.look()
         if tenure is None or tenure.released:
             return None
@@ -201,8 +250,10 @@ class Claim:
         return is_dead(owner) or (is_this_process(owner) and owner.get("id") not in _live)
 
     def _said(self, number: int) -> tuple[dict[str, Any], float]:
-        """Owner and `claim_s` of a tenure; nobody and ours where its beginning is gone or not whole: who is still writing it
-        looks again before it works. Raises StoreError if it cannot be read now."""
+        """Owner and `claim_s` of a tenure; nobody and ours where its beginning is gone or not whole.
+
+        Who is still writing its beginning looks again before it works. Raises StoreError if it cannot be read now.
+        """
         path = f"{self._folder}/{number:06d}.held"
         try:
             with translated(path), self._store.open_read(path) as stream:
@@ -263,15 +314,34 @@ class Claim:
 
 
 def holder(store: Store, folder: str) -> str | None:
-    """Who holds the claim in a folder, as text; None where nobody does, or a process of this machine that is dead."""
+    """Tell who holds the claim in a folder.
+
+    Args:
+        store: The store.
+        folder: Path of the folder that holds the claim's files.
+
+    Returns:
+        The holder as text; None if nobody holds it, or a process of this machine that is dead.
+    """
     return Claim(store, folder, 1.0).holder()
 
 
 @contextmanager
 def held(claim: Claim, every_s: float | None = None) -> Iterator[Claim]:
-    """Take a claim, renew it in a thread every `every_s` (a quarter of what it lasts) while the body runs, and give it back.
+    """Hold a claim around the body of a `with`: take it, renew it from a thread, and give it back.
 
-    Raises ClaimedError if somebody holds it. The body calls its `check` before each step that cannot be taken back.
+    The body calls the claim's `check` before each step that cannot be undone.
+
+    Args:
+        claim: A claim that is not taken yet.
+        every_s: Seconds between renewals; a quarter of the claim's `claim_s` if not given.
+
+    Yields:
+        The claim, taken.
+
+    Raises:
+        ClaimedError: Somebody holds it.
+        StoreError: The store has refused or not answered while the claim was taken.
     """
     claim.take()
     end = threading.Event()
@@ -300,6 +370,19 @@ def held(claim: Claim, every_s: float | None = None) -> Iterator[Claim]:
 
 @contextmanager
 def claimed(store: Store, folder: str, claim_s: float) -> Iterator[Callable[[], None]]:
-    """Hold the claim in a folder; the body is given the function that raises LostClaimError once it is not held any more."""
+    """Hold the claim in a folder around the body of a `with`.
+
+    Args:
+        store: The store.
+        folder: Path of the folder that holds the claim's files.
+        claim_s: Seconds for which the claim holds without a renewal.
+
+    Yields:
+        A function that raises LostClaimError once the claim is no longer held.
+
+    Raises:
+        ClaimedError: Somebody holds it.
+        StoreError: The store has refused or not answered while the claim was taken.
+    """
     with held(Claim(store, folder, claim_s)) as claim:
         yield claim.check

@@ -52,7 +52,24 @@ _SYSTEM: list[tuple[type[OSError], type[StoreError], str]] = [
 
 
 class FsspecClient:
-    """See `pipeline.store.retrying_client.Client`; what a store of objects has of it."""
+    """A file system of fsspec, with the calls that an object store needs.
+
+    Those that `pipeline.store.retrying_client.Client` has too mean the same.
+
+    Paths are as fsspec writes them, without a scheme: bucket, then key. Every method raises a StoreError that names the path.
+
+    Args:
+        scheme: Scheme of the URL, in lower case; fsspec's protocol.
+        url: Root of the store, which errors name.
+        config: How it is reached; s3 takes `timeout_s` from it.
+
+    Attributes:
+        name: The scheme.
+        fs: The file system of fsspec.
+
+    Raises:
+        ConfigError: fsspec does not know the scheme, or the package that it needs for it is missing.
+    """
 
     def __init__(self, scheme: str, url: str, config: StoreConfig) -> None:
         import fsspec
@@ -72,17 +89,43 @@ class FsspecClient:
             self.fs.split_path = _whole_keys(self.fs.split_path)
 
     def status(self, path: str) -> Status | None:
+        """Look at an object or folder.
+
+        Args:
+            path: Bucket and key.
+
+        Returns:
+            Its status; None if nothing bears the name. To the time of modification, in whole milliseconds, up to 17 ms are added
+            that stand for the ETag: so an object that was written anew within one second is told from the old one.
+        """
         with suppress(MissingError), _told(path):
             return _status(found := self.fs.info(path), str(found["name"]).rstrip("/"))
         return None
 
     def files(self, path: str) -> list[Status]:
-        """All at or below a name. Objects whose names end in a slash stand for folders."""
+        """List all objects at or below a name, by one recursive listing.
+
+        Args:
+            path: Bucket and key, or a prefix of it that ends where a part of the name ends.
+
+        Returns:
+            The objects; empty if there are none. One whose name ends in a slash stands for a folder, and has `folder` set.
+        """
         with suppress(MissingError), _told(path):
             return [_status(one, key) for key, one in self.fs.find(path, detail=True, withdirs=False).items()]
         return []
 
     def reader(self, path: str) -> Ranged:
+        """Prepare to read ranges of an object.
+
+        Args:
+            path: Bucket and key.
+
+        Returns:
+            A function of start and length, in bytes, that reads exactly that range, and raises UnavailableError if another
+            number of bytes comes.
+        """
+
         def ranged(start: int, length: int) -> bytes:
             with _told(path):
                 data: bytes = self.fs.cat_file(path, start=start, end=start + length)
@@ -93,6 +136,16 @@ class FsspecClient:
         return ranged
 
     def put(self, path: str, data: bytes, overwrite: bool) -> None:
+        """Write a whole object by one request.
+
+        Args:
+            path: Bucket and key.
+            data: Its bytes.
+            overwrite: Whether an object that is there may be replaced.
+
+        Raises:
+            TakenError: The name is taken, and `overwrite` is False.
+        """
         with _told(path):
             if overwrite:
                 self.fs.pipe_file(path, data)
@@ -103,7 +156,13 @@ class FsspecClient:
                 self.fs.pipe_file(path, data, mode="create")
 
     def remove(self, paths: list[str]) -> None:
-        """Remove files, each by its very name: fsspec's `rm` of several takes names for patterns."""
+        """Remove objects, each by its exact name; those that are not there are passed over.
+
+        Not by fsspec's `rm`, which takes the names for patterns if there are several.
+
+        Args:
+            paths: Bucket and key of each, all in one bucket.
+        """
         if self.name in ("s3", "s3a"):
             for start in range(0, len(paths), _AT_ONCE):
                 self._remove_objects(paths[start : start + _AT_ONCE])

@@ -36,17 +36,27 @@ def _list_of(folder: str) -> str:
 
 
 class ObjectStore:
-    """Objects below a prefix; see `pipeline.store.base.Store`. Folders are nothing but parts of names."""
+    """Objects below a prefix of a bucket; a structural `pipeline.store.base.Store`. Folders are nothing but parts of names.
+
+    Only stores whose PUT is atomic and can be told not to overwrite (ATOMIC) can be written; the others are read only, and
+    whatever would write raises ConfigError there.
+
+    Args:
+        url: The root, as a user writes it.
+        scheme: Its scheme, in lower case.
+        root: Bucket and prefix, as fsspec writes them.
+        config: How the store is reached.
+    """
 
     def __init__(self, url: str, scheme: str, root: str, config: StoreConfig) -> None:
-        """`root` is bucket and prefix, as the file system writes them."""
         self._url, self._scheme, self._root, self.config = url.rstrip("/"), scheme, root.rstrip("/"), config
         self._calls = RetryingClient([lambda: FsspecClient(scheme, url, config)], config)  # type: ignore[list-item,return-value]
         self._threads: ThreadPoolExecutor | None = None
-        self.lanes = config.read_threads
+        self.read_concurrency = config.read_threads
 
     @property
     def url(self) -> str:
+        """The root, as a user would write it."""
         return self._url
 
     def _call(self, path: str, call: Callable[[FsspecClient], T], bytes_: int = 0, listing: bool = False) -> T:
@@ -64,10 +74,29 @@ class ObjectStore:
         return self._at(path)
 
     def list(self, folder: str = "") -> Iterator[Entry]:
+        """List all objects below a folder, at any depth, sorted by path.
+
+        Args:
+            folder: Path of the folder; "" is the root.
+
+        Yields:
+            The objects; none if there is no such folder.
+        """
         yield from (entry for entry in self.survey(folder, lambda _: True).files if entry.path != folder)
 
     def survey(self, path: str, enter: Callable[[str], bool]) -> Listing:
-        """Names with . or .. between slashes are told as odd: on their way to the store they would become others."""
+        """List what lies at or below a path, as an input of a run.
+
+        Names with `.` or `..` between slashes are noted in `odd`: HTTP clients resolve these, so that requests would ask for
+        other names.
+
+        Args:
+            path: Path of an object or a folder; "" is the root.
+            enter: Not asked, as one listing gives all names below a prefix.
+
+        Returns:
+            The objects, and the odd names.
+        """
         top, found = self._at(path), Listing()
         for one in self._call(top, lambda client: client.files(top), listing=True):
             if one.folder or not (one.path == top or one.path.startswith(f"{top}/")):
@@ -84,6 +113,17 @@ class ObjectStore:
         return Entry(one.path[len(self._root) + 1 :], one.size, one.modified_ns)
 
     def stat(self, path: str) -> Entry | None:
+        """Look at an object.
+
+        Args:
+            path: Path of the object.
+
+        Returns:
+            The object, or None if there is none.
+
+        Raises:
+            FolderError: The path is that of a folder.
+        """
         at = self._at(path)
         found = self._call(at, lambda client: client.status(at))
         if found is not None and found.folder:
@@ -91,6 +131,18 @@ class ObjectStore:
         return None if found is None else self._entry(found)
 
     def open_read(self, path: str, span: tuple[int, int] | None = None) -> BinaryIO:
+        """Open an object to read its bytes; ranges of it are fetched ahead by `read_threads` threads.
+
+        Args:
+            path: Path of the object.
+            span: Byte range (start, end) that will be read in sequence.
+
+        Returns:
+            A seekable, buffered stream.
+
+        Raises:
+            MissingError: There is no such object.
+        """
         at, entry = self._at(path), self.stat(path)
         if entry is None:
             raise MissingError(path, "is not there")
@@ -101,15 +153,45 @@ class ObjectStore:
         self._threads = self._threads or ThreadPoolExecutor(self.config.read_threads, "textmill-ranges")
         return buffered(ranged, entry.size, span, self._threads, self.config.read_threads)
 
-    def unfinished(self, entry: Entry) -> bool:
+    def is_being_written(self, entry: Entry) -> bool:
+        """Whether somebody is still writing an object: never, as an object only appears when it is whole.
+
+        Args:
+            entry: The object.
+        """
         return False  # an object is there only when it is whole
 
-    def places(self, path: str, size: int) -> Sequence[BlockLocation]:
+    def block_locations(self, path: str, size: int) -> Sequence[BlockLocation]:
+        """Tell which machines hold the parts of an object: object stores do not tell.
+
+        Args:
+            path: Path of the object.
+            size: Its size in bytes.
+
+        Returns:
+            An empty list.
+        """
         return []
 
     @contextmanager
     def create_exclusive(self, path: str) -> Iterator[BinaryIO]:
-        """The bytes wait on this machine and are sent by one PUT; a mark shows until then that somebody is at it."""
+        """Create an object that was not there, by one conditional PUT.
+
+        The bytes wait on this machine until the body ends. Until then an empty object `PATH.mark` shows that somebody is
+        writing.
+
+        Args:
+            path: Path of the new object.
+
+        Yields:
+            The stream to write to.
+
+        Raises:
+            TakenError: The name is taken, either at the beginning or at the end.
+            NoSpaceError: This machine cannot keep the bytes.
+            StoreError: There are more than LARGEST_PUT bytes.
+            ConfigError: The store is read only.
+        """
         at = self._writing(path)
         if self.stat(path) is not None:
             raise TakenError(path, "the name is taken")
@@ -155,7 +237,20 @@ class ObjectStore:
         self._call(at, lambda client: client.put(at, data, True), len(data))
 
     def rename_no_overwrite(self, source: str, target: str) -> None:
-        """Objects have no other name: the bytes are read and put under it, then the first name is removed."""
+        """Give an object another name, by copying it through this machine and removing the old one.
+
+        If the process is killed before the last step, the object has both names.
+
+        Args:
+            source: Path of the object.
+            target: Its new path.
+
+        Raises:
+            TakenError: The new name is taken.
+            MissingError: There is no object `source`.
+            FolderError: The new name is that of a folder.
+            ConfigError: The store is read only.
+        """
         at, start = self._writing(target), self._at(source)
         with suppress(StopIteration):
             next(self.list(target))
@@ -168,22 +263,57 @@ class ObjectStore:
         self._call(start, lambda client: client.remove([start]))
 
     def local_path(self, path: str) -> Path | None:
+        """Say where other software on this machine can read a file itself.
+
+        Args:
+            path: Path of the file.
+
+        Returns:
+            None: other software cannot.
+        """
         return None
 
     def rename_folder(self, source: str, target: str, last: str) -> None:
+        """Give a folder a name that nothing bears, file by file.
+
+        Args:
+            source: Path of the folder.
+            target: Its new path.
+            last: Name of the file in it that comes last: where it is, everything is.
+
+        Raises:
+            TakenError: There is something else of the target's name.
+            FolderError: A folder bears the name of a file.
+        """
         rename_file_by_file(self, source, target, last)
 
-    def exchange(self, one: str, other: str) -> None:
-        """Object by object. What is to be done is written down first, so that one that was killed is finished by `settle`;
-        until then readers may see a part of a generation, never parts of two."""
+    def swap_folders(self, one: str, other: str) -> None:
+        """Swap the names of two folders, object by object.
+
+        What has to be done is written down first, so that `recover_swap` can finish a swap that was killed. Until it is done,
+        readers may see a part of one generation, but never parts of two.
+
+        Args:
+            one: Path of the folder with the new generation.
+            other: Path of the folder that readers look at.
+
+        Raises:
+            ConfigError: The store is read only.
+        """
         names = {"new": self._names(one), "old": self._names(other)}
         self._write_over(_list_of(other), json.dumps(names).encode())
-        self.settle(one, other)
+        self.recover_swap(one, other)
 
     def _names(self, folder: str) -> list[str]:  # type: ignore[valid-type]
         return [entry.path[len(folder) + 1 :] for entry in self.list(folder)]
 
-    def settle(self, one: str, other: str) -> None:
+    def recover_swap(self, one: str, other: str) -> None:
+        """Finish an exchange of two folders during which the process was killed; nothing happens if there was none.
+
+        Args:
+            one: As it was given to `swap_folders`.
+            other: As it was given to `swap_folders`.
+        """
         switch, aside = _list_of(other), f"{BEFORE}/{quote(other, safe='')}"
         if self.stat(switch) is None:
             return
@@ -209,9 +339,22 @@ class ObjectStore:
             self.delete(source)
 
     def free_bytes(self) -> int | None:
+        """Tell how much more can be written: object stores do not tell.
+
+        Returns:
+            None.
+        """
         return None
 
     def delete(self, path: str) -> None:
+        """Remove an object, and all objects below its name; nothing happens if there are none.
+
+        Args:
+            path: Path of the object or folder.
+
+        Raises:
+            ConfigError: The store is read only.
+        """
         at = self._writing(path)
 
         def gone(client: FsspecClient) -> None:
@@ -222,5 +365,17 @@ class ObjectStore:
         self._call(at, gone, listing=True)
 
     def claim(self, path: str) -> AbstractContextManager[Callable[[], None]]:
+        """Hold the claim in a folder for this process alone; see `pipeline.store.claim`.
+
+        Args:
+            path: Path of the folder that holds the claim's files.
+
+        Returns:
+            A context manager that gives a function, which raises LostClaimError once the claim is no longer held. Entering it
+            raises ClaimedError if another process holds the claim.
+
+        Raises:
+            ConfigError: The store is read only.
+        """
         self._writing(path)
         return claimed(self, path, self.config.lease_s)

@@ -20,9 +20,17 @@ HDFS, WEB = "hdfs", {"webhdfs": "http", "swebhdfs": "https"}
 
 
 def split_url(url: str) -> tuple[str, str, str]:
-    """Scheme (lower case, "" for this machine), authority, and path, without doubled slashes and with no slash at its end.
+    """Split a path or URL into scheme, authority and path.
 
-    Local paths become absolute, with links followed. Raises ConfigError for a URL whose path leads upwards.
+    Args:
+        url: Path of this machine, `file://` URL, or URL of a remote store.
+
+    Returns:
+        Scheme in lower case, authority, and absolute path without doubled slashes or a slash at its end ("" for the root of a
+        remote store). Scheme and authority are "" on this machine, where symbolic links in the path are resolved.
+
+    Raises:
+        ConfigError: The path of a remote URL contains `..`.
     """
     found = _SCHEME.match(url)
     if found is None or found[1].lower() == "file":
@@ -36,19 +44,45 @@ def split_url(url: str) -> tuple[str, str, str]:
 
 
 def join_url(scheme: str, authority: str, path: str) -> str:
-    """The other way round, in the one form in which plans name their input."""
+    """Undo `split_url`, in the one form in which plans name their input.
+
+    Args:
+        scheme: "" for this machine.
+        authority: Host, hosts or bucket; not used on this machine.
+        path: Absolute path, or "" for the root.
+
+    Returns:
+        The URL; on this machine the path.
+    """
     return f"{scheme}://{authority}{path}" if scheme else path or "/"
 
 
 def is_local(url: str) -> bool:
-    """Whether a path or URL names files of this machine."""
+    """Whether a path or URL names files of this machine.
+
+    Args:
+        url: As for `split_url`.
+
+    Raises:
+        ConfigError: The path of a remote URL contains `..`.
+    """
     return not split_url(url)[0]
 
 
 def open_store(url: str, config: StoreConfig | None = None) -> Store:
-    """The store below a path of this machine or a URL: hdfs://, webhdfs://, s3:// and what else fsspec serves.
+    """Open the store below a path of this machine or a URL of HDFS, S3 or whatever else fsspec serves.
 
-    Raises ConfigError for a scheme that nothing serves, or a package that is missing.
+    HDFS has the schemes hdfs://, webhdfs:// and swebhdfs:// (by HTTPS).
+
+    Args:
+        url: Path or URL of the root; it need not exist.
+        config: How remote stores are reached; the defaults if not given.
+
+    Returns:
+        The store. Remote ones are not asked for anything yet.
+
+    Raises:
+        ConfigError: Nothing serves the scheme, a package is missing, an HDFS URL names no NameNode, or the path contains `..`.
     """
     config = config or StoreConfig()
     scheme, authority, path = split_url(url)

@@ -34,12 +34,27 @@ OURS = (TypeError, AttributeError, NameError, AssertionError, NotImplementedErro
 
 
 def error_type(number: int | None) -> type[StoreError]:
-    """The error for one of the system's error numbers: UnavailableError where it may pass, StoreError for one without a kind."""
+    """Tell which of our errors stands for an error number of the operating system.
+
+    Args:
+        number: The `errno`; None for an error that has none.
+
+    Returns:
+        The class: UnavailableError where the error may pass, StoreError for a number without a class of its own.
+    """
     return _KINDS.get(number or 0, UnavailableError if number in TRANSIENT else StoreError)
 
 
 def error_of_system(path: str, error: OSError) -> StoreError:
-    """The error that stands for one of the system's; of one that has no kind of its own it tells the number's name."""
+    """Make the error of ours that stands for one of the operating system.
+
+    Args:
+        path: The file that it is about.
+        error: What the operating system has raised.
+
+    Returns:
+        The error, not raised. Where it is a plain StoreError, its text ends with the symbolic name of the number, e.g. ELOOP.
+    """
     kind, text = error_type(error.errno), error.strerror or str(error) or type(error).__name__
     if kind is StoreError:
         text = f"{text} ({errno.errorcode.get(error.errno or 0, type(error).__name__)})"
@@ -48,7 +63,17 @@ def error_of_system(path: str, error: OSError) -> StoreError:
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """Raise the system's errors as ours."""
+    """Run the body of a `with`, and raise errors of the operating system as ours.
+
+    Args:
+        path: The file that the body works on.
+
+    Yields:
+        Nothing, once.
+
+    Raises:
+        StoreError: The body has raised an OSError, which is the cause.
+    """
     try:
         yield
     except OSError as error:

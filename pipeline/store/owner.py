@@ -12,7 +12,15 @@ from uuid import uuid4
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds a claim; `space` names the machine's boot and process ids' namespace, `born` is the process's start in ticks."""
+    """The process that holds a claim.
+
+    Attributes:
+        id: Random, 12 hexadecimal digits, so that two owners in one process differ.
+        host: Name of the machine.
+        process: Process id.
+        space: Boot of the machine and namespace of process ids in which `process` counts.
+        born: Start of the process, clock ticks since boot; 0 if it is not known.
+    """
 
     id: str
     host: str
@@ -25,13 +33,24 @@ class Owner:
 
 
 def this_process() -> Owner:
-    """The owner that this process is, each time with an id of its own."""
+    """Describe this process as an owner.
+
+    Returns:
+        The owner; each call gives it an `id` of its own.
+    """
     process = os.getpid()
     return Owner(uuid4().hex[:12], os.uname().nodename, process, _space(), _born(process) or 0)
 
 
 def is_dead(owner: dict[str, Any]) -> bool:
-    """Whether the owner's process surely lives no more: only those of this machine can be asked."""
+    """Whether the owner's process is surely dead.
+
+    Only processes of this machine, boot and namespace can be looked up: for all others the answer is False. A process id that
+    has been reused since is recognised by the start time.
+
+    Args:
+        owner: Fields of an Owner by name, as read from a claim's file.
+    """
     process = owner.get("process")
     if owner.get("space") != _space() or not isinstance(process, int):
         return False
@@ -42,7 +61,11 @@ def is_dead(owner: dict[str, Any]) -> bool:
 
 
 def is_this_process(owner: dict[str, Any]) -> bool:
-    """Whether the owner is, or was, in this very process."""
+    """Whether the owner is, or was, in this very process.
+
+    Args:
+        owner: Fields of an Owner by name, as read from a claim's file.
+    """
     return owner.get("process") == os.getpid() and owner.get("space") == _space() and not is_dead(owner)
 
 

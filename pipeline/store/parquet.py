@@ -18,14 +18,28 @@ ROWS = 65_536
 
 
 def parquet_file(stream: Any) -> pq.ParquetFile:
-    """A Parquet file, of which nothing is read ahead. Read it with `batches`; its `read` needs `use_threads=False`."""
+    """Open a Parquet file, of which nothing is read ahead.
+
+    Args:
+        stream: Seekable binary stream, which the file goes on reading from.
+
+    Returns:
+        The file. Read it with `batches`; its own `read` needs `use_threads=False`.
+    """
     return pq.ParquetFile(stream, pre_buffer=False)
 
 
 def without_stored_types(stream: Any) -> pq.ParquetFile:
-    """A Parquet file read by its own types alone, not as those of the Arrow table that it was written from: none is converted.
+    """Open a Parquet file by its Parquet types alone, without the Arrow schema that its writer has stored in it.
 
-    Converting to those, to dictionaries for one, a single string that is no UTF-8 makes whole row groups unreadable.
+    Nothing is converted to the stored Arrow types. Where these are dictionaries, for one, a single string that is not valid
+    UTF-8 makes a whole row group unreadable.
+
+    Args:
+        stream: Seekable binary stream, which the file goes on reading from.
+
+    Returns:
+        The file, of which nothing is read ahead.
     """
     stream.seek(-8, 2)
     size = int.from_bytes(stream.read(4), "little")
@@ -37,19 +51,53 @@ def without_stored_types(stream: Any) -> pq.ParquetFile:
 def batches(
     file: pq.ParquetFile, columns: Sequence[str] | None = None, rows: int = ROWS, row_groups: Sequence[int] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a file, or of some of its row groups, at most so many at a time. Raises KeyError for a column it lacks."""
+    """Read the rows of a Parquet file, or of some of its row groups, in batches.
+
+    Args:
+        file: From `parquet_file` or `without_stored_types`.
+        columns: Names of the columns; "a.b" is field b of a column of structs a. None for all.
+        rows: Rows of a batch at most.
+        row_groups: Numbers of the row groups; None for all.
+
+    Yields:
+        The batches, in the file's order.
+
+    Raises:
+        KeyError: The file lacks a column.
+    """
     names, groups = _names(file, columns), None if row_groups is None else list(row_groups)
     yield from file.iter_batches(rows, groups, names, use_threads=False)
 
 
 def read_table(stream: Any, columns: Sequence[str] | None = None) -> pa.Table:
-    """All rows of a Parquet file, or those columns of it. Raises KeyError for a column it lacks. The stream stays open."""
+    """Read all rows of a Parquet file.
+
+    Args:
+        stream: Seekable binary stream; it stays open.
+        columns: As for `batches`.
+
+    Returns:
+        The rows.
+
+    Raises:
+        KeyError: The file lacks a column.
+    """
     file = parquet_file(stream)
     return file.read(_names(file, columns), use_threads=False)
 
 
 def arrow_schema(stream: Any) -> pa.Schema:
-    """The schema of an Arrow file or stream (IPC). The stream must be seekable. Raises OSError for Feather's version 1."""
+    """Read the schema of Arrow IPC data, in the file or the stream format.
+
+    Args:
+        stream: Seekable binary stream, read from its first byte.
+
+    Returns:
+        The schema.
+
+    Raises:
+        OSError: It is Feather of version 1, which is not Arrow IPC.
+    """
     head = _arrow_head(stream)
     stream.seek(8 if head == b"ARROW1" else 0)  # what stands in a file between its magic and its footer is a stream
     return pa.ipc.open_stream(stream, options=pa.ipc.IpcReadOptions(use_threads=False)).schema
@@ -64,10 +112,19 @@ def _arrow_head(stream: Any) -> bytes:
 
 
 def arrow_batches(stream: Any, choose: Callable[[pa.Schema], list[int]] | None = None) -> Iterator[pa.RecordBatch]:
-    """The batches of an Arrow file or stream (IPC), told apart by its first bytes. The stream must be seekable. `choose`: the
-    places of the columns that are wanted. Raises OSError for Feather's version 1, which is no Arrow file.
+    """Read the batches of Arrow IPC data, in the file or the stream format; the first bytes tell which.
 
-    The footer of an Arrow file is read by a thread of Arrow's in any case: read one only in a process that ends by os._exit.
+    The footer of an Arrow file is always read by a thread of Arrow's own: read one only in a process that ends by `os._exit`.
+
+    Args:
+        stream: Seekable binary stream, read from its first byte.
+        choose: Gives the indices of the wanted columns for a schema; None for all columns.
+
+    Yields:
+        The batches, in order.
+
+    Raises:
+        OSError: It is Feather of version 1, which is not Arrow IPC.
     """
     file = arrow_file(stream, choose)
     if file is None:
@@ -78,7 +135,18 @@ def arrow_batches(stream: Any, choose: Callable[[pa.Schema], list[int]] | None =
 
 
 def arrow_file(stream: Any, choose: Callable[[pa.Schema], list[int]] | None = None) -> Any:
-    """An Arrow file, whose batches can be read in any order; None for a stream. See `arrow_batches`."""
+    """Open an Arrow IPC file, whose batches can be read in any order; see `arrow_batches`.
+
+    Args:
+        stream: As for `arrow_batches`.
+        choose: As for `arrow_batches`.
+
+    Returns:
+        The `pyarrow.ipc.RecordBatchFileReader`; None if the data is in the stream format.
+
+    Raises:
+        OSError: It is Feather of version 1, which is not Arrow IPC.
+    """
     head = _arrow_head(stream)
     return _opened(stream, pa.ipc.open_file, choose) if head == b"ARROW1" else None
 

@@ -7,6 +7,8 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, cast
 
+from typing_extensions import override
+
 from pipeline.store.retrying_client import Ranged
 
 SMALLEST, LARGEST = 256 << 10, 4 << 20
@@ -14,8 +16,17 @@ _BUFFER = 128 << 10
 
 
 class RangedFile(io.RawIOBase):
-    """Bytes of a file that does not change. `span`: where reading is known to begin and to end, so that all of it is asked for
-    at once and nothing beyond; without it more and more is read ahead the longer reading goes straight on.
+    """A remote file as a seekable stream: ranges of it are fetched by several threads ahead of the reader.
+
+    With a `span` all of it is asked for at once, and nothing beyond. Without one the number and the size of the ranges that are
+    read ahead grow as long as the file is read in sequence.
+
+    Args:
+        read: Reads a range: start and length in bytes, inside the file.
+        size: Size of the file in bytes; its content does not change.
+        span: Byte range (start, end) that is known to be read in sequence; None if nothing is known.
+        pool: Threads that make the reads.
+        ahead: Number of ranges on the way at most.
     """
 
     def __init__(self, read: Ranged, size: int, span: tuple[int, int] | None, pool: ThreadPoolExecutor, ahead: int) -> None:
@@ -24,20 +35,25 @@ class RangedFile(io.RawIOBase):
         self._ranges: deque[tuple[int, int, Future[bytes]]] = deque()  # one behind the other: start, end, bytes
         self._grown = 0  # how many were asked for since the last jump
 
+    @override
     def readable(self) -> bool:
         return True
 
+    @override
     def seekable(self) -> bool:
         return True
 
+    @override
     def tell(self) -> int:
         return self._at
 
+    @override
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = max(0, base + offset)
         return self._at
 
+    @override
     def readinto(self, buffer: Any) -> int:
         if self._at >= self._size or not len(buffer):
             return 0
@@ -84,11 +100,23 @@ class RangedFile(io.RawIOBase):
         while self._ranges:
             self._ranges.popleft()[2].cancel()
 
+    @override
     def close(self) -> None:
         self._drop()
         super().close()
 
 
 def buffered(read: Ranged, size: int, span: tuple[int, int] | None, pool: ThreadPoolExecutor, ahead: int) -> BinaryIO:
-    """The stream with a buffer, for lines."""
+    """Open a RangedFile with a buffer, so that reading line by line is cheap.
+
+    Args:
+        read: As for RangedFile.
+        size: As for RangedFile.
+        span: As for RangedFile.
+        pool: As for RangedFile.
+        ahead: As for RangedFile.
+
+    Returns:
+        The stream.
+    """
     return cast(BinaryIO, io.BufferedReader(RangedFile(read, size, span, pool, ahead), _BUFFER))

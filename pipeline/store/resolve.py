@@ -24,8 +24,14 @@ HIDDEN = (".", "_")
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSource:
-    """A file or folder by file system ("" and "" on this machine) and absolute path in it; with a `pattern`, by its parts, what
-    that matches below the folder.
+    """A file or folder that a source names, or a folder and the pattern to match below it.
+
+    Attributes:
+        scheme: Scheme of the file system, in lower case; "" on this machine.
+        authority: Its authority; "" on this machine.
+        path: Absolute path in it; with a pattern, of the folder above the first wildcard.
+        folder: Whether `path` is a folder; True with a pattern.
+        pattern: Parts of the pattern, matched against paths below the folder; empty if there is none.
     """
 
     scheme: str
@@ -36,10 +42,21 @@ class ResolvedSource:
 
 
 def resolve_sources(source: str, config: StoreConfig | None) -> ResolvedSource:
-    """What a source names; a name that is there is no pattern, whatever is in it.
+    """Find out what a source names: a file, a folder or a pattern.
 
-    Raises ConfigError if nothing bears the name, or what does can be neither read nor entered, StoreError if the file system
-    cannot be asked.
+    A name that exists is never taken for a pattern, whatever characters it contains.
+
+    Args:
+        source: Path or URL, as the user has written it.
+        config: How remote stores are reached.
+
+    Returns:
+        What it names. Whether a pattern matches anything is not known yet.
+
+    Raises:
+        ConfigError: The source is standard input (`-`), or a URL that no store serves; or nothing bears the name, and it has no
+            wildcard; or what bears it is a broken link, or neither a regular file nor a folder.
+        StoreError: The file system cannot be asked.
     """
     if source == "-":
         raise ConfigError("-: standard input is read by `textmill tag` alone")
@@ -85,9 +102,19 @@ def _kind(store: Store, name: str) -> bool | None:
 
 
 def unasked(names: tuple[str, ...], pattern: tuple[str, ...], partly: bool = False) -> Iterator[tuple[str, ...]]:
-    """For every way in which a pattern matches a path, or a folder above it, by their parts: the names that nobody has asked for
-    by name. That are those that stand where the pattern has a wildcard, and those below what it matches. `**` stands for any
-    number of folders. `partly`: the path may also be that of a folder in which something may match.
+    """Yield, for every way in which a pattern matches a path, the parts of the path that the user has not asked for by name.
+
+    A pattern matches if it fits the path itself or a folder above it; since `**` stands for any number of folders, it may do so
+    in several ways. Not asked for by name are parts that meet a wildcard, unless that part of the pattern begins with one of
+    HIDDEN itself, and all parts below what the pattern fits.
+
+    Args:
+        names: Parts of the path, below the folder at which the pattern begins.
+        pattern: Parts of the pattern; empty fits that folder, and thus all below it.
+        partly: Count it as a match, too, if the path is that of a folder in which something may match.
+
+    Yields:
+        The parts not asked for, in their order; nothing if the path does not match.
     """
     if not pattern:
         yield names
@@ -104,7 +131,15 @@ def unasked(names: tuple[str, ...], pattern: tuple[str, ...], partly: bool = Fal
 
 
 def is_inside(url: str, source: str) -> bool:
-    """Whether a place lies in a source, by their names."""
+    """Whether a place lies in a source, judged by their names alone.
+
+    Args:
+        url: Path or URL of the place.
+        source: Path or URL of the source; a place equal to it counts as inside.
+
+    Raises:
+        ConfigError: The path of a remote URL contains `..`.
+    """
     scheme, authority, path = split_url(url)
     other_scheme, other_authority, other = split_url(source)
     return (scheme, authority) == (other_scheme, other_authority) and PurePosixPath(path or "/").is_relative_to(other or "/")

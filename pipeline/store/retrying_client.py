@@ -33,7 +33,15 @@ noticed: Counter[str] = Counter(store_retries=0, store_changes=0, store_clients_
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A file or folder by its absolute path; time of modification in ns, sizes in bytes."""
+    """What a client tells of a file or folder.
+
+    Attributes:
+        path: Absolute path in the file system.
+        folder: Whether it is a folder.
+        size: Size in bytes.
+        modified_ns: Time of the last modification, nanoseconds since the epoch.
+        block_bytes: Size of a block in bytes; 0 where there are none.
+    """
 
     path: str
     folder: bool
@@ -46,35 +54,96 @@ Ranged = Callable[[int, int], bytes]
 
 
 class Client(Protocol):
-    """One connection to a file system. Every call may hang or raise a StoreError; UnavailableError leaves it open whether
-    the call has had its effect."""
+    """One connection to a file system.
+
+    Paths are absolute. Every call may hang, or raise a StoreError; after an UnavailableError it is not known whether the call
+    has had its effect.
+
+    Attributes:
+        name: What the client is called, e.g. `webhdfs`.
+    """
 
     name: str
     given_up: bool
     """Set when a call has taken too long: what it still does is for nobody."""
 
-    def status(self, path: str) -> Status | None: ...
+    def status(self, path: str) -> Status | None:
+        """Look at a file or folder.
+
+        Args:
+            path: Absolute path.
+
+        Returns:
+            Its status; None if nothing bears the name.
+        """
+        ...
 
     def children(self, path: str) -> list[Status]:
-        """What a folder holds, none if there is no such folder."""
+        """List what a folder holds, one level deep.
+
+        Args:
+            path: Absolute path of the folder.
+
+        Returns:
+            Files and folders in it; empty if there is no such folder.
+        """
         ...
 
     def reader(self, path: str) -> Ranged:
-        """Gives a function of start and length that reads so many bytes, all of them inside the file."""
+        """Prepare to read ranges of a file.
+
+        Args:
+            path: Absolute path of the file.
+
+        Returns:
+            A function of start and length, in bytes, that reads exactly that range; all of it has to lie inside the file.
+        """
         ...
 
     def create(self, path: str, data: BinaryIO, overwrite: bool) -> None:
-        """Write a whole file, with the folders above it."""
+        """Write a whole file, and make the folders above it that are missing.
+
+        Args:
+            path: Absolute path of the file.
+            data: Stream that is read to its end.
+            overwrite: Whether a file that is there may be replaced.
+
+        Raises:
+            TakenError: The name is taken, and `overwrite` is False.
+        """
         ...
 
     def rename(self, source: str, target: str) -> None:
-        """Rename; the target's folder is there. Raises TakenError, MissingError."""
+        """Rename a file or folder; the folder of the new name has to be there.
+
+        Args:
+            source: Absolute path.
+            target: New absolute path.
+
+        Raises:
+            TakenError: The new name is taken.
+            MissingError: There is no `source`.
+        """
         ...
 
-    def make_folder(self, path: str) -> None: ...
+    def make_folder(self, path: str) -> None:
+        """Make a folder and those above it, as far as they are missing.
+
+        Args:
+            path: Absolute path of the folder.
+        """
+        ...
 
     def delete(self, path: str, recursive: bool = True) -> None:
-        """Remove a file or a folder, if there is one, with all that is in it, or if it is empty (else TakenError)."""
+        """Remove a file or folder; nothing happens if there is neither.
+
+        Args:
+            path: Absolute path.
+            recursive: Whether a folder is removed with all that is in it; else only an empty one is.
+
+        Raises:
+            TakenError: The folder is not empty, and `recursive` is False.
+        """
         ...
 
 
@@ -123,7 +192,15 @@ class _Guarded:
 
 
 class RetryingClient:
-    """Makes calls on the first of several clients; on the next one for a while where the first fails."""
+    """Calls the first of several clients, with deadlines and retries; while that one fails, the next.
+
+    After a change to the next client the first one is tried again when CHANGE_S seconds have passed. A client that does not
+    answer in time is given up, and a new one is made for later calls.
+
+    Args:
+        makers: Make the clients, the preferred one first; each is called when its client is first needed.
+        config: Deadline of a request (`timeout_s`) and time for retries (`retry_s`).
+    """
 
     def __init__(self, makers: Sequence[Callable[[], Client]], config: StoreConfig) -> None:
         self._slots, self._config = [_Slot(make) for make in makers], config
@@ -132,10 +209,25 @@ class RetryingClient:
         self._left_out: set[int] = set()  # clients that cannot be made here
 
     def __call__(self, path: str, call: Callable[[Client], T], bytes_: int = 0, listing: bool = False) -> T:
-        """What `call` gives for a client, tried again for `retry_s` while it raises UnavailableError; only once if nothing was
-        answered since a call was tried in vain for so long, or if the process is to stop.
+        """Make a call on a client, and try it again for `retry_s` seconds while it raises UnavailableError.
 
-        Each request of it has a deadline of its own, which `bytes_` that are to be moved lengthen.
+        It is tried only once if an earlier call failed for that long and no request was answered since, or if the process is to
+        stop.
+
+        Args:
+            path: The file that the call is about, which errors name.
+            call: Makes the requests on the client that it is given; may be called again, after a try that had its effect. Each
+                request has a deadline of its own.
+            bytes_: Bytes that a request moves at most; they extend the deadline by one second for each MiB.
+            listing: Whether a request lists, which has LISTING times the usual deadline.
+
+        Returns:
+            What `call` returns.
+
+        Raises:
+            UnavailableError: No try has succeeded; the error is that of the preferred client, where that one was tried.
+            StoreError: The file system has refused; this is not tried again.
+            ConfigError: The preferred client cannot be made here.
         """
         allowed = self._config.timeout_s * (LISTING if listing else 1) + bytes_ / SLOWEST
         began, wait = time.monotonic(), FIRST_WAIT_S

@@ -52,6 +52,10 @@ class StoreConfig(BaseModel):
     ] = LEASE_S
 
     def told(self) -> dict[str, Any]:
-        """As JSON for a process of ours, secrets included."""
+        """Dump the settings as JSON values for a process of ours, secrets included.
+
+        Returns:
+            The settings by name; `token` in clear text.
+        """
         secret = None if self.token is None else self.token.get_secret_value()
         return {**self.model_dump(mode="json"), "token": secret}

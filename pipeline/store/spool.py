@@ -28,7 +28,17 @@ class _Reading(io.RawIOBase):
 
 
 class Spool:
-    """A temporary file without a name: nothing of it is left, however the process ends."""
+    """A temporary file without a name: nothing of it is left, however the process ends.
+
+    Args:
+        path: File that the bytes are meant for, which errors name.
+
+    Attributes:
+        stream: Takes the bytes.
+
+    Raises:
+        NoSpaceError: The temporary file cannot be made on this machine.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -37,15 +47,24 @@ class Spool:
 
     @property
     def size(self) -> int:
+        """Bytes written so far, without those that still wait in the stream's buffer."""
         return os.fstat(self.stream.fileno()).st_size
 
     def finish(self) -> None:
-        """Nothing more is written. Raises NoSpaceError if this machine's disk is full."""
+        """Flush the buffer: nothing more is written.
+
+        Raises:
+            NoSpaceError: This machine cannot keep the bytes, usually because its disk is full.
+        """
         with self._told():
             self.stream.flush()
 
     def reading(self) -> BinaryIO:
-        """The bytes, from the first one on."""
+        """Open the bytes for reading, from the first one on; readers do not disturb each other.
+
+        Returns:
+            A buffered stream.
+        """
         return cast(BinaryIO, io.BufferedReader(_Reading(self.stream.fileno()), 1 << 20))
 
     @contextmanager
@@ -57,4 +76,5 @@ class Spool:
             raise NoSpaceError(self._path, f"{text}, or name another folder in TMPDIR") from error
 
     def close(self) -> None:
+        """Close the file, which removes it."""
         self.stream.close()

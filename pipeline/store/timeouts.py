@@ -23,7 +23,7 @@ SETTLE_S = 5.0
 
 
 class CallTimeoutError(Exception):
-    """The call did not end in time; the thread that makes it goes on in the dark."""
+    """The call did not end in time; its helper thread goes on with it, and the result is lost."""
 
 
 class _Call:
@@ -74,7 +74,13 @@ def _settle() -> None:
 
 
 def exit_if_stuck(code: int) -> None:
-    """End the process at once, with that code, if a call is stuck; else nothing happens."""
+    """End the process at once if a call that was given up still runs; else nothing happens.
+
+    Logs, standard output and standard error are flushed first; handlers of `atexit` do not run.
+
+    Args:
+        code: Exit code.
+    """
     if _stuck:
         logging.shutdown()
         sys.stdout.flush()
@@ -83,7 +89,18 @@ def exit_if_stuck(code: int) -> None:
 
 
 def call_with_timeout(seconds: float, call: Callable[[], T]) -> T:
-    """What the call gives or raises; CallTimeoutError if it takes longer than `seconds`."""
+    """Make a call in a helper thread, and wait for it no longer than a deadline.
+
+    Args:
+        seconds: Seconds to wait.
+        call: Makes the call. What it raises is raised here.
+
+    Returns:
+        What the call returns.
+
+    Raises:
+        CallTimeoutError: It takes longer; its thread is given up.
+    """
     with _lock:
         helper = _idle.pop() if _idle else None
     helper = helper or _Helper()

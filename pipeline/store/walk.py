@@ -18,11 +18,18 @@ _GONE = (FileNotFoundError, NotADirectoryError)
 
 
 def walk(top: str, name: str, enter: Callable[[str], bool]) -> Listing:
-    """What lies at or below `top`, whose path in the store is `name`; nothing if it is not there.
+    """List what lies at or below a file or folder of this machine.
 
-    Links are followed once all that is no link is known, each folder is entered once, and never one above the link, so that
-    the walk ends whatever leads where. A folder of whose path `enter` says False is left out. What cannot be looked at is in
-    `failed`, and takes nothing else with it.
+    Symbolic links to folders are followed after everything that can be reached without them. Each folder is entered once, and
+    none by a link that lies below it, so that the walk ends wherever links lead.
+
+    Args:
+        top: Path on this machine.
+        name: The same path in the store, "" for its root; paths that are found begin with it.
+        enter: Called with the path of a folder in the store; says whether to look into it.
+
+    Returns:
+        All that was found, empty if `top` is not there. What cannot be looked at is in `failed`, and hides nothing else.
     """
     return _Walk(enter).all(top, name)
 
@@ -75,8 +82,11 @@ class _Walk:
         return new
 
     def _folder(self, folder: str, name: str, real: str | None) -> Iterator[tuple[str, str, str | None]]:
-        """Note what a folder holds; gives the folders in it. If files vanish meanwhile, this may show neither such a file nor the
-        one that took its place, as if there was none of the two at any time: then it is listed again."""
+        """Note what a folder holds; gives the folders in it.
+
+        If files vanish meanwhile, this may show neither such a file nor the one that took its place, as if there was none of the
+        two at any time: then it is listed again.
+        """
         for left in reversed(range(_LISTINGS)):
             entries, whole = self._entries(folder)
             if whole or not left:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pipeline.config import TagConfig
 from pipeline.errors import StoreError
-from pipeline.nightly.places import input_of, root_of
+from pipeline.nightly.locations import input_of, root_of
 from pipeline.store.base import Entry, Store
 
 log = logging.getLogger("textmill")

@@ -160,7 +160,7 @@ class TagWorker:
             partial(read_skipping_lost, self._source, piece, self._work.columns, one, losses, self._cursors)
             for piece, one in zip(split.fragments, met, strict=True)
         ]
-        return read_ahead(readers, self._source.lanes, check or (lambda: None))
+        return read_ahead(readers, self._source.read_concurrency, check or (lambda: None))
 
     def _tag_block(self, block: Block, attempt: Attempt, clock: StageClock, check: Callable[[], object] | None) -> BlockStats:
         """Tag a block and write its rows into the attempt."""

@@ -18,7 +18,7 @@ from tests.support.runs import run, write_lines
 
 # What is renewed by the clock, and not by what is done.
 CLOCKED = ("_claim", "_watch/claims")
-CALLS = ("list", "survey", "stat", "open_read", "create_exclusive", "rename_no_overwrite", "delete", "exchange", "free_bytes")
+CALLS = ("list", "survey", "stat", "open_read", "create_exclusive", "rename_no_overwrite", "delete", "swap_folders", "free_bytes")
 
 
 def load_plans(store):

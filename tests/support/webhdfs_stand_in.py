@@ -117,6 +117,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self._hang_up()
         return self._send(status, answer, headers)
 
+    def _listed(self, path):
+        files = self.stand_in.files
+        if files.status(path)["type"] != "DIRECTORY":
+            return [{**files.status(path), "pathSuffix": ""}]
+        names = [n for n in (*files.files, *files.folders) if n != "/" and (n.rpartition("/")[0] or "/") == path]
+        return [{**files.status(name), "pathSuffix": name.rpartition("/")[2]} for name in names]
+
     def _do(self, op, path, given, body):
         files = self.stand_in.files
         if op in ("GETFILESTATUS", "LISTSTATUS", "OPEN") and files.status(path) is None:
@@ -124,9 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         if op == "GETFILESTATUS":
             return 200, _json({"FileStatus": {**files.status(path), "pathSuffix": ""}}), {}
         if op == "LISTSTATUS":
-            names = [n for n in (*files.files, *files.folders) if n != "/" and (n.rpartition("/")[0] or "/") == path]
-            found = [{**files.status(name), "pathSuffix": name.rpartition("/")[2]} for name in names]
-            return 200, _json({"FileStatuses": {"FileStatus": found}}), {}
+            return 200, _json({"FileStatuses": {"FileStatus": self._listed(path)}}), {}
         if op == "OPEN":
             start = int(given.get("offset", 0))
             return 200, files.files[path][0][start : start + int(given["length"])], {}

@@ -13,13 +13,30 @@ HTTP_PORT, HTTPS_PORT = 9870, 9871
 
 
 def folder_of(config: StoreConfig) -> str | None:
-    """The folder of the configuration files, if one is named."""
+    """Find the folder of the Hadoop configuration.
+
+    Args:
+        config: Its `hadoop_conf` takes precedence over the variables HADOOP_CONF_DIR and HADOOP_HOME, in this order.
+
+    Returns:
+        The folder; None if none is named.
+    """
     home = os.environ.get("HADOOP_HOME")
     return config.hadoop_conf or os.environ.get("HADOOP_CONF_DIR") or (f"{home}/etc/hadoop" if home else None)
 
 
 def read_conf(config: StoreConfig) -> dict[str, str]:
-    """The properties of core-site.xml and hdfs-site.xml. Raises ConfigError for a file that cannot be read as such."""
+    """Read the properties of core-site.xml and hdfs-site.xml.
+
+    Args:
+        config: Names the folder, see `folder_of`.
+
+    Returns:
+        Values by name of the property, of which hdfs-site.xml overrides core-site.xml; empty without a folder or files.
+
+    Raises:
+        ConfigError: A file cannot be read or is not XML, or `hadoop_conf` names a folder without properties.
+    """
     folder = folder_of(config)
     found: dict[str, str] = {}
     for name in ("core-site.xml", "hdfs-site.xml") if folder else ():
@@ -40,7 +57,18 @@ def read_conf(config: StoreConfig) -> dict[str, str]:
 
 
 def web_addresses(authority: str, config: StoreConfig) -> list[str]:
-    """http(s)://HOST:PORT of all NameNodes of an hdfs:// authority (host, host:port or nameservice)."""
+    """Find the HTTP addresses of all NameNodes behind an hdfs:// authority.
+
+    Args:
+        authority: `HOST`, `HOST:PORT` or a nameservice of the Hadoop configuration.
+        config: Its `namenodes` take precedence over the Hadoop configuration.
+
+    Returns:
+        The addresses as `http(s)://HOST:PORT`; where none is configured, the authority's host with Hadoop's default port.
+
+    Raises:
+        ConfigError: The Hadoop configuration cannot be read.
+    """
     if config.namenodes:
         return list(config.namenodes)
     conf = read_conf(config)

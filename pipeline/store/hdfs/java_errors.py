@@ -53,8 +53,17 @@ _NAMED = re.compile(r"^([\w.$]+(?:Exception|Error|InvalidToken))\b")
 
 
 def error_of(path: str, java_class: str | None, message: str, status: int | None = None) -> StoreError:
-    """The error for an exception of a server. One that is not known may pass: UnavailableError, unless the answer's HTTP status
-    says that the request was wrong.
+    """Make the error that stands for an exception of a Hadoop server.
+
+    Args:
+        path: The file that it is about.
+        java_class: Full name of the exception's class; None if the server has named none.
+        message: What the server says. A class at its beginning counts where `java_class` only says that a remote call failed.
+        status: HTTP status of the answer; None if it did not come by HTTP.
+
+    Returns:
+        The error, not raised. An unknown exception may pass, and is an UnavailableError, unless the HTTP status says that the
+        request itself was wrong: then it is a StoreError.
     """
     name = (java_class or "").rsplit(".", 1)[-1]
     if name in ("", "RemoteException", "IOException") and (inner := _NAMED.match(message)):
@@ -70,5 +79,9 @@ def error_of(path: str, java_class: str | None, message: str, status: int | None
 
 
 def is_refusal(status: int | None) -> bool:
-    """Whether an HTTP status says that the same request will be refused again: 4xx but for those about time and load."""
+    """Whether an HTTP status says that the same request will be refused again: 4xx but for those about time and load.
+
+    Args:
+        status: The status; None for no answer, which is no refusal.
+    """
     return status is not None and 400 <= status < 500 and status not in (408, 409, 423, 425, 429)

@@ -1,4 +1,4 @@
-"""HDFS by its own protocol, through `hdfs-native` (Rust). Its calls have no deadline: make them through `Calls`."""
+"""HDFS by its own protocol, through `hdfs-native` (Rust). Its calls have no deadline: make them through `RetryingClient`."""
 
 from __future__ import annotations
 
@@ -27,12 +27,22 @@ _WRITE_BYTES = 1 << 20
 
 
 class NativeClient:
-    """See `pipeline.store.retrying_client.Client`."""
+    """HDFS by its own protocol; a structural `pipeline.store.retrying_client.Client`.
+
+    The library reads the user from the environment: `config.user` is set there, for the whole process.
+
+    Args:
+        url: URL of the file system, of which only scheme and authority count.
+        config: User, Kerberos credentials and Hadoop configuration.
+
+    Raises:
+        ConfigError: The package hdfs-native is missing.
+        StoreError: The library refuses the URL or the configuration.
+    """
 
     name = "hdfs-native"
 
     def __init__(self, url: str, config: StoreConfig) -> None:
-        """Of `url` scheme and authority count. `user` is set for the whole process: the library reads it there."""
         try:
             import hdfs_native
         except ModuleNotFoundError as error:
@@ -47,6 +57,14 @@ class NativeClient:
             )
 
     def status(self, path: str) -> Status | None:
+        """Look at a file or folder.
+
+        Args:
+            path: Absolute path.
+
+        Returns:
+            Its status; None if nothing bears the name.
+        """
         try:
             with _told(path):
                 return _status(self._inner.get_file_info(path))
@@ -54,6 +72,14 @@ class NativeClient:
             return None
 
     def children(self, path: str) -> list[Status]:
+        """List what a folder holds, one level deep.
+
+        Args:
+            path: Absolute path of the folder.
+
+        Returns:
+            Files and folders in it; empty if there is no such folder.
+        """
         try:
             with _told(path):
                 return [_status(one) for one in self._inner.list_status(path, False)]
@@ -61,6 +87,18 @@ class NativeClient:
             return []
 
     def reader(self, path: str) -> Ranged:
+        """Open a file to read ranges of it; where its blocks lie is asked once, here.
+
+        Args:
+            path: Absolute path of the file.
+
+        Returns:
+            A function of start and length, in bytes, that reads exactly that range, and raises UnavailableError if it goes
+            beyond the length that the file had when it was opened.
+
+        Raises:
+            MissingError: There is no such file.
+        """
         with _told(path):
             inner = self._inner.read(path)
         size = inner.inner.file_length()
@@ -75,6 +113,18 @@ class NativeClient:
         return ranged
 
     def create(self, path: str, data: BinaryIO, overwrite: bool) -> None:
+        """Write a whole file, and make the folders above it that are missing.
+
+        If the client is given up meanwhile, writing stops, and a new file is removed: nobody waits for it.
+
+        Args:
+            path: Absolute path of the file.
+            data: Stream that is read to its end.
+            overwrite: Whether a file that is there may be replaced.
+
+        Raises:
+            TakenError: The name is taken, and `overwrite` is False.
+        """
         try:
             with _told(path):
                 # Not the library's FileWriter: as an io object it closes itself when it is collected, in whatever thread that
@@ -89,14 +139,38 @@ class NativeClient:
                     self._inner.delete(path, False)
 
     def rename(self, source: str, target: str) -> None:
+        """Rename a file or folder; the folder of the new name has to be there.
+
+        Args:
+            source: Absolute path.
+            target: New absolute path.
+
+        Raises:
+            TakenError: The new name is taken.
+            MissingError: There is no `source`.
+        """
         with _told(target):
             self._inner.rename(source, target, overwrite=False)
 
     def make_folder(self, path: str) -> None:
+        """Make a folder and those above it, as far as they are missing, with mode 755.
+
+        Args:
+            path: Absolute path of the folder.
+        """
         with _told(path):
             self._inner.mkdirs(path, 0o755, True)
 
     def delete(self, path: str, recursive: bool = True) -> None:
+        """Remove a file or folder; nothing happens if there is neither.
+
+        Args:
+            path: Absolute path.
+            recursive: Whether a folder is removed with all that is in it; else only an empty one is.
+
+        Raises:
+            TakenError: The folder is not empty, and `recursive` is False.
+        """
         with _told(path):
             self._inner.delete(path, recursive)
 

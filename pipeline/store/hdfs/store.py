@@ -35,22 +35,30 @@ def _aside(folder: str) -> str:
 
 
 class HdfsStore:
-    """A folder of an HDFS; see `pipeline.store.base.Store`. Clients are made when they are needed, and anew when stuck."""
+    """A folder of an HDFS; a structural `pipeline.store.base.Store`.
+
+    Clients are made when they are first needed, and anew when one is stuck.
+
+    Args:
+        url: The root, as a user writes it.
+        root: Its absolute path in the file system.
+        makers: Make the clients, the preferred one first; the second serves where the first fails.
+        config: How the file system is reached.
+        web_last: Whether the last maker's client is a WebClient, which alone tells whether a file is still being written, and
+            where its blocks lie.
+    """
 
     def __init__(self, url: str, root: str, makers: Sequence[Callable[[], Client]], config: StoreConfig, web_last: bool) -> None:
-        """`url` is what a user writes, `root` the path in it; the second maker's client serves where the first one's fails.
-
-        `web_last`: the last client is WebHDFS's, which tells more: whether a file is being written, and where its blocks lie.
-        """
         self._url, self._root, self.config = url.rstrip("/"), root.rstrip("/"), config
         self._call = RetryingClient(makers, config)
         self._threads: ThreadPoolExecutor | None = None
-        self.lanes = config.read_threads
+        self.read_concurrency = config.read_threads
         self._web = RetryingClient(makers[-1:], config.model_copy(update={"retry_s": 0.0})) if web_last else None
         self._doubtful: set[str] = set()
 
     @property
     def url(self) -> str:
+        """The root, as a user would write it."""
         return self._url
 
     def _at(self, path: str) -> str:
@@ -60,12 +68,32 @@ class HdfsStore:
         return f"{self._root}/{path}" if path else (self._root or "/")
 
     def list(self, folder: str = "") -> Iterator[Entry]:
+        """List all files below a folder, at any depth, sorted by path.
+
+        Args:
+            folder: Path of the folder; "" is the root.
+
+        Yields:
+            The files; none if there is no such folder.
+
+        Raises:
+            DeniedError: A folder below it may not be listed.
+        """
         found = self.survey(folder, lambda _: True)
         if error := next(iter(found.failed.values()), None):
             raise error
         yield from (entry for entry in found.files if entry.path != folder)
 
     def survey(self, path: str, enter: Callable[[str], bool]) -> Listing:
+        """List what lies at or below a path, as an input of a run, one folder after the other.
+
+        Args:
+            path: Path of a file or a folder; "" is the root.
+            enter: Called with the path of a folder; says whether to look into it.
+
+        Returns:
+            The files, and in `failed` the folders that may not be listed.
+        """
         found = Listing()
         waiting = [self._at(path)]
         while waiting:
@@ -95,12 +123,35 @@ class HdfsStore:
         return self._call(at, lambda client: client.status(at))
 
     def stat(self, path: str) -> Entry | None:
+        """Look at a file.
+
+        Args:
+            path: Path of the file.
+
+        Returns:
+            The file, or None if there is none.
+
+        Raises:
+            FolderError: The path is that of a folder.
+        """
         found = self._status(self._at(path))
         if found is not None and found.folder:
             raise FolderError(path, "is a folder")
         return None if found is None else self._entry(found)
 
     def open_read(self, path: str, span: tuple[int, int] | None = None) -> BinaryIO:
+        """Open a file to read its bytes; ranges of it are fetched ahead by `read_threads` threads.
+
+        Args:
+            path: Path of the file.
+            span: Byte range (start, end) that will be read in sequence.
+
+        Returns:
+            A seekable, buffered stream.
+
+        Raises:
+            MissingError: There is no such file.
+        """
         at = self._at(path)
         entry = self.stat(path)
         if entry is None:
@@ -125,27 +176,59 @@ class HdfsStore:
         self._threads = self._threads or ThreadPoolExecutor(self.config.read_threads, "textmill-ranges")
         return buffered(ranged, entry.size, span, self._threads, self.config.read_threads)
 
-    def unfinished(self, entry: Entry) -> bool:
-        """Blocks of a file that is being written count only when they are full, so that other sizes need no question."""
+    def is_being_written(self, entry: Entry) -> bool:
+        """Tell whether somebody is still writing a file; WebHDFS is asked, as the native client does not tell.
+
+        A block of a file that is being written counts only when it is full. So only a file whose size is a multiple of its block
+        size, and not 0, needs a request.
+
+        Args:
+            entry: The file, as this store has listed it.
+
+        Returns:
+            True if it is being written; False if it is not, or WebHDFS cannot be asked.
+        """
         if entry.path not in self._doubtful or self._web is None:
             return False
         at = self._at(entry.path)
         try:
-            return self._web(at, lambda client: bool(client.unfinished(at)))  # type: ignore[attr-defined]
+            return self._web(at, lambda client: bool(client.is_being_written(at)))  # type: ignore[attr-defined]
         except (UnavailableError, ConfigError) as error:
             log.warning("WebHDFS cannot be asked whether files are still being written: %s", error)
             self._web = None
             return False
 
-    def places(self, path: str, size: int) -> Sequence[BlockLocation]:
-        """Asked of WebHDFS, as native does not tell."""
+    def block_locations(self, path: str, size: int) -> Sequence[BlockLocation]:
+        """Ask WebHDFS which machines hold the blocks of a file, as the native client does not tell.
+
+        Args:
+            path: Path of the file.
+            size: Its size in bytes.
+
+        Returns:
+            The location of each block; empty without a WebHDFS client.
+        """
         at = self._at(path)
-        return self._web(at, lambda client: client.places(at, size)) if self._web is not None else []  # type: ignore[attr-defined]
+        return self._web(at, lambda client: client.block_locations(at, size)) if self._web is not None else []  # type: ignore[attr-defined]
 
     @contextmanager
     def create_exclusive(self, path: str) -> Iterator[BinaryIO]:
-        """The bytes wait on this machine; at the end they are sent under a name of their own and renamed. A mark shows until
-        then that somebody is at it."""
+        """Create a file that was not there, by writing it under another name and renaming it.
+
+        The bytes wait on this machine until the body ends. Until then an empty file beside it, whose name is that of the file
+        and a random suffix, shows that somebody is writing.
+
+        Args:
+            path: Path of the new file; missing folders above it are made.
+
+        Yields:
+            The stream to write to.
+
+        Raises:
+            TakenError: The name is taken, either at the beginning or at the end.
+            FolderError: The name is that of a folder.
+            NoSpaceError: This machine or the file system cannot keep the bytes.
+        """
         at = self._at(path)
         if self.stat(path) is not None:
             raise TakenError(path, "the name is taken")
@@ -192,11 +275,25 @@ class HdfsStore:
             self._call(at, lambda client: client.delete(at))
 
     def rename_no_overwrite(self, source: str, target: str) -> None:
+        """Give a file another name in one step.
+
+        Args:
+            source: Path of the file.
+            target: Its new path; missing folders above it are made.
+
+        Raises:
+            TakenError: The new name is taken.
+            MissingError: There is no file `source`.
+            FolderError: The new name is that of a folder.
+        """
         self._rename(self._at(source), self._at(target))
 
     def _rename(self, source: str, target: str) -> None:
-        """Rename a file. Before each try and behind it the target is looked at: an answer may be lost, another try's call be
-        carried out late, and a file that is renamed to a folder's name goes into the folder."""
+        """Rename a file, looking at the target before each try and after it.
+
+        An answer may be lost, another try's call be carried out late, and a file that is renamed to a folder's name goes into
+        the folder.
+        """
         tried = False
 
         def renamed(client: Client) -> None:
@@ -228,13 +325,43 @@ class HdfsStore:
         self._call(target, renamed)
 
     def local_path(self, path: str) -> Path | None:
+        """Say where other software on this machine can read a file itself.
+
+        Args:
+            path: Path of the file.
+
+        Returns:
+            None: other software cannot.
+        """
         return None
 
     def rename_folder(self, source: str, target: str, last: str) -> None:
+        """Give a folder a name that nothing bears, file by file.
+
+        Args:
+            source: Path of the folder.
+            target: Its new path.
+            last: Name of the file in it that comes last: where it is, everything is.
+
+        Raises:
+            TakenError: There is something else of the target's name.
+            FolderError: A folder bears the name of a file.
+        """
         rename_file_by_file(self, source, target, last)
 
-    def exchange(self, one: str, other: str) -> None:
-        """Three renames of folders. After the first there is no `other` for a moment, and `settle` puts it back."""
+    def swap_folders(self, one: str, other: str) -> None:
+        """Swap the names of two folders, by three renames.
+
+        After the first one there is no `other` for a moment, and `recover_swap` puts it back if the process is killed then.
+
+        Args:
+            one: Path of the one folder.
+            other: Path of the other folder: the one that readers look at.
+
+        Raises:
+            MissingError: One of the folders is not there.
+            TakenError: An exchange that was killed is not finished.
+        """
         before = self._at(_aside(other))
         self._move(self._at(other), before)
         self._move(self._at(one), self._at(other))
@@ -245,7 +372,15 @@ class HdfsStore:
         with suppress(StoreError):
             self._call(at, lambda client: client.delete(at, recursive=False))
 
-    def settle(self, one: str, other: str) -> None:
+    def recover_swap(self, one: str, other: str) -> None:
+        """Finish or undo an exchange of two folders during which the process was killed; nothing happens if there was none.
+
+        It is undone if only its first rename was done, else finished.
+
+        Args:
+            one: As it was given to `swap_folders`.
+            other: As it was given to `swap_folders`.
+        """
         before = self._at(_aside(other))
         if self._status(before) is None:
             return
@@ -269,11 +404,30 @@ class HdfsStore:
         self._call(target, moved)
 
     def free_bytes(self) -> int | None:
+        """Tell how much more can be written: it is not asked of HDFS.
+
+        Returns:
+            None.
+        """
         return None
 
     def delete(self, path: str) -> None:
+        """Remove a file, or a folder with all that is in it; nothing happens if there is neither.
+
+        Args:
+            path: Path of the file or folder.
+        """
         at = self._at(path)
         self._call(at, lambda client: client.delete(at))
 
     def claim(self, path: str) -> AbstractContextManager[Callable[[], None]]:
+        """Hold the claim in a folder for this process alone; see `pipeline.store.claim`.
+
+        Args:
+            path: Path of the folder that holds the claim's files.
+
+        Returns:
+            A context manager that gives a function, which raises LostClaimError once the claim is no longer held. Entering it
+            raises ClaimedError if another process holds the claim.
+        """
         return claimed(self, path, self.config.lease_s)

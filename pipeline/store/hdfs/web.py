@@ -21,7 +21,17 @@ _WRITE_BYTES = 1 << 20
 
 
 class WebClient:
-    """See `pipeline.store.retrying_client.Client`. `namenodes` are http(s)://HOST:PORT."""
+    """HDFS by HTTP (WebHDFS); a structural `pipeline.store.retrying_client.Client`.
+
+    Requests are authenticated by the token if there is one, else by Kerberos if it is asked for, else by the user's bare name.
+
+    Args:
+        namenodes: Addresses of the NameNodes as `http(s)://HOST:PORT`; whichever is active answers.
+        config: Authentication, deadline of a request and number of connections.
+
+    Raises:
+        ConfigError: The package hdfs, or its extra for Kerberos, is missing.
+    """
 
     name = "webhdfs"
     given_up = False
@@ -58,6 +68,14 @@ class WebClient:
         self._inner.resolve = lambda path: path
 
     def status(self, path: str) -> Status | None:
+        """Look at a file or folder.
+
+        Args:
+            path: Absolute path.
+
+        Returns:
+            Its status; None if nothing bears the name.
+        """
         try:
             with self._told(path), _parsed(path):
                 return _status(path, self._inner.status(path))
@@ -65,14 +83,35 @@ class WebClient:
             return None
 
     def children(self, path: str) -> list[Status]:
+        """List what a folder holds, one level deep.
+
+        Args:
+            path: Absolute path of the folder.
+
+        Returns:
+            Files and folders in it; empty if there is no such folder.
+        """
         try:
             with self._told(path), _parsed(path):
                 found = self._inner._list_status(path).json()["FileStatuses"]["FileStatus"]
-                return [_status(f"{path.rstrip('/')}/{one['pathSuffix']}", one) for one in found]
+                # Of a file the server lists the file itself, without a suffix.
+                return [_status(f"{path.rstrip('/')}/{one['pathSuffix']}".rstrip("/"), one) for one in found]
         except MissingError:
             return []
 
     def reader(self, path: str) -> Ranged:
+        """Prepare to read ranges of a file; nothing is asked of the server yet.
+
+        A read that breaks off goes on behind the bytes that have come, perhaps at another replica, as long as each request gives
+        some.
+
+        Args:
+            path: Absolute path of the file.
+
+        Returns:
+            A function of start and length, in bytes, that reads exactly that range, and raises UnavailableError if it cannot.
+        """
+
         def ranged(start: int, length: int) -> bytes:
             data = bytearray()
             while len(data) < length:
@@ -102,10 +141,33 @@ class WebClient:
             raise UnavailableError(path, f"{len(data):,} bytes came for {length:,}; try again")
 
     def create(self, path: str, data: BinaryIO, overwrite: bool) -> None:
+        """Write a whole file, and make the folders above it that are missing.
+
+        Args:
+            path: Absolute path of the file.
+            data: Stream that is read to its end.
+            overwrite: Whether a file that is there may be replaced.
+
+        Raises:
+            TakenError: The name is taken, and `overwrite` is False.
+        """
         with self._told(path):
             self._inner.write(path, data=iter(lambda: data.read(_WRITE_BYTES), b""), overwrite=overwrite)
 
     def rename(self, source: str, target: str) -> None:
+        """Rename a file or folder; the folder of the new name has to be there.
+
+        WebHDFS only answers whether it was done; why not is found out by looking at both names.
+
+        Args:
+            source: Absolute path.
+            target: New absolute path.
+
+        Raises:
+            TakenError: The new name is taken.
+            MissingError: There is no `source`.
+            UnavailableError: It was refused for another reason.
+        """
         with self._told(target), _parsed(target):
             if self._inner._rename(source, destination=target).json()["boolean"]:
                 return
@@ -117,21 +179,47 @@ class WebClient:
         raise UnavailableError(target, "the rename was refused; try again")
 
     def make_folder(self, path: str) -> None:
+        """Make a folder and those above it, as far as they are missing.
+
+        Args:
+            path: Absolute path of the folder.
+        """
         with self._told(path):
             self._inner._mkdirs(path)
 
     def delete(self, path: str, recursive: bool = True) -> None:
+        """Remove a file or folder; nothing happens if there is neither.
+
+        Args:
+            path: Absolute path.
+            recursive: Whether a folder is removed with all that is in it; else only an empty one is.
+
+        Raises:
+            TakenError: The folder is not empty, and `recursive` is False.
+        """
         with self._told(path):
             self._inner._delete(path, recursive=recursive)
 
-    def unfinished(self, path: str) -> bool:
-        """Whether somebody is still writing the file; False where the server does not tell."""
+    def is_being_written(self, path: str) -> bool:
+        """Whether somebody is still writing a file; False where the server does not tell.
+
+        Args:
+            path: Absolute path of the file.
+        """
         with self._told(path), _parsed(path):
             answer = self._blocks(self._inner, path, offset=0, length=1 << 40).json()
             return bool(answer.get("LocatedBlocks", {}).get("isUnderConstruction"))
 
-    def places(self, path: str, size: int) -> list[BlockLocation]:
-        """Where the blocks of a file of so many bytes lie."""
+    def block_locations(self, path: str, size: int) -> list[BlockLocation]:
+        """Ask which machines hold the blocks of a file.
+
+        Args:
+            path: Absolute path of the file.
+            size: Its size in bytes.
+
+        Returns:
+            The location of each block; each machine by its name and its address.
+        """
         with self._told(path), _parsed(path):
             found = self._places(self._inner, path, offset=0, length=size).json()["BlockLocations"]["BlockLocation"]
             return [_place(one) for one in found]

@@ -28,7 +28,7 @@ class Told:
     def __init__(self, **files):
         self.files, self.asked = files, []
 
-    def places(self, path, size):
+    def block_locations(self, path, size):
         self.asked.append(path)
         if isinstance(self.files[path], Exception):
             raise self.files[path]

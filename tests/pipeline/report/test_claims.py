@@ -52,11 +52,11 @@ def test_a_report_whose_claim_is_lost_before_it_is_published_is_not(tmp_path, mo
 def test_a_report_whose_claim_is_lost_while_folders_change_names_leaves_the_rest_to_the_next(tmp_path, monkeypatch, sleep):
     out = write_output(tmp_path / "out", [[document("a", f"{DAY}T08:00:00")]])
     make_report(str(out), DAY, DAY)
-    exchange = LocalStore.exchange
-    monkeypatch.setattr(LocalStore, "exchange", lambda *given: (exchange(*given), sleep()))
+    exchange = LocalStore.swap_folders
+    monkeypatch.setattr(LocalStore, "swap_folders", lambda *given: (exchange(*given), sleep()))
     with pytest.raises(LostClaimError):
         make_report(str(out), DAY, DAY, lang="zh")
-    monkeypatch.setattr(LocalStore, "exchange", exchange)
+    monkeypatch.setattr(LocalStore, "swap_folders", exchange)
     assert visible(out / "reports") == [str(DAY), f"{DAY}.new"]
     assert not make_report(str(out), DAY, DAY, lang="zh").changed
     assert visible(out / "reports") == [str(DAY), f"{DAY}.r1"]

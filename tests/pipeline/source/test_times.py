@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.source.places import time_of_path
+from pipeline.source.path_times import time_of_path
 from pipeline.source.times import check_form, instant
 
 AT = datetime(2026, 11, 20, 10, 30, 5, tzinfo=UTC)

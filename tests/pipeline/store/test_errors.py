@@ -170,5 +170,5 @@ def test_whether_a_file_is_being_written_is_not_asked_of_a_client_that_cannot_be
     store._doubtful.add("a")
     from pipeline.store.base import Entry
 
-    assert store.unfinished(Entry("a", 1, 0)) is False
-    assert list(store.places("a", 1)) == []
+    assert store.is_being_written(Entry("a", 1, 0)) is False
+    assert list(store.block_locations("a", 1)) == []

@@ -48,8 +48,8 @@ def killed_after(monkeypatch, steps):
 def test_two_folders_change_names(store):
     write(store, "_next/tags/new")
     write(store, "tags/old")
-    store.settle("_next/tags", "tags")
-    store.exchange("_next/tags", "tags")
+    store.recover_swap("_next/tags", "tags")
+    store.swap_folders("_next/tags", "tags")
     assert paths(store) == ["_next/tags/old", "tags/new"]
     assert sorted(os.listdir(store.root)) == ["_next", "tags"]
 
@@ -62,18 +62,18 @@ def test_an_exchange_that_was_killed_is_taken_back_or_finished(store, monkeypatc
         killed_after(killing, steps)
         if steps < 3:
             with pytest.raises(Killed):
-                store.exchange("_next/tags", "tags")
+                store.swap_folders("_next/tags", "tags")
         else:
             killing.setattr(LocalStore, "_end_of_steps", lambda _: (_ for _ in ()).throw(Killed))
             with pytest.raises(Killed):
-                store.exchange("_next/tags", "tags")
+                store.swap_folders("_next/tags", "tags")
     for times in range(2):
         if times == 0 and steps in (1, 2):
             with monkeypatch.context() as killing:  # the one that settles is killed, too
                 killed_after(killing, 0)
                 with pytest.raises(Killed):
-                    store.settle("_next/tags", "tags")
-        store.settle("_next/tags", "tags")
+                    store.recover_swap("_next/tags", "tags")
+        store.recover_swap("_next/tags", "tags")
         wanted = {"before": ["_next/tags/new", "tags/old"], "after": ["_next/tags/old", "tags/new"]}[left]
         assert paths(store) == wanted
         assert sorted(os.listdir(store.root)) == ["_next", "tags"]
@@ -82,7 +82,7 @@ def test_an_exchange_that_was_killed_is_taken_back_or_finished(store, monkeypatc
 def test_a_folder_that_is_not_there_is_said_before_anything_is_done(store):
     write(store, "tags/old")
     with pytest.raises(MissingError):
-        store.exchange("_next/tags", "tags")
+        store.swap_folders("_next/tags", "tags")
     assert paths(store) == ["tags/old"]
 
 
@@ -113,5 +113,5 @@ def test_other_errors_of_the_call_are_told(tmp_path, monkeypatch):
     write(store, "a/x")
     write(store, "b/x")
     with pytest.raises(StoreError, match=r"\(EXDEV\)") as caught:
-        store.exchange("a", "b")
+        store.swap_folders("a", "b")
     assert (type(caught.value), caught.value.exit_code) == (StoreError, 4)

@@ -97,8 +97,8 @@ def test_a_path_is_data_never_a_pattern(store, name, beside):
     with store.claim(f"{name}/_claim") as held:
         held()
         assert holder(store, f"{beside}/_claim") is None
-    store.exchange(name, "moved")
-    store.settle(name, "moved")
+    store.swap_folders(name, "moved")
+    store.recover_swap(name, "moved")
     store.delete(name)
     store.delete(f"moved/out/{name}")
     store.delete("moved")
@@ -134,7 +134,7 @@ def test_files_of_any_file_system_are_removed_by_their_names():
 
 def test_places_cover_the_file_where_the_store_tells(store):
     write(store, "a", b"x" * (9 << 20))
-    places = store.places("a", 9 << 20)
+    places = store.block_locations("a", 9 << 20)
     if store.config is None or store.config.client != "webhdfs":  # native does not tell
         assert list(places) == []
         return
@@ -155,6 +155,29 @@ def test_list_is_sorted_and_whole(store):
     assert [entry.path for entry in store.list()] == ["a", "b-file", "b/1/x", "b/2/x", "b/3/x"]
     assert [entry.path for entry in store.list("b/2")] == ["b/2/x"]
     assert list(store.list("absent")) == []
+
+
+def test_a_file_is_surveyed_as_itself_and_holds_nothing(store):
+    write(store, "in/a", b"data")
+    assert [(entry.path, entry.size) for entry in store.survey("in/a", lambda _: True).files] == [("in/a", 4)]
+    assert list(store.list("in/a")) == []
+
+
+def test_a_folder_gets_another_name_whole(store):
+    """In one step, or file by file with the last one last; the same call goes on with one that was killed."""
+    for name in ("report/about.json", "report/a", "report/page/b"):
+        write(store, f"new/{name}", name.encode())
+    store.rename_folder("new/report", "reports/day", "about.json")
+    assert [entry.path for entry in store.list()] == [f"reports/day/{name}" for name in ("a", "about.json", "page/b")]
+    write(store, "new/report/a", b"other")
+    with pytest.raises((TakenError, FolderError)):
+        store.rename_folder("new/report", "reports/day", "about.json")
+    assert read(store, "reports/day/a") == b"report/a"
+
+
+def test_what_is_local_is_read_by_others(local):
+    write(local, "a/b", b"data")
+    assert local.local_path("a/b").read_bytes() == b"data"
 
 
 def test_links_lead_in_no_circle(local):
@@ -192,12 +215,12 @@ def test_rename_overwrites_nothing(store):
 def test_folders_change_names(store):
     write(store, "old/a", b"old")
     write(store, "new/b", b"new")
-    store.exchange("new", "old")
+    store.swap_folders("new", "old")
     assert [entry.path for entry in store.list()] == ["new/a", "old/b"]
     write(store, "reports/day/a", b"old")
     write(store, "reports/day.new/b", b"new")
-    store.exchange("reports/day.new", "reports/day")
-    store.settle("reports/day.new", "reports/day")
+    store.swap_folders("reports/day.new", "reports/day")
+    store.recover_swap("reports/day.new", "reports/day")
     assert [entry.path for entry in store.list("reports")] == ["reports/day.new/a", "reports/day/b"]
 
 
@@ -278,12 +301,12 @@ def test_an_exchange_of_objects_that_was_killed_is_finished(request, monkeypatch
 
     monkeypatch.setattr(store, "_carry", killed)
     with pytest.raises(KeyboardInterrupt):
-        store.exchange("new", "old")
+        store.swap_folders("new", "old")
     monkeypatch.undo()
-    store.settle("new", "old")
+    store.recover_swap("new", "old")
     found = {entry.path: read(store, entry.path) for entry in store.list()}
     assert found == {"new/a": b"old/a", "new/c": b"old/c", "old/a": b"new/a", "old/b": b"new/b"}
-    store.settle("new", "old")
+    store.recover_swap("new", "old")
     assert {entry.path: read(store, entry.path) for entry in store.list()} == found
 
 

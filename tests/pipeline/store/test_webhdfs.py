@@ -273,7 +273,7 @@ def test_an_exchange_that_was_killed_is_taken_back_or_finished(server):
         moves = [("tags", "_before/tags"), ("_next/tags", "tags")][:steps]
         for source, target in moves:
             store._move(store._at(source), store._at(target))
-        opened(server).settle("_next/tags", "tags")
+        opened(server).recover_swap("_next/tags", "tags")
         assert names(server) == left
 
 

@@ -1,4 +1,4 @@
-"""The time that the place of a file tells: a folder like dt=2026-11-20, or a date in the file's name."""
+"""Tell the time of a document by the place of its file: a folder like dt=2026-11-20, or a date in the file's name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ _DATE = re.compile(
 
 
 def time_of_path(path: str, told_by: Literal["column", "folder", "name"]) -> datetime | None:
-    """The instant in UTC at which the time that a path tells begins; None where it tells none, or more than one."""
+    """Tell the time by a file's path.
+
+    Args:
+        path: Path of the file, or `archive!/member`.
+        told_by: Whether folders or the name tell it; `column`: the path does not.
+
+    Returns:
+        The beginning, in UTC, of the year, month, day or shorter time that the path names; None if it names none or, in the
+        file's name, several.
+    """
     if told_by == "folder":
         return _of_folders(path)
     return _of_name(path.rpartition("/")[2]) if told_by == "name" else None
