@@ -12,8 +12,8 @@ from models.runtime.batches import RaggedBatch, cut_by_budget
 from models.runtime.labels import NUM_CASES
 from models.runtime.tokenizer import Bool, Int32, Int64, Pieces, PieceTokenizer, UInt8
 
-# Pieces of a question that are read; what is behind them is not. And pieces of a passage that two windows share, in a quarter of
-# the window's room: an answer that is not longer lies whole in one of them.
+# Pieces of a question that are read, but never more than a quarter of the window; what is behind them is not. And the share of the
+# window's room that two windows of a passage have in common: an answer that is not longer lies whole in one of them.
 QUESTION_PIECES = 64
 OVERLAP_SHARE = 4
 
@@ -76,7 +76,7 @@ def pair_windows(questions: Sequence[str], passages: Sequence[str], tokenizer: P
     rows: list[tuple[int, Int64, int, int]] = []
     for pair, passage in enumerate(passages):
         first, last = asked.offsets[pair], asked.offsets[pair + 1]
-        mine = np.arange(first, min(last, first + QUESTION_PIECES))
+        mine = np.arange(first, min(last, first + min(QUESTION_PIECES, window // 4)))
         begin, end = int(read.offsets[number[passage]]), int(read.offsets[number[passage] + 1])
         rows += [(pair, mine, a, b) for a, b in _cuts(begin, end, window - 3 - len(mine))]
     ids, cases, piece = [], [], []

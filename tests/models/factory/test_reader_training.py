@@ -1,0 +1,160 @@
+"""Readers are made: taught on questions, rounded, calibrated, measured. With encoders small enough for a test."""
+
+import json
+
+import numpy as np
+import pytest
+
+from models.errors import DataMissingError, GateFailedError, RecipeError
+from models.factory import pretrained
+from models.factory.reader_corpora import DEV, TRAIN, Question, dev_questions, training_questions, unanswerable
+from models.factory.reader_evaluate import Judgements, evaluate_reader, fit_calibration
+from models.factory.reader_examples import BEGIN, END, encode_questions
+from models.factory.reader_metrics import answers_score, calibration_error, exact, f1, precision_at
+from models.factory.reader_recipe import load_reader_recipe
+from models.factory.reader_training import ReaderRun
+from models.runtime.encoder import Encoder
+from models.runtime.reader import load_reader
+from models.runtime.tokenizer import PieceTokenizer
+from tests.support import ROOT
+from tests.support.small_reader import SMALL, TOKENIZER, write_questions
+
+RECIPE = """
+task = "reader"
+name = "small"
+summary = "a reader for a test"
+lang = "en"
+window = 64
+calibration_windows = 32
+[train]
+learning_rate = 3e-3
+epochs = {epochs}
+head_rate = 1.0
+budget_tokens = 1024
+"""
+
+
+def test_f1_and_exact_match_are_those_of_squad_and_cmrc():
+    assert exact("The Eiffel Tower!", "eiffel tower", "en")
+    assert f1("the big red dog", "a red dog", "en") == pytest.approx(2 * 2 / (3 + 2))
+    assert f1("", "", "en") == 1.0
+    assert f1("cat", "", "en") == 0.0
+    assert exact("\u5317\u4eac\u3002", "\u5317\u4eac", "zh")
+    assert f1("\u5728\u5317\u4eac\u5e02", "\u5317\u4eac", "zh") == pytest.approx(2 * 2 / (4 + 2))
+    assert answers_score(["Oslo", "x"], [["oslo", "Lyon"], ["y"]], "en") == (50.0, 50.0)
+    assert answers_score([], [], "en") == (0.0, 0.0)
+
+
+def test_calibration_error_and_precision():
+    scores = np.array([0.9] * 10 + [0.1] * 10)
+    right = np.array([True] * 9 + [False] + [True] + [False] * 9)
+    assert calibration_error(scores, right) == pytest.approx(0, abs=1e-12)
+    assert calibration_error(scores, ~right) == pytest.approx(0.8)
+    assert precision_at(scores, right, 0.5) == 0.9
+
+
+def test_logistic_regression_finds_the_weights_that_made_the_data():
+    rng = np.random.default_rng(0)
+    margins = rng.normal(size=(20_000, 2)) * 3
+    p = 1 / (1 + np.exp(-(0.8 * margins[:, 0] - 0.3 * margins[:, 1] + 0.5)))
+    right = rng.random(20_000) < p
+    found = fit_calibration(Judgements(margins, right, right, np.zeros(20_000, np.int64)))
+    assert np.allclose(found, (0.8, -0.3, 0.5), atol=0.06)
+
+
+def test_the_ends_of_an_answer_are_marked_and_none_is_at_the_beginning():
+    tokenizer = PieceTokenizer(TOKENIZER)
+    context = "Nothing here. " * 30 + "Mia Novak lives in Quito."
+    start = context.index("Mia Novak")
+    asked = [
+        Question("a", "Who lives in Quito?", context, ((start, start + 9),)),
+        Question("b", "Who?", "Nothing.", ()),
+        Question("c", "Half a word?", "unbelievable", ((2, 5),)),
+    ]
+    examples, of = encode_questions(asked, tokenizer, 64)
+    assert {0, 1, 2} == set(of)
+    for i, (number, holds) in enumerate(zip(of, examples.sentiment, strict=True)):
+        tags = examples.tags[examples.offsets[i] : examples.offsets[i + 1]]
+        ids = examples.ids[examples.offsets[i] : examples.offsets[i + 1]]
+        assert ((tags & BEGIN) > 0).sum() == ((tags & END) > 0).sum() == 1
+        if holds:
+            shown = ids[np.argmax(tags & BEGIN) : np.argmax((tags & END) > 0) + 1]
+            wanted = {0: "Mia Novak", 2: "unbelievable"}[number]
+            assert shown.tolist() == tokenizer.encode([wanted]).ids.tolist()[: len(shown)]
+        else:
+            assert tags[0] == BEGIN | END
+    assert examples.sentiment[np.array(of) == 0].sum() >= 1
+
+
+def test_a_question_of_a_neighbouring_passage_has_no_answer_there():
+    asked = [
+        Question(str(i), "Who?", f"Passage {i} of person {i}.", ((len(f"Passage {i} of "), len(f"Passage {i} of person {i}")),))
+        for i in range(10)
+    ]
+    found = unanswerable(asked, 2)
+    assert len(found) == 5
+    assert all(not one.answers and "person " + one.id[0] not in one.context for one in found)
+
+
+def test_corpora_that_are_missing_or_broken_are_named(tmp_path):
+    with pytest.raises(DataMissingError, match=r"squad11_part.*--data-dir"):
+        training_questions(tmp_path, "en")
+    write_questions(tmp_path, ["squad11_part"])
+    (tmp_path / "qa" / "en" / "squad11_part.jsonl.gz").write_bytes(b"x")
+    with pytest.raises(DataMissingError, match="not a corpus of questions"):
+        training_questions(tmp_path, "en")
+
+
+def test_shipped_recipes_are_read(tmp_path):
+    assert load_reader_recipe(ROOT / "conf/compress/qa-en.toml").name == "qa-en"
+    assert load_reader_recipe(ROOT / "conf/compress/en.toml") is None
+    (tmp_path / "r.toml").write_text(RECIPE.format(epochs=-1))
+    with pytest.raises(RecipeError, match=r"train\.epochs"):
+        load_reader_recipe(tmp_path / "r.toml")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A run of a small recipe, and what it said."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrained, "minilm", lambda cache: Encoder(SMALL))
+        patch.setattr(pretrained, "tokenizer_json", lambda cache: TOKENIZER)
+        root = tmp_path_factory.mktemp("reader")
+        write_questions(root, [corpus.name for corpus in TRAIN["en"]] + ["tydi_goldp_en_dev"])
+        (root / "r.toml").write_text(RECIPE.format(epochs=6))
+        said = []
+        run = ReaderRun(load_reader_recipe(root / "r.toml"), root, root / "work", root / "cache", root / "zoo", said.append)
+        yield run, run.make(), said
+
+
+@pytest.mark.timeout(300)
+def test_a_reader_learns_who_went_where(made):
+    run, metrics, _ = made
+    figures = metrics["figures"]
+    assert set(figures) == {f"{name}_{kind}" for name in DEV["en"] for kind in ("em", "f1")} | {
+        "calibration_error",
+        "precision_at_60",
+    }
+    assert figures["tydi_f1"] > 60, figures
+    assert json.loads((run.zoo / "small" / "metrics.json").read_text())["figures"] == figures
+    reader = load_reader(run.zoo / "small", threads=1)
+    assert evaluate_reader(reader, dev_questions(run.data_dir, "en")) == figures
+    assert reader.calibration == tuple(metrics["calibration"])
+
+
+def test_what_is_done_is_not_done_again_and_a_gate_holds(made):
+    run, _, said = made
+    said.clear()
+    run.make()
+    assert not any(line.startswith("step ") for line in said)
+    gated = ReaderRun(
+        run.recipe.model_copy(update={"gate": {"tydi_f1": 100.1}, "name": "other"}),
+        run.data_dir,
+        run.work,
+        run.cache,
+        run.zoo,
+        said.append,
+    )
+    with pytest.raises(GateFailedError, match=r"tydi_f1 .* < 100.1"):
+        gated.make()
+    assert not (run.zoo / "other").exists()

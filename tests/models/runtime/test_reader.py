@@ -1,0 +1,127 @@
+"""The Reader: whatever it is asked, an answer is a span of its passage, and does not depend on what is asked beside it."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import models
+from models.errors import ModelMissingError
+from models.runtime.pairs import may_begin, may_end, pair_windows
+from models.runtime.reader import LONGEST, best_span, load_reader
+from models.runtime.tokenizer import PieceTokenizer
+from tests.support.small_reader import TOKENIZER, write_reader
+from tests.support.tags import TEXTS
+
+LONG = " ".join(TEXTS[:40])
+CALM = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PAIRS = st.tuples(
+    st.sampled_from(["Who?", "Where did it go, and why?", "", "?" * 300, "\udcff"]) | st.text(max_size=40),
+    st.sampled_from([*TEXTS[:30], LONG, "", " ", "\u200b"]) | st.text(max_size=120),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_reader(tmp_path_factory.mktemp("reader"))
+
+
+@pytest.fixture(scope="module")
+def reader(folder):
+    return load_reader(folder, threads=2)
+
+
+def test_an_answer_is_a_span_of_its_passage(reader):
+    @CALM
+    @given(st.lists(PAIRS, max_size=12))
+    def holds(pairs):
+        questions, passages = [q for q, _ in pairs], [p for _, p in pairs]
+        answers = reader.read(questions, passages)
+        assert len(answers) == len(pairs)
+        for answer, passage in zip(answers, passages, strict=True):
+            assert passage[answer.start : answer.end] == answer.text
+            assert 0 <= answer.score <= 1
+            assert answer.text or answer.score == 0
+
+    holds()
+
+
+def test_neighbours_and_batches_do_not_matter_to_the_last_bit(reader, monkeypatch):
+    rng = random.Random(0)
+    pairs = [(rng.choice(["Who?", "Where is the harbour of Oslo?"]), rng.choice([*TEXTS, LONG])) for _ in range(60)]
+    together = reader.read([q for q, _ in pairs], [p for _, p in pairs])
+    for i in rng.sample(range(60), 20):
+        assert reader.read([pairs[i][0]], [pairs[i][1]]) == [together[i]]
+    monkeypatch.setattr(reader, "budget_tokens", 100)
+    assert reader.read([q for q, _ in pairs], [p for _, p in pairs]) == together
+
+
+def test_windows_show_every_piece_and_every_short_span_whole():
+    tokenizer = PieceTokenizer(TOKENIZER)
+    windows = pair_windows(["Where?", "w " * 500], [LONG, LONG], tokenizer, 64)
+    pieces = len(tokenizer.encode([LONG]).ids)
+    for pair, room in ((0, 64 - 3 - 2), (1, None)):
+        mine = np.flatnonzero(windows.pair == pair)
+        shown = [windows.piece[windows.offsets[i] : windows.offsets[i + 1]] for i in mine]
+        shown = [one[one >= 0] for one in shown]
+        assert sorted(set(np.concatenate(shown).tolist())) == list(range(pieces))
+        if room:
+            whole = {(int(one[0]), int(one[-1])) for one in shown}
+            span = room // 4
+            assert all(any(a <= at and at + span <= b + 1 for a, b in whole) for at in range(pieces - span))
+    assert np.diff(windows.offsets).max() <= 64
+
+
+def test_the_best_span_is_the_best_of_all():
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        count = int(rng.integers(1, 60))
+        logits = rng.normal(size=(count, 2))
+        begins, ends = rng.random(count) < 0.7, rng.random(count) < 0.7
+        spans = {
+            (a, b): logits[a, 0] + logits[b, 1]
+            for a in np.flatnonzero(begins)
+            for b in np.flatnonzero(ends)
+            if a <= b < a + LONGEST
+        }
+        first, last, value = best_span(logits, begins, ends)
+        if spans:
+            assert value == max(spans.values()) == spans[first, last]
+        else:
+            assert value == -np.inf
+    assert best_span(np.zeros((0, 2)), np.zeros(0, bool), np.zeros(0, bool)) == (0, 0, -np.inf)
+
+
+def test_answers_are_whole_words(reader):
+    pieces = reader.tokenizer.encode(["The unbelievability of Okafor's harbourmasters."])
+    begins, ends = may_begin(pieces), may_end(pieces)
+    assert begins.sum() == ends.sum() < len(pieces.ids)
+    answer = reader.read(["Whose?"], ["The unbelievability of Okafor's harbourmasters."])[0]
+    text = "The unbelievability of Okafor's harbourmasters."
+    assert answer.start == 0 or not (text[answer.start - 1].isalnum() and text[answer.start].isalnum())
+    assert answer.end == len(text) or not (text[answer.end - 1].isalnum() and text[answer.end].isalnum())
+
+
+def test_both_engines_read_the_same(folder):
+    questions, passages = ["Where is it?"] * 40, TEXTS[:40]
+    ours = load_reader(folder, "openvino", 1).read(questions, passages)
+    reference = load_reader(folder, "torch", 1).read(questions, passages)
+    assert np.allclose([a.logit for a in ours], [a.logit for a in reference], atol=2e-2)
+    assert np.mean([a.text == b.text for a, b in zip(ours, reference, strict=True)]) > 0.9
+
+
+def test_what_is_no_question_is_refused(reader):
+    with pytest.raises(ValueError, match="1 questions for 2 passages"):
+        reader.read(["Who?"], ["a", "b"])
+    with pytest.raises(TypeError, match="not a sequence of strings"):
+        reader.read("Who?", ["a"])
+    assert reader.read([], []) == []
+
+
+def test_a_reader_is_no_tagger_and_a_tagger_no_reader(folder):
+    with pytest.raises(ModelMissingError, match=r"a reader, where a tagger is needed; it answers questions: textmill answer"):
+        models.load(folder)
+    with pytest.raises(ModelMissingError, match=r"a tagger, where a reader is needed; it tags texts: textmill tag"):
+        load_reader("en")
