@@ -30,7 +30,14 @@ class Cleaned:
 
 
 def clean(text: str) -> Cleaned | None:
-    """The text without markup, or None if there is none in it. Takes time in proportion to the text."""
+    """Take tags and entities of HTML out of a text.
+
+    Args:
+        text: The text.
+
+    Returns:
+        What is left, and where each of its characters was; None if there is no markup in it.
+    """
     pieces: list[tuple[str, int, int]] = []  # what stands there now, and the place that it stands for
     at = 0
     closed: dict[str, int] = {}  # no end of this kind behind that place
@@ -69,7 +76,15 @@ def clean(text: str) -> Cleaned | None:
 
 
 def restore(tags: pa.Table, cleaned: list[Cleaned | None]) -> pa.Table:
-    """Let the offsets of a Tagger's table lead into the original texts; the text of an entity stays what the model has read."""
+    """Move the extents of tags from cleaned texts to the texts as they were.
+
+    Args:
+        tags: Rows of the Tagger.
+        cleaned: For each row what was cleaned, None for a text that was tagged as it was.
+
+    Returns:
+        The rows, with extents in the original texts.
+    """
     if not any(cleaned):
         return tags
     found = tags.combine_chunks()
