@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: the first asks a run to stop where it is safe, the second ends the process at once; SIGUSR1 asks how
-the run is doing."""
+the run is doing.
+"""
 
 from __future__ import annotations
 
