@@ -62,8 +62,8 @@ def handling_signals() -> Iterator[StopToken]:
     """Catch the signals while the body runs.
 
     Python raises KeyboardInterrupt at any instruction, also between taking a lock and the block that gives it back; a thread that
-    needs the lock then waits for ever. Here nothing is raised but by `check`. In a thread other than the main one the signals stay
-    as they are.
+    needs the lock then waits for ever. Here nothing is raised but by `check`. In a thread other than the main one the signals
+    stay as they are.
 
     Yields:
         Says whether somebody has asked to stop.

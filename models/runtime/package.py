@@ -33,7 +33,7 @@ WEIGHTS, TOKENIZER, MANIFEST = "weights.safetensors", "tokenizer.json", "model.j
 
 
 def label_map() -> dict[str, list[str]]:
-    """The label sets of this version, as they stand in `model.json`."""
+    """Return the label sets of this version, as they stand in `model.json`."""
     return {
         "entities": list(labels.ENTITY_TAGS),
         "upos": list(labels.UPOS),
@@ -44,13 +44,22 @@ def label_map() -> dict[str, list[str]]:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file."""
+    """Return the digest of a file, in hex.
+
+    Args:
+        path: The file.
+    """
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPackage:
-    """A checked model folder. `digest` (sha256 of `model.json`) names the model with everything that it holds."""
+    """A checked model folder.
+
+    Attributes:
+        window: Tokens of the longest window, specials included.
+        digest: SHA-256 of `model.json`, which names the model with everything that it holds.
+    """
 
     folder: Path
     name: str
@@ -60,22 +69,31 @@ class ModelPackage:
     digest: str
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
-        """All tensors, by the names of the encoder's state, as stored: int8 with scales, float16 or float32."""
+        """Return all tensors, by the names of the encoder's state, as stored: int8 with scales, float16 or float32."""
         return load_file(self.folder / WEIGHTS)
 
     def tokenizer_json(self) -> str:
+        """Return the tokenizer in the JSON of the `tokenizers` library."""
         return (self.folder / TOKENIZER).read_text(encoding="utf-8")
 
 
 def installed() -> list[str]:
-    """Names of the models in the zoo."""
+    """Return the names of the models in the zoo."""
     return sorted(path.parent.name for path in ZOO.glob(f"*/{MANIFEST}"))
 
 
 def open_package(model: str | Path) -> ModelPackage:
     """Find a model by its name in the zoo or by its folder, and check every file of it.
 
-    Raises ModelMissingError if it or a file of it is absent, ModelDamagedError if a file does not fit.
+    Args:
+        model: Name or folder.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelMissingError: It or a file of it is absent.
+        ModelDamagedError: A file does not fit.
     """
     folder = ZOO / model if (ZOO / model / MANIFEST).is_file() else Path(model)
     if not (folder / MANIFEST).is_file():
@@ -122,9 +140,17 @@ class Models:
 
 
 def open_models(model: str | Path) -> Models:
-    """Open a model by name or folder, "auto" (every language's default), or several, with + between them.
+    """Open one model or several.
 
-    Raises as `open_package`.
+    Args:
+        model: Name or folder, "auto" (every language's default), or several names with + between them.
+
+    Returns:
+        The models.
+
+    Raises:
+        ModelMissingError: One or a file of it is absent.
+        ModelDamagedError: A file does not fit.
     """
     names = [model]
     if isinstance(model, str) and not Path(model).is_dir():
@@ -171,7 +197,23 @@ def write_package(
     weights: dict[str, npt.NDArray[Any]],
     tokenizer_json: str,
 ) -> ModelPackage:
-    """Write the three files of a model and open the result."""
+    """Write the three files of a model and open the result.
+
+    Args:
+        folder: Of the model; made if it is absent.
+        name: Of the model.
+        lang: Language that it reads, ISO 639-1.
+        window: Tokens of the longest window, specials included.
+        config: Shapes of the weights.
+        weights: All tensors, see `to_weights`.
+        tokenizer_json: The tokenizer in JSON.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelDamagedError: The weights do not fit the configuration.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     save_file({key: np.array(value, order="C") for key, value in weights.items()}, folder / WEIGHTS)
     (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
