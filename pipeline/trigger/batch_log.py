@@ -79,19 +79,22 @@ class BatchLog:
 
         Returns:
             False if there is a record already.
+
+        Raises:
+            StoreError: It cannot be written; the batch counts as not ended then.
         """
         files = [[entry.path, entry.size, entry.modified_ns] for entry in batch.files]
         body: dict[str, Any] = {"batch": batch.name, "revision": batch.revision, "attempts": attempts, **asdict(ran)}
         body |= {"ended": datetime.now(UTC).isoformat(), "files": files}
+        first = True
         try:
             write_whole(self.store, _record(batch.revision), json.dumps(body, indent=1).encode() + b"\n", "batch", WATCH_STAGING)
         except TakenError:
-            return False
-        finally:
-            self._seen.add(batch.revision)
-            with suppress(StoreError):
-                self.store.delete(_attempts(batch.revision))
-        return True
+            first = False
+        self._seen.add(batch.revision)
+        with suppress(StoreError):
+            self.store.delete(_attempts(batch.revision))
+        return first
 
     def read(self, revision: str) -> dict[str, Any]:
         """Return the record of a revision.

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _MARKUP = re.compile(
-    r"<!--|<(?P<skip>script|style)\b|</?(?P<tag>[a-zA-Z][a-zA-Z0-9]*)\b[^<>]{0,2000}>|&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|\w{2,31});"
+    r"<!--|<(?P<skip>(?i:script|style))\b|</?(?P<tag>[a-zA-Z][a-zA-Z0-9]*)\b[^<>]{0,2000}>|&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|\w{2,31});"
 )
 # Tags inside a word or a sentence; any other ends a line.
 _INLINE = frozenset(
@@ -52,14 +52,14 @@ def clean(text: str) -> Cleaned | None:
             if instead == found:
                 continue
         elif found == "<!--" or match["skip"]:
-            stop = "-->" if found == "<!--" else f"</{match['skip']}"
+            stop = "-->" if found == "<!--" else f"</{match['skip'].lower()}"
             if stop in closed:
                 continue
-            place = text.find(stop, end)
-            if place < 0:
+            place = re.compile(stop, re.IGNORECASE).search(text, end)
+            if place is None:
                 closed[stop] = end
                 continue
-            end = text.find(">", place) + 1 or len(text)
+            end = text.find(">", place.start()) + 1 or len(text)
             instead = "\n"
         elif match["tag"].lower() not in _INLINE:
             instead = "\n"
