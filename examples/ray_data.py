@@ -1,4 +1,4 @@
-"""Tag a Ray Data dataset: python examples/ray_data.py   (extra: ray)"""
+"""Tag a Ray Data dataset: python examples/ray_data.py   (extra: ray)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Use the Tagger as a spaCy component: python examples/spacy_docs.py   (extra: spacy)"""
+"""Use the Tagger as a spaCy component: python examples/spacy_docs.py   (extra: spacy)."""
 
 import spacy
 

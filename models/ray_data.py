@@ -12,6 +12,12 @@ class TextmillTagger:
 
     Use: `dataset.map_batches(TextmillTagger, fn_constructor_kwargs={"threads": 1}, batch_format="pyarrow",
     compute=ray.data.ActorPoolStrategy(size=1))`. Leave a CPU for the reads: the pool must not take them all.
+
+    Args:
+        model: See `models.load`.
+        text_column: Column of the texts.
+        engine: See `models.load`.
+        threads: Threads of each actor.
     """
 
     def __init__(

@@ -44,6 +44,14 @@ class TextmillComponent:
         return doc
 
     def __call__(self, doc: Any) -> Any:
+        """Tag one document, in place.
+
+        Args:
+            doc: A spaCy Doc.
+
+        Returns:
+            The document.
+        """
         return self._set(doc, self._tagger.tag([doc.text]).to_pylist()[0])
 
     def pipe(self, stream: Any, batch_size: int = 256) -> Iterator[Any]:

@@ -173,7 +173,11 @@ class TagConfig(BaseModel):
     store: StoreConfig = Field(default_factory=StoreConfig, description="how HDFS and other remote file systems are reached")
 
     def priority_of(self, path: str) -> float:
-        """The priority of a file, by its path below the input; of several globs that match, the highest counts."""
+        """Return the priority of a file; of several globs that match, the highest counts.
+
+        Args:
+            path: Below the input.
+        """
         return self.priority + max((more for glob, more in self.priorities.items() if fnmatch(path, glob)), default=0.0)
 
     @property
@@ -202,10 +206,18 @@ class TagConfig(BaseModel):
 
 
 def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str, Any] | None = None) -> TagConfig:
-    """The settings of a file, over them those of `sets` ("key=value" or "section.key=value", values as in TOML or plain
-    strings), then the flags.
+    """Load the settings of a tag run: those of a file, over them those of `sets`, then the flags.
 
-    Raises ConfigError that names the file or flag, the key and what is wrong with it.
+    Args:
+        path: TOML file, None for none.
+        sets: "key=value" or "section.key=value", values as in TOML or plain strings.
+        flags: Key -> value.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: Something is wrong; names the file or flag, the key and what is wrong with it.
     """
     from pipeline.contract import RESERVED
     from pipeline.source.times import check_form
@@ -276,7 +288,18 @@ def _given(path: Path | None, sets: Sequence[str]) -> dict[str, Any]:
 
 
 def load_store(path: Path | None, sets: Sequence[str] = ()) -> StoreConfig:
-    """The `[store]` of a file of settings and of `sets`. Raises ConfigError as `load_config` does."""
+    """Load the table `[store]` of a file of settings.
+
+    Args:
+        path: TOML file, None for none.
+        sets: "store.key=value", over what the file says.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: Something is wrong, see `load_config`.
+    """
     given = _given(path, sets)
     try:
         return StoreConfig.model_validate(given.get("store", {}))

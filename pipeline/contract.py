@@ -42,7 +42,12 @@ REASONS = {
 
 
 def tags_schema(keep: Sequence[str], keep_text: bool = False) -> pa.Schema:
-    """Columns of a part: id, source, created_at, the carried columns (strings; other values as JSON), the Tagger's."""
+    """Return the columns of a part: id, source, created_at, the carried columns (strings; other values as JSON), the Tagger's.
+
+    Args:
+        keep: Names of the carried columns.
+        keep_text: Whether the text is among the columns.
+    """
     carried = [pa.field(name, pa.string()) for name in keep]
     text = [pa.field("text", pa.string(), nullable=False)] if keep_text else []
     return pa.schema(
@@ -58,7 +63,11 @@ def tags_schema(keep: Sequence[str], keep_text: bool = False) -> pa.Schema:
 
 
 def partition_column(key: str) -> str:
-    """The column of a folder like `key=value`; one that would bear the name of a fixed column gets another."""
+    """Return the column of a folder like `key=value`; one that would bear the name of a fixed column gets another.
+
+    Args:
+        key: The folder's key.
+    """
     return f"folder_{key}" if key in RESERVED else key
 
 
@@ -67,12 +76,16 @@ RESERVED = frozenset({"id", "source", "created_at", "text", *TAGS.names})
 
 @dataclass(frozen=True, slots=True)
 class TextOptions:
-    """How files of text are read. The defaults are what plans of before 0.2 mean, which say nothing of it.
+    """How files of text are read; the defaults are what plans of before 0.2 mean, which say nothing of it.
 
-    `encoding`: auto, the name of one, or marks: UTF-8, or what a byte order mark says. `delimiter`: auto is told by the header,
-    "" is what the format's name says. `escape`: auto is told by the first records, "" is none. `header`: the columns' names,
-    where the files have no header. `null`: a field of these characters is no value. `json_path`: where in each JSON document
-    the records are. `format`: of files whose names tell none.
+    Attributes:
+        encoding: auto, the name of one, or marks: UTF-8, or what a byte order mark says.
+        delimiter: auto is told by the header, "" is what the format's name says.
+        escape: auto is told by the first records, "" is none.
+        header: Names of the columns, where the files have no header.
+        null: A field of these characters is no value.
+        json_path: Where in each JSON document the records are.
+        format: Of files whose names tell none.
     """
 
     encoding: str = "marks"
@@ -86,7 +99,7 @@ class TextOptions:
 
     @classmethod
     def usual(cls) -> TextOptions:
-        """What is meant where nothing is said."""
+        """Return what is meant where nothing is said."""
         return cls(encoding="auto", delimiter="auto", escape="auto", null="\\N")
 
 
@@ -94,11 +107,16 @@ class TextOptions:
 class DocumentSpec:
     """Which columns of the input are what, and how texts are prepared: all that a part depends on beside model and input.
 
-    `id` None: every id is made from path and position. `usual` names what is looked for by its usual names, "id" and "time" (see
-    pipeline.source.fields), in the place of `id` and `time`. `separator` joins the strings of a list, and the columns that `text`
-    names with commas between them; None: neither is a text. `time_format`: strptime's, the only one then; `time_from`: the
-    column, the folder's date (dt=2026-11-20) or the file's name. The defaults of the last four are what plans of before 0.2 mean.
-    `root` and `first_root` are given where they differ: that of the plan, and that of its output's first plan, see `path_in_id`.
+    Attributes:
+        id: None: every id is made from path and position.
+        usual: What is looked for by its usual names, "id" and "time" (see pipeline.source.fields), in the place of `id` and
+            `time`.
+        separator: Joins the strings of a list, and the columns that `text` names with commas between them; None: neither is a
+            text. The default, and those of `usual`, `time_format` and `time_from`, are what plans of before 0.2 mean.
+        time_format: A strptime format, the only one then.
+        time_from: The column, the folder's date (dt=2026-11-20) or the file's name.
+        root: Of the plan, where it is not that of the output's first plan, see `path_in_id`.
+        first_root: Of the output's first plan, where it differs.
     """
 
     text: str = "text"
@@ -120,20 +138,29 @@ class DocumentSpec:
     first_root: str = ""
 
     def path_in_id(self, path: str) -> str:
-        """What the ids of a file's documents begin with: its path below the first root of the output, the whole path of a file
-        that lies elsewhere. So no two files of an output have it in common, whatever folders the runs were given.
+        """Return what the ids of a file's documents begin with.
+
+        It is the path below the first root of the output, or the whole path of a file that lies elsewhere. So no two files of an
+        output have it in common, whatever folders the runs were given.
+
+        Args:
+            path: Of the file, below the plan's root.
         """
         if not self.root:
             return path
         return f"{self.root.rstrip('/')}/{path}".removeprefix(f"{self.first_root.rstrip('/')}/")
 
     def schema(self) -> pa.Schema:
-        """The schema of the parts."""
+        """Return the schema of the parts."""
         return tags_schema((*self.keep, *map(partition_column, self.partitions)), self.keep_text)
 
 
 def document_spec_from(settings: Mapping[str, Any]) -> DocumentSpec:
-    """The columns of a plan's settings, or of any other JSON; what they do not name is as it was before."""
+    """Return the columns of a plan's settings, or of any other JSON; what they do not name is as it was before.
+
+    Args:
+        settings: The JSON object.
+    """
     given = _with_tuples(settings)
     return DocumentSpec(**{**given, "reading": TextOptions(**_with_tuples(given.get("reading", {})))})
 
@@ -147,12 +174,16 @@ def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
 class Fragment:
     """A part of one input file, as it was when it was planned.
 
-    `start` and `end` are bytes, for Parquet row groups; a file that cannot be cut is 0 to its size. `tokens` is predicted;
-    `rows` is what the footer of a table says that the fragment holds, None where no footer tells. `skip`, where it is not None:
-    the fragment is `rows` of those rows, behind the first `skip`. `encoding` is that of a text file that was cut, "" if its
-    reader decides. `unpacked`: of a packed file that was cut, how many bytes it unpacks to, and `start` and `end` are of those;
-    a gzip member, zstd frame or the like that begins before `start` is at byte `piece_packed` of the file, and at byte
-    `piece_plain` of what it unpacks to.
+    Attributes:
+        start: First byte, or first row group of Parquet; 0 of a file that cannot be cut.
+        end: The byte or row group behind the last one; the size of a file that cannot be cut.
+        tokens: Predicted tokens.
+        rows: What the footer of a table says that the fragment holds, None where no footer tells.
+        skip: If not None, the fragment is `rows` of those rows, behind the first `skip`.
+        encoding: Of a text file that was cut, "" if its reader decides.
+        unpacked: Of a packed file that was cut, how many bytes it unpacks to; `start` and `end` are of those.
+        piece_packed: Byte of the file at which the gzip member, zstd frame or the like begins that holds `start`.
+        piece_plain: Byte of what the file unpacks to at which that one begins.
     """
 
     path: str
@@ -190,6 +221,7 @@ class Split:
 
     @property
     def tokens(self) -> int:
+        """Predicted tokens."""
         return sum(fragment.tokens for fragment in self.fragments)
 
 
@@ -210,8 +242,9 @@ class RejectedDocument:
 class Block:
     """Documents in order: of B texts the files, positions and columns (B rows: all but the Tagger's).
 
-    `raws`: of each document the first RAW_BYTES of what was read, as they are in the file; empty where that was a row of a
-    table.
+    Attributes:
+        raws: Of each document the first RAW_BYTES of what was read, as they are in the file; empty where that was a row of a
+            table.
     """
 
     paths: list[str]
@@ -223,7 +256,11 @@ class Block:
     raws: list[bytes] = field(default_factory=list)
 
     def raw(self, row: int) -> bytes:
-        """What a dead letter shows of a document: what was read or, of a table, its text."""
+        """Return what a dead letter shows of a document: what was read or, of a table, its text.
+
+        Args:
+            row: Which document.
+        """
         return self.raws[row] or self.texts[row].encode("utf-8", "replace")[:RAW_BYTES]
 
     @property
@@ -234,10 +271,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class PartResult:
-    """A split whose part is in place, and what it took: seconds a stage, counts of what was noticed.
+    """A split whose part is in place, and what it took.
 
-    `cache` is what the cache did, see TagCache.told; `read` are the documents that were met, counted where they were read,
-    `reasons` how many dead letters have which.
+    Attributes:
+        seconds: Time by stage.
+        counts: What was noticed.
+        cache: What the cache did, see TagCache.told.
+        read: Documents that were met, counted where they were read.
+        reasons: How many dead letters have which reason.
     """
 
     name: str

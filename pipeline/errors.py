@@ -56,9 +56,9 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Cancelled(BaseException):
-    """The work is not wanted any more: it ends without a trace. Control flow, caught only by who has asked for it.
+    """The work is not wanted any more: it ends without a trace.
 
-    `__cause__` is the error that is to be told, where there is one.
+    Control flow, caught only by who has asked for it. `__cause__` is the error that is to be told, where there is one.
     """
 
 
@@ -103,7 +103,12 @@ class JobLostError(PipelineError):
 
 
 class JobFailedError(PipelineError):
-    """A submitted job's manifest says that it has failed; `exit_code` is what it says."""
+    """A submitted job's manifest says that it has failed.
+
+    Args:
+        message: What is told.
+        exit_code: What the manifest says.
+    """
 
     def __init__(self, message: str, exit_code: int = 4) -> None:
         super().__init__(message)
@@ -111,7 +116,12 @@ class JobFailedError(PipelineError):
 
 
 class NoReportError(PipelineError):
-    """The report of a night could not be made; `exit_code` is that of its cause, where the cause has one."""
+    """The report of a night could not be made.
+
+    Args:
+        message: What is told.
+        exit_code: That of its cause, where the cause has one.
+    """
 
     def __init__(self, message: str, exit_code: int = 4) -> None:
         super().__init__(message)
@@ -129,7 +139,12 @@ class NoWorkersError(WorkerLostError):
 
 
 class InputError(PipelineError):
-    """About one file of the input; `path` names it, below the input's root."""
+    """Something is wrong with one file of the input.
+
+    Args:
+        path: Of the file, below the input's root.
+        message: What is wrong.
+    """
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(f"{path}: {message}")
@@ -168,7 +183,12 @@ class ReportError(PipelineError):
 
 
 class StoreError(PipelineError):
-    """A file could not be read or written; `path` names it."""
+    """A file could not be read or written.
+
+    Args:
+        path: Of the file, below the store's root.
+        message: What is wrong.
+    """
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(f"{path}: {message}")

@@ -75,7 +75,11 @@ RAY = {
 
 
 def exit_of(error: BaseException) -> Exit:
-    """The exit code and the remedy of any error. An error of a Ray task is what it was on the other machine."""
+    """Return the exit code and the remedy of any error; an error of a Ray task is what it was on the other machine.
+
+    Args:
+        error: The error.
+    """
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException) and "RayTaskError" in _names(error):
         return exit_of(cause)

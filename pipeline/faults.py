@@ -107,7 +107,17 @@ class Armed:
 
 
 def parse(text: str) -> list[Armed]:
-    """The faults that a value of TEXTMILL_FAULT names. Raises ValueError for a point or an action that does not exist."""
+    """Read the faults that a value of TEXTMILL_FAULT names.
+
+    Args:
+        text: The value.
+
+    Returns:
+        The faults.
+
+    Raises:
+        ValueError: A point or an action does not exist.
+    """
     found = []
     for one in filter(None, map(str.strip, text.split(","))):
         place, _, action = one.partition("=")
@@ -125,9 +135,17 @@ _armed: list[Armed] | None = None
 
 
 def point(name: str, place: str = "") -> bool:
-    """Come by a point, at a `place` in words. True if what the point names is to be left undone.
+    """Come by a point: if a fault is armed here, it happens.
 
-    Raises OSError where a fault says so.
+    Args:
+        name: Of the point.
+        place: Where that is, in words.
+
+    Returns:
+        Whether what the point names is to be left undone.
+
+    Raises:
+        OSError: A fault says so.
     """
     if not _text:
         return False

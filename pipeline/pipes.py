@@ -14,14 +14,27 @@ class NoAnswerError(Exception):
 
 
 def write_all(write: Callable[[memoryview], int | None], data: bytes) -> None:
-    """Write all of it: a raw stream takes only a part where a signal interrupts it. Raises what `write` raises."""
+    """Write all of it: a raw stream takes only a part where a signal interrupts it. Raises what `write` raises.
+
+    Args:
+        write: Writes, and gives how many bytes it took.
+        data: The bytes.
+    """
     left = memoryview(data)
     while left:
         left = left[write(left) or 0 :]
 
 
 def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes | None:
-    """So many bytes; None if the stream ends before."""
+    """Read so many bytes.
+
+    Args:
+        read: Reads at most so many bytes; none at the end.
+        size: Number of bytes.
+
+    Returns:
+        The bytes; None if the stream ends before.
+    """
     parts: list[bytes] = []
     left = size
     while left:
@@ -34,10 +47,21 @@ def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes | None
 
 
 def read_in_time(stream: IO[bytes], size: int, limit_s: float, check: Callable[[], object] | None = None) -> bytes | None:
-    """As `read_exactly`, of an unbuffered pipe. The limit counts from when something came last, so that whoever answers steadily
-    may take as long as it likes. `check` is called several times a second; what it raises is raised.
+    """Read so many bytes of an unbuffered pipe, in time.
 
-    Raises NoAnswerError after `limit_s` seconds without a byte.
+    The limit counts from when something came last, so that whoever answers steadily may take as long as it likes.
+
+    Args:
+        stream: The pipe.
+        size: Number of bytes.
+        limit_s: Seconds in which something must come.
+        check: Called several times a second; what it raises is raised.
+
+    Returns:
+        The bytes; None if the stream ends before.
+
+    Raises:
+        NoAnswerError: Nothing came for `limit_s`.
     """
 
     def read(wanted: int) -> bytes | None:

@@ -1,5 +1,7 @@
-"""Ctrl-C and SIGTERM: the first asks a run to stop where it is safe, the second ends the process at once; SIGUSR1 asks how
-the run is doing."""
+"""Ctrl-C and SIGTERM: the first asks a run to stop where it is safe, the second ends the process at once.
+
+SIGUSR1 asks how the run is doing.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,7 @@ class StopToken:
 
     @property
     def asked(self) -> bool:
+        """Whether somebody has asked to stop."""
         return self._asked
 
     def tell(self) -> None:
@@ -58,9 +61,12 @@ def stop_requested() -> bool:
 def handling_signals() -> Iterator[StopToken]:
     """Catch the signals while the body runs.
 
-    Python raises KeyboardInterrupt at any instruction, also between taking a lock and the block that gives it back; a
-    thread that needs the lock then waits for ever. Here nothing is raised but by `check`. In a thread other than the
-    main one the signals stay as they are.
+    Python raises KeyboardInterrupt at any instruction, also between taking a lock and the block that gives it back; a thread that
+    needs the lock then waits for ever. Here nothing is raised but by `check`. In a thread other than the main one the signals
+    stay as they are.
+
+    Yields:
+        Says whether somebody has asked to stop.
     """
     stop = StopToken()
     if threading.current_thread() is not threading.main_thread():

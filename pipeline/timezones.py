@@ -18,10 +18,13 @@ STRETCH_US = 64 * DAY_US
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Instants from `begin_us` to the next span, in microseconds since 1970, at which clocks are `offset_us` ahead of UTC.
+    """Instants of a zone at which clocks are equally far ahead of UTC, to the next span.
 
-    `day` is the latest date, in days since 1970, that clocks have shown before: where they are set back over midnight, the
-    hour that comes twice belongs to the later day, so that days follow each other.
+    Attributes:
+        begin_us: The first, microseconds since 1970.
+        offset_us: How far clocks are ahead of UTC, microseconds.
+        day: Latest date, in days since 1970, that clocks have shown before: where they are set back over midnight, the hour that
+            comes twice belongs to the later day, so that days follow each other.
     """
 
     begin_us: int
@@ -29,12 +32,23 @@ class Span:
     day: int
 
     def day_of(self, time_us: int) -> int:
-        """The date of an instant of the span."""
+        """Return the date of an instant of the span, in days since 1970.
+
+        Args:
+            time_us: Microseconds since 1970.
+        """
         return max(self.day, (time_us + self.offset_us) // DAY_US)
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """The zone by its name in the IANA database. Raises ConfigError."""
+    """Return a time zone.
+
+    Args:
+        name: In the IANA database.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -42,12 +56,22 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def instant(time_us: int) -> datetime:
-    """An instant that is counted from 1970, in UTC."""
+    """Return an instant in UTC.
+
+    Args:
+        time_us: Microseconds since 1970.
+    """
     return EPOCH + time_us * _US
 
 
 def spans(zone: ZoneInfo, low_us: int, high_us: int) -> list[Span]:
-    """The spans from an instant to another, the first of which begins with it. No zone changes twice within a day."""
+    """Return the spans from an instant to another, the first of which begins with it; no zone changes twice within a day.
+
+    Args:
+        zone: The zone.
+        low_us: First instant, microseconds since 1970.
+        high_us: Last instant.
+    """
     if zone.key == "UTC":
         return [Span(low_us, 0, low_us // DAY_US)]
     offset = _offset_us(zone, low_us)
@@ -88,10 +112,14 @@ def _offset_us(zone: ZoneInfo, time_us: int) -> int:
 
 
 def begin_us(day: date, zone: ZoneInfo) -> int:
-    """The instant at which a day begins: the first whose date is not an earlier one.
+    """Return the instant at which a day begins: the first whose date is not an earlier one.
 
-    It is the first midnight, or where that does not exist, the end of the gap. A day is all instants from its begin to the
+    It is the first midnight, or where that does not exist, the end of the gap. A day is all instants from its beginning to the
     next day's; a day that a zone has skipped (Apia, 2011-12-30) is empty.
+
+    Args:
+        day: The day.
+        zone: The zone.
     """
     number = (day - EPOCH.date()).days
     low, high = (number - 2) * DAY_US, (number + 2) * DAY_US
@@ -105,7 +133,13 @@ def _reaches(span: Span, day: int) -> int:
 
 
 def hours(zone: ZoneInfo, low_us: int, high_us: int) -> list[int]:
-    """The begins of a zone's hours from an instant that is one to another; clocks that change begin a new hour."""
+    """Return the beginnings of a zone's hours; clocks that change begin a new hour.
+
+    Args:
+        zone: The zone.
+        low_us: The first, which is one, microseconds since 1970.
+        high_us: Where to end.
+    """
     near = spans(zone, low_us, high_us)
     ends = [*(span.begin_us for span in near[1:]), high_us]
     found = []

@@ -19,10 +19,18 @@ EXCHANGED, NEAREST = 0.25, 12
 
 
 def sentences(records: list[LabelledText], wanted: int, rng: np.random.Generator) -> list[LabelledText]:
-    """`wanted` sentences of the records, in random order, white space folded; those with more capitals come first.
+    """Choose sentences of records, in random order, white space folded; those with more capitals come first.
 
     Of two candidates drawn for every place, the one with more words in capitals inside it is kept: students need
     entities, and most sentences have none.
+
+    Args:
+        records: Texts that they are made of.
+        wanted: How many.
+        rng: Draws them.
+
+    Returns:
+        At most `wanted` unlabelled texts.
     """
     found: list[str] = []
     for number in rng.permutation(len(records)):
@@ -40,10 +48,18 @@ def sentences(records: list[LabelledText], wanted: int, rng: np.random.Generator
 
 
 def phrases(records: list[LabelledText], wanted: int, rng: np.random.Generator) -> list[LabelledText]:
-    """`wanted` runs of words out of the records' texts: a part up to a comma or the like, or any run of 3 words or more.
+    """Cut runs of words out of texts: a part up to a comma or the like, or any run of 3 words or more.
 
     Sentences are few and say how all their parts together feel; the teacher's answers to the parts tell a student which
     words did it.
+
+    Args:
+        records: Texts that they are made of.
+        wanted: How many.
+        rng: Draws them.
+
+    Returns:
+        At most `wanted` unlabelled texts.
     """
     found: list[LabelledText] = []
     for number in rng.integers(0, len(records), 20 * wanted):
@@ -66,9 +82,11 @@ def phrases(records: list[LabelledText], wanted: int, rng: np.random.Generator) 
 
 
 class Neighbours:
-    """The words whose embeddings are nearest to a word's, by cosine.
+    """The words whose embeddings are nearest to a word's, by cosine; only whole words in small letters are known.
 
-    `vectors` float [V, H], one row a piece; `pieces` their texts. Only whole words in small letters are known.
+    Args:
+        vectors: Embeddings, one row a piece, float, shape (V, H).
+        pieces: Texts of the pieces.
     """
 
     def __init__(self, vectors: npt.NDArray[np.floating], pieces: Sequence[str]) -> None:
@@ -83,7 +101,11 @@ class Neighbours:
         return word in self._row
 
     def of(self, word: str) -> list[str]:
-        """At most NEAREST words, in no order; the word itself is none of them."""
+        """Return at most NEAREST words, in no order; the word itself is none of them.
+
+        Args:
+            word: A known word.
+        """
         if word not in self._nearest:
             row = self._row[word]
             likeness = self._unit @ self._unit[row]
@@ -94,10 +116,19 @@ class Neighbours:
 
 
 def exchanged(records: list[LabelledText], wanted: int, rng: np.random.Generator, neighbours: Neighbours) -> list[LabelledText]:
-    """`wanted` texts, half of them whole and half of them phrases, with words exchanged for near ones.
+    """Make texts, half of them whole and half of them phrases, with words exchanged for near ones.
 
     So students meet, in the manner of the corpus, words that it does not hold (as TinyBERT's augmentation does, Jiao et
     al. 2020); the teacher says what that makes of the text.
+
+    Args:
+        records: Texts that they are made of.
+        wanted: How many.
+        rng: Draws them.
+        neighbours: Knows near words.
+
+    Returns:
+        At most `wanted` unlabelled texts.
     """
     whole = [records[i] for i in rng.integers(0, len(records), wanted - wanted // 2)]
     found = []

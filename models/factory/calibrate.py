@@ -20,9 +20,14 @@ Float = npt.NDArray[np.floating]
 
 
 def fit(logits: Float, gold: npt.NDArray[np.integer]) -> tuple[float, npt.NDArray[np.float64]]:
-    """The temperature T and the bias [3], its mean 0, with which softmax((logits + bias) / T) has the best likelihood.
+    """Find the temperature T and the bias with which softmax((logits + bias) / T) has the best likelihood (Guo et al., 2017).
 
-    `logits` [N, 3]; `gold` [N] in 0, 1, 2.
+    Args:
+        logits: Logits, shape (n, 3).
+        gold: True sentiments, 0, 1 or 2, shape (n,).
+
+    Returns:
+        T, and the bias, its mean 0, float64, shape (3,).
     """
     scores, labels = torch.from_numpy(np.asarray(logits, np.float64)), torch.from_numpy(np.asarray(gold, np.int64))
     # As scores * slope + offset this is convex: one minimum, which is found.
@@ -43,7 +48,16 @@ def fit(logits: Float, gold: npt.NDArray[np.integer]) -> tuple[float, npt.NDArra
 
 
 def calibrated(logits: Float, temperature: float, bias: Float) -> npt.NDArray[np.float64]:
-    """softmax((logits + bias) / temperature), float64 [N, 3]."""
+    """Compute softmax((logits + bias) / temperature).
+
+    Args:
+        logits: Shape (n, 3).
+        temperature: Above 0.
+        bias: Shape (3,).
+
+    Returns:
+        float64, shape (n, 3).
+    """
     scaled = (np.asarray(logits, np.float64) + bias) / temperature
     out = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     result: npt.NDArray[np.float64] = out / out.sum(axis=1, keepdims=True)
@@ -51,8 +65,15 @@ def calibrated(logits: Float, temperature: float, bias: Float) -> npt.NDArray[np
 
 
 def across(logits: Float, gold: npt.NDArray[np.integer], seed: int) -> dict[str, float]:
-    """What calibration reaches on posts that it was not fitted on, by cross-validation: macro F1, precision of "negative" and
-    expected calibration error, in per cent.
+    """Measure what calibration reaches on posts that it was not fitted on, by cross-validation.
+
+    Args:
+        logits: Logits, shape (n, 3).
+        gold: True sentiments, 0, 1 or 2, shape (n,).
+        seed: Draws the folds.
+
+    Returns:
+        Macro F1, precision of "negative" and expected calibration error, in per cent.
     """
     fold = np.random.default_rng(seed).permutation(len(gold)) % FOLDS
     p = np.zeros((len(gold), 3))
@@ -70,8 +91,16 @@ def across(logits: Float, gold: npt.NDArray[np.integer], seed: int) -> dict[str,
 
 
 def calibrate(model: TokenModel, scores: Float, gold: npt.NDArray[np.integer], seed: int) -> dict[str, Any]:
-    """Lay the temperature and the bias into the sentiment head, in place; `scores` [N, 3] are what the model, uncalibrated, says
-    of the posts, `gold` [N] what is true. Gives both, and what they reach across folds.
+    """Lay the temperature and the bias into the sentiment head, in place.
+
+    Args:
+        model: The model.
+        scores: What the model, uncalibrated, says of the posts, shape (n, 3).
+        gold: True sentiments, shape (n,).
+        seed: Draws the folds.
+
+    Returns:
+        Temperature, bias, and what they reach across folds.
     """
     logits = np.log(np.maximum(np.asarray(scores, np.float64), 1e-9))
     temperature, bias = fit(logits, gold)

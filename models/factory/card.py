@@ -32,7 +32,15 @@ SILVER = "Baidu LAC (Apache-2.0), whose labels the encoder read first and the te
 
 
 def macs_a_token(config: EncoderConfig, length: int = 64) -> int:
-    """Multiply-accumulates for one token of a sequence of `length`: linear layers and attention, heads left out."""
+    """Count the multiply-accumulates for one token: linear layers and attention, heads left out.
+
+    Args:
+        config: Of the encoder.
+        length: Tokens of the sequence.
+
+    Returns:
+        Their number.
+    """
     total = 0
     for shape in config.layers:
         inner = shape.heads * config.head_dim
@@ -41,7 +49,19 @@ def macs_a_token(config: EncoderConfig, length: int = 64) -> int:
 
 
 def export(shop: RunContext, name: str, stages: Sequence[str]) -> dict[str, Any]:
-    """Copy the quantized model into the zoo; measure its speed; write `metrics.json`, `card.md` and the pictures."""
+    """Copy the quantized model into the zoo; measure its speed; write `metrics.json`, `card.md` and the pictures.
+
+    Args:
+        shop: Context of the run.
+        name: Of the model.
+        stages: Steps whose figures the card shows.
+
+    Returns:
+        Figures and speed.
+
+    Raises:
+        FactoryError: A shipped model that this one was taught on has no metrics.
+    """
     source, folder = shop.work / f"{name}.quantize" / "model", shop.zoo / name
     folder.mkdir(parents=True, exist_ok=True)
     if not (source / MANIFEST).exists():
@@ -115,7 +135,12 @@ def _before(shop: RunContext, name: str) -> dict[str, Any]:
 
 
 def write_card(shop: RunContext, name: str) -> None:
-    """Write `card.md` and `front.png` of a model of the zoo from the metrics of all models."""
+    """Write `card.md` and `front.png` of a model of the zoo from the metrics of all models.
+
+    Args:
+        shop: Context of the run.
+        name: Of the model.
+    """
     folder = shop.zoo / name
     everyone = _models_of(shop)
     others = comparisons(shop)

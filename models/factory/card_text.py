@@ -12,7 +12,13 @@ from models.factory.pareto import comparison_table
 
 
 def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
-    """The lines of `card.md`: of the model with the metrics `m`, beside `everyone` and the students that were not shipped."""
+    """Return the lines of `card.md`.
+
+    Args:
+        m: Metrics of the model.
+        everyone: Metrics of all models of the language.
+        others: Metrics of the students that were not shipped.
+    """
     speed, tongue = m["speed"], language(m["lang"])
     shipped = {k: v["stages"][f"{k}.quantize"] for k, v in everyone.items() if k != m["name"]}
     columns = {**m["stages"], **{f"{k} (shipped)": stage for k, stage in shipped.items()}}

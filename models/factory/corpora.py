@@ -34,8 +34,10 @@ WNUT_FOLD = {
 class Corpus:
     """Where a corpus lies below the data folder, how it is read, and what its labels mean.
 
-    `misc_known` is False where an entity of type MISC may be labelled O, `neutral_known` where no text is called neutral;
-    `read_dev` reads the dev split where it is laid out in another way.
+    Attributes:
+        misc_known: False where an entity of type MISC may be labelled O.
+        neutral_known: False where no text is called neutral.
+        read_dev: Reads the dev split where it is laid out in another way.
     """
 
     read: Callable[[Path], Iterator[LabelledText]]
@@ -163,9 +165,20 @@ CORPORA: dict[str, Corpus] = {
 
 
 def read(name: str, data_dir: Path, split: str = "train") -> list[LabelledText]:
-    """All records of one split; the unlabelled corpora have only `train`.
+    """Read all records of one split; the unlabelled corpora have only `train`.
 
     Raises DataMissingError if the corpus or the split is not known or its file is absent.
+
+    Args:
+        name: In `CORPORA`.
+        data_dir: Folder of the corpora.
+        split: train or dev.
+
+    Returns:
+        The records.
+
+    Raises:
+        DataMissingError: A file of it is not there.
     """
     corpus = CORPORA.get(name)
     if corpus is None:

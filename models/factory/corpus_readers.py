@@ -25,9 +25,14 @@ from models.runtime.labels import SENTIMENTS, UPOS
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
-    """One text with its gold labels. `words` are extents in code points; a label list that is None is not known.
+    """One text with its gold labels; a label list that is None is not known.
 
-    `spans` are entities as (start, end, type), where the corpus gives extents of its own; then `tags` say the same of `words`.
+    Attributes:
+        words: Extents of the words, in code points.
+        tags: BIO tag of each word.
+        upos: Universal part of speech of each word.
+        sentiment: 0 negative, 1 neutral, 2 positive.
+        spans: Entities as (start, end, type), where the corpus gives extents of its own; then `tags` say the same of `words`.
     """
 
     text: str
@@ -39,7 +44,17 @@ class LabelledText:
 
 
 def open_text(path: Path) -> io.TextIOBase:
-    """Open `path` or `path`.gz as UTF-8 text."""
+    """Open a file or its .gz as UTF-8 text.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The stream.
+
+    Raises:
+        DataMissingError: Neither is there.
+    """
     packed = path if path.suffix == ".gz" else path.with_name(path.name + ".gz")
     if packed.exists():
         return io.TextIOWrapper(gzip.open(packed), encoding="utf-8", newline="")
@@ -49,7 +64,15 @@ def open_text(path: Path) -> io.TextIOBase:
 
 
 def lay_out(forms: list[str], space_after: list[bool]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Join forms into a text and give the extent of each."""
+    """Join forms into a text.
+
+    Args:
+        forms: Words.
+        space_after: Whether a space follows each.
+
+    Returns:
+        The text, and the extent of each form.
+    """
     text, extents = [], []
     at = 0
     for form, space in zip(forms, space_after, strict=True):
@@ -60,7 +83,15 @@ def lay_out(forms: list[str], space_after: list[bool]) -> tuple[str, tuple[tuple
 
 
 def to_bio(tags: list[str], fold: dict[str, str] | None = None) -> tuple[str, ...]:
-    """IO, IOB1 or BIO tags to BIO, with entity types renamed (or dropped, if renamed to "O") by `fold`."""
+    """Turn IO, IOB1 or BIO tags into BIO.
+
+    Args:
+        tags: Tag of each word.
+        fold: Entity type -> its new name; "O" drops it.
+
+    Returns:
+        The tags.
+    """
     out: list[str] = []
     before = ("O", "")
     for tag in tags:
@@ -77,7 +108,15 @@ def to_bio(tags: list[str], fold: dict[str, str] | None = None) -> tuple[str, ..
 
 
 def read_columns(path: Path, fold: dict[str, str] | None = None) -> Iterator[LabelledText]:
-    """Column files: a word a line, its tag last, sentences apart by blank lines, -DOCSTART- lines ignored."""
+    """Read a word a line, its tag last, sentences apart by blank lines; -DOCSTART- lines are ignored.
+
+    Args:
+        path: The file; PATH.gz will do.
+        fold: Entity type -> its new name; "O" drops it.
+
+    Yields:
+        The texts.
+    """
     forms: list[str] = []
     tags: list[str] = []
     with open_text(path) as lines:
@@ -93,7 +132,14 @@ def read_columns(path: Path, fold: dict[str, str] | None = None) -> Iterator[Lab
 
 
 def read_tabbed(path: Path) -> Iterator[LabelledText]:
-    """Word TAB BIO tag of ours TAB the source's tag; sentences apart by blank lines."""
+    """Read word TAB BIO tag of ours TAB the source's tag; sentences apart by blank lines.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     forms: list[str] = []
     tags: list[str] = []
     with open_text(path) as lines:
@@ -109,7 +155,14 @@ def read_tabbed(path: Path) -> Iterator[LabelledText]:
 
 
 def conllu_sentences(path: Path) -> Iterator[list[list[str]]]:
-    """The rows of each sentence of a CoNLL-U file, 10 fields each; empty nodes left out."""
+    """Read the rows of each sentence of a CoNLL-U file, 10 fields each; empty nodes are left out.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The rows of a sentence.
+    """
     rows: list[list[str]] = []
     with open_text(path) as lines:
         for line in [*lines, ""]:
@@ -122,7 +175,14 @@ def conllu_sentences(path: Path) -> Iterator[list[list[str]]]:
 
 
 def read_conllu(path: Path) -> Iterator[LabelledText]:
-    """Universal Dependencies' CoNLL-U; a multiword token's words are laid into its surface form where they fit."""
+    """Read Universal Dependencies' CoNLL-U; a multiword token's words are laid into its surface form where they fit.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     for sentence in conllu_sentences(path):
         forms, upos, spaces = [], [], []
         inside_until, surface_space = 0, True
@@ -142,7 +202,14 @@ def read_conllu(path: Path) -> Iterator[LabelledText]:
 
 
 def read_sst2(path: Path) -> Iterator[LabelledText]:
-    """text TAB 0 or 1."""
+    """Read text TAB 0 or 1.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     with open_text(path) as lines:
         for line in lines:
             text, _, label = line.rstrip("\r\n").rpartition("\t")
@@ -150,7 +217,14 @@ def read_sst2(path: Path) -> Iterator[LabelledText]:
 
 
 def read_labelled(path: Path) -> Iterator[LabelledText]:
-    """Sentiment TAB text, and perhaps more that is not read."""
+    """Read sentiment TAB text, and perhaps more that is not used.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     with open_text(path) as lines:
         for number, line in enumerate(lines, 1):
             label, _, rest = line.rstrip("\r\n").partition("\t")
@@ -164,7 +238,14 @@ _WORDS = re.compile(r"\w+|[^\w\s]")
 
 
 def read_posts(path: Path) -> Iterator[LabelledText]:
-    """Documents as JSON lines: text, sentiment, and entities with label, start and end in code points."""
+    """Read documents as JSON lines: text, sentiment, and entities with label, start and end in code points.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     with open_text(path) as lines:
         for line in lines:
             post = json.loads(line)
@@ -174,7 +255,15 @@ def read_posts(path: Path) -> Iterator[LabelledText]:
 
 
 def words_of_spans(text: str, spans: Sequence[tuple[int, int, str]]) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
-    """The words of a text, cut where entities begin and end, and their BIO tags."""
+    """Cut a text into words, also where entities begin and end.
+
+    Args:
+        text: The text.
+        spans: Entities as (start, end, type).
+
+    Returns:
+        Extents of the words, and their BIO tags.
+    """
     bounds = {bound for start, end, _ in spans for bound in (start, end)}
     words: list[tuple[int, int]] = []
     for found in _WORDS.finditer(text):
@@ -189,7 +278,16 @@ def words_of_spans(text: str, spans: Sequence[tuple[int, int, str]]) -> tuple[tu
 
 
 def read_folder(read: Callable[[Path], Iterator[LabelledText]], suffix: str, folder: Path) -> Iterator[LabelledText]:
-    """All records of the files of a folder that end in `suffix` or `suffix`.gz, in order of their names."""
+    """Read all records of the files of a folder, in order of their names.
+
+    Args:
+        read: Reads one file.
+        suffix: How their names end, perhaps with .gz behind.
+        folder: The folder.
+
+    Yields:
+        The texts.
+    """
     paths = sorted(p for p in folder.glob("*") if p.name.removesuffix(".gz").endswith(suffix))
     if not paths:
         raise DataMissingError(f"{folder}: no file ends in {suffix}; point --data-dir at the folder that holds the corpora")
@@ -201,7 +299,14 @@ _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 def read_semeval(path: Path) -> Iterator[LabelledText]:
-    """id TAB label TAB tweet, the tweet with CSV quotes, \\uXXXX and HTML escapes."""
+    """Read id TAB label TAB tweet, the tweet with CSV quotes, Unicode escapes and HTML escapes.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     with open_text(path) as lines:
         for line in lines:
             _, label, text = line.rstrip("\r\n").split("\t", 2)
@@ -213,14 +318,28 @@ def read_semeval(path: Path) -> Iterator[LabelledText]:
 
 
 def read_airline(path: Path) -> Iterator[LabelledText]:
-    """The airline tweets' CSV."""
+    """Read the airline tweets' CSV.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     with open_text(path) as lines:
         for row in csv.DictReader(lines):
             yield LabelledText(html.unescape(row["text"]), sentiment=SENTIMENTS.index(row["airline_sentiment"]))
 
 
 def read_jsonl_texts(folder: Path) -> Iterator[LabelledText]:
-    """The `text` of every line of every *.jsonl.gz below a folder, in order of the paths."""
+    """Read the `text` of every line of every *.jsonl.gz below a folder, in order of the paths.
+
+    Args:
+        folder: The folder.
+
+    Yields:
+        The texts.
+    """
     for path in sorted(folder.rglob("*.jsonl.gz")):
         with open_text(path) as lines:
             for line in lines:
@@ -228,7 +347,14 @@ def read_jsonl_texts(folder: Path) -> Iterator[LabelledText]:
 
 
 def read_parquet_texts(folder: Path) -> Iterator[LabelledText]:
-    """The `text` column of every Parquet file of a folder."""
+    """Read the `text` column of every Parquet file of a folder.
+
+    Args:
+        folder: The folder.
+
+    Yields:
+        The texts.
+    """
     for path in sorted(folder.glob("*.parquet")):
         for text in pq.read_table(path, columns=["text"])["text"].to_pylist():
             yield LabelledText(text)

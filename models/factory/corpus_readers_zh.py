@@ -37,8 +37,16 @@ _TAG = re.compile(r"<[^>]{1,200}>")
 
 
 def read_characters(path: Path, fold: dict[str, str] | None = None, digit: bool = False) -> Iterator[LabelledText]:
-    """A character and its tag a line (BIO or BMES), sentences apart by blank lines; with `digit`, one behind the character
-    says its place in its word and is dropped."""
+    """Read a character and its tag a line (BIO or BMES), sentences apart by blank lines.
+
+    Args:
+        path: The file; PATH.gz will do.
+        fold: Entity type -> its new name; "O" drops it.
+        digit: Whether a digit behind the character says its place in its word; it is dropped.
+
+    Yields:
+        The texts.
+    """
     forms: list[str] = []
     tags: list[str] = []
     with open_text(path) as lines:
@@ -54,13 +62,24 @@ def read_characters(path: Path, fold: dict[str, str] | None = None, digit: bool 
 
 
 def bio_of(tag: str) -> str:
-    """A BMES tag as BIO: M and E go on, S stands alone."""
+    """Return a BMES tag as BIO: M and E go on, S stands alone.
+
+    Args:
+        tag: The tag.
+    """
     prefix, _, kind = tag.partition("-")
     return tag if not kind else {"M": "I", "E": "I", "S": "B"}.get(prefix, prefix) + "-" + kind
 
 
 def read_cluener(path: Path) -> Iterator[LabelledText]:
-    """A stream of JSON objects: text, and label -> type -> surface -> [first, last] with the last included."""
+    """Read a stream of JSON objects: text, and label -> type -> surface -> [first, last] with the last included.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     with open_text(path) as file:
         rest = file.read()
     decoder, at = json.JSONDecoder(), 0
@@ -78,7 +97,14 @@ def read_cluener(path: Path) -> Iterator[LabelledText]:
 
 
 def read_chnsenticorp(path: Path) -> Iterator[LabelledText]:
-    """label TAB text, with a header."""
+    """Read label TAB text, with a header.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     with open_text(path) as lines:
         next(lines)
         for line in lines:
@@ -95,12 +121,27 @@ def _reviews(path: Path) -> Iterator[tuple[dict[str, str], LabelledText]]:
 
 
 def read_shopping(path: Path) -> Iterator[LabelledText]:
-    """The reviews of `SHOPPING`."""
+    """Read the reviews of `SHOPPING`.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     return (record for row, record in _reviews(path) if row["cat"] in SHOPPING)
 
 
 def read_waimai(path: Path, dev: bool) -> Iterator[LabelledText]:
-    """The reviews of take-away meals: every tenth for dev, the others for training, less those with a dev text."""
+    """Read the reviews of take-away meals: every tenth for dev, the others for training, less those with a dev text.
+
+    Args:
+        path: The file; PATH.gz will do.
+        dev: Which of the two.
+
+    Yields:
+        The texts.
+    """
     kept = [record for number, (_, record) in enumerate(_reviews(path)) if number % DEV_EVERY == 0]
     if dev:
         return iter(kept)
@@ -109,7 +150,14 @@ def read_waimai(path: Path, dev: bool) -> Iterator[LabelledText]:
 
 
 def read_smp(path: Path) -> Iterator[LabelledText]:
-    """A JSON list of Weibo posts with an emotion."""
+    """Read a JSON list of Weibo posts with an emotion.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     with open_text(path) as file:
         for row in json.load(file):
             if row["label"] in EMOTIONS and row["content"].strip():
@@ -117,13 +165,27 @@ def read_smp(path: Path) -> Iterator[LabelledText]:
 
 
 def read_smp_dev(folder: Path) -> Iterator[LabelledText]:
-    """Both evaluation sets, everyday posts and those of the epidemic."""
+    """Read both evaluation sets, everyday posts and those of the epidemic.
+
+    Args:
+        folder: The folder.
+
+    Yields:
+        The texts.
+    """
     for name in ("usual_eval.txt", "virus_eval.txt"):
         yield from read_smp(folder / name)
 
 
 def read_gsd_1(path: Path) -> Iterator[LabelledText]:
-    """The GSD treebank in version 1: laid out without its spaces, marks full-width, tags as in version 2."""
+    """Read the GSD treebank in version 1: laid out without its spaces, marks full-width, tags as in version 2.
+
+    Args:
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     for sentence in conllu_sentences(path):
         forms = [FULL_WIDTH.get(fields[1], fields[1]) if fields[3] == "PUNCT" else fields[1] for fields in sentence]
         latin = [form[:1].isascii() and form[:1].isalnum() and form[-1:].isascii() for form in forms]
@@ -133,8 +195,13 @@ def read_gsd_1(path: Path) -> Iterator[LabelledText]:
 
 
 def upos_2(fields: Sequence[str]) -> str:
-    """The tag that version 2 gives a word of version 1: aspect marks, copulas and the passive are AUX, words that mark a
-    clause SCONJ."""
+    """Return the tag that version 2 gives a word of version 1.
+
+    Aspect marks, copulas and the passive are AUX, words that mark a clause SCONJ.
+
+    Args:
+        fields: The word's CoNLL-U fields.
+    """
     form, tag, xpos, role = fields[1], fields[3], fields[4], fields[7]
     if tag == "CONJ":
         return "CCONJ"
@@ -148,7 +215,15 @@ def upos_2(fields: Sequence[str]) -> str:
 
 
 def read_markup(read: Callable[[Path], Iterator[LabelledText]], path: Path) -> Iterator[LabelledText]:
-    """The texts of another reader without HTML tags; a tag ends a line."""
+    """Read the texts of another reader without HTML tags; a tag ends a line.
+
+    Args:
+        read: The other reader.
+        path: The file; PATH.gz will do.
+
+    Yields:
+        The texts.
+    """
     for record in read(path):
         yield LabelledText(html.unescape(_TAG.sub("\n", record.text)))
 

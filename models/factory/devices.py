@@ -8,12 +8,16 @@ import torch
 
 
 def device() -> torch.device:
-    """The device that models are trained on, and that a live teacher answers on."""
+    """Return the device that models are trained on, and that a live teacher answers on."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def autocast(where: torch.device) -> torch.autocast:
-    """bf16 on a GPU and where the CPU multiplies in it (AVX512-BF16, AMX), fp32 elsewhere."""
+    """Return a context in bf16 on a GPU and where the CPU multiplies in it (AVX512-BF16, AMX), in fp32 elsewhere.
+
+    Args:
+        where: The device.
+    """
     fast = where.type != "cpu" or (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return torch.autocast(where.type, torch.bfloat16, enabled=bool(fast))
 

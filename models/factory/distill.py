@@ -20,8 +20,13 @@ from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, NUM_CASES, UPOS_SLIC
 
 
 class Learner(nn.Module):
-    """A student, the projection that compares its last states with the teacher's, and a head for LAC's labels; only the
-    student is shipped.
+    """A student, and what it needs to learn; only the student is shipped.
+
+    It has a projection that compares its last states with the teacher's, and a head for LAC's labels.
+
+    Args:
+        student: The model.
+        teacher_hidden: Width of the teacher's states.
     """
 
     def __init__(self, student: TokenModel, teacher_hidden: int) -> None:
@@ -32,7 +37,11 @@ class Learner(nn.Module):
 
 
 class Together(nn.Module):
-    """Learners that learn in one run, from the same batches."""
+    """Learners that learn in one run, from the same batches.
+
+    Args:
+        learners: The learners.
+    """
 
     def __init__(self, learners: Sequence[Learner]) -> None:
         super().__init__()
@@ -40,7 +49,14 @@ class Together(nn.Module):
 
 
 def together_loss(loss: Callable[[nn.Module, Batch], Tensor]) -> Callable[[nn.Module, Batch], Tensor]:
-    """The sum of the losses of all that learn together: the gradients of each are its own."""
+    """Sum the losses of all that learn together: the gradients of each are its own.
+
+    Args:
+        loss: Gives the loss of one learner for a batch.
+
+    Returns:
+        Gives the loss of `Together`.
+    """
 
     def total(together: nn.Module, batch: Batch) -> Tensor:
         assert isinstance(together, Together)
@@ -50,13 +66,28 @@ def together_loss(loss: Callable[[nn.Module, Batch], Tensor]) -> Callable[[nn.Mo
 
 
 def hide_pieces(ids: Tensor, mask: Tensor, share: float, unseen: int) -> Tensor:
-    """The ids [B, S] with a random `share` of the pieces as the id `unseen`; special ones, up to that id, stay."""
+    """Hide a random share of the pieces; special ones, up to the id that stands for hidden ones, stay.
+
+    Args:
+        ids: Token ids, shape (B, S).
+        mask: Where a token is, shape (B, S).
+        share: 0 to 1.
+        unseen: Id that stands for hidden pieces.
+
+    Returns:
+        The ids, shape (B, S).
+    """
     if not share:
         return ids
     return torch.where((torch.rand(ids.shape, device=ids.device) < share) & mask & (ids > unseen), unseen, ids)
 
 
 def task_weights(settings: Taught) -> TaskWeights:
+    """Return the weights of the tasks that a recipe sets.
+
+    Args:
+        settings: Of the run.
+    """
     return TaskWeights(sentiment=settings.sentiment, joins=settings.joins)
 
 
@@ -76,8 +107,16 @@ def _paths(settings: Taught) -> Callable[[Learner, Tensor, Batch], Tensor | floa
 def gold_loss_of(
     settings: Taught, unseen: int, silver: Codes | None = None, weight: float = 0.0
 ) -> Callable[[nn.Module, Batch], Tensor]:
-    """The loss of a learner that has no teacher: gold labels, and LAC's of that `weight`, `silver` int8 [N] beside the
-    pool's ids. `unseen` is the id that stands for hidden pieces.
+    """Make the loss of a learner that has no teacher: gold labels, and LAC's.
+
+    Args:
+        settings: Of the run.
+        unseen: Id that stands for hidden pieces.
+        silver: LAC's codes beside the pool's ids, int8, shape (N,).
+        weight: Of LAC's labels.
+
+    Returns:
+        Gives the loss of a learner for a batch, a scalar.
     """
     weights, paths = task_weights(settings), _paths(settings)
 
@@ -96,7 +135,15 @@ def gold_loss_of(
 
 
 def teacher_loss(settings: Teacher, unseen: int) -> Callable[[nn.Module, Batch], Tensor]:
-    """The loss of a teacher: a share `hidden_silver` of the texts is shown without the features that only it sees."""
+    """Make the loss of a teacher: a share `hidden_silver` of the texts is shown without the features that only it sees.
+
+    Args:
+        settings: Of the run.
+        unseen: Id that stands for hidden pieces.
+
+    Returns:
+        Gives the loss of a learner for a batch, a scalar.
+    """
     gold = gold_loss_of(settings, unseen)
 
     def loss(learner: nn.Module, batch: Batch) -> Tensor:
@@ -112,6 +159,14 @@ def distil_loss(answers: TeacherRun, settings: Distil, unseen: int) -> Callable[
     Token losses are taken on the first piece of each unit. Units that the teacher may hold for an entity weigh
     `non_o` times in the entities' KL, because nine of ten units are none. Pieces that are hidden (`unseen`) are hidden from
     the student alone.
+
+    Args:
+        answers: What the teacher says.
+        settings: Of the run.
+        unseen: Id that stands for hidden pieces.
+
+    Returns:
+        Gives the loss of a learner for a batch, a scalar.
     """
     weights, paths = task_weights(settings), _paths(settings)
     a, t = settings.alpha, settings.temperature

@@ -30,7 +30,9 @@ from models.runtime.tokenizer import PieceTokenizer
 class DistillationData:
     """All texts that a student may draw; text d is one of `names[corpus[d]]`, made of the corpus `origins[corpus[d]]`.
 
-    `shown` are the texts with the features that a teacher sees, `examples` those that a student sees.
+    Attributes:
+        shown: The texts with the features that a teacher sees.
+        examples: The texts as a student sees them.
     """
 
     shown: Examples
@@ -40,18 +42,32 @@ class DistillationData:
     corpus: npt.NDArray[np.int64]
 
     def of(self, origins: Collection[str]) -> npt.NDArray[np.int64]:
-        """The texts that were made of these corpora."""
+        """Return the texts that were made of corpora, int64, shape (n,).
+
+        Args:
+            origins: Names of the corpora.
+        """
         return np.flatnonzero(np.array([origin in origins for origin in self.origins])[self.corpus])
 
     @property
     def silver(self) -> Codes:
-        """LAC's code of every token, int8 [N], IGNORE where the texts are shown without."""
+        """LAC's code of every token, int8, shape (N,); IGNORE where the texts are shown without."""
         return silver_codes(self.shown)
 
     def repeats(self, epochs: dict[str, float], negative_factor: float) -> npt.NDArray[np.float64]:
-        """How often each text is to be drawn; a corpus that is not named is not drawn.
+        """Compute how often each text is to be drawn; a corpus that is not named is not drawn.
 
         Raises RecipeError if `epochs` names a corpus that the teacher has not labelled.
+
+        Args:
+            epochs: Corpus -> how often.
+            negative_factor: Weight of negative texts in a three-class corpus.
+
+        Returns:
+            float64, shape (D,).
+
+        Raises:
+            RecipeError: A corpus is named that the teacher has not labelled.
         """
         if strange := sorted(set(epochs) - set(self.names)):
             raise RecipeError(f"epochs: {strange[0]!r} is not among the labelled texts: {', '.join(self.names)}")
@@ -66,10 +82,26 @@ def build_distillation_data(
     label: Label, lang: str, data_dir: Path, tokenizer: PieceTokenizer, seed: int, near: Callable[[], Neighbours],
     most: int, shelf: Shelf | None = None,
 ) -> DistillationData:  # fmt: skip
-    """Read, choose (by `seed`), make and tokenize the texts of a recipe; `near` is asked only where words are exchanged.
+    """Read, choose, make and tokenize the texts of a recipe.
 
     Texts are cut at `most` pieces, and kept on `shelf`, if one is given, where they hang on nothing else. Of the corpora without
     labels those texts are left out that models of the language are measured on.
+
+    Args:
+        label: Settings of the step.
+        lang: Language.
+        data_dir: Folder of the corpora.
+        tokenizer: The model's.
+        seed: Draws the texts.
+        near: Gives near words; asked only where words are exchanged.
+        most: Pieces after which a text is cut.
+        shelf: Keeps texts that depend on nothing else, if given.
+
+    Returns:
+        The texts.
+
+    Raises:
+        DataMissingError: A corpus is not there.
     """
     tongue = language(lang)
     kinds: list[tuple[str, str, int, Maker]] = [
@@ -125,12 +157,20 @@ def _unseen(name: str, tongue: Language, data_dir: Path) -> list[LabelledText]:
 
 
 def without_features(shown: Examples) -> Examples:
-    """The texts as a model without a teacher's features sees them: what had one has no cased letters."""
+    """Return texts as a model without a teacher's features sees them: what had one has no cased letters.
+
+    Args:
+        shown: The texts as a teacher sees them.
+    """
     return replace(shown, cases=np.where(shown.cases < NUM_CASES, shown.cases, 0).astype(np.uint8))
 
 
 def silver_codes(shown: Examples) -> Codes:
-    """The codes that texts are shown with, int8 [N], IGNORE where there is none."""
+    """Return the codes that texts are shown with, int8, shape (N,), IGNORE where there is none.
+
+    Args:
+        shown: The texts as a teacher sees them.
+    """
     return np.where(shown.cases < NUM_CASES, IGNORE, shown.cases.astype(np.int64) - NUM_CASES).astype(np.int8)
 
 
@@ -142,7 +182,14 @@ def _chosen(records: list[LabelledText], wanted: int, rng: np.random.Generator) 
 
 
 def describe(pool: DistillationData) -> Iterator[str]:
-    """One line a corpus: texts and tokens."""
+    """Describe the texts of each corpus.
+
+    Args:
+        pool: The texts.
+
+    Yields:
+        One line a corpus: texts and tokens.
+    """
     for number, name in enumerate(pool.names):
         mine = pool.corpus == number
         yield f"{name}: {mine.sum():,} texts, {pool.examples.lengths[mine].sum():,} tokens"

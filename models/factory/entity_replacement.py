@@ -19,7 +19,11 @@ Names = Mapping[str, Sequence[str]]
 
 
 def entities(record: LabelledText) -> list[tuple[int, int, str]]:
-    """The entities of a record with BIO tags: first word, word behind the last, type."""
+    """Return the entities of a record with BIO tags: first word, word behind the last, type.
+
+    Args:
+        record: The record.
+    """
     found: list[tuple[int, int, str]] = []
     for number, tag in enumerate(record.tags or ()):
         kind = tag[2:]
@@ -32,7 +36,11 @@ def entities(record: LabelledText) -> list[tuple[int, int, str]]:
 
 
 def gold_names(records: Iterable[LabelledText]) -> dict[str, list[str]]:
-    """Every name of the records once, by type."""
+    """Return every name of records once, by type.
+
+    Args:
+        records: Records with BIO tags.
+    """
     found: dict[str, set[str]] = {kind: set() for kind in TYPES}
     for record in records:
         for first, behind, kind in entities(record):
@@ -44,9 +52,18 @@ def gold_names(records: Iterable[LabelledText]) -> dict[str, list[str]]:
 def with_entities_replaced(
     records: list[LabelledText], wanted: int, rng: np.random.Generator, sources: Sequence[Names]
 ) -> list[LabelledText]:
-    """`wanted` records with entities, of which a share has another name, drawn from a source that is drawn for each.
+    """Make records in which a share of the entities has another name, from a source that is drawn for each.
 
     Records are of characters: every character of a name is a word of its own.
+
+    Args:
+        records: Records with BIO tags.
+        wanted: How many.
+        rng: Draws them.
+        sources: Names by type.
+
+    Returns:
+        The records; labels stay on the names.
     """
     able = [record for record in records if any(kind in TYPES for _, _, kind in entities(record))]
     return [_rename(able[int(i)], rng, sources) for i in rng.integers(0, len(able), wanted)] if able else []

@@ -29,9 +29,19 @@ class Figure:
 
 
 class Measure(Protocol):
-    """What a task measures of a tagger on gold records: shares of 1, without the corpus's name in their keys."""
+    """What a task measures of a tagger on gold records; keys are without the corpus's name."""
 
-    def __call__(self, tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]: ...
+    def __call__(self, tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]:
+        """Measure a tagger.
+
+        Args:
+            tagger: The tagger.
+            records: Gold records.
+
+        Returns:
+            Shares of 1, by key.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +55,38 @@ class Task:
 
 
 def tasks_of(lang: str) -> tuple[Task, ...]:
-    """The tasks of a language; none for one that the factory has no gold for."""
+    """Return the tasks of a language; none for one that the factory has no gold for.
+
+    Args:
+        lang: ISO 639-1.
+    """
     return TASKS.get(lang, ())
 
 
 def figures_of(lang: str) -> tuple[Figure, ...]:
-    """The figures of a language, in the order in which cards show them."""
+    """Return the figures of a language, in the order in which cards show them.
+
+    Args:
+        lang: ISO 639-1.
+    """
     return tuple(figure for task in tasks_of(lang) for figure in task.figures)
 
 
 def evaluate(tagger: Tagger, data_dir: Path, split: str = "dev") -> dict[str, float]:
-    """The figures that the data folder has gold labels for, in per cent, by the keys of `figures_of(tagger.lang)`.
+    """Measure a tagger on the corpora that the data folder has gold labels for.
 
     Raises DataMissingError if it has none at all.
+
+    Args:
+        tagger: The tagger.
+        data_dir: Folder of the corpora.
+        split: dev or test.
+
+    Returns:
+        The figures in per cent, by the keys of `figures_of(tagger.lang)`.
+
+    Raises:
+        DataMissingError: There is none.
     """
     figures: dict[str, float] = {}
     missing = DataMissingError(f"there is no gold for language {tagger.lang!r}; known are {', '.join(TASKS)}")
@@ -79,9 +108,17 @@ def _rows(tagger: Tagger, records: Sequence[LabelledText]) -> list[dict[str, Any
 
 
 def project(record: LabelledText, entities: Sequence[dict[str, Any]], keep_misc: bool) -> list[str]:
-    """Entities as BIO tags on the gold words; one that does not begin and end with a word keeps its odd extent.
+    """Lay entities on the gold words, as BIO tags; one that does not begin and end with a word keeps its odd extent.
 
     A span that cuts a word gets a type of its own, so that it counts as wrong and hides no other.
+
+    Args:
+        record: The gold record.
+        entities: What was found.
+        keep_misc: Whether MISC counts.
+
+    Returns:
+        The tags.
     """
     tags = ["O"] * len(record.words)
     starts = {start: i for i, (start, _) in enumerate(record.words)}
@@ -98,7 +135,16 @@ def project(record: LabelledText, entities: Sequence[dict[str, Any]], keep_misc:
 
 
 def entity_f1(tagger: Tagger, records: Sequence[LabelledText], keep_misc: bool = True) -> dict[str, float]:
-    """Strict span F1, micro average (seqeval, IOB2). Without `keep_misc`, MISC is left out on both sides."""
+    """Measure strict span F1, micro average (seqeval, IOB2).
+
+    Args:
+        tagger: The tagger.
+        records: Gold records.
+        keep_misc: Without it, MISC is left out on both sides.
+
+    Returns:
+        The figure.
+    """
     gold, found = [], []
     for record, row in zip(records, _rows(tagger, records), strict=True):
         tags = list(record.tags or ())
@@ -108,20 +154,44 @@ def entity_f1(tagger: Tagger, records: Sequence[LabelledText], keep_misc: bool =
 
 
 def sentiment_scores(tagger: Tagger, records: Sequence[LabelledText]) -> tuple[Any, Any]:
-    """What the tagger says [N, 3] of the records' sentiment, and what is true [N]."""
+    """Ask for the sentiment of records.
+
+    Args:
+        tagger: The tagger.
+        records: Gold records.
+
+    Returns:
+        What the tagger says, shape (n, 3), and what is true, shape (n,).
+    """
     column = tagger.tag([record.text for record in records])["sentiment_scores"].combine_chunks()
     scores = np.stack([column.field(name).to_numpy() for name in SENTIMENTS], axis=1)
     return scores, np.array([record.sentiment for record in records])
 
 
 def binary_sentiment(tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]:
-    """Accuracy on two classes: which of negative and positive has the higher score."""
+    """Measure accuracy on two classes: which of negative and positive has the higher score.
+
+    Args:
+        tagger: The tagger.
+        records: Gold records.
+
+    Returns:
+        The figure.
+    """
     scores, gold = sentiment_scores(tagger, records)
     return {"accuracy": float(np.mean((scores[:, 2] > scores[:, 0]) == (gold == 2)))}
 
 
 def ternary_sentiment(tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]:
-    """Macro recall (the shared task's measure, Rosenthal et al. 2017) and accuracy on three classes."""
+    """Measure macro recall (the shared task's measure, Rosenthal et al. 2017) and accuracy on three classes.
+
+    Args:
+        tagger: The tagger.
+        records: Gold records.
+
+    Returns:
+        The figures.
+    """
     scores, gold = sentiment_scores(tagger, records)
     found = scores.argmax(axis=1)
     recalls = [np.mean(found[gold == label] == label) for label in range(len(SENTIMENTS))]
@@ -129,8 +199,15 @@ def ternary_sentiment(tagger: Tagger, records: Sequence[LabelledText]) -> dict[s
 
 
 def expected_calibration_error(confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_], bins: int = 10) -> float:
-    """The mean distance between confidence and share of right answers, over `bins` of equal width weighted by what is in them
-    (Guo et al. 2017); `confidence` [N] in 0 to 1, `right` [N].
+    """Compute the mean distance between confidence and share of right answers, over bins of equal width (Guo et al. 2017).
+
+    Args:
+        confidence: 0 to 1, shape (n,).
+        right: Whether the answer is right, bool, shape (n,).
+        bins: Number of bins; each is weighted by what is in it.
+
+    Returns:
+        0 to 1.
     """
     if not len(confidence):
         return 0.0
@@ -140,7 +217,15 @@ def expected_calibration_error(confidence: npt.NDArray[np.floating], right: npt.
 
 
 def macro_f1(gold: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> float:
-    """The mean F1 of the sentiments."""
+    """Compute the mean F1 of the sentiments.
+
+    Args:
+        gold: What is true, shape (n,).
+        found: What was found, shape (n,).
+
+    Returns:
+        0 to 1.
+    """
     scores = []
     for label in range(len(SENTIMENTS)):
         both = np.sum(gold == label) + np.sum(found == label)
@@ -149,8 +234,17 @@ def macro_f1(gold: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> f
 
 
 def posts(tagger: Tagger, records: Sequence[LabelledText], keep_misc: bool) -> dict[str, float]:
-    """What counts on whole posts: sentiment's macro F1, how many of what is called negative are, strict F1 of the entities'
-    extents and types, and how far confidence is from the truth, in sentiment and in entities.
+    """Measure what counts on whole posts.
+
+    Args:
+        tagger: The tagger.
+        records: Gold records.
+        keep_misc: Whether MISC counts.
+
+    Returns:
+        Sentiment's macro F1, how many of what is called negative are, strict F1 of the entities' extents and types, and the
+        calibration
+            errors of sentiment and of entities.
     """
     scores, gold = sentiment_scores(tagger, records)
     found = scores.argmax(axis=1)
@@ -179,6 +273,13 @@ def words_and_upos(tagger: Tagger, records: Sequence[LabelledText]) -> dict[str,
 
     For the accuracy a gold word has the tag of the found word that holds its first character; raw text is tagged, gold
     words are not given to the model.
+
+    Args:
+        tagger: The tagger.
+        records: Gold records.
+
+    Returns:
+        The figures.
     """
     right = words = matched = tagged = found_words = 0
     for record, row in zip(records, _rows(tagger, records), strict=True):

@@ -30,7 +30,7 @@ Array = npt.NDArray[np.int8]
 
 
 def allowed_tags() -> Tensor:
-    """bool [len(ENTITY_TAGS) + 1, len(ENTITY_TAGS)]: the tags that each entity code allows."""
+    """Return the tags that each entity code allows, bool, shape (len(ENTITY_TAGS) + 1, len(ENTITY_TAGS))."""
     allowed = torch.eye(len(ENTITY_TAGS), dtype=torch.bool)
     either = torch.tensor([tag == "O" or tag.endswith("MISC") for tag in ENTITY_TAGS])
     return torch.cat([allowed, either[None]])
@@ -40,8 +40,15 @@ def allowed_tags() -> Tensor:
 class Examples:
     """D texts of N tokens in all, each between [CLS] and [SEP].
 
-    `ids` int32 [N]; `cases` uint8 [N]; `tags`, `upos`, `joins` int8 [N] with IGNORE where nothing is known or the token
-    begins no unit; `sentiment` int8 [D]; text d owns [offsets[d], offsets[d+1]).
+    Attributes:
+        ids: Token ids, int32, shape (N,).
+        cases: Case features, uint8, shape (N,).
+        tags: Entity codes, int8, shape (N,); IGNORE where nothing is known or the token begins no unit, as in the next two.
+        upos: Codes of the parts of speech, int8, shape (N,).
+        joins: Whether a unit goes on a word, int8, shape (N,).
+        units: Whether a token begins a unit, bool, shape (N,).
+        sentiment: Sentiment codes, int8, shape (D,).
+        offsets: Where each text begins, and the end of the last, int64, shape (D + 1,).
     """
 
     ids: npt.NDArray[np.int32]
@@ -57,7 +64,11 @@ class Examples:
         return len(self.sentiment)
 
     def take(self, docs: npt.NDArray[np.int64]) -> Examples:
-        """The texts `docs`, in that order."""
+        """Return some of the texts, in that order.
+
+        Args:
+            docs: Their numbers, int64.
+        """
         at = _flat(self.offsets, docs)
         offsets = np.concatenate(([0], np.cumsum(self.lengths[docs])))
         per_token = (self.ids[at], self.cases[at], self.tags[at], self.upos[at], self.joins[at], self.units[at])
@@ -65,11 +76,16 @@ class Examples:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each text, int64, shape (D,)."""
         return np.diff(self.offsets)
 
 
 def without_neutral(examples: Examples) -> Examples:
-    """The texts of a corpus that knows no neutral: gold says which of negative and positive they rather are."""
+    """Return the texts of a corpus that knows no neutral: gold says which of negative and positive they rather are.
+
+    Args:
+        examples: The texts.
+    """
     codes = np.select([examples.sentiment == 0, examples.sentiment == 2], [RATHER_NEGATIVE, RATHER_POSITIVE], examples.sentiment)
     return replace(examples, sentiment=codes.astype(np.int8))
 
@@ -77,10 +93,19 @@ def without_neutral(examples: Examples) -> Examples:
 def encode(
     records: Sequence[LabelledText], tokenizer: PieceTokenizer, misc_known: bool = True, most: int = MAX_PIECES
 ) -> Examples:
-    """Tokenize records, cut them at `most` pieces, and lay their labels on the units; in stretches, for memory's sake.
+    """Tokenize records, cut them, and lay their labels on the units; in stretches, for memory's sake.
 
     A unit takes the labels of the word in which it begins: the entity tag (B- only on the word's first unit), the part
     of speech (on the first unit only), and whether it goes on a word.
+
+    Args:
+        records: The records.
+        tokenizer: The model's.
+        misc_known: Whether the corpus labels MISC.
+        most: Pieces after which a text is cut.
+
+    Returns:
+        The texts, in the order of the records.
     """
     return concatenate(
         [_encode(records[at : at + STRETCH], tokenizer, misc_known, most) for at in range(0, max(len(records), 1), STRETCH)]
@@ -132,7 +157,11 @@ def _flat(offsets: npt.NDArray[np.int64], docs: npt.NDArray[np.int64]) -> npt.ND
 
 
 def concatenate(parts: Sequence[Examples]) -> Examples:
-    """One `Examples` after the other."""
+    """Return one `Examples` after the other.
+
+    Args:
+        parts: At least one.
+    """
     offsets = [parts[0].offsets[:1]]
     for part in parts:
         offsets.append(part.offsets[1:] + offsets[-1][-1])
@@ -142,7 +171,14 @@ def concatenate(parts: Sequence[Examples]) -> Examples:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B texts padded to S tokens: int64 and bool tensors [B, S], `sentiment` [B], `docs` int64 [B] their numbers."""
+    """B texts padded to S tokens.
+
+    Attributes:
+        mask: Where a token is, bool, shape (B, S); the other tensors but `sentiment` are int64 or bool of that shape.
+        sentiment: Sentiment codes, int64, shape (B,).
+        docs: Numbers of the texts, int64, shape (B,).
+        flat: Position of every real token in the examples' arrays, int64.
+    """
 
     ids: Tensor
     cases: Tensor
@@ -157,10 +193,15 @@ class Batch:
 
     @property
     def tokens(self) -> int:
+        """Number of real tokens."""
         return len(self.flat)
 
     def to(self, where: torch.device) -> Batch:
-        """The batch with its tensors on a device; as it is if they are there."""
+        """Return the batch with its tensors on a device; as it is if they are there.
+
+        Args:
+            where: The device.
+        """
         if self.ids.device.type == where.type:
             return self
         moved: dict[str, Any] = {
@@ -172,9 +213,15 @@ class Batch:
 
 
 def gather(examples: Examples, docs: npt.NDArray[np.int64], multiple: int = 1) -> Batch:
-    """Pad the texts `docs` to a multiple of `multiple` tokens.
+    """Pad texts into a batch.
 
-    `flat` holds the position of every real token in the examples' arrays.
+    Args:
+        examples: The texts.
+        docs: Numbers of those of the batch, int64, shape (B,).
+        multiple: The length is rounded up to a multiple of this.
+
+    Returns:
+        The batch.
     """
     lengths = examples.lengths[docs]
     columns = np.arange(-(-int(lengths.max()) // multiple) * multiple)
@@ -204,11 +251,20 @@ TRAIN_MULTIPLE = 4
 
 
 def draw(examples: Examples, repeats: npt.NDArray[np.float64], budget: int, seed: int) -> list[npt.NDArray[np.int64]]:
-    """The batches of one training run, in order: text d is drawn `repeats[d]` times, a fraction by chance.
+    """Draw the batches of one training run, in order: text d is drawn `repeats[d]` times, a fraction by chance.
 
     Its draws are spread over the whole run; what is drawn at most once comes in the first half, so that texts that count
     for more come last. Texts are shuffled, sorted by length within stretches (of 2,048, or of one text for each token of a
     larger budget), cut by the token budget and shuffled again.
+
+    Args:
+        examples: The texts.
+        repeats: How often each is drawn, float64, shape (D,).
+        budget: Padded tokens of a batch.
+        seed: Draws them.
+
+    Returns:
+        Numbers of the texts of each batch.
     """
     rng = np.random.default_rng(seed)
     passes = int(np.ceil(repeats.max()))
@@ -231,7 +287,15 @@ def draw(examples: Examples, repeats: npt.NDArray[np.float64], budget: int, seed
 
 
 def sweep(examples: Examples, budget: int) -> Iterator[Batch]:
-    """Every text once, sorted by length: for evaluation and labelling."""
+    """Go through every text once, sorted by length: for evaluation and labelling.
+
+    Args:
+        examples: The texts.
+        budget: Padded tokens of a batch.
+
+    Yields:
+        The batches.
+    """
     order = np.argsort(examples.lengths, kind="stable")
     for docs in cut_by_budget(examples.lengths, order, budget):
         yield gather(examples, docs)

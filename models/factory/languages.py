@@ -11,9 +11,15 @@ from models.factory.script_forms import chinese_phrases, chinese_sentences
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """`sentences` and `phrases` make texts for the teacher to label; `speed` are the corpora on which speed is measured, with
-    `speed_count` texts, a like number of each; `posts` is the corpus of real posts whose dev split counts most; `shown` are the
-    figures of the tables of comparison, the first one in the picture too.
+    """What the factory knows of a language.
+
+    Attributes:
+        sentences: Makes sentences for the teacher to label.
+        phrases: Makes phrases for the teacher to label.
+        speed: Corpora on which speed is measured.
+        speed_count: Texts of them, a like number of each.
+        posts: Corpus of real posts whose dev split counts most.
+        shown: Figures of the tables of comparison, the first one in the picture too.
     """
 
     sentences: Maker
@@ -69,7 +75,14 @@ LANGUAGES = {
 
 
 def language(code: str) -> Language:
-    """The language of that code. Raises RecipeError if the factory has none."""
+    """Return what is known of a language.
+
+    Args:
+        code: ISO 639-1.
+
+    Raises:
+        RecipeError: The factory has none of that code.
+    """
     if code not in LANGUAGES:
         raise RecipeError(f"lang = {code!r}: the factory knows {', '.join(LANGUAGES)}")
     return LANGUAGES[code]

@@ -22,7 +22,15 @@ ATTEMPTS = 5
 
 
 def median_s(call: Callable[[], object], repeats: int = 7) -> float:
-    """Median wall time of a call in seconds, after one call that is not counted."""
+    """Measure the median wall time of a call, after one call that is not counted.
+
+    Args:
+        call: The call.
+        repeats: How often.
+
+    Returns:
+        Seconds.
+    """
     call()
     times = []
     for _ in range(repeats):
@@ -33,7 +41,15 @@ def median_s(call: Callable[[], object], repeats: int = 7) -> float:
 
 
 def int8_seconds(config: EncoderConfig, threads: int) -> float:
-    """Seconds for 32 x 64 tokens through the int8 OpenVINO graph of that shape, with random weights."""
+    """Measure 32 x 64 tokens through the int8 OpenVINO graph of a shape, with random weights.
+
+    Args:
+        config: Shapes of the weights.
+        threads: Threads.
+
+    Returns:
+        Seconds.
+    """
     import openvino as ov
 
     from models.runtime.openvino_graph import build
@@ -50,7 +66,15 @@ def int8_seconds(config: EncoderConfig, threads: int) -> float:
 
 
 def fp32_seconds(config: EncoderConfig, threads: int) -> float:
-    """Seconds for the same tokens through the fp32 encoder in torch."""
+    """Measure the same tokens through the fp32 encoder in torch.
+
+    Args:
+        config: Shapes of the weights.
+        threads: Threads.
+
+    Returns:
+        Seconds.
+    """
     torch.set_num_threads(threads)
     encoder = Encoder(replace(config, vocab=64)).eval()
     ids = torch.ones((BATCH, LENGTH), dtype=torch.long)
@@ -60,7 +84,14 @@ def fp32_seconds(config: EncoderConfig, threads: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Seconds for 32 x 64 tokens: of one fp32 run of the reference, and of the int8 parts."""
+    """What 32 x 64 tokens cost on this CPU.
+
+    Attributes:
+        reference_s: Seconds of one fp32 run of the reference.
+        base_s: Seconds of an int8 layer beside its heads and neurons.
+        head_s: Seconds of one attention head.
+        block_s: Seconds of 64 feed-forward neurons.
+    """
 
     reference_s: float
     base_s: float
@@ -68,7 +99,14 @@ class Costs:
     block_s: float
 
     def speed(self, layers: tuple[LayerShape, ...]) -> float:
-        """Predicted speed of the int8 model with those layers, as a ratio to the fp32 reference."""
+        """Predict the speed of an int8 model.
+
+        Args:
+            layers: Its shape.
+
+        Returns:
+            Ratio to the fp32 reference.
+        """
         parts = sum(self.head_s * shape.heads + self.block_s * shape.ffn / 64 for shape in layers)
         return self.reference_s / (self.base_s * len(layers) + parts)
 
@@ -76,7 +114,17 @@ class Costs:
 def measure_costs(reference: EncoderConfig, threads: int | None = None) -> Costs:
     """Fit the costs of a layer, of one head and of 64 feed-forward neurons from three shapes.
 
-    A busy machine can make a smaller shape look slower; then it is measured again. Raises FactoryError if that lasts.
+    A busy machine can make a smaller shape look slower; then it is measured again.
+
+    Args:
+        reference: Shape of the fp32 reference.
+        threads: Threads; by default all CPUs.
+
+    Returns:
+        The costs.
+
+    Raises:
+        FactoryError: A smaller layer is not measured as faster again and again.
     """
     threads = threads or default_threads()
     depth = len(reference.layers)

@@ -19,7 +19,15 @@ CANDIDATES = np.linspace(-3.0, 3.0, 121)
 
 
 def neutral_bias(logits: npt.NDArray[np.floating], gold: npt.NDArray[np.integer]) -> float:
-    """What to add to the neutral logit for the best macro recall; `logits` [D, 3], `gold` [D] in 0, 1, 2."""
+    """Find what to add to the neutral logit for the best macro recall.
+
+    Args:
+        logits: Shape (D, 3).
+        gold: True sentiments, 0, 1 or 2, shape (D,).
+
+    Returns:
+        The bias.
+    """
 
     def recall(bias: float) -> float:
         shifted = np.array(logits, dtype=np.float64)
@@ -32,14 +40,33 @@ def neutral_bias(logits: npt.NDArray[np.floating], gold: npt.NDArray[np.integer]
 
 
 def three_class(examples: Examples, corpus: npt.NDArray[np.integer], most: int, seed: int) -> npt.NDArray[np.int64]:
-    """At most `most` texts with a gold sentiment, of the corpora that know neutral; `corpus` [D] numbers the texts' corpora."""
+    """Choose texts with a gold sentiment, of the corpora that know neutral.
+
+    Args:
+        examples: The texts.
+        corpus: Number of each text's corpus, shape (D,).
+        most: At most so many.
+        seed: Draws them.
+
+    Returns:
+        Numbers of the texts, int64.
+    """
     neutral = np.unique(corpus[examples.sentiment == NEUTRAL])
     docs = np.flatnonzero(np.isin(corpus, neutral) & (examples.sentiment >= 0))
     return np.sort(np.random.default_rng(seed).permutation(docs)[:most])
 
 
 def fit_logit_bias(model: TokenModel, examples: Examples, docs: npt.NDArray[np.int64]) -> float:
-    """Set the neutral bias of a model, in place, on the texts `docs`; gives what was added (0.0 if there are no texts)."""
+    """Set the neutral bias of a model, in place.
+
+    Args:
+        model: The model.
+        examples: The texts.
+        docs: Numbers of those that it is fitted on.
+
+    Returns:
+        What was added, 0.0 if there are no texts.
+    """
     if not len(docs):
         return 0.0
     part = examples.take(docs)

@@ -31,10 +31,17 @@ Loss = Callable[[nn.Module, Batch], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """AdamW with a linear warm-up over `warmup` of the steps and a linear fall to `floor` of the peak rate.
+    """AdamW with a linear warm-up and a linear fall of the learning rate.
 
-    With `limit_s` a run is over after so many seconds: batches that the clock overtakes are left out, evenly, so that the rate
-    falls to its end in time.
+    Attributes:
+        learning_rate: Peak rate.
+        warmup: Share of the steps in which the rate rises.
+        floor: Share of the peak rate at the end.
+        head_rate: Rate of fresh layers / of the others.
+        clip: Largest norm of the gradients.
+        checkpoint_s: Seconds between checkpoints.
+        limit_s: A run is over after so many seconds: batches that the clock overtakes are left out, evenly, so that the rate
+            falls to its end in time.
     """
 
     learning_rate: float
@@ -47,13 +54,26 @@ class Schedule:
     limit_s: float | None = None
 
     def factor(self, step: int, steps: int) -> float:
+        """Return the share of the peak rate at a step.
+
+        Args:
+            step: From 0.
+            steps: Of the whole run.
+        """
         rise = max(1.0, self.warmup * steps)
         if step < rise:
             return (step + 1) / rise
         return max(self.floor, (steps - step) / max(1.0, steps - rise))
 
     def after(self, step: int, steps: int, start: int, seconds: float) -> int:
-        """The number of the batch after that one, `seconds` after a start at batch `start`; `steps` if that was the last."""
+        """Return the number of the next batch; `steps` if that was the last.
+
+        Args:
+            step: Number of the last batch.
+            steps: Of the whole run.
+            start: Number of the first batch since the start.
+            seconds: Since the start.
+        """
         if self.limit_s is None:
             return step + 1
         # What is left after a kill has its share of the time.
@@ -88,25 +108,29 @@ def fit(
     say: Callable[[str], None],
     each_step: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Train `model` in place on the batches `runs`; go on from `checkpoint` if it holds a part of this run.
+    """Train a model in place on batches; go on from a checkpoint that holds a part of this run.
 
     It is trained on the `device()` and comes back to the CPU. Models that learn side by side (`learners`) have their gradients
-    clipped apart.
+    clipped apart. The checkpoint of the last step stays: who has saved the result removes it.
 
-    `each_step(step, steps)` is called before each step (pruned weights are held at zero). The checkpoint of the last step
-    stays: who has saved the result removes it.
+    Args:
+        model: The model.
+        examples: The texts.
+        runs: Numbers of the texts of each batch, in order.
+        loss: Gives the loss of the model for a batch.
+        schedule: Rates, checkpoints and limits.
+        checkpoint: File that the state is kept in.
+        seed: Draws what is dropped.
+        say: Gets lines of progress.
+        each_step: Called with step and steps before each step (pruned weights are held at zero).
     """
     keep_memory()
     where = device()
     model.to(where)
     optimizer = torch.optim.AdamW(_parameters(model, schedule), betas=(0.9, 0.98), fused=True)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    start = 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True, map_location=where)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        start = saved["step"]
+    start = _resumed(model, optimizer, checkpoint, where)
+    if start:
         say(f"going on at step {start} of {len(runs)}")
     parts = [list(part.parameters()) for part in getattr(model, "learners", [model])]
     model.train()
@@ -122,16 +146,10 @@ def fit(
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
         batch = gather(examples, runs[step], TRAIN_MULTIPLE).to(where)
-        with autocast(where):
-            value = loss(model, batch)
-        value.backward()
-        for part in parts:
-            nn.utils.clip_grad_norm_(part, schedule.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        value = _learn(model, batch, loss, optimizer, parts, schedule.clip)
         tokens, done = tokens + batch.tokens, done + 1
         # Asked for when it is said alone: a GPU would have to be waited for.
-        running = value.detach().lerp(running, 0.95 if done > 1 else 0.0)
+        running = value.lerp(running, 0.95 if done > 1 else 0.0)
         now = time.monotonic()
         step = schedule.after(step, len(runs), start, now - began)
         last = step == len(runs)
@@ -147,3 +165,27 @@ def fit(
     if done < len(runs) - start:
         say(f"{done:,} of {len(runs) - start:,} batches in {schedule.limit_s:.0f} s: the clock overtook the others")
     model.to("cpu").eval()
+
+
+def _resumed(model: nn.Module, optimizer: torch.optim.Optimizer, checkpoint: Path, where: torch.device) -> int:
+    """Take the state of a checkpoint on, if there is one; gives the step to begin with."""
+    if not checkpoint.exists():
+        return 0
+    saved = torch.load(checkpoint, weights_only=True, map_location=where)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return int(saved["step"])
+
+
+def _learn(
+    model: nn.Module, batch: Batch, loss: Loss, optimizer: torch.optim.Optimizer, parts: Sequence[list[nn.Parameter]], clip: float
+) -> Tensor:
+    """One step; gives the loss."""
+    with autocast(batch.ids.device):
+        value = loss(model, batch)
+    value.backward()
+    for part in parts:
+        nn.utils.clip_grad_norm_(part, clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return value.detach()

@@ -29,7 +29,15 @@ class TaskWeights:
 
 
 def entity_loss(logits: Tensor, codes: Tensor) -> Tensor:
-    """Mean of -log p(any tag that the code allows); `logits` [N, 9], `codes` [N], IGNORE skipped."""
+    """Compute the mean of -log p(any tag that the code allows).
+
+    Args:
+        logits: Shape (N, 9).
+        codes: Shape (N,); IGNORE is skipped.
+
+    Returns:
+        A scalar.
+    """
     known = codes != IGNORE
     if not known.any():
         return logits.sum() * 0.0
@@ -39,12 +47,19 @@ def entity_loss(logits: Tensor, codes: Tensor) -> Tensor:
 
 
 def path_loss(logits: Tensor, codes: Tensor, units: Tensor, transitions: Tensor) -> Tensor:
-    """-log p(any path of tags that the codes allow), the mean over the units of the texts whose tags are known (a CRF,
-    Lafferty et al. 2001).
+    """Compute -log p(any path of tags that the codes allow) (a CRF, Lafferty et al. 2001).
 
-    `logits` [B, S, 9]; `codes` int64 [B, S], IGNORE where every tag will do; `units` bool [B, S], what paths are made of;
-    `transitions` [10, 9], see `models.runtime.viterbi`. A text that no path fits (an entity begins inside a run of Latin letters,
-    so that its first unit goes on with what did not begin) counts for nothing.
+    A text that no path fits (an entity begins inside a run of Latin letters, so that its first unit goes on with what did not
+    begin) counts for nothing.
+
+    Args:
+        logits: Shape (B, S, 9).
+        codes: IGNORE where every tag will do, int64, shape (B, S).
+        units: What paths are made of, bool, shape (B, S).
+        transitions: Shape (10, 9), see `models.runtime.viterbi`.
+
+    Returns:
+        The mean over the units of the texts whose tags are known, a scalar.
     """
     texts = ((codes != IGNORE) & units).any(dim=1)
     if not texts.any():
@@ -79,15 +94,31 @@ def _all_in_one(moves: Tensor) -> Tensor:
 
 
 def known_loss(logits: Tensor, codes: Tensor) -> Tensor:
-    """Mean cross-entropy over the codes that are not IGNORE; 0 if there are none."""
+    """Compute the mean cross-entropy over the codes that are not IGNORE; 0 if there are none.
+
+    Args:
+        logits: Shape (N, classes).
+        codes: Shape (N,).
+
+    Returns:
+        A scalar.
+    """
     if not (codes != IGNORE).any():
         return logits.sum() * 0.0
     return F.cross_entropy(logits.float(), codes, ignore_index=IGNORE)
 
 
 def sentiment_loss(logits: Tensor, codes: Tensor) -> Tensor:
-    """Mean of -log p(the code), `logits` [B, 3], `codes` int64 [B], IGNORE skipped; of a text that is rather negative or rather
-    positive, -log of that one's share of the two.
+    """Compute the mean of -log p(the code).
+
+    Of a text that is rather negative or rather positive it is -log of that one's share of the two.
+
+    Args:
+        logits: Shape (B, 3).
+        codes: IGNORE is skipped, int64, shape (B,).
+
+    Returns:
+        A scalar.
     """
     known = codes != IGNORE
     if not known.any():
@@ -101,7 +132,17 @@ def sentiment_loss(logits: Tensor, codes: Tensor) -> Tensor:
 
 
 def gold_loss(tokens: Tensor, sentiment: Tensor, batch: Batch, weights: TaskWeights) -> Tensor:
-    """The weighted sum over the tasks, from token logits [B, S, K] and sentiment logits [B, 3]."""
+    """Compute the weighted sum over the tasks.
+
+    Args:
+        tokens: Token logits, shape (B, S, NUM_TOKEN_OUTPUTS).
+        sentiment: Sentiment logits, shape (B, 3).
+        batch: The batch.
+        weights: Of the tasks.
+
+    Returns:
+        A scalar.
+    """
     return (
         weights.entities * entity_loss(tokens[..., ENTITY_SLICE].flatten(0, 1), batch.tags.flatten())
         + weights.upos * known_loss(tokens[..., UPOS_SLICE].flatten(0, 1), batch.upos.flatten())
@@ -111,7 +152,16 @@ def gold_loss(tokens: Tensor, sentiment: Tensor, batch: Batch, weights: TaskWeig
 
 
 def soft(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 * KL(teacher/T || student/T) per row; logits [N, K], result [N]."""
+    """Compute T^2 * KL(teacher/T || student/T) per row (Hinton et al., 2015).
+
+    Args:
+        student: Logits, shape (N, K).
+        teacher: Logits, shape (N, K).
+        temperature: T.
+
+    Returns:
+        Shape (N,).
+    """
     target = F.softmax(teacher.float() / temperature, dim=-1)
     loss = F.kl_div(F.log_softmax(student.float() / temperature, dim=-1), target, reduction="none")
     return temperature**2 * torch.sum(loss, dim=-1)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from models.runtime.encoder import TokenModel
 from models.runtime.labels import NUM_CASES
 
 
 class LstmTagger(TokenModel):
-    """Word-piece and case embeddings, two bidirectional LSTM layers, the heads of `TokenModel`."""
+    """Word-piece and case embeddings, two bidirectional LSTM layers, the heads of `TokenModel`.
+
+    Args:
+        words: Embeddings of the pieces, shape (V, H).
+        hidden: Width of the states.
+    """
 
     def __init__(self, words: Tensor, hidden: int = 384) -> None:
         super().__init__(hidden)
@@ -19,8 +25,8 @@ class LstmTagger(TokenModel):
         self.lstm = nn.LSTM(words.shape[1], hidden // 2, num_layers=2, bidirectional=True, batch_first=True)
         nn.init.zeros_(self.cases.weight)
 
+    @override
     def encode(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """Embeddings and last states [B, S, hidden]; the backward LSTM of a row begins at its last token."""
         x = F.dropout(self.words(ids) + self.cases(cases), self.dropout, self.training)
         if mask is None:
             return [x, self.lstm(x)[0]]

@@ -17,9 +17,14 @@ OVERLAP_INSIDE = 16
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """W windows over the pieces of B texts, int64 [W] each.
+    """W windows over the pieces of B texts; every piece has one owner.
 
-    Window w reads pieces [first, last) of text `doc` and owns [own_first, own_last): every piece has one owner.
+    Attributes:
+        doc: Text that each window is of, int64, shape (W,).
+        first: First piece it reads, int64, shape (W,).
+        last: Piece behind the last it reads, int64, shape (W,).
+        own_first: First piece it owns, int64, shape (W,).
+        own_last: Piece behind the last it owns, int64, shape (W,).
     """
 
     doc: Int64
@@ -33,8 +38,11 @@ class Windows:
 class RaggedBatch:
     """B sequences of n tokens in all, [CLS] and [SEP] included.
 
-    `ids` int32 [n]; `cases` uint8 [n]; sequence b owns [offsets[b], offsets[b+1]), `offsets` int64 [B+1]; `windows`
-    int64 [B] are the numbers of the windows that the sequences are.
+    Attributes:
+        ids: Token ids, int32, shape (n,).
+        cases: Case features, uint8, shape (n,).
+        offsets: Where each sequence begins, and the end of the last, int64, shape (B + 1,).
+        windows: Numbers of the windows that the sequences are, int64, shape (B,).
     """
 
     ids: Int32
@@ -44,10 +52,15 @@ class RaggedBatch:
 
     @property
     def longest(self) -> int:
+        """Tokens of the longest sequence."""
         return int(np.diff(self.offsets).max())
 
     def padded(self) -> tuple[Int64, Bool]:
-        """Index into the flat arrays [B, S] (0 where nothing is), and where something is, bool [B, S]."""
+        """Lay the sequences into rows of one length S.
+
+        Returns:
+            Index into the flat arrays (0 where nothing is), int64, shape (B, S); and where something is, bool, shape (B, S).
+        """
         lengths = np.diff(self.offsets)
         columns = np.arange(lengths.max())
         inside = columns[None, :] < lengths[:, None]
@@ -55,9 +68,15 @@ class RaggedBatch:
 
 
 def make_windows(pieces: Pieces, breaks: Bool, limit: int) -> Windows:
-    """Cut texts longer than `limit` pieces, after the last sentence end that fits, else at a word, else anywhere.
+    """Cut long texts, after the last sentence end that fits, else at a word, else anywhere.
 
-    `breaks` is bool [N], True for pieces that end a sentence. A text without pieces gets no window.
+    Args:
+        pieces: Of all texts.
+        breaks: Whether a piece ends a sentence, bool, shape (N,).
+        limit: Pieces of the longest window.
+
+    Returns:
+        The windows; a text without pieces gets none.
     """
     counts = np.diff(pieces.offsets)
     short = np.flatnonzero((counts > 0) & (counts <= limit))
@@ -95,9 +114,16 @@ def _cuts(units: Bool, breaks: Bool, stride: int) -> tuple[Int64, Bool]:
 
 
 def cut_by_budget(lengths: Int64, order: Int64, budget: int, multiple: int = 1) -> list[Int64]:
-    """Cut `order` into runs whose padded size (count x longest) stays within `budget` tokens, one sequence at least.
+    """Cut sequences into runs whose padded size (count x longest) stays within a budget, one sequence at least.
 
-    The longest is rounded up to a multiple of `multiple`.
+    Args:
+        lengths: Tokens of each sequence, int64.
+        order: Sequences in the order in which they are cut, int64.
+        budget: Padded tokens of a run.
+        multiple: The longest is rounded up to a multiple of this.
+
+    Returns:
+        The runs, as numbers of sequences.
     """
     runs, start, longest = [], 0, 0
     padded = -(-lengths // multiple) * multiple
@@ -112,7 +138,18 @@ def cut_by_budget(lengths: Int64, order: Int64, budget: int, multiple: int = 1) 
 
 
 def make_batches(pieces: Pieces, windows: Windows, cls_id: int, sep_id: int, budget: int) -> Iterator[RaggedBatch]:
-    """Batches of windows of about equal length, longest first, each within `budget` padded tokens."""
+    """Make batches of windows of about equal length, longest first.
+
+    Args:
+        pieces: Of all texts.
+        windows: The windows.
+        cls_id: Id of [CLS].
+        sep_id: Id of [SEP].
+        budget: Padded tokens of a batch.
+
+    Yields:
+        The batches.
+    """
     lengths = windows.last - windows.first + 2
     order = np.argsort(-lengths, kind="stable")
     for run in cut_by_budget(lengths, order, budget):
@@ -131,7 +168,15 @@ def make_batches(pieces: Pieces, windows: Windows, cls_id: int, sep_id: int, bud
 
 
 def owned(batch: RaggedBatch, windows: Windows) -> tuple[Int64, Int64]:
-    """Which tokens of the batch own a piece (positions in the flat batch), and which piece that is."""
+    """Find the tokens of a batch that own a piece.
+
+    Args:
+        batch: The batch.
+        windows: All windows.
+
+    Returns:
+        Positions in the flat batch, and which piece each owns, int64, shape (owned,).
+    """
     run = batch.windows
     counts = windows.own_last[run] - windows.own_first[run]
     total = int(counts.sum())

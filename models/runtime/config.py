@@ -27,11 +27,17 @@ class LayerShape:
 class EncoderConfig:
     """Everything that fixes the shapes of an encoder's weights.
 
-    `hidden` and `head_dim` are widths; `positions` the longest window in tokens, specials included; `relative_buckets`
-    is 0 without a relative position bias; `cases` the number of case features, to which a teacher may add others. `pairs`
-    is the number of rows, each `pair_width` wide, of the table of neighbouring tokens, or 0 without one. With `transitions`
-    steps from one entity tag to the next have weights, and entities are read off the best path. `token_outputs` and
-    `text_outputs` are what the heads give for each token and for the whole: a tagger's labels, or a reader's.
+    Attributes:
+        hidden: Width of the states.
+        head_dim: Width of an attention head.
+        positions: Longest window in tokens, specials included.
+        relative_buckets: Buckets of a relative position bias, 0 without one.
+        cases: Case features, to which a teacher may add others.
+        pairs: Rows of the table of neighbouring tokens, 0 without one.
+        pair_width: Width of a row of that table.
+        transitions: Whether steps from one entity tag to the next have weights; then entities are read off the best path.
+        token_outputs: What the heads give for each token: a tagger's labels, or a reader's.
+        text_outputs: What they give for the whole.
     """
 
     vocab: int
@@ -49,15 +55,30 @@ class EncoderConfig:
     text_outputs: int = NUM_SENTIMENTS
 
     def to_json(self) -> dict[str, Any]:
+        """Return the configuration as JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> EncoderConfig:
+        """Return the configuration that `to_json` gave.
+
+        Args:
+            data: The JSON object.
+        """
         return cls(**{**data, "layers": tuple(LayerShape(**layer) for layer in data["layers"])})
 
 
 def relative_buckets(length: int, buckets: int, max_distance: int = 128) -> npt.NDArray[np.int64]:
-    """T5's bidirectional bucket (Raffel et al. 2020) of every pair of positions, int64 [length, length]."""
+    """Compute T5's bidirectional bucket (Raffel et al., 2020) of every pair of positions.
+
+    Args:
+        length: Number of positions.
+        buckets: Number of buckets, for both directions together.
+        max_distance: From here on all are in the last bucket.
+
+    Returns:
+        int64, shape (length, length).
+    """
     where = np.arange(length)
     n = where[:, None] - where[None, :]
     half = buckets // 2

@@ -23,14 +23,25 @@ BY_CHARACTER = frozenset({"zh"})
 
 
 def softmax(logits: Float32) -> Float32:
-    """Softmax over the last axis, float32."""
+    """Return the softmax over the last axis, float32.
+
+    Args:
+        logits: Of any shape.
+    """
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     result: Float32 = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
 
 
 def check(scores: Float32) -> Float32:
-    """The scores, if all are finite; else BadOutputError."""
+    """Return scores, if all are finite.
+
+    Args:
+        scores: The engine's.
+
+    Raises:
+        BadOutputError: Some are not.
+    """
     if not np.isfinite(scores).all():
         raise BadOutputError("the engine gave scores that are not finite numbers; try another engine= or report the CPU")
     return scores
@@ -51,10 +62,17 @@ def _lists(values: Sequence[pa.Array], struct: pa.StructType, doc_of: Int64, doc
 
 
 def entity_spans(p: Float32, new_doc: Bool) -> tuple[Int64, Int64, Int64, Float32]:
-    """First and last unit, type and score of every entity, from the tags' probabilities [U, ENTITY_TAGS] of each unit.
+    """Find entities in the tags' probabilities of units; place and type are decided apart.
 
-    Where an entity is and what it is are decided apart: a unit is outside, begins or goes on (the sum over the types), and
-    the entity has the type with the highest mean over its units, which is its score. So "B-PER I-ORG" is one entity.
+    A unit is outside, begins or goes on (the sum over the types), and the entity has the type with the highest mean over its
+    units, which is its score. So "B-PER I-ORG" is one entity.
+
+    Args:
+        p: Probabilities of the tags, float32, shape (U, len(ENTITY_TAGS)).
+        new_doc: Whether a text begins with a unit, bool, shape (U,).
+
+    Returns:
+        First and last unit, type and score of each entity.
     """
     begin, inside = p[:, 1::2], p[:, 2::2]
     place = np.stack([p[:, 0], begin.sum(axis=1), inside.sum(axis=1)], axis=1).argmax(axis=1)
@@ -67,7 +85,15 @@ def entity_spans(p: Float32, new_doc: Bool) -> tuple[Int64, Int64, Int64, Float3
 
 
 def path_spans(p: Float32, codes: Int64) -> tuple[Int64, Int64, Int64, Float32]:
-    """As `entity_spans`, of units whose tags `codes` [U] are a path as `best_paths` gives it; the path says the type."""
+    """Find entities in the tags of a path; the path says the type.
+
+    Args:
+        p: Probabilities of the tags, float32, shape (U, len(ENTITY_TAGS)).
+        codes: Tags as `viterbi_paths` gives them, int64, shape (U,).
+
+    Returns:
+        First and last unit, type and score of each entity.
+    """
     first = np.flatnonzero(codes % 2 == 1)
     goes_on = np.append((codes > 0) & (codes % 2 == 0), False)[1:]
     last = np.flatnonzero((codes > 0) & ~goes_on)
@@ -87,10 +113,17 @@ def _means(p: Float32, first: Int64, last: Int64) -> Float32:
 
 
 def word_probabilities(p: Float32, begins: Bool) -> Float32:
-    """Tag probabilities [W, ENTITY_TAGS] of words from those of their units [U, ENTITY_TAGS]; `begins` starts a word.
+    """Compute tag probabilities of words from those of their units.
 
-    Outside and the types are the mean over the word's units; whether an entity begins is said by the first unit. So no
-    entity cuts a word.
+    Outside and the types are the mean over the word's units; whether an entity begins is said by the first unit. So no entity
+    cuts a word.
+
+    Args:
+        p: Of the units, float32, shape (U, len(ENTITY_TAGS)).
+        begins: Whether a word begins with a unit, bool, shape (U,).
+
+    Returns:
+        Of the words, float32, shape (W, len(ENTITY_TAGS)).
     """
     at = np.flatnonzero(begins)
     count = np.diff(np.append(at, len(p)))
@@ -111,9 +144,21 @@ def word_probabilities(p: Float32, begins: Bool) -> Float32:
 def decode(
     texts: Sequence[str], pieces: Pieces, tokens: Float32, sentiment: Float32, lang: str, transitions: Float32 | None = None
 ) -> pa.Table:
-    """The Tagger's table for B texts, from token logits [N, K] of all their pieces and sentiment scores [B, 3].
+    """Make the Tagger's table.
 
-    `transitions`: what a model that has them weighs steps from tag to tag with, see `best_paths`.
+    Args:
+        texts: B texts.
+        pieces: Their N pieces.
+        tokens: Token logits of the pieces, float32, shape (N, NUM_TOKEN_OUTPUTS).
+        sentiment: Probabilities of the sentiments, float32, shape (B, 3).
+        lang: Language of the model.
+        transitions: Weights of steps from tag to tag, of a model that has them; see `viterbi_paths`.
+
+    Returns:
+        One row a text, with the columns of `models.TAGS`.
+
+    Raises:
+        BadOutputError: Logits are not finite.
     """
     docs = len(pieces)
     unit = np.flatnonzero(pieces.units)

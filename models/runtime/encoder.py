@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from models.runtime.config import EncoderConfig, LayerShape, relative_buckets
 from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
@@ -20,9 +21,18 @@ from models.runtime.viterbi import NUM_TAGS, START
 
 
 def dropped(x: Tensor, share: float, training: bool, whole_rows: bool = False) -> Tensor:
-    """Dropout whose `share` is rounded to a 256th, of single values or of whole last dimensions.
+    """Drop values at random (Srivastava et al., 2014), with a share rounded to a 256th.
 
     On the CPU torch's own draws one number of 64 bits for every value, which took a sixth of a training step.
+
+    Args:
+        x: Of any shape.
+        share: Probability that a value is dropped.
+        training: Whether anything is dropped.
+        whole_rows: Whether whole last dimensions are dropped instead of single values.
+
+    Returns:
+        The values that are left, scaled up.
     """
     cut = round(share * 256) if training else 0
     if not cut:
@@ -35,7 +45,12 @@ def dropped(x: Tensor, share: float, training: bool, whole_rows: bool = False) -
 
 
 class Layer(nn.Module):
-    """Self-attention and feed-forward, each followed by residual and LayerNorm."""
+    """Self-attention and feed-forward, each followed by residual and LayerNorm.
+
+    Args:
+        config: Of the encoder.
+        shape: Of the layer.
+    """
 
     def __init__(self, config: EncoderConfig, shape: LayerShape) -> None:
         super().__init__()
@@ -49,6 +64,16 @@ class Layer(nn.Module):
         self.norm2 = nn.LayerNorm(config.hidden, eps=config.layer_norm_eps)
 
     def forward(self, x: Tensor, bias: Tensor | None, dropout: float = 0.0) -> Tensor:
+        """Compute the layer.
+
+        Args:
+            x: States, shape (B, S, hidden).
+            bias: Added to the attention scores, see `Encoder.attention_bias`.
+            dropout: Share that is dropped in training.
+
+        Returns:
+            States, shape (B, S, hidden).
+        """
         batch, length, _ = x.shape
         q, k, v = (part.view(batch, length, self.heads, self.head_dim).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
         mask = None if bias is None else bias.to(q.dtype)
@@ -67,12 +92,27 @@ class Layer(nn.Module):
 
 
 def pair_row(first: Tensor, then: Tensor, config: EncoderConfig) -> Tensor:
-    """The row of the table of pairs for two neighbours' ids; pairs that share a row are many, frequent ones seldom."""
+    """Compute the row of the table of pairs for two neighbours; pairs that share a row are many, frequent ones seldom.
+
+    Args:
+        first: Ids of the first ones, int.
+        then: Ids of the second ones, of the same shape.
+        config: Of the encoder.
+
+    Returns:
+        The rows, of the same shape.
+    """
     return (first * config.vocab + then) % config.pairs
 
 
 class TokenModel(nn.Module):
-    """What every tagging model has: hidden states of width `hidden` from `encode`, and the heads on the last of them."""
+    """What every tagging model has: hidden states from `encode`, and the heads on the last of them.
+
+    Args:
+        hidden: Width of the states.
+        token_outputs: Logits of each token.
+        text_outputs: Logits of the whole.
+    """
 
     def __init__(self, hidden: int, token_outputs: int = NUM_TOKEN_OUTPUTS, text_outputs: int = NUM_SENTIMENTS) -> None:
         super().__init__()
@@ -83,14 +123,28 @@ class TokenModel(nn.Module):
         self.dropout = self.pair_dropout = 0.0
 
     def encode(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """Hidden states [B, S, hidden] from the embeddings up.
+        """Compute the hidden states from the embeddings up.
 
-        `ids` and `cases` are int [B, S]; `mask` is bool [B, S], True where a token is, or None if all are.
+        Args:
+            ids: Token ids, int, shape (B, S).
+            cases: Case features, int, shape (B, S).
+            mask: Where a token is, bool, shape (B, S); None if everywhere.
+
+        Returns:
+            States after the embeddings and after every layer, shape (B, S, hidden) each.
         """
         raise NotImplementedError
 
     def heads(self, last: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Token logits [B, S, NUM_TOKEN_OUTPUTS] and sentiment logits [B, 3] from the mean-pooled last states."""
+        """Compute the logits from the last states; those of texts from their mean.
+
+        Args:
+            last: The last states, shape (B, S, hidden).
+            mask: Where a token is, bool, shape (B, S); None if everywhere.
+
+        Returns:
+            Token logits, shape (B, S, NUM_TOKEN_OUTPUTS), and sentiment logits, shape (B, 3).
+        """
         if mask is None:
             mean = last.mean(dim=1)
         else:
@@ -100,11 +154,25 @@ class TokenModel(nn.Module):
         return self.tokens_head(last), self.sentiment_head(torch.tanh(self.pool(mean)))
 
     def forward(self, ids: Tensor, cases: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Compute the logits.
+
+        Args:
+            ids: Token ids, int, shape (B, S).
+            cases: Case features, int, shape (B, S).
+            mask: Where a token is, bool, shape (B, S); None if everywhere.
+
+        Returns:
+            Token logits, shape (B, S, NUM_TOKEN_OUTPUTS), and sentiment logits, shape (B, 3).
+        """
         return self.heads(self.encode(ids, cases, mask)[-1], mask)
 
 
 class Encoder(TokenModel):
-    """Token ids and case features in; token logits and sentiment logits out."""
+    """Token ids and case features in; token logits and sentiment logits out.
+
+    Args:
+        config: Shapes of the weights.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__(config.hidden, config.token_outputs, config.text_outputs)
@@ -124,8 +192,17 @@ class Encoder(TokenModel):
             self.transitions = nn.Parameter(torch.zeros(START + 1, NUM_TAGS))
 
     def embed(self, ids: Tensor, places: Tensor, cases: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """The input of the first layer, from int tensors of one shape; `before` and `after` are the neighbours' ids, 0 (the
-        padding's) where there is none.
+        """Compute the input of the first layer.
+
+        Args:
+            ids: Token ids, int.
+            places: Positions, int, of the same shape or one that broadcasts.
+            cases: Case features, of the same shape.
+            before: Ids of the tokens before, 0 (the padding's) where there is none, of the same shape.
+            after: Ids of the tokens behind, 0 where there is none, of the same shape.
+
+        Returns:
+            Shape (..., hidden).
         """
         x = self.words(ids) + self.places(places) + self.cases(cases)
         if self.config.pairs:
@@ -136,7 +213,16 @@ class Encoder(TokenModel):
         return normed
 
     def attention_bias(self, mask: Tensor | None, length: int, device: torch.device) -> Tensor | None:
-        """Additive bias [B or 1, heads or 1, S, S] from the key mask [B, S] and the relative positions."""
+        """Compute what all layers add to their attention scores: for padding, and for relative positions.
+
+        Args:
+            mask: Where a token is, bool, shape (B, S); None if everywhere.
+            length: Number of positions S.
+            device: Where it is computed.
+
+        Returns:
+            Shape (B or 1, heads or 1, S, S); None if nothing is added.
+        """
         bias = None
         if self.relative is not None:
             buckets = torch.from_numpy(relative_buckets(length, self.config.relative_buckets)).to(device)
@@ -146,8 +232,8 @@ class Encoder(TokenModel):
             bias = keys.expand(-1, 1, length, -1) if bias is None else bias + keys
         return bias
 
+    @override
     def encode(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """Hidden states after the embeddings and after every layer; see `TokenModel.encode`."""
         x, bias = self.begin(ids, cases, mask)
         states = [x]
         for layer in self.layers:
@@ -155,7 +241,16 @@ class Encoder(TokenModel):
         return states
 
     def begin(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The input of the first layer [B, S, hidden], and what all layers add to their attention scores."""
+        """Compute the input of the first layer, and what all layers add to their attention scores.
+
+        Args:
+            ids: Token ids, int, shape (B, S).
+            cases: Case features, int, shape (B, S).
+            mask: Where a token is, bool, shape (B, S); None if everywhere.
+
+        Returns:
+            Input, shape (B, S, hidden), and bias, see `attention_bias`.
+        """
         length = ids.shape[1]
         known = F.pad(ids if mask is None else ids * mask, (1, 1))
         places = torch.arange(length, device=ids.device)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from models.runtime.batches import RaggedBatch
 from models.runtime.signal_stack import signal_stack_kept
@@ -25,7 +26,12 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """The logits of one batch: `tokens` float32 [n, K], one row a token; `sentiment` float32 [B, 3]."""
+    """The logits of one batch.
+
+    Attributes:
+        tokens: float32, shape (n, NUM_TOKEN_OUTPUTS), one row a token.
+        sentiment: float32, shape (B, 3).
+    """
 
     batch: RaggedBatch
     tokens: Float32
@@ -41,15 +47,28 @@ class Engine(Protocol):
     if they depend on more, say on the texts beside it: such scores must not be shared as equal."""
 
     def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
-        """The scores of every batch, in any order."""
+        """Compute the scores of batches.
+
+        Args:
+            batches: The batches; they are asked for as the engine gets free.
+
+        Yields:
+            The scores of every batch, in any order.
+        """
         ...
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(Engine):
     """OpenVINO on the CPU, one stream a thread: two batches in flight need no barrier between the threads.
 
     What is not int8 is computed in `precision`. On its own OpenVINO takes bf16 where a CPU has it: a tenth faster, but of the
     texts of the examples one in twenty gets other tags than from the reference, and than on a CPU without bf16.
+
+    Args:
+        config: Shapes of the weights.
+        weights: The weights, as stored.
+        threads: Threads, and streams.
+        precision: f32 or bf16.
     """
 
     name = "openvino"
@@ -73,6 +92,7 @@ class OpenVinoEngine:
         self.arithmetic: str | None = f"openvino-{compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}"
         self._requests = [compiled.create_infer_request() for _ in range(threads + 1)]
 
+    @override
     def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
         idle, busy = deque(self._requests), deque[tuple[Any, RaggedBatch, npt.NDArray[np.bool_]]]()
         try:
@@ -101,9 +121,20 @@ class OpenVinoEngine:
         return Logits(batch, tokens, sentiment)
 
 
-class TorchEngine:
-    """The reference: padded batches in fp32 on the CPU; bf16 on CUDA, in flat batches with varlen attention where the encoder
-    has no relative position bias."""
+class TorchEngine(Engine):
+    """The reference: padded batches in fp32 on the CPU; bf16 on CUDA.
+
+    On CUDA batches are flat, with varlen attention, where the encoder has no relative position bias.
+
+    Args:
+        encoder: The encoder; on CUDA it is moved there.
+        threads: Threads of the CPU, None as torch has them.
+        device: cpu or cuda.
+
+    Attributes:
+        flat: Whether batches are computed without padding.
+        on_cuda: Whether they are computed on a GPU.
+    """
 
     name = "torch"
     arithmetic: str | None = None  # its kernels are chosen by a batch's shape, so the last bits depend on a text's neighbours
@@ -128,6 +159,7 @@ class TorchEngine:
                     module.round_input = False
             self._encoder = encoder.to(self._device, torch.bfloat16)
 
+    @override
     def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
         import torch
 
@@ -159,5 +191,5 @@ class TorchEngine:
 
 
 def default_threads() -> int:
-    """The CPUs that this process may use."""
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0))

@@ -26,10 +26,16 @@ _ADDRESS = re.compile(r"[A-Za-z]+://[!-~]+|@[A-Za-z0-9_]+")
 
 
 def identify(texts: Sequence[str]) -> list[str | None]:
-    """The language of every text (ISO 639-1), None for a text without letters.
+    """Identify the language of texts.
 
-    A text in Latin letters is English unless the library is sure that it is not; one in Han characters is Chinese. Addresses
-    of the web and names of users say nothing.
+    A text in Latin letters is English unless the library is sure that it is not; one in Han characters is Chinese. Addresses of
+    the web and names of users say nothing.
+
+    Args:
+        texts: The texts.
+
+    Returns:
+        ISO 639-1 of each, None for a text without letters.
     """
     texts = [_ADDRESS.sub(" ", text) if "://" in text or "@" in text else text for text in texts]
     found = languages(texts)

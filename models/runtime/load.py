@@ -23,15 +23,23 @@ def load(
     threads: int | None = None,
     devices: Sequence[Sequence[str]] = (),
 ) -> Tagger | LanguageRouter:
-    """Load a model of the zoo by its name, or any model folder; "auto", or names with + between them, loads several, and
-    each text is tagged by the one of its language.
+    """Load a model, or several of which each text is tagged by the one of its language.
 
-    `engine`: "openvino" (int8 on the CPU), "torch" (the reference; CUDA in bf16 where there is a GPU), or "auto": torch
-    where it is installed and can use a GPU, else openvino. `threads` defaults to the CPUs that this process may use.
-    `devices`: where the layers lie of a model that no single device holds, and chains of them side by side, in torch: see
-    PipelineParallelEngine.
+    Args:
+        model: Name of a model of the zoo, or any model folder; "auto", or names with + between them, loads several.
+        engine: "openvino" (int8 on the CPU), "torch" (the reference; CUDA in bf16 where there is a GPU), or "auto": torch where
+            it is installed and can use a GPU, else openvino.
+        threads: Threads; by default the CPUs that this process may use.
+        devices: Where the layers lie of a model that no single device holds, and chains of them side by side, in torch: see
+            PipelineParallelEngine.
 
-    Raises ModelMissingError, ModelDamagedError or EngineMissingError, before any text is tagged.
+    Returns:
+        The tagger.
+
+    Raises:
+        ModelMissingError: There is no such model, or a file of it is absent.
+        ModelDamagedError: A file of it does not fit.
+        EngineMissingError: The engine is not installed.
     """
     taggers = [_of_package(package, engine, threads, devices) for package in open_models(model).packages]
     if len(taggers) == 1:
@@ -40,7 +48,21 @@ def load(
 
 
 def load_one(model: str | Path, engine: EngineName = "auto", threads: int | None = None) -> Tagger:
-    """As `load`, of one language; raises ModelMissingError for "auto" and the like."""
+    """Load a model of one language.
+
+    Args:
+        model: Name of a model of the zoo, or any model folder.
+        engine: See `load`.
+        threads: See `load`.
+
+    Returns:
+        The tagger.
+
+    Raises:
+        ModelMissingError: There is no such model; also for "auto" and the like.
+        ModelDamagedError: A file of it does not fit.
+        EngineMissingError: The engine is not installed.
+    """
     return _of_package(open_package(model), engine, threads)
 
 
@@ -59,7 +81,14 @@ def _staged(package: ModelPackage, devices: Sequence[Sequence[str]]) -> Engine:
 
 
 def check_engine(engine: EngineName) -> None:
-    """Raise EngineMissingError unless there is an engine of that name and what it needs is installed."""
+    """Find out whether an engine is there.
+
+    Args:
+        engine: Its name.
+
+    Raises:
+        EngineMissingError: There is none of that name, or what it needs is not installed.
+    """
     needs = {"auto": "openvino", "openvino": "openvino", "torch": "torch"}
     if engine not in needs:
         raise EngineMissingError(f"no engine {engine!r}; there are {', '.join(needs)}")
@@ -69,7 +98,19 @@ def check_engine(engine: EngineName) -> None:
 
 
 def make_engine(package: ModelPackage, engine: EngineName, threads: int) -> Engine:
-    """The engine of that name for that model; see `load`."""
+    """Make the engine of a model.
+
+    Args:
+        package: The model.
+        engine: See `load`.
+        threads: Threads.
+
+    Returns:
+        The engine.
+
+    Raises:
+        EngineMissingError: The engine is not installed.
+    """
     check_engine(engine)
     if engine == "openvino" or (engine == "auto" and not _has_cuda()):
         return OpenVinoEngine(package.config, package.weights(), threads)

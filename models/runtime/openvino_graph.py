@@ -98,7 +98,7 @@ class _Builder:
 
 
 def _longer(x: ov.Node, more: ov.Node, dims: int, axis: int) -> ov.Node:
-    """x of so many dimensions with `more` (int64 scalar) zeros behind it on an axis."""
+    """X of so many dimensions with `more` (int64 scalar) zeros behind it on an axis."""
     ends = op.multiply(more, op.constant(np.eye(dims, dtype=np.int64)[axis]))
     return op.pad(x, op.constant(np.zeros(dims, dtype=np.int64)), ends, "constant", op.constant(np.float32(0)))
 
@@ -114,10 +114,17 @@ def _but_first(x: ov.Node) -> ov.Node:
 
 
 def build(config: EncoderConfig, weights: Weights, hidden: bool = False) -> ov.Model:
-    """The model: inputs `ids` int32, `cases` int32, `mask` float32 (1 where a token is), all [B, S].
+    """Build the model of an encoder.
 
-    Results: token logits float32 [B, S, NUM_TOKEN_OUTPUTS], sentiment logits float32 [B, 3], and with `hidden` the last
-    layer's states float32 [B, S, hidden].
+    Args:
+        config: Shapes of the weights.
+        weights: The weights, as stored.
+        hidden: Whether the last layer's states are a result too.
+
+    Returns:
+        A model of `ids` int32, `cases` int32 and `mask` float32 (1 where a token is), all of shape (B, S). Results: token logits
+        float32, shape (B, S, NUM_TOKEN_OUTPUTS), sentiment logits float32, shape (B, 3), and the states float32, shape (B, S,
+        hidden).
     """
     b = _Builder(config, weights)
     ids, cases = (op.parameter([-1, -1], np.int32, name=name) for name in ("ids", "cases"))

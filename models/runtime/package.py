@@ -39,7 +39,11 @@ USES = {TAGGER: "it tags texts: textmill tag", READER: "it answers questions: te
 
 
 def label_map(task: str = TAGGER) -> dict[str, list[str]]:
-    """The label sets of this version, as they stand in `model.json`, for what a model does: tag texts, or read answers."""
+    """Return the label sets of this version, as they stand in `model.json`.
+
+    Args:
+        task: What a model does: tag texts, or read answers.
+    """
     if task == READER:
         return {"spans": list(labels.SPAN_ENDS), "answerable": list(labels.ANSWERABLE), "word_cases": list(labels.WORD_CASES)}
     return {
@@ -52,13 +56,23 @@ def label_map(task: str = TAGGER) -> dict[str, list[str]]:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file."""
+    """Return the digest of a file, in hex.
+
+    Args:
+        path: The file.
+    """
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPackage:
-    """A checked model folder. `digest` (sha256 of `model.json`) names the model with everything that it holds."""
+    """A checked model folder.
+
+    Attributes:
+        window: Tokens of the longest window, specials included.
+        digest: SHA-256 of `model.json`, which names the model with everything that it holds.
+        calibration: What makes a probability of a reader's margins.
+    """
 
     folder: Path
     name: str
@@ -69,15 +83,20 @@ class ModelPackage:
     calibration: tuple[float, ...] = ()
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
-        """All tensors, by the names of the encoder's state, as stored: int8 with scales, float16 or float32."""
+        """Return all tensors, by the names of the encoder's state, as stored: int8 with scales, float16 or float32."""
         return load_file(self.folder / WEIGHTS)
 
     def tokenizer_json(self) -> str:
+        """Return the tokenizer in the JSON of the `tokenizers` library."""
         return (self.folder / TOKENIZER).read_text(encoding="utf-8")
 
 
 def installed(task: str = TAGGER) -> list[str]:
-    """Names of the models in the zoo that do this."""
+    """Return the names of the models in the zoo that do this.
+
+    Args:
+        task: What they do.
+    """
     found = {path.parent.name: json.loads(path.read_text()).get("task", TAGGER) for path in ZOO.glob(f"*/{MANIFEST}")}
     return sorted(name for name, does in found.items() if does == task)
 
@@ -85,7 +104,16 @@ def installed(task: str = TAGGER) -> list[str]:
 def open_package(model: str | Path, task: str = TAGGER) -> ModelPackage:
     """Find a model by its name in the zoo or by its folder, and check every file of it.
 
-    Raises ModelMissingError if it or a file of it is absent, ModelDamagedError if a file does not fit.
+    Args:
+        model: Name or folder.
+        task: What it must do.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelMissingError: It or a file of it is absent, or it does something else.
+        ModelDamagedError: A file does not fit.
     """
     folder = ZOO / model if (ZOO / model / MANIFEST).is_file() else Path(model)
     if not (folder / MANIFEST).is_file():
@@ -136,9 +164,17 @@ class Models:
 
 
 def open_models(model: str | Path) -> Models:
-    """Open a model by name or folder, "auto" (every language's default), or several, with + between them.
+    """Open one model or several.
 
-    Raises as `open_package`.
+    Args:
+        model: Name or folder, "auto" (every language's default), or several names with + between them.
+
+    Returns:
+        The models.
+
+    Raises:
+        ModelMissingError: One or a file of it is absent.
+        ModelDamagedError: A file does not fit.
     """
     names = [model]
     if isinstance(model, str) and not Path(model).is_dir():
@@ -187,7 +223,25 @@ def write_package(
     task: str = TAGGER,
     calibration: Sequence[float] = (),
 ) -> ModelPackage:
-    """Write the three files of a model and open the result."""
+    """Write the three files of a model and open the result.
+
+    Args:
+        folder: Of the model; made if it is absent.
+        name: Of the model.
+        lang: Language that it reads, ISO 639-1.
+        window: Tokens of the longest window, specials included.
+        config: Shapes of the weights.
+        weights: All tensors, see `to_weights`.
+        tokenizer_json: The tokenizer in JSON.
+        task: What it does.
+        calibration: What makes a probability of a reader's margins.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelDamagedError: The weights do not fit the configuration.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     save_file({key: np.array(value, order="C") for key, value in weights.items()}, folder / WEIGHTS)
     (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")

@@ -12,8 +12,8 @@ from models.runtime.batches import RaggedBatch, cut_by_budget
 from models.runtime.labels import NUM_CASES
 from models.runtime.tokenizer import Bool, Int32, Int64, Pieces, PieceTokenizer, UInt8
 
-# Pieces of a question that are read, but never more than a quarter of the window; what is behind them is not. And the share of the
-# window's room that two windows of a passage have in common: an answer that is not longer lies whole in one of them.
+# Pieces of a question that are read, but never more than a quarter of the window; what is behind them is not. And the share of
+# the window's room that two windows of a passage have in common: an answer that is not longer lies whole in one of them.
 QUESTION_PIECES = 64
 OVERLAP_SHARE = 4
 

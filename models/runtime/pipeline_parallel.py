@@ -35,7 +35,18 @@ class _Flight:
 
 
 def cut_layers(sizes: Sequence[int], parts: int) -> list[range]:
-    """Consecutive layers for each part, at least one, with about equal sums of `sizes`. Raises ValueError if they are too few."""
+    """Cut layers into consecutive runs with about equal sums of sizes, at least one layer each.
+
+    Args:
+        sizes: Of the layers.
+        parts: Number of runs.
+
+    Returns:
+        The runs.
+
+    Raises:
+        ValueError: There are too few layers.
+    """
     if parts > len(sizes):
         raise ValueError(f"{len(sizes)} layers do not suffice for {parts} devices")
     reached, cuts = np.cumsum(sizes), [0]
@@ -46,10 +57,17 @@ def cut_layers(sizes: Sequence[int], parts: int) -> list[range]:
 
 
 class PipelineParallelEngine:
-    """The engine of an encoder whose layers lie on the devices of `chains`, in order; every chain holds all layers.
+    """The engine of an encoder whose layers lie on several devices; every chain of devices holds all layers.
 
-    `chains`, say (("cuda:0", "cuda:1"), ("cuda:2", "cuda:3")), may name a device more than once. Scores are those of the
-    torch engine in the encoder's own precision.
+    Scores are those of the torch engine in the encoder's own precision.
+
+    Args:
+        encoder: The encoder.
+        chains: Devices in the order of the layers, say (("cuda:0", "cuda:1"), ("cuda:2", "cuda:3")); one may be named more than
+            once.
+
+    Raises:
+        ValueError: A chain has no device, or more than there are layers.
     """
 
     name = "staged"
@@ -57,13 +75,19 @@ class PipelineParallelEngine:
     flat = False
 
     def __init__(self, encoder: Encoder, chains: Sequence[Sequence[str]]) -> None:
-        """Raises ValueError if a chain has no device, or more than there are layers."""
         if not chains or not all(chains):
             raise ValueError("name at least one device for every chain")
         self._chains = [_Chain(encoder if len(chains) == 1 else copy.deepcopy(encoder), devices) for devices in chains]
 
     def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
-        """The scores of every batch, in any order. Raises what a stage raises."""
+        """Compute the scores of batches; raises what a stage raises.
+
+        Args:
+            batches: The batches; they are asked for as chains get free.
+
+        Yields:
+            The scores of every batch, in any order.
+        """
         answers: SimpleQueue[Logits | Exception] = SimpleQueue()
         on_the_way = [0] * len(self._chains)
         chain_of: dict[int, int] = {}

@@ -17,14 +17,21 @@ from models.runtime.encoder import Encoder
 
 
 def weight_scale(weight: Tensor) -> Tensor:
-    """Symmetric scale of each output channel, float32 [out]."""
+    """Return the symmetric scale of each output channel, float32, shape (out,).
+
+    Args:
+        weight: Of a linear layer, shape (out, in).
+    """
     return weight.detach().abs().amax(dim=1).clamp(min=1e-8).float() / WEIGHT_MAX
 
 
 class QuantLinear(nn.Module):
     """`nn.Linear` whose weight is rounded to int8 and whose input is rounded to 8 bits.
 
-    `act_low` and `act_high` are the float range of the input; the range is widened to hold 0 exactly.
+    Args:
+        linear: The layer; its weights are copied.
+        act_low: Lowest input; the range is widened to hold 0 exactly.
+        act_high: Highest input.
     """
 
     act_scale: Tensor
@@ -41,6 +48,14 @@ class QuantLinear(nn.Module):
         self.round_input = True
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute the layer.
+
+        Args:
+            x: Input, shape (..., in).
+
+        Returns:
+            Output, shape (..., out).
+        """
         if self.round_input:
             x = torch.fake_quantize_per_tensor_affine(x.float(), self.act_scale, self.act_zero, 0, ACT_MAX)
         scale = weight_scale(self.weight)
@@ -50,14 +65,26 @@ class QuantLinear(nn.Module):
 
 
 def layer_linears(encoder: Encoder) -> Iterator[tuple[str, nn.Module, str]]:
-    """(full name, parent module, attribute) of the four linear layers of every encoder layer, quantized or not."""
+    """Go through the four linear layers of every encoder layer, quantized or not.
+
+    Args:
+        encoder: The encoder.
+
+    Yields:
+        Full name, parent module, attribute.
+    """
     for i, layer in enumerate(encoder.layers):
         for name in ("qkv", "out", "up", "down"):
             yield f"layers.{i}.{name}", layer, name
 
 
 def quantize_linears(encoder: Encoder, ranges: dict[str, tuple[float, float]]) -> None:
-    """Replace the linear layers named in `ranges` by `QuantLinear`s with those input ranges, in place."""
+    """Replace linear layers by `QuantLinear`s, in place.
+
+    Args:
+        encoder: The encoder.
+        ranges: Full name of each layer -> lowest and highest input.
+    """
     for full, parent, name in list(layer_linears(encoder)):
         if full in ranges:
             setattr(parent, name, QuantLinear(getattr(parent, name), *ranges[full]))

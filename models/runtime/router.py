@@ -21,14 +21,19 @@ NEAREST = {"ja": "zh"}
 class LanguageRouter:
     """Taggers of several languages behind the face of one; all models stay loaded.
 
-    The column `lang` says which model's language a text is in, `und` where it is in none of them (or has no letters): such a
-    text is tagged by the model that comes nearest. Row i is of text i.
+    The column `lang` says which model's language a text is in, `und` where it is in none of them (or has no letters): such a text
+    is tagged by the model that comes nearest. Row i is of text i.
+
+    Args:
+        taggers: One a language.
+
+    Raises:
+        ModelMissingError: Two of the taggers read the same language.
     """
 
     lang = "auto"
 
     def __init__(self, taggers: Sequence[Tagger]) -> None:
-        """Raises ModelMissingError if two of the taggers read the same language."""
         self.taggers = {tagger.lang: tagger for tagger in taggers}
         if len(self.taggers) < len(taggers):
             raise ModelMissingError(f"two models for one language: {', '.join(tagger.lang for tagger in taggers)}")
@@ -42,6 +47,7 @@ class LanguageRouter:
 
     @property
     def languages(self) -> tuple[str, ...]:
+        """Languages that a model here reads."""
         return tuple(self.taggers)
 
     @property
@@ -52,13 +58,28 @@ class LanguageRouter:
         return TaggerStats(*(sum(getattr(part, name) for part in parts) for name in names))
 
     def foreign(self, texts: Sequence[str]) -> list[str | None]:
-        """For every text None, or the language that no model here reads."""
+        """Find the texts that no model here reads.
+
+        Args:
+            texts: The texts.
+
+        Returns:
+            For every text None, or its language.
+        """
         found = identify(texts)
         self._known = (dict(zip(texts, found, strict=True)), *self._known[:1])
         return [None if lang is None or lang in self.taggers else lang for lang in found]
 
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
-        """One row a text, in their order; see `Tagger.tag`. Each model gets all of its texts at once, so batches are full."""
+        """Tag texts, see `Tagger.tag`; each model gets all of its texts at once, so batches are full.
+
+        Args:
+            texts: The texts.
+            check: Called after every batch; what it raises ends the call.
+
+        Returns:
+            One row a text, in their order.
+        """
         texts = as_texts(texts)
         found = self._identified(texts)
         if not found:

@@ -31,9 +31,15 @@ _WEIGHTS = np.array([0, 1, 3, 3, 3, 1, 1, 1, 1, 1, 1], dtype=np.int64)
 
 
 def languages(texts: Sequence[str]) -> list[str | None]:
-    """For each text the language that its script stands for ("en" for Latin letters), None for a text without letters.
+    """Find the language that the script of each text stands for.
 
-    Chinese with Japanese kana in it is "ja". Text that mixes scripts goes to the one that says most of it.
+    Chinese with Japanese kana in it is "ja". A text that mixes scripts goes to the one that says most of it.
+
+    Args:
+        texts: The texts.
+
+    Returns:
+        ISO 639-1, "en" for Latin letters; None for a text without letters.
     """
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     total = int(lengths.sum())

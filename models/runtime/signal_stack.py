@@ -18,8 +18,11 @@ class _Stack(ctypes.Structure):
 def signal_stack_kept() -> Iterator[None]:
     """Give the thread its signal stack back when the body ends.
 
-    OpenVINO 2026 gives a thread that compiles a model a stack of the model's own, and the one from before back when the model
-    is dropped. After two models are dropped that is the first one's, which is gone: the next signal ends the process.
+    OpenVINO 2026 gives a thread that compiles a model a stack of the model's own, and the one from before back when the model is
+    dropped. After two models are dropped that is the first one's, which is gone: the next signal ends the process.
+
+    Yields:
+        Nothing.
     """
     if sys.platform != "linux":
         yield

@@ -25,7 +25,14 @@ SENTENCE_ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f", "\uff1b"
 
 
 def as_texts(texts: Sequence[str]) -> Sequence[str]:
-    """The texts; those of an Arrow array as strings. Raises TypeError, with the place, for what is no sequence of strings."""
+    """Return texts; those of an Arrow array as strings.
+
+    Args:
+        texts: A sequence or an Arrow array.
+
+    Raises:
+        TypeError: They are no sequence of strings; says where.
+    """
     if isinstance(texts, (pa.Array, pa.ChunkedArray)):
         texts = texts.to_pylist()
     if isinstance(texts, (str, bytes)) or not isinstance(texts, Sequence):
@@ -38,7 +45,13 @@ def as_texts(texts: Sequence[str]) -> Sequence[str]:
 
 @dataclass(slots=True)
 class TaggerStats:
-    """What a Tagger has done: tokens of the texts (no specials), and tokens computed (specials, overlap, padding)."""
+    """What a Tagger has done.
+
+    Attributes:
+        tokens: Tokens of the texts, without specials.
+        sequence_tokens: Tokens of the windows, with specials and overlap.
+        computed_tokens: Tokens computed, with padding too.
+    """
 
     texts: int = 0
     tokens: int = 0
@@ -55,6 +68,14 @@ class Tagger:
     """Finds entities, sentiment, words and parts of speech in one pass.
 
     One Tagger serves one thread at a time. Its answer for a text does not depend on the texts beside it.
+
+    Args:
+        tokenizer: The model's.
+        engine: Computes the logits.
+        lang: Language that the model reads, ISO 639-1.
+        window: Tokens of the longest window, specials included.
+        budget_tokens: Padded tokens of a batch.
+        transitions: Weights of steps from tag to tag, of a model that has them; see `models.runtime.viterbi`.
     """
 
     def __init__(
@@ -66,7 +87,6 @@ class Tagger:
         budget_tokens: int = 2048,
         transitions: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        """`transitions`: those of the model, where it has them; see `models.runtime.viterbi`."""
         self.tokenizer, self.engine, self.lang, self.window = tokenizer, engine, lang, window
         self.budget_tokens, self.transitions = budget_tokens, transitions
         self.work = TaggerStats()
@@ -84,21 +104,41 @@ class Tagger:
         return (self.lang,)
 
     def foreign(self, texts: Sequence[str]) -> list[str | None]:
-        """For every text None, or the language of its script where that is not the tagger's."""
+        """Find the texts that this tagger does not read, by their script.
+
+        Args:
+            texts: The texts.
+
+        Returns:
+            For every text None, or the language of its script where that is not the tagger's.
+        """
         return [None if lang in (None, self.lang) else lang for lang in languages(texts)]
 
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
-        """One row a text, in their order, with the columns of `models.TAGS`.
+        """Tag texts.
 
         A text without a piece (empty, white space, control characters) has no entities and no words and is neutral.
-        `check` is called after every batch; what it raises ends the call. Raises TypeError for what is no sequence of strings,
-        BadOutputError if the engine gives scores that are not numbers.
+
+        Args:
+            texts: The texts.
+            check: Called after every batch; what it raises ends the call.
+
+        Returns:
+            One row a text, in their order, with the columns of `models.TAGS`.
+
+        Raises:
+            TypeError: This is no sequence of strings.
+            BadOutputError: The engine gives scores that are not numbers.
         """
         tables = list(self._tables(as_texts(texts), check))
         return pa.concat_tables(tables) if tables else TAGS.empty_table()
 
     def encode(self, texts: Sequence[str]) -> tuple[Pieces, Windows, Iterator[RaggedBatch]]:
-        """The pieces, windows and batches that `tag` would compute."""
+        """Return the pieces, windows and batches that `tag` would compute.
+
+        Args:
+            texts: The texts.
+        """
         pieces = self.tokenizer.encode(texts)
         windows = make_windows(pieces, self._breaks[pieces.ids], self.window - 2)
         batches = make_batches(pieces, windows, self.tokenizer.cls_id, self.tokenizer.sep_id, self.budget_tokens)

@@ -29,8 +29,13 @@ _NO_LETTERS, _LOWER, _TITLE, _UPPER, _SINGLE, _MIXED = range(len(WORD_CASES))
 class Pieces:
     """The pieces of B texts, N in all, without special tokens.
 
-    `ids`, `starts`, `ends` are int32 [N] (extents in code points of the original text); `cases` uint8 [N]; `units` bool
-    [N], True where a piece begins a word or punctuation mark of the pre-tokenizer; text b owns [offsets[b], offsets[b+1]).
+    Attributes:
+        ids: int32, shape (N,).
+        starts: Where each begins, in code points of its text, int32, shape (N,).
+        ends: Where each ends, int32, shape (N,).
+        cases: Case features, uint8, shape (N,).
+        units: Whether a piece begins a word or punctuation mark of the pre-tokenizer, bool, shape (N,).
+        offsets: Where the pieces of each text begin, and the end of the last, int64, shape (B + 1,).
     """
 
     ids: Int32
@@ -53,14 +58,31 @@ def _case_tables() -> tuple[Bool, Bool]:
 
 
 def code_points(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], Int64]:
-    """All code points of the texts, uint32, and the offset [B+1] at which each text begins."""
+    """Lay the code points of texts behind each other.
+
+    Args:
+        texts: B texts.
+
+    Returns:
+        All code points, uint32, and where each text begins, int64, shape (B + 1,).
+    """
     flat = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     return flat, np.concatenate(([0], np.cumsum(lengths)))
 
 
 def case_features(flat: npt.NDArray[np.uint32], starts: Int64, ends: Int64, units: Bool) -> UInt8:
-    """The case of every piece, given as extents into `flat`, in the numbering of `labels.NUM_CASES`."""
+    """Compute the case of every piece, in the numbering of `labels.NUM_CASES`.
+
+    Args:
+        flat: Code points of all texts, uint32.
+        starts: Where each piece begins in `flat`, int64, shape (N,).
+        ends: Where each ends, int64, shape (N,).
+        units: Whether a piece begins a word, bool, shape (N,).
+
+    Returns:
+        uint8, shape (N,).
+    """
     if not len(starts):
         return np.zeros(0, dtype=np.uint8)
     is_upper, is_cased = _case_tables()
@@ -87,7 +109,11 @@ def case_features(flat: npt.NDArray[np.uint32], starts: Int64, ends: Int64, unit
 
 
 class PieceTokenizer:
-    """A `tokenizers.Tokenizer` that gives flat arrays; safe to share between threads."""
+    """A `tokenizers.Tokenizer` that gives flat arrays; safe to share between threads.
+
+    Args:
+        tokenizer_json: The tokenizer in JSON.
+    """
 
     def __init__(self, tokenizer_json: str) -> None:
         self._tokenizer = Tokenizer.from_str(tokenizer_json)
@@ -100,16 +126,27 @@ class PieceTokenizer:
         self.cls_id, self.sep_id, self.pad_id = (vocab[name] for name in ("[CLS]", "[SEP]", "[PAD]"))
 
     def id_of(self, token: str) -> int | None:
-        """The id of a piece, or None."""
+        """Return the id of a piece, or None.
+
+        Args:
+            token: The piece.
+        """
         found: int | None = self._tokenizer.token_to_id(token)
         return found
 
     def pieces(self) -> list[str]:
-        """The vocabulary in the order of its ids; an id without a piece is the empty string."""
+        """Return the vocabulary in the order of its ids; an id without a piece is the empty string."""
         return [self._tokenizer.id_to_token(i) or "" for i in range(self.vocab_size)]
 
     def encode(self, texts: Sequence[str]) -> Pieces:
-        """Tokenize; a lone surrogate is read as U+FFFD, one code point for one."""
+        """Tokenize texts; a lone surrogate is read as U+FFFD, one code point for one.
+
+        Args:
+            texts: The texts.
+
+        Returns:
+            Their pieces.
+        """
         flat, text_offsets = code_points(texts)
         readable = texts
         if ((flat >= 0xD800) & (flat <= 0xDFFF)).any():

@@ -15,7 +15,18 @@ Attention = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 
 
 def cuda_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int) -> Tensor:
-    """PyTorch's variable-length flash attention (CUDA, 16 bit)."""
+    """Compute attention by PyTorch's variable-length flash attention (CUDA, 16 bit).
+
+    Args:
+        q: Queries, shape (n, heads, head_dim).
+        k: Keys, of the same shape.
+        v: Values, of the same shape.
+        bounds: Where each sequence begins, and the end of the last, int32, shape (B + 1,).
+        longest: Tokens of the longest sequence.
+
+    Returns:
+        Shape (n, heads, head_dim).
+    """
     from torch.nn.attention.varlen import varlen_attn
 
     out = varlen_attn(q, k, v, bounds, bounds, longest, longest)
@@ -24,7 +35,18 @@ def cuda_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int
 
 
 def loop_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int) -> Tensor:
-    """The same on any device, one sequence after the other."""
+    """Compute the same on any device, one sequence after the other.
+
+    Args:
+        q: Queries, shape (n, heads, head_dim).
+        k: Keys, of the same shape.
+        v: Values, of the same shape.
+        bounds: Where each sequence begins, and the end of the last, int32, shape (B + 1,).
+        longest: Tokens of the longest sequence.
+
+    Returns:
+        Shape (n, heads, head_dim).
+    """
     parts = []
     for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         q1, k1, v1 = (x[begin:end].transpose(0, 1)[None] for x in (q, k, v))
@@ -33,9 +55,20 @@ def loop_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int
 
 
 def forward(encoder: Encoder, ids: Tensor, cases: Tensor, bounds: Tensor, attend: Attention) -> tuple[Tensor, Tensor]:
-    """Token logits [n, K] and sentiment logits [B, 3] of flat `ids` and `cases` [n]; `bounds` is int32 [B+1].
+    """Compute an encoder on sequences that lie behind each other, without padding.
 
-    The relative position bias of a teacher is not supported: students have none.
+    Args:
+        encoder: One without a relative position bias.
+        ids: Token ids, shape (n,).
+        cases: Case features, shape (n,).
+        bounds: Where each sequence begins, and the end of the last, int32, shape (B + 1,).
+        attend: Computes attention.
+
+    Returns:
+        Token logits, shape (n, token outputs), and text logits, shape (B, text outputs).
+
+    Raises:
+        NotImplementedError: The encoder has a relative position bias.
     """
     if encoder.relative is not None:
         raise NotImplementedError("variable-length attention has no relative position bias")

@@ -19,7 +19,10 @@ _NEVER = -1e4
 
 
 def impossible() -> Bool:
-    """bool [NUM_TAGS + 1, NUM_TAGS]: the steps that no sequence has; an entity goes on only behind a tag of its type."""
+    """Return the steps that no sequence has, bool, shape (NUM_TAGS + 1, NUM_TAGS).
+
+    An entity goes on only behind a tag of its type.
+    """
     never = np.zeros((NUM_TAGS + 1, NUM_TAGS), dtype=bool)
     for begin in range(1, NUM_TAGS, 2):
         never[:, begin + 1] = True
@@ -28,10 +31,18 @@ def impossible() -> Bool:
 
 
 def viterbi_paths(p: Float32, new_doc: Bool, transitions: Float32) -> Int64:
-    """The tag of every unit [U] on the path with the highest sum of log probabilities and transitions.
+    """Find the path of tags with the highest sum of log probabilities and transitions (Viterbi, 1967).
 
-    `p` float32 [U, NUM_TAGS], `new_doc` bool [U] True where a text begins, `transitions` [NUM_TAGS + 1, NUM_TAGS]. A path
-    ends at units that are outside for SURE, so that it hangs on no other text and long texts cost no more than short ones.
+    A path ends at units that are outside for SURE, so that it depends on no other text and long texts cost no more than short
+    ones.
+
+    Args:
+        p: Probabilities of the tags, float32, shape (U, NUM_TAGS).
+        new_doc: Whether a text begins with a unit, bool, shape (U,); a path does not go on from one text to the next.
+        transitions: Weights of steps, the last row from the beginning, float32, shape (NUM_TAGS + 1, NUM_TAGS).
+
+    Returns:
+        The tag of every unit, int64, shape (U,).
     """
     codes = np.zeros(len(p), dtype=np.int64)
     inside = p[:, 0] < SURE

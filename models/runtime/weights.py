@@ -17,9 +17,16 @@ Weights = dict[str, npt.NDArray[Any]]
 
 
 def to_weights(encoder: Encoder) -> Weights:
-    """Tensors to store: `QuantLinear`s and the embeddings of words and pairs as int8 with scales, the rest as float16.
+    """Make the tensors that are stored.
 
-    Norms, biases and the ranges stay float32: they are small, and rounding them would cost accuracy for nothing.
+    `QuantLinear`s and the embeddings of words and pairs are int8 with scales, the rest float16. Norms, biases and the ranges stay
+    float32: they are small, and rounding them would cost accuracy for nothing.
+
+    Args:
+        encoder: The encoder.
+
+    Returns:
+        The tensors, by the names of the encoder's state.
     """
     out: Weights = {}
     for name, tensor in encoder.state_dict().items():
@@ -40,7 +47,12 @@ def to_weights(encoder: Encoder) -> Weights:
 
 
 def to_encoder(config: EncoderConfig, weights: Mapping[str, npt.NDArray[Any]]) -> Encoder:
-    """The live fp32 encoder of stored tensors, with `QuantLinear`s where they were."""
+    """Return the live fp32 encoder of stored tensors, with `QuantLinear`s where they were.
+
+    Args:
+        config: Shapes of the weights.
+        weights: The tensors.
+    """
     encoder = Encoder(config)
     ranges = {name.removesuffix(".act_scale"): (0.0, 1.0) for name in weights if name.endswith(".act_scale")}
     quantize_linears(encoder, ranges)

@@ -1,0 +1,1 @@
+"""The shipped models: a folder each, see `models.runtime.package`."""

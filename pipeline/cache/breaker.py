@@ -10,8 +10,12 @@ FIRST_S, LONGEST_S = 5.0, 60.0
 
 
 class Breaker:
-    """Closed while all is well. Opens for 5 s after 3 failures in a row; then one try closes it, or opens it for twice as
-    long, up to a minute.
+    """Closed while all is well; opens for 5 s after 3 failures in a row.
+
+    Then one try closes it, or opens it for twice as long, up to a minute.
+
+    Args:
+        clock: Seconds, as time.monotonic().
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,7 +33,11 @@ class Breaker:
         self._failures, self._until, self._closed_s = 0, None, FIRST_S
 
     def failed(self) -> bool:
-        """It did not; True if that opened the breaker."""
+        """Note a failure.
+
+        Returns:
+            Whether that opened the breaker.
+        """
         self._failures += 1
         if self._failures < FAILURES and self._until is None:
             return False

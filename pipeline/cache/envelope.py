@@ -29,15 +29,28 @@ _MOST = 2**32 - 1
 
 
 def context_of(model_digest: str, langs: Iterable[str], engines: Iterable[str]) -> bytes:
-    """32 bytes that differ where the tags of a text could differ, the last bit of a score included: model, schema, labels,
-    arithmetic of the engines with their versions, and the vector instructions of this CPU.
+    """Digest all that the tags of a text depend on, the last bit of a score included.
+
+    Args:
+        model_digest: Digest of all models.
+        langs: What the column `lang` may hold.
+        engines: Arithmetic of each engine.
+
+    Returns:
+        32 bytes that differ where tags could differ: by model, schema, labels, versions and the CPU's instructions too.
     """
     about = [FORMAT, model_digest, list(langs), TAGS.to_string(), label_map(), list(engines), _versions(), _arithmetic()]
     return hashlib.sha256(json.dumps(about).encode()).digest()
 
 
 def envelope_of(model_digest: str, langs: Iterable[str], engines: Iterable[str | None]) -> Envelope | None:
-    """The envelope of what those engines compute, by their `arithmetic`; None if what one of them gives must not be shared."""
+    """Return the envelope of what engines compute; None if what one of them gives must not be shared.
+
+    Args:
+        model_digest: Digest of all models.
+        langs: What the column `lang` may hold.
+        engines: `arithmetic` of each engine.
+    """
     named = list(engines)
     if None in named:
         return None
@@ -62,23 +75,47 @@ def _arithmetic() -> list[str]:
 
 
 class Envelope:
-    """Seals and opens the values of one context."""
+    """Seals and opens the values of one context.
+
+    Args:
+        context: From `context_of`.
+    """
 
     def __init__(self, context: bytes) -> None:
         self._context = context
 
     def key(self, text: bytes) -> bytes:
-        """What the value of a text (UTF-8) is filed under: 128 bits of BLAKE2b."""
+        """Return what the value of a text is filed under: 128 bits of BLAKE2b.
+
+        Args:
+            text: In UTF-8.
+        """
         return PREFIX + hashlib.blake2b(text, digest_size=16, key=self._context).digest()
 
     def seal(self, text: bytes, length: int, row: bytes, cost_s: float) -> bytes:
-        """The value of a text of so many code points."""
+        """Return the value of a text.
+
+        Args:
+            text: In UTF-8.
+            length: Its code points.
+            row: Its tags, from `RowCodec`.
+            cost_s: What computing them took, seconds.
+        """
         cost = min(_MOST, max(0, round(cost_s * 1e6)))
         body = _HEAD.pack(_MAGIC, FORMAT, self._second(text), min(length, _MOST), cost) + row
         return body + self._checksum(body)
 
     def open(self, value: bytes, text: bytes, length: int) -> tuple[bytes, float] | None:
-        """The row of that text and what it took to compute, in seconds; None if this is not its value, whole and unchanged."""
+        """Open a value.
+
+        Args:
+            value: What was found.
+            text: The text it was found for, in UTF-8.
+            length: Its code points.
+
+        Returns:
+            The row, and what computing it took, in seconds; None if this is not the text's value, whole and unchanged.
+        """
         if len(value) < _HEAD.size + _SEAL_BYTES:
             return None
         magic, number, second, size, cost = _HEAD.unpack_from(value)

@@ -10,21 +10,38 @@ _ENTRY_BYTES = 200
 
 
 class LruTier:
-    """Rows by text; equal hashes are not equal texts. The one that was not used longest goes first."""
+    """Rows by text; equal hashes are not equal texts. The one that was not used longest goes first.
+
+    Args:
+        limit_bytes: What all rows and texts may take.
+    """
 
     def __init__(self, limit_bytes: float) -> None:
         self._limit, self._rows = limit_bytes, OrderedDict[str, tuple[bytes, float]]()
         self.size_bytes = 0
 
     def get(self, text: str) -> tuple[bytes, float] | None:
-        """The row of a text, and the seconds that computing it took."""
+        """Look a text up.
+
+        Args:
+            text: The text.
+
+        Returns:
+            Its row, and the seconds that computing it took; None if it is not known.
+        """
         found = self._rows.get(text)
         if found is not None:
             self._rows.move_to_end(text)
         return found
 
     def put(self, text: str, row: bytes, cost_s: float) -> None:
-        """Remember a row."""
+        """Remember a row.
+
+        Args:
+            text: The text.
+            row: Its tags, from `RowCodec`.
+            cost_s: What computing them took, seconds.
+        """
         before = self._rows.pop(text, None)
         if before is not None:
             self.size_bytes -= _size(text, before[0])

@@ -25,7 +25,11 @@ AT_ONCE = 500
 class RedisTier:
     """Bytes by key, as far as they can be had in time: no error leaves this class and no call outlives its deadline.
 
-    `counts` tells of failures, by the kind of error, of calls that the breaker spared, and of values that Redis did not take.
+    Args:
+        config: Settings of the cache.
+
+    Attributes:
+        counts: Failures by the type of error, calls that the breaker spared, and values that Redis did not take.
     """
 
     def __init__(self, config: CacheConfig) -> None:
@@ -35,7 +39,15 @@ class RedisTier:
         self.counts: Counter[str] = Counter()
 
     def get(self, keys: Sequence[bytes], within_s: float) -> list[bytes | None]:
-        """The value of every key, None where there is none, or where Redis does not answer within so many seconds."""
+        """Ask for values.
+
+        Args:
+            keys: Their keys.
+            within_s: Seconds to wait.
+
+        Returns:
+            The value of every key, None where there is none, or where Redis does not answer in time.
+        """
 
         def ask(client: Redis) -> list[bytes | None]:
             pipe = client.pipeline(transaction=False)
@@ -50,7 +62,12 @@ class RedisTier:
         return [None] * len(keys) if answer is None else answer
 
     def put(self, items: Sequence[tuple[bytes, bytes]], within_s: float) -> None:
-        """Let Redis keep values until their time is over."""
+        """Let Redis keep values until their time is over.
+
+        Args:
+            items: Keys and values.
+            within_s: Seconds to wait.
+        """
 
         def ask(client: Redis) -> int:
             pipe = client.pipeline(transaction=False)
@@ -78,8 +95,10 @@ class RedisTier:
             Thread(target=_disconnect, args=(client,), name="textmill-cache", daemon=True).start()
 
     def _call(self, ask: Callable[[Redis], T], within_s: float) -> T | None:
-        """What a call gives, None if it fails or has not ended in time. It runs in a thread of its own: a server that drips
-        byte after byte, or a name that does not resolve, is bounded by no timeout of a socket.
+        """Give what a call gives, None if it fails or has not ended in time.
+
+        It runs in a thread of its own: a server that drips byte after byte, or a name that does not resolve, is bounded by no
+        timeout of a socket.
         """
         if not self._breaker.allows():
             self.counts["spared_calls"] += 1
@@ -120,7 +139,11 @@ def _disconnect(client: Redis) -> None:
 
 
 def connect(config: CacheConfig) -> Redis:
-    """A client that connects when it is first asked. It tries nothing twice: computing is the second try."""
+    """Return a client that connects when it is first asked. It tries nothing twice: computing is the second try.
+
+    Args:
+        config: Settings of the cache.
+    """
     from redis import Redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry

@@ -23,17 +23,27 @@ _WIDTHS: dict[int, Any] = {1: np.dtype("u1"), 4: np.dtype("<u4")}
 
 
 class RowCodec:
-    """Rows whose `lang` is one of `langs`.
+    """Rows as bytes.
 
-    A row is its head, then for entities and words: the places (the gap before each and its length, in code points, one byte
-    each or four), the labels' numbers, and for entities the scores in float32.
+    A row is its head, then for entities and words: the places (the gap before each and its length, in code points, one byte each
+    or four), the labels' numbers, and for entities the scores in float32.
+
+    Args:
+        langs: What the column `lang` may hold.
     """
 
     def __init__(self, langs: Sequence[str]) -> None:
         self._langs = tuple(langs)
 
     def encode(self, table: pa.Table) -> list[bytes | None]:
-        """The bytes of each row of a table like `models.TAGS`; None for one that cannot be told in them."""
+        """Encode rows.
+
+        Args:
+            table: Like `models.TAGS`.
+
+        Returns:
+            The bytes of each row; None for one that cannot be told in them.
+        """
         table = table.combine_chunks()
         count = table.num_rows
         if not count:
@@ -54,7 +64,12 @@ class RowCodec:
         return out
 
     def fits(self, row: bytes, length: int) -> bool:
-        """Whether bytes from elsewhere are a row that a text of so many code points can have."""
+        """Whether bytes from elsewhere are a row that a text can have.
+
+        Args:
+            row: The bytes.
+            length: Code points of the text.
+        """
         if len(row) < _HEAD.size:
             return False
         lang, sentiment, ewide, wwide, a, b, c, entities, words = _HEAD.unpack_from(row)
@@ -72,7 +87,15 @@ class RowCodec:
         )
 
     def decode(self, rows: Sequence[bytes], texts: Sequence[str]) -> pa.Table:
-        """The table of rows that `encode` gave, or that fit, and of their texts."""
+        """Decode rows that `encode` gave, or that fit.
+
+        Args:
+            rows: The rows.
+            texts: Their texts.
+
+        Returns:
+            The table, like `models.TAGS`.
+        """
         if not rows:
             return TAGS.empty_table()
         heads = [_HEAD.unpack_from(row) for row in rows]

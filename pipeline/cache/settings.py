@@ -50,13 +50,20 @@ class CacheConfig(BaseModel):
         return url
 
     def secrets(self) -> dict[str, Any]:
-        """Name and password, as the environment has them."""
+        """Return name and password, as the environment has them."""
         found = {"username": os.environ.get(USERNAME), "password": os.environ.get(PASSWORD)}
         return {key: value for key, value in found.items() if value}
 
 
 def check_cache(config: CacheConfig) -> None:
-    """Raise ConfigError if what the settings ask for is not installed or not there."""
+    """Find out whether what the settings ask for is there.
+
+    Args:
+        config: Settings of the cache.
+
+    Raises:
+        ConfigError: Something is not installed or not there.
+    """
     if config.redis_url is not None and find_spec("redis") is None:
         raise ConfigError("cache.redis_url needs the client of Redis: pip install 'textmill[cache]'")
     if config.ca_file is not None and not config.ca_file.is_file():

@@ -26,13 +26,19 @@ SHORTEST_S = 0.02
 class TagCache:
     """`tag` gives what the Tagger gives, to the last bit, whatever is remembered and whatever Redis does.
 
-    `counts`: texts, those that were here (`local`), in Redis (`shared`) and computed, values that were no whole value of
-    their text (`bad_values`), what Shared counts; `saved_s` is what computing had taken where it was computed, `spent_s` what
-    asking and telling Redis took.
+    Args:
+        config: Settings of the cache.
+        langs: What the column `lang` may hold.
+        envelope: Seals what is shared; without one nothing is.
+
+    Attributes:
+        counts: Texts, those that were here (`local`), in Redis (`shared`) and computed, values that were no whole value of their
+            text (`bad_values`), and what RedisTier counts. `told` gives times too: `saved_s`, what computing had taken where it
+            was computed, and `spent_s`, what asking and telling Redis took.
+        reused: Texts that were not computed.
     """
 
     def __init__(self, config: CacheConfig, langs: Sequence[str], envelope: Envelope | None = None) -> None:
-        """`langs`: what the column `lang` may hold. Without an envelope nothing is shared."""
         self._codec, self._local = RowCodec(langs), LruTier(config.local_mb * 1e6)
         self._keeps, self._timeout_s = config.local_mb > 0, config.timeout_ms / 1e3
         self._envelope = envelope if config.redis_url is not None else None
@@ -46,7 +52,15 @@ class TagCache:
         self.reused = 0
 
     def tag(self, texts: Sequence[str], compute: Callable[[list[str]], pa.Table]) -> pa.Table:
-        """One row a text; `compute` is asked for the texts that nothing is known of, each once. What it raises is raised."""
+        """Tag texts.
+
+        Args:
+            texts: The texts.
+            compute: Asked for the texts that nothing is known of, each once; what it raises is raised.
+
+        Returns:
+            One row a text.
+        """
         known: dict[str, bytes] = {}
         new: dict[str, None] = {}
         saved_s = 0.0
@@ -80,7 +94,7 @@ class TagCache:
         return pa.concat_tables(tables).take(pa.array([place[text] for text in texts], pa.int64()))
 
     def told(self) -> dict[str, float]:
-        """Counts and times since this was asked last."""
+        """Return counts and times since this was asked last."""
         counts = self.counts + (self._shared.counts if self._shared is not None else Counter())
         found: dict[str, float] = {**counts, **{key: value for key, value in self._times.items() if value}}
         self.counts.clear()
@@ -172,7 +186,11 @@ class TagCache:
 
 
 def summary(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The sums of what `told` gave, with the share of texts that were not computed."""
+    """Return the sums of what `told` gave, with the share of texts that were not computed.
+
+    Args:
+        parts: What it gave, of each part.
+    """
     sums: Counter[str] = Counter()
     for part in parts:
         sums.update(part)

@@ -19,7 +19,15 @@ _STEP_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """The nodes that are alive, `draining` those of them that are to be taken away; CPUs of all, of the largest, and free."""
+    """What a head says of its cluster.
+
+    Attributes:
+        nodes: Ids of the nodes that are alive.
+        draining: Those of them that are to be taken away.
+        cpus: CPUs of all nodes.
+        largest: CPUs of the largest node.
+        free: CPUs that are free.
+    """
 
     nodes: frozenset[str] = frozenset()
     draining: frozenset[str] = frozenset()
@@ -28,7 +36,14 @@ class ClusterState:
     free: float = 0.0
 
     def said(self, needed: int) -> str:
-        """In words, to somebody who needs so many CPUs of one node."""
+        """Say it in words to somebody who needs CPUs of one node.
+
+        Args:
+            needed: So many CPUs.
+
+        Returns:
+            Part of a sentence.
+        """
         if not self.nodes:
             return "no node is alive"
         nodes = f"{len(self.nodes)} node{'s' * (len(self.nodes) > 1)} alive"
@@ -38,7 +53,11 @@ class ClusterState:
 
 
 def look() -> ClusterState:
-    """Ask the head. Raises what Ray raises; does not return while the head is silent."""
+    """Ask the head; does not return while it is silent, and raises what Ray raises.
+
+    Returns:
+        What it says.
+    """
     import ray
     from ray._private.state import state  # Ray has no public call for it; pinned by a test
 
@@ -54,7 +73,11 @@ def look() -> ClusterState:
 
 
 class ClusterView:
-    """Looks every LOOK_S, and when it is asked to; `seen` is what was seen last."""
+    """Looks at a cluster every LOOK_S, and when it is asked to.
+
+    Attributes:
+        seen: What was seen last.
+    """
 
     def __init__(self) -> None:
         self.seen = look()
@@ -66,7 +89,11 @@ class ClusterView:
         self._thread.start()
 
     def fresh(self) -> ClusterState:
-        """What is seen from now on, if the head answers soon; else what was seen last."""
+        """Look now, and wait FRESH_S for the answer.
+
+        Returns:
+            What is seen from now on, or what was seen last if the head does not answer so soon.
+        """
         with self._changed:
             # One look may have begun before this moment; the one after it has not.
             enough = self._looks + 2
@@ -79,7 +106,11 @@ class ClusterView:
         return False
 
     def check(self) -> None:
-        """To be called often. Raises WorkerLostError if the head has not answered for HEAD_S."""
+        """Notice a head that is silent; to be called often.
+
+        Raises:
+            WorkerLostError: The head has not answered for HEAD_S.
+        """
         now = time.monotonic()
         self._silent_s += min(now - self._checked, _STEP_S)
         self._checked = now

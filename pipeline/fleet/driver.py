@@ -35,7 +35,12 @@ VIEW_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """A worker has loaded its model; `speed` in predicted tokens/s where its kind is known; `hosts` are its machine's names."""
+    """A worker has loaded its model.
+
+    Attributes:
+        speed: Predicted tokens/s, where its kind is known.
+        hosts: Names of its machine.
+    """
 
     worker: int
     speed: float | None = None
@@ -44,7 +49,11 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class LeaseResult:
-    """What became of a lease, after so many seconds: the part, an error, or, if it was called back, neither."""
+    """What became of a lease: the part, an error, or, if it was called back, neither.
+
+    Attributes:
+        seconds: Time of work.
+    """
 
     lease: Lease
     seconds: float
@@ -76,8 +85,15 @@ News = WorkerReady | LeaseResult | WorkerDraining | WorkerLost
 
 
 class WorkerPool(Protocol):
-    """Workers that are started, told and heard of by number. What is told to one that is gone already does nothing: its
-    WorkerLost is on the way, and returns what it had to those that wait.
+    """Workers that are started, told and heard of by number.
+
+    What is told to one that is gone already does nothing: its WorkerLost is on the way, and returns what it had to those that
+    wait.
+
+    Attributes:
+        size: Workers that are wanted.
+        up_at: When the first worker was ready, of time.monotonic(); None before.
+        ahead_s: Seconds of work that a worker is to have ahead, for what it takes to reach it.
     """
 
     size: int
@@ -85,29 +101,55 @@ class WorkerPool(Protocol):
     ahead_s: float  # seconds of work that a worker is to have ahead, for what it takes to reach it
 
     def start(self, worker: int) -> None:
-        """Begin to start a worker."""
+        """Begin to start a worker.
+
+        Args:
+            worker: Number that it is known by from now on.
+        """
         ...
 
     def begin(self, lease: Lease, split: Split) -> None:
-        """Let a worker do a split after those that it has."""
+        """Let a worker do a split after those that it has.
+
+        Args:
+            lease: The lease, which names the worker.
+            split: The split.
+        """
         ...
 
     def call_back(self, lease: int, worker: int) -> None:
-        """Let a worker leave a split undone, soon."""
+        """Let a worker leave a split undone, soon.
+
+        Args:
+            lease: Number of the lease.
+            worker: Number of the worker that has it.
+        """
         ...
 
     def dismiss(self, worker: int) -> None:
-        """End a worker that hangs; it is told as WorkerLost."""
+        """End a worker that hangs; it is told as WorkerLost.
+
+        Args:
+            worker: Number of the worker.
+        """
         ...
 
     def room(self) -> int:
-        """How many more workers could be started now than there are."""
+        """Return how many more workers could be started now than there are."""
         ...
 
     def wait(self, seconds: float | None) -> Sequence[News]:
-        """What has happened, in any order, at the latest after so many seconds (nothing then).
+        """Wait until something happens.
 
-        Raises KeyboardInterrupt when the run is to stop, NoWorkersError when no worker can be had.
+        Args:
+            seconds: At most so long; None has no limit.
+
+        Returns:
+            What has happened, in any order; nothing if the time is up.
+
+        Raises:
+            KeyboardInterrupt: The run is to stop.
+            NoWorkersError: No worker can be had.
         """
         ...
 
@@ -117,13 +159,17 @@ Near = Callable[[Sequence[Split]], Mapping[str, tuple[str, ...]]]
 
 
 def nowhere(splits: Sequence[Split]) -> Mapping[str, tuple[str, ...]]:
-    """Nothing is known of where the data lies."""
+    """Return that nothing is known of where the data lies.
+
+    Args:
+        splits: The splits.
+    """
     return {}
 
 
 def drive(
     splits: Iterable[Split],
-    crew: WorkerPool,
+    pool: WorkerPool,
     finished: Callable[[PartResult], object],
     careful: Iterable[str] = (),
     priority: Callable[[Split], float] = lambda split: 0.0,
@@ -132,31 +178,45 @@ def drive(
     near: Near = nowhere,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Exception]:
-    """Get every split done; `finished` hears of each part, `careful` names the splits that an earlier run died over.
+    """Get every split done.
 
-    `more` is asked often whether splits have come since; those of a higher `priority` overtake. `seen` is told, at most
-    every VIEW_S and at the end, what `Policy.view` gives, and if workers are idle whether a `packed` file is being done.
+    Args:
+        splits: The splits.
+        pool: The workers; as many are started as it says.
+        finished: Hears of each part.
+        careful: Names of the splits that an earlier run died over.
+        priority: Of a split; those of a higher one overtake.
+        more: Asked often whether splits have come since.
+        seen: Hears, at most every VIEW_S and at the end, what `Policy.view` gives, and if workers are idle whether a `packed`
+            file is being done.
+        near: Tells by a split's name the machine on which its data lies.
+        clock: Seconds, as time.monotonic().
 
-    Gives the splits that were given up, with the last error of each. Raises what a worker raises if it does not concern its
-    split alone, and if no worker can be had what the last one died of if that is the settings' fault, else NoWorkersError.
+    Returns:
+        The names of the splits that were given up, with the last error of each.
+
+    Raises:
+        PipelineError: What a worker raises if it does not concern its split alone; if no worker can be had, what the last one
+            died of if that is the settings' fault.
+        NoWorkersError: No worker can be had.
     """
-    return _Driver(crew, finished, set(careful), priority, near, clock).run(splits, more, seen)
+    return _Driver(pool, finished, set(careful), priority, near, clock).run(splits, more, seen)
 
 
 class _Driver:
     def __init__(
         self,
-        crew: WorkerPool,
+        pool: WorkerPool,
         finished: Callable[[PartResult], object],
         careful: set[str],
         priority: Callable[[Split], float],
         near: Near,
         clock: Callable[[], float],
     ) -> None:
-        self._crew, self._tell, self._careful, self._priority, self._near = crew, finished, careful, priority, near
+        self._pool, self._tell, self._careful, self._priority, self._near = pool, finished, careful, priority, near
         self._homes: dict[str, int] = {}  # a machine's name -> the number of the place
         self._splits: list[Split] = []
-        self._policy = Policy(range(crew.size), crew.ahead_s)
+        self._policy = Policy(range(pool.size), pool.ahead_s)
         self._clock, self._begun = clock, clock()
         self._errors: dict[int, Exception] = {}
         self._gone: set[int] = set()
@@ -167,10 +227,10 @@ class _Driver:
     ) -> dict[str, Exception]:
         policy, shown = self._policy, 0.0
         self._arrive(splits)
-        for worker in range(self._crew.size):
-            self._crew.start(worker)
+        for worker in range(self._pool.size):
+            self._pool.start(worker)
         while not policy.over:
-            heard = self._crew.wait(None if policy.wake is None else max(0.0, policy.wake - self._now()))
+            heard = self._pool.wait(None if policy.wake is None else max(0.0, policy.wake - self._now()))
             self._arrive(more())  # first, so that what is urgent is leased to whoever is free now
             for news in heard:
                 if (event := self._event(news)) is not None:
@@ -180,8 +240,8 @@ class _Driver:
             if self._now() - shown >= VIEW_S:
                 shown = self._now()
                 seen(self._view())
-                for _ in range(self._crew.room()):
-                    self._crew.start(policy.hire())
+                for _ in range(self._pool.room()):
+                    self._pool.start(policy.hire())
         seen(self._view())
         return {self._splits[number].name: self._errors[number] for number in sorted(policy.book.given_up)}
 
@@ -250,13 +310,13 @@ class _Driver:
     def _obey(self, event: Event) -> None:
         for command in self._policy.on(event):
             if isinstance(command, Lease):
-                self._crew.begin(command, self._splits[command.split])
+                self._pool.begin(command, self._splits[command.split])
             elif isinstance(command, Revoke):
-                self._crew.call_back(command.lease, command.worker)
+                self._pool.call_back(command.lease, command.worker)
             elif isinstance(command, Replace):
-                self._crew.start(command.by)
+                self._pool.start(command.by)
             elif isinstance(command, Kill):
-                self._crew.dismiss(command.worker)
+                self._pool.dismiss(command.worker)
             elif isinstance(command, EndRun):
                 if isinstance(self._last, PipelineError) and self._last.exit_code == SETTINGS_EXIT:
                     raise self._last

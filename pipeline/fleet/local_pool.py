@@ -6,15 +6,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from typing_extensions import override
+
 from pipeline.contract import Split
 from pipeline.errors import PipelineError
-from pipeline.fleet.driver import LeaseResult, News, WorkerReady
+from pipeline.fleet.driver import LeaseResult, News, WorkerPool, WorkerReady
 from pipeline.scheduler.events import Lease
 from pipeline.worker.worker import BlockStats, TagWorker, WorkerSpec
 
 
-class LocalPool:
-    """One worker, which works while it is waited for."""
+class LocalPool(WorkerPool):
+    """One worker, which works while it is waited for.
+
+    Args:
+        work: What the worker must know of the run.
+        check: Called often while it works; what it raises ends the run.
+        tell: Hears of every block.
+    """
 
     size = 1
     ahead_s = 0.0
@@ -25,22 +33,32 @@ class LocalPool:
         self._given: deque[tuple[Lease, Split]] = deque()
         self._up: list[News] = []
 
+    @override
     def start(self, worker: int) -> None:
         self.up_at = time.monotonic()
         self._up.append(WorkerReady(worker))
 
+    @override
     def begin(self, lease: Lease, split: Split) -> None:
         self._given.append((lease, split))
 
+    @override
     def call_back(self, lease: int, worker: int) -> None:
         raise AssertionError("nobody else does what this process does")
 
+    @override
     def dismiss(self, worker: int) -> None:
-        """This process cannot end itself and go on; what hangs here hangs."""
+        """Do nothing: this process cannot end itself and go on; what hangs here hangs.
 
+        Args:
+            worker: Number of the worker.
+        """
+
+    @override
     def room(self) -> int:
         return 0
 
+    @override
     def wait(self, seconds: float | None) -> Sequence[News]:
         if self._up or not self._given:
             news, self._up = self._up, []

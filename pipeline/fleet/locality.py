@@ -23,7 +23,11 @@ AS_GOOD = 0.9
 
 
 class DataLocality:
-    """Gives every split one machine of those that hold most of it, so that each machine gets about the same."""
+    """Gives every split one machine of those that hold most of it, so that each machine gets about the same.
+
+    Args:
+        store: The input.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -31,7 +31,14 @@ def check_ray() -> None:
 
 
 def probe(address: str) -> None:
-    """Raise OSError unless something listens at HOST:PORT; Ray itself would try for minutes."""
+    """Find out whether something listens at an address; Ray itself would try for minutes.
+
+    Args:
+        address: HOST:PORT; any other form is taken to be there.
+
+    Raises:
+        OSError: Nothing listens.
+    """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon:
         with socket.create_connection((host, int(port)), KNOCK_S):
@@ -41,8 +48,13 @@ def probe(address: str) -> None:
 def join(address: str | None, cpus: int) -> None:
     """Join the Ray cluster at an address, or start a Ray of this process's own.
 
-    Raises ConfigError if no cluster answers there or it has other versions, WorkerLostError if none can be started here; no Ray
-    is left then.
+    Args:
+        address: Of the cluster, see `ray.init`; None starts one here.
+        cpus: CPUs of the one that is started here.
+
+    Raises:
+        ConfigError: No cluster answers there, or it has other versions. No Ray is left then.
+        WorkerLostError: None can be started here.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ[_RECONNECT] = f"{HEAD_S + MORE_S:.0f}"  # read by Ray's C++, perhaps when it is imported
@@ -86,7 +98,11 @@ def _why(address: str | None, error: BaseException) -> PipelineError | None:
 
 
 def ended() -> str | None:
-    """Which process of this process's own Ray has ended, and how; None while all are there that it needs."""
+    """Find out which process of this process's own Ray has ended, and how.
+
+    Returns:
+        Part of a sentence; None while all are there that it needs.
+    """
     from ray._private import worker  # Ray has no public call for it; pinned by a test
 
     node = worker._global_node
@@ -99,5 +115,9 @@ def ended() -> str | None:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message that is not empty; its kind if there is none."""
+    """Return the first line of an error's message that is not empty, or its type if there is none.
+
+    Args:
+        error: The error.
+    """
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -25,7 +25,11 @@ _SHADOWED = re.compile(r"No module named '(jobs|models|pipeline)\.")
 
 
 def how(error: Any) -> str:
-    """How a worker has died, of an error of Ray."""
+    """Return how a worker has died, as part of a sentence.
+
+    Args:
+        error: What Ray raised.
+    """
     text = str(error)
     if getattr(error, "preempted", False):
         return "its node was taken away"
@@ -36,25 +40,48 @@ def how(error: Any) -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line that is not empty: Ray's messages begin with what is always the same."""
+    """Return the last line that is not empty: Ray's messages begin with what is always the same.
+
+    Args:
+        text: A message.
+    """
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")[:300]
 
 
 def host_of(error: Any) -> str:
-    """The address of the machine on which a task raised, which Ray keeps as text only; "" if it does not say."""
+    """Return the address of the machine on which a task raised, which Ray keeps as text only; "" if it does not say.
+
+    Args:
+        error: What Ray raised.
+    """
     found = re.search(r"\bip=([^,\s)]+)", str(error))
     return "" if found is None else found[1]
 
 
 def died(worker: int, host: str, error: Exception, part: str | None) -> WorkerLostError:
-    """A worker that was up is gone; `part` is what it was at."""
+    """Return the error of a worker that was up and is gone.
+
+    Args:
+        worker: Its number.
+        host: Its machine, "" if that is not known.
+        error: What Ray raised.
+        part: What it was at, None if it was idle.
+    """
     over = f" while it worked on {part}" if part is not None else ""
     return WorkerLostError(f"worker {worker}{' on ' * bool(host)}{host} died{over} ({how(error)})")
 
 
 def cannot_start(worker: int, host: str, error: Any) -> PipelineError:
-    """A worker could not start: ConfigError if it is the settings' or the installation's fault, else WorkerLostError; other
-    errors of our own tree as they are. Bugs are raised.
+    """Find the error of a worker that could not start.
+
+    Args:
+        worker: Its number.
+        host: Its machine, "" if that is not known.
+        error: What was raised; a bug is raised again.
+
+    Returns:
+        ConfigError if it is the settings' or the installation's fault, WorkerLostError if another try may help; other errors of
+        our own tree as they are.
     """
     whose = f"worker {worker}{' on ' * bool(host)}{host} cannot start"
     missing = _MISSING.findall(str(error)) if getattr(error, "actor_init_failed", False) else []
@@ -75,7 +102,17 @@ def cannot_start(worker: int, host: str, error: Any) -> PipelineError:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Whatever Ray itself raises meanwhile becomes a WorkerLostError that says what it was about."""
+    """Turn what Ray raises in the body into a WorkerLostError that says what it was about.
+
+    Args:
+        what: What was tried, as part of a sentence.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        WorkerLostError: Ray raised; errors of the task itself pass as they are.
+    """
     from ray.exceptions import RayError, RayTaskError
 
     try:

@@ -9,11 +9,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from typing_extensions import override
+
 from pipeline.config import TagConfig
 from pipeline.contract import PartResult, Split
 from pipeline.errors import NoWorkersError, PipelineError, WorkerLostError
 from pipeline.fleet.cluster_view import ClusterState
-from pipeline.fleet.driver import LeaseResult, News, WorkerDraining, WorkerLost, WorkerReady
+from pipeline.fleet.driver import LeaseResult, News, WorkerDraining, WorkerLost, WorkerPool, WorkerReady
 from pipeline.fleet.ray_connection import check_ray
 from pipeline.fleet.ray_errors import cannot_start, died, host_of, told
 from pipeline.fleet.ray_session import RaySession
@@ -33,9 +35,20 @@ SERVED_AT_ONCE = 1000
 _GET_S = 30.0
 
 
-class RayPool:
-    """Actors, one a worker, each with one split at a time and others behind it. A context: it starts a Ray of its own, or
-    joins the one at `address`, and leaves nothing behind. A Ray of its own that dies is started again, once.
+class RayPool(WorkerPool):
+    """Actors, one a worker, each with one split at a time and others behind it.
+
+    A context: it starts a Ray of its own, or joins the one at `address`, and leaves nothing behind. A Ray of its own that dies is
+    started again, once.
+
+    Args:
+        work: What the workers must know of the run.
+        options: Of these, `workers` 0 is as many as the cluster has CPUs for, and `servers` None one for each of its GPUs.
+        speed: What is known of a worker's speed, tokens/s; None if nothing is.
+        check: Called several times a second; what it raises ends the run.
+        tell: Hears of every part.
+        waits: Hears what the run waits for while it has no worker.
+        say: Hears what people should know.
     """
 
     ahead_s = AHEAD_S
@@ -51,12 +64,6 @@ class RayPool:
         waits: Callable[[str], object] = lambda why: None,
         say: Callable[[str], object] = lambda line: None,
     ) -> None:
-        """Of the options, `workers` 0 is as many as the cluster has CPUs for, and `servers` None one for each of its GPUs;
-        `speed` in tokens/s is what is known of a worker.
-
-        `check` is called several times a second, what it raises ends the run; `tell` hears of every part, `waits` what the run
-        waits for while it has no worker, `say` what people should know.
-        """
         self._wanted_servers, self._address = options.servers, options.address
         self.size, self._all, self._cpus = options.workers, not options.workers, 1
         self._given, self._speed, self._check, self._tell, self._say = work, speed, check, tell, say
@@ -125,6 +132,7 @@ class RayPool:
         self._servers = [server.remote(work.model, work.engine, work.threads) for _ in range(count)]
         self._work = replace(work, engine="openvino" if gpus else work.engine, servers=tuple(self._servers))
 
+    @override
     def start(self, worker: int) -> None:
         with told(f"worker {worker} cannot be started"):
             actor = self._session.ask(lambda: self._actor.remote(self._work), f"for worker {worker}")
@@ -132,16 +140,19 @@ class RayPool:
             if actor is not None:
                 self._starting[actor.load.remote()] = worker
 
+    @override
     def begin(self, lease: Lease, split: Split) -> None:
         if (actor := self._actors.get(lease.worker)) is not None:
             with told(f"worker {lease.worker} cannot be told of {split.name}"):
                 self._running[actor.run.remote(lease.number, split, lease.careful)] = lease, split.name
 
+    @override
     def call_back(self, lease: int, worker: int) -> None:
         if (actor := self._actors.get(worker)) is not None:
             with told(f"worker {worker} cannot be told to stop"):
                 actor.call_back.options(concurrency_group="control").remote(lease)
 
+    @override
     def dismiss(self, worker: int) -> None:
         import ray
 
@@ -149,9 +160,11 @@ class RayPool:
             with told(f"worker {worker} cannot be ended"):
                 self._session.ask(lambda: ray.kill(actor), f"to end worker {worker}")
 
+    @override
     def room(self) -> int:
         return max(0, self._session.worker_slots(self._cpus) - len(self._actors)) if self._all else 0
 
+    @override
     def wait(self, seconds: float | None) -> Sequence[News]:
         until = None if seconds is None else time.monotonic() + seconds
         while True:

@@ -24,8 +24,15 @@ _SHUT_S = 5.0
 
 
 class RaySession:
-    """Joins the Ray at `address`, or starts one of this process's own with so many CPUs. Raises what `join` raises, and
-    WorkerLostError if the cluster does not answer.
+    """A Ray that is joined, or started by this process, and left or ended by `close`.
+
+    Args:
+        address: Of the cluster; None starts a Ray of this process's own.
+        cpus: CPUs of the one that is started here.
+
+    Raises:
+        ConfigError: No cluster answers there, or it has other versions.
+        WorkerLostError: None can be started here, or the cluster does not answer.
     """
 
     def __init__(self, address: str | None, cpus: int) -> None:
@@ -46,31 +53,55 @@ class RaySession:
         return None if self._sight is None else self._sight.seen
 
     def fresh(self) -> ClusterState | None:
-        """As `seen`, but looked at now."""
+        """Return what is seen of the cluster now; None of a Ray of this process's own."""
         return None if self._sight is None else self._sight.fresh()
 
     def about(self, actors: int, cpus: int) -> str:
-        """Who is wanted, and what Ray has for them."""
+        """Say who is wanted, and what Ray has for them.
+
+        Args:
+            actors: Number of actors that are wanted.
+            cpus: CPUs that each needs.
+
+        Returns:
+            Part of a sentence.
+        """
         has = "a local one, whose processes run" if self._sight is None else self._sight.seen.said(cpus)
         return f"{actors:,} wanted, each needs {cpus} CPU{'s' * (cpus > 1)}; Ray: {has}"
 
     def worker_slots(self, cpus: int) -> int:
-        """For how many actors the cluster has CPUs, taken or free."""
+        """Return for how many actors the cluster has CPUs, taken or free; 0 of a Ray of this process's own.
+
+        Args:
+            cpus: CPUs that each needs.
+        """
         return 0 if self._sight is None else int(self._sight.seen.cpus) // cpus
 
     def check(self) -> None:
-        """To be called often. Raises WorkerLostError if the cluster's head has not answered for long."""
+        """Notice a head that is silent; to be called often.
+
+        Raises:
+            WorkerLostError: The cluster's head has not answered for long.
+        """
         if self._sight is not None:
             self._sight.check()
 
     def ended(self) -> str | None:
-        """How this process's own Ray has ended; None if it has not, or it is a cluster."""
+        """Return how this process's own Ray has ended; None if it has not, or it is a cluster."""
         return ended() if self._sight is None else None
 
     def ask(self, call: Callable[[], T], what: str) -> T | None:
-        """What a call of Ray gives that may wait for the head; None if this process's own Ray has ended meanwhile.
+        """Make a call of Ray that may wait for the head.
 
-        Raises WorkerLostError, which names `what` was asked, if the head does not answer for HEAD_S.
+        Args:
+            call: The call.
+            what: What it is for, as part of a sentence.
+
+        Returns:
+            What it gives; None if this process's own Ray has ended meanwhile.
+
+        Raises:
+            WorkerLostError: The head does not answer for HEAD_S.
         """
         answer: Future[T] = Future()
 
@@ -97,7 +128,11 @@ class RaySession:
                 raise WorkerLostError(f"{silent}; run the command again when it does")
 
     def ends(self, check: Callable[[], object]) -> bool:
-        """Whether this process's own Ray ends just now; it is given a moment to be dead, in which `check` is called often."""
+        """Whether this process's own Ray ends just now; it is given a moment to be dead.
+
+        Args:
+            check: Called often meanwhile.
+        """
         until = time.monotonic() + _GRACE_S
         while self._sight is None and self.ended() is None and time.monotonic() < until:
             check()
@@ -105,7 +140,11 @@ class RaySession:
         return self.ended() is not None
 
     def close(self, actors: Iterable[Any]) -> None:
-        """End these actors, and leave Ray, or end it."""
+        """End actors, and leave Ray, or end it.
+
+        Args:
+            actors: Handles of actors.
+        """
         import ray
 
         if self._sight is not None:

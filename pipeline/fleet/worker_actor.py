@@ -17,14 +17,23 @@ class RevokedError(Cancelled):
 
 @dataclass(frozen=True, slots=True)
 class LeaseOutcome:
-    """What a lease came to, in seconds of work: a part, or None if it was called back."""
+    """What a lease came to.
+
+    Attributes:
+        seconds: Time of work.
+        done: The part, None if the lease was called back.
+    """
 
     seconds: float
     done: PartResult | None
 
 
 class WorkerActor:
-    """`run` does one lease after the other in one thread; `call_back` is heard in another."""
+    """A worker in an actor: `run` does one lease after the other in one thread, `call_back` is heard in another.
+
+    Args:
+        work: What the worker must know of the run.
+    """
 
     def __init__(self, work: WorkerSpec) -> None:
         self._called_back: set[int] = set()
@@ -32,9 +41,14 @@ class WorkerActor:
         self._worker: TagWorker | None = None
 
     def load(self) -> tuple[str, tuple[str, ...]]:
-        """Load the model; gives the node that it is on, and the names of that machine.
+        """Load the model; not done by the constructor, as of what that raises Ray keeps only the text.
 
-        Raises what TagWorker raises. Not done by the constructor: of what that raises Ray keeps only the text.
+        Returns:
+            Id of the node that it is on, and the names of that machine.
+
+        Raises:
+            ModelMissingError: The node has no such model.
+            StoreError: Input or output cannot be reached from here.
         """
         import ray
 
@@ -42,7 +56,16 @@ class WorkerActor:
         return str(ray.get_runtime_context().get_node_id()), (ray.util.get_node_ip_address(), socket.gethostname())
 
     def run(self, lease: int, split: Split, careful: bool) -> LeaseOutcome:
-        """Make a part of a split; raises what TagWorker.run raises."""
+        """Make a part of a split; raises what TagWorker.run raises.
+
+        Args:
+            lease: Number of the lease.
+            split: The split.
+            careful: See `TagWorker.run`.
+
+        Returns:
+            The part, or that the lease was called back.
+        """
         began = time.monotonic()
 
         def check() -> None:
@@ -59,5 +82,9 @@ class WorkerActor:
         return LeaseOutcome(time.monotonic() - began, done)
 
     def call_back(self, lease: int) -> None:
-        """Leave a lease undone, whether it has begun or not."""
+        """Leave a lease undone, whether it has begun or not.
+
+        Args:
+            lease: Number of the lease.
+        """
         self._called_back.add(lease)

@@ -14,17 +14,30 @@ _STEP_S = 5.0
 
 
 class WorkerWait:
-    """Counts the seconds in which no worker was alive."""
+    """Counts the seconds in which no worker was alive.
+
+    Args:
+        no_workers_s: After so many seconds the run ends.
+        waits: Hears what the run waits for, again and again; "" when it does not any more.
+        clock: Seconds, as time.monotonic().
+
+    Attributes:
+        waited_s: Seconds without a worker.
+    """
 
     def __init__(self, no_workers_s: float, waits: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
-        """`waits` is told what the run waits for, again and again; "" when it does not any more."""
         self._limit_s, self._waits, self._clock = no_workers_s, waits, clock
         self._seen, self.waited_s = clock(), 0.0
 
     def look(self, alive: int, about: Callable[[], str]) -> None:
-        """To be called often: so many workers are alive; `about` says who is wanted, and what Ray says.
+        """Count; to be called often.
 
-        Raises NoWorkersError if none has been alive for longer than the limit.
+        Args:
+            alive: Workers that are alive.
+            about: Says who is wanted, and what Ray says.
+
+        Raises:
+            NoWorkersError: None has been alive for longer than the limit.
         """
         now = self._clock()
         self.waited_s += min(now - self._seen, _STEP_S)

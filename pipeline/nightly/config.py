@@ -85,7 +85,17 @@ class NightConfig(_Settings):
 
 
 def load_night(path: Path) -> NightConfig:
-    """The settings of a file. Raises ConfigError that names the file, the key and what is wrong with it."""
+    """Load the settings of a job.
+
+    Args:
+        path: TOML file.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: The file cannot be read, or a key is wrong; names file, key and what is wrong with it.
+    """
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:

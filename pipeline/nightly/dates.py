@@ -18,7 +18,17 @@ _LOW, _HIGH = (date(2, 1, 1) - _FIRST).days, (date(9998, 12, 31) - _FIRST).days
 
 
 def parse_date(text: str) -> date:
-    """A logical date as it is written, 2026-11-22. Raises ConfigError."""
+    """Read a logical date.
+
+    Args:
+        text: As it is written, 2026-11-22.
+
+    Returns:
+        The date.
+
+    Raises:
+        ConfigError: It is none.
+    """
     try:
         found = date.fromisoformat(text)
         if str(found) != text:
@@ -29,19 +39,36 @@ def parse_date(text: str) -> date:
 
 
 def last_ended(now: datetime, zone: ZoneInfo) -> date:
-    """The last day that has ended at `now`, which bears a zone of its own. For the command line's default alone."""
+    """Return the last day that has ended; for the command line's default alone.
+
+    Args:
+        now: The time, with a zone of its own.
+        zone: Zone of the day.
+    """
     return now.astimezone(zone).date() - ONE
 
 
 def days(first: date, last: date) -> list[date]:
-    """All dates from the first to the last one; none if that is before it."""
+    """Return all dates from the first to the last one; none if that is before it.
+
+    Args:
+        first: First date.
+        last: Last date.
+    """
     return [first + i * ONE for i in range((last - first).days + 1)]
 
 
 def days_of(times_us: np.ndarray, zone: ZoneInfo) -> list[tuple[date, np.ndarray]]:
-    """Days in order, each with the places of its instants; `times_us`: int64[N], microseconds since 1970 in UTC.
+    """Sort instants into days.
 
-    Instants outside of the years 2 to 9998 have no day.
+    Times without a date are left out.
+
+    Args:
+        times_us: Microseconds since 1970 in UTC, int64, shape (n,).
+        zone: Zone of the days.
+
+    Returns:
+        Days in order, each with the places of its instants, int64.
     """
     utc = {_FIRST + int(day) * ONE for day in np.unique(times_us // DAY_US) if _LOW <= day <= _HIGH}
     near = sorted({day + shift for day in utc for shift in (-ONE, ONE - ONE, ONE)})
@@ -52,5 +79,10 @@ def days_of(times_us: np.ndarray, zone: ZoneInfo) -> list[tuple[date, np.ndarray
 
 
 def window(day: date, trailing_days: int) -> Sequence[date]:
-    """The days on which the report of a day depends: so many before it, and itself."""
+    """Return the days on which the report of a day depends: so many before it, and itself.
+
+    Args:
+        day: The day.
+        trailing_days: Days before it.
+    """
     return days(day - trailing_days * ONE, day)

@@ -14,8 +14,16 @@ PASSING = (STAGING, NIGHTLY_STAGING, *(f"{WATCH}/{kind}" for kind in ("_staging"
 
 
 def garbage_collect(store: Store, now_s: float, retire_h: float, check: Callable[[], object] = lambda: None) -> list[str]:
-    """Remove staged files, claims, and reports that were never published, that nobody has touched for so many hours; gives their
-    folders. What `check` raises ends it. Raises StoreError.
+    """Remove staged files, claims, and reports that were never published, that nobody has touched for long.
+
+    Args:
+        store: The output.
+        now_s: Time by the store's clock, seconds since 1970.
+        retire_h: So many hours are long.
+        check: Called before each step; what it raises ends the work.
+
+    Returns:
+        Paths of what was removed.
     """
     old_ns = (now_s - retire_h * 3600) * 1e9
     newest: dict[str, int] = defaultdict(int)

@@ -38,18 +38,38 @@ class DayShare:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What the output holds of every day, by plan; `undated` rows have no time, or one without a date."""
+    """What the output holds of every day, by plan.
+
+    Attributes:
+        undated: Rows that have no time, or one without a date.
+    """
 
     days: dict[date, tuple[DayShare, ...]]
     undated: int
 
     def rows(self, day: date) -> int:
-        """Documents of a day."""
+        """Return the number of documents of a day.
+
+        Args:
+            day: The day.
+        """
         return sum(holding.rows for holding in self.days.get(day, ()))
 
 
 def index_of(store: Store, zone: str) -> Index:
-    """The days of all finished plans of the current generation. Raises OutputError or StoreError."""
+    """Find the days of all finished plans of the current generation; what was not counted yet is counted.
+
+    Args:
+        store: The output.
+        zone: Zone of the days.
+
+    Returns:
+        The index.
+
+    Raises:
+        OutputError: A part cannot be read.
+        StoreError: The store fails.
+    """
     log = PlanLog(store)
     log.look()
     plans = [plan for plan in log.heads if plan.generation == log.current and plan.number in log.done]
@@ -113,7 +133,19 @@ def _times(store: Store, path: str) -> np.ndarray:
 
 
 def read_json(store: Store, path: str) -> dict[str, Any]:
-    """A JSON object. Raises OutputError if the file holds something else, StoreError."""
+    """Read a JSON object.
+
+    Args:
+        store: The output.
+        path: Of the file.
+
+    Returns:
+        The object.
+
+    Raises:
+        OutputError: The file holds something else.
+        StoreError: It cannot be read.
+    """
     try:
         with store.open_read(path) as stream:
             found = json.load(stream)
@@ -125,7 +157,16 @@ def read_json(store: Store, path: str) -> dict[str, Any]:
 
 
 def listed(store: Store, folder: str, suffix: str) -> Iterator[str]:
-    """Paths of the files directly in a folder that end so, in order."""
+    """List the files directly in a folder that end so.
+
+    Args:
+        store: The output.
+        folder: The folder.
+        suffix: How their names end.
+
+    Yields:
+        Paths, in order.
+    """
     for entry in store.list(folder):
         inside = entry.path.removeprefix(f"{folder}/")
         if "/" not in inside and inside.endswith(suffix):

@@ -11,15 +11,42 @@ from pipeline.store.open import open_store
 
 
 def output_of(tag: TagConfig) -> Store:
-    """The store below the output's folder."""
+    """Open the output's store.
+
+    Args:
+        tag: Settings of the job.
+
+    Returns:
+        The store below the output's folder.
+    """
     return open_store(tag.output, tag.store)
 
 
 def input_of(tag: TagConfig, marks: Collection[str] = ()) -> Discovered:
-    """The files of the input, and those of the names `marks`. Raises ConfigError if there is none, StoreError."""
+    """Find the files of the input.
+
+    Args:
+        tag: Settings of the job.
+        marks: Names of other files that are wanted too.
+
+    Returns:
+        The files.
+
+    Raises:
+        ConfigError: There is no input.
+        StoreError: It cannot be listed.
+    """
     return discover(tag.sources, tag.store, marks, tag.format)
 
 
 def root_of(tag: TagConfig, url: str) -> Store:
-    """The store of an input's root."""
+    """Open the store of an input's root.
+
+    Args:
+        tag: Settings of the job.
+        url: The root.
+
+    Returns:
+        The store.
+    """
     return open_store(url, tag.store)

@@ -116,11 +116,26 @@ def run_night(
     say: Say,
     submission: str | None = None,
 ) -> Night:
-    """Do the work of the night of a logical date, and that of nights before it that were missed or whose data have changed.
+    """Do the work of the night of a logical date, and of earlier nights that were missed or whose data have changed.
 
-    The run's manifest is written last, with the exit code that the error raised has. Raises ConfigError before anything is
-    done, ClaimedError if another run is at work on this output, StoppedError after SIGTERM or Ctrl-C, NoReportError, and what
-    `tag_documents` raises.
+    The run's manifest is written last, with the exit code of the error that was raised, if any.
+
+    Args:
+        config: Settings of the job.
+        day: The date.
+        reporter: Makes reports.
+        say: Hears what people should know.
+        submission: Id under which the night was submitted; it goes into the manifest.
+
+    Returns:
+        What the night came to.
+
+    Raises:
+        ConfigError: The settings are wrong; raised before anything is done.
+        ClaimedError: Another run is at work on this output.
+        StoppedError: SIGTERM or Ctrl-C came.
+        NoReportError: A report was not made.
+        PipelineError: What `tag_documents` raises.
     """
     store = output_of(config.tag)
     night = new_night(day, config.zone, submission)

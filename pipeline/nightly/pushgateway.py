@@ -11,7 +11,14 @@ TIMEOUT_S = 5.0
 
 
 def push_metrics(url: str, job: str, night: Night, say: Callable[[str], object]) -> None:
-    """Tell the gateway at `url` of a night; if that cannot be done, `say` why. Raises nothing."""
+    """Tell a Pushgateway of a night; raises nothing.
+
+    Args:
+        url: Of the gateway.
+        job: Name of the job.
+        night: The night.
+        say: Hears why, if it cannot be told.
+    """
     try:
         from prometheus_client import CollectorRegistry, Gauge, push_to_gateway
 

@@ -16,10 +16,14 @@ from pipeline.store.base import Store
 
 @dataclass(slots=True)
 class Night:
-    """What a night's run came to. `status` is finished, failed or stopped; `exit_code` that of the process.
+    """What a night's run came to.
 
-    `made` lists the published revisions: date, revision, reason, rows, manifest. `undated` documents have no date, `older` ones
-    are of dates before the first that is reported: no report has them.
+    Attributes:
+        status: finished, failed or stopped.
+        exit_code: That of the process.
+        made: The published revisions: date, revision, reason, rows, manifest.
+        undated: Documents without a date: no report has them.
+        older: Documents of dates before the first that is reported: no report has them.
     """
 
     date: str
@@ -39,25 +43,49 @@ class Night:
 
 
 def new_night(day: date, zone: str, submission: str | None) -> Night:
-    """A night that begins now."""
+    """Return a night that begins now.
+
+    Args:
+        day: Logical date.
+        zone: Zone of the date.
+        submission: Id under which it was submitted, if it was.
+    """
     now = datetime.now(UTC)
     return Night(str(day), zone, submission, f"{now:%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}", now.isoformat())
 
 
 def write_night(store: Store, night: Night) -> str:
-    """Write the manifest; gives its path."""
+    """Write the manifest.
+
+    Args:
+        store: The output.
+        night: The night.
+
+    Returns:
+        Path of the manifest.
+    """
     path = f"{NIGHT_RUNS}/{night.date}/{night.run}.json"
     write_whole(store, path, json.dumps(asdict(night), indent=1).encode() + b"\n", "night", NIGHTLY_STAGING)
     return path
 
 
 def nights_of(store: Store, day: date) -> list[dict[str, Any]]:
-    """The manifests of a date's runs, the latest last."""
+    """Return the manifests of a date's runs, the latest last.
+
+    Args:
+        store: The output.
+        day: The date.
+    """
     nights = [read_json(store, path) for path in listed(store, f"{NIGHT_RUNS}/{day}", ".json")]
     # Their names tell whole seconds, and two may begin within one.
     return sorted(nights, key=lambda night: str(night["started"]))
 
 
 def nights_by_submission(store: Store, day: date) -> dict[str, dict[str, Any]]:
-    """The manifests of a date's runs that were submitted, by the id of their submission."""
+    """Return the manifests of a date's runs that were submitted, by the id of their submission.
+
+    Args:
+        store: The output.
+        day: The date.
+    """
     return {str(night["submission"]): night for night in nights_of(store, day) if night.get("submission")}

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from pipeline.errors import NoReportError, PipelineError, WorkerLostError
 from pipeline.exits import BUG, DO_NOT_TRY_AGAIN, exit_of
 
@@ -24,8 +26,14 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ReportRequest:
-    """One report: of the tags in `output`, of the dates `first` to `last` (ISO) of a time zone, into the folder `into`, which is
-    not there yet. `reach`: how the store is reached, see `StoreConfig.told`.
+    """One report.
+
+    Attributes:
+        output: URL of the output whose tags are counted.
+        first: First date, ISO.
+        last: Last date, ISO.
+        into: Folder of the report, which is not there yet.
+        reach: How the store is reached, see `StoreConfig.told`.
     """
 
     output: str
@@ -47,20 +55,32 @@ class Reporter(Protocol):
         ...
 
     def make(self, order: ReportRequest, check: Callable[[], object], deadline_s: float) -> None:
-        """Make the files of a report. `check` is called several times a second; what it raises ends the report.
+        """Make the files of a report.
 
-        Raises NoReportError, or WorkerLostError if the process dies.
+        Args:
+            order: Which report.
+            check: Called several times a second; what it raises ends the report.
+            deadline_s: Seconds after which it is given up.
+
+        Raises:
+            NoReportError: It was not made.
+            WorkerLostError: The process died.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class ChildReporter:
-    """Calls the function `name` ("package.module:function") in a process of its own, with the fields of the order."""
+class ChildReporter(Reporter):
+    """Calls a function in a process of its own, with the fields of the request.
+
+    Attributes:
+        name: Of the function, "package.module:function".
+    """
 
     name: str
     trailing_days: int
 
+    @override
     def make(self, order: ReportRequest, check: Callable[[], object], deadline_s: float) -> None:
         command = [sys.executable, "-m", "pipeline.nightly.reporting"]
         # The child ends when its standard input does: so it does not outlive this process, however that ends.

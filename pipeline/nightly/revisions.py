@@ -47,14 +47,31 @@ class RevisionDue:
 
 
 def inputs_of(index: Index, day: date, trailing_days: int) -> dict[str, list[list[Any]]]:
-    """All that the report of a day depends on beside its settings, as JSON: by date the plans' holdings."""
+    """Return all that the report of a day depends on beside its settings, as JSON: by date what plans have of it.
+
+    Args:
+        index: What the output holds of every day.
+        day: The day.
+        trailing_days: Days before it on which its report depends.
+    """
     return {str(one): [list(asdict(h).values()) for h in index.days.get(one, ())] for one in window(day, trailing_days)}
 
 
 def due(
     nights: Iterable[date], index: Index, trailing_days: int, settings: Mapping[str, Any], current: Mapping[date, Revision]
 ) -> list[RevisionDue]:
-    """The dates, in order, that have no revision or whose newest one was made of something else."""
+    """Find the dates that have no revision, or whose newest one was made of something else.
+
+    Args:
+        nights: Dates that may be due.
+        index: What the output holds of every day.
+        trailing_days: Days before a date on which its report depends.
+        settings: What else a report is made of, as JSON.
+        current: The newest revisions.
+
+    Returns:
+        What is due, in order of the dates.
+    """
     found = []
     for day in nights:
         last = current.get(day)
@@ -76,7 +93,17 @@ def _differs(last: Revision, inputs: dict[str, list[list[Any]]], settings: Mappi
 
 
 def current_revisions(store: Store) -> dict[date, Revision]:
-    """The newest revision of every date that has one. Raises OutputError for a manifest that cannot be read."""
+    """Find the newest revision of every date that has one.
+
+    Args:
+        store: The output.
+
+    Returns:
+        The revisions, by date.
+
+    Raises:
+        OutputError: A manifest cannot be read.
+    """
     newest: dict[str, int] = {}
     sizes: dict[str, int] = {}
     for entry in store.list(NIGHTS):
@@ -98,19 +125,38 @@ def current_revisions(store: Store) -> dict[date, Revision]:
 
 
 def manifest_path(day: date, number: int) -> str:
-    """Where the manifest of a revision is."""
+    """Return where the manifest of a revision is.
+
+    Args:
+        day: The date.
+        number: Of the revision, from 1.
+    """
     return f"{NIGHTS}/{day}/r{number:04d}.json"
 
 
 def new_folder(due: RevisionDue) -> str:
-    """A folder for the files of a revision that nobody else writes to."""
+    """Return a folder for the files of a revision that nobody else writes to.
+
+    Args:
+        due: The revision.
+    """
     return f"{NIGHTS}/{due.day}/r{due.number:04d}-{uuid4().hex[:12]}"
 
 
 def publish(store: Store, due: RevisionDue, folder: str, about: Mapping[str, Any]) -> str:
-    """Write the manifest of a revision whose files are in `folder`; gives its path.
+    """Write the manifest of a revision whose files are there.
 
-    Raises NoReportError if there are no files, or if somebody else has published that revision.
+    Args:
+        store: The output.
+        due: The revision.
+        folder: Of its files.
+        about: What else the manifest says.
+
+    Returns:
+        Path of the manifest.
+
+    Raises:
+        NoReportError: There are no files, or somebody else has published that revision.
     """
     files = [_described(store, entry.path, folder) for entry in store.list(folder)]
     if not files:
@@ -133,5 +179,10 @@ def _described(store: Store, path: str, folder: str) -> dict[str, Any]:
 
 
 def published_folders(store: Store, day: str) -> set[str]:
-    """Folders of a date's reports that a manifest names."""
+    """Return the folders of a date's reports that a manifest names.
+
+    Args:
+        store: The output.
+        day: The date, ISO.
+    """
     return {str(read_json(store, path)["folder"]) for path in listed(store, f"{NIGHTS}/{day}", ".json")}

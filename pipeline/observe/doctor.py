@@ -59,7 +59,7 @@ def run_checks(output: str | None, config: StoreConfig | None = None) -> Iterato
     yield from _cpu()
     yield from _models()
     if output is not None:
-        yield from _output(output, config)
+        yield from check_output(output, config)
 
 
 def _packages() -> Iterator[Check]:
@@ -100,8 +100,16 @@ def _models() -> Iterator[Check]:
             yield Check(f"model {folder.name}", False, f"{error}; install the package again")
 
 
-def _output(output: str, config: StoreConfig | None) -> Iterator[Check]:
-    """The calls that exactly-once rests on, tried in a folder of their own."""
+def check_output(output: str, config: StoreConfig | None) -> Iterator[Check]:
+    """Try the calls that exactly-once rests on, in a folder of their own.
+
+    Args:
+        output: Output folder, or its URL; it need not be there.
+        config: How it is reached.
+
+    Yields:
+        What was found.
+    """
     store = open_store(output, config)
     made = is_local(output) and not Path(store.url).exists()
     trial = f"_doctor-{uuid4().hex[:8]}"

@@ -48,9 +48,18 @@ EMPTY: Partial = {name: schema.empty_table() for name, schema in SCHEMAS.items()
 
 
 def aggregate(store: Store, con: Any, block: Sequence[Part], window: ReportWindow, terms: Terms | None) -> Partial:
-    """Tables `read`, `hours`, `names`, `surfaces` and `terms` of a block of parts.
+    """Count a block of parts by hour, name and term.
 
-    `read` counts every row, by part; the others only the report's days and the trailing ones. `terms` None: no terms.
+    Args:
+        store: The output.
+        con: DuckDB connection.
+        block: The parts.
+        window: The report's days.
+        terms: Counts terms; None counts none.
+
+    Returns:
+        Tables `read`, `hours`, `names`, `surfaces` and `terms`. `read` counts every row, by part; the others only the report's
+        days and the trailing ones.
     """
     found = {"read": _read(store, con, block, window)}
     docs = relation(store, con, block, ["created_at", "source", "lang", "sentiment", "sentiment_scores"])
@@ -85,7 +94,15 @@ def _clock(con: Any, docs: str, window: ReportWindow) -> Clock:
 
 
 def mentions(store: Store, con: Any, block: Sequence[Part], window: ReportWindow, more: str = "") -> None:
-    """Make the table `mention`: a row for each entity of a document, with `name`, the number of its folded name in `folded`."""
+    """Make the table `mention`: a row for each entity of a document.
+
+    Args:
+        store: The output.
+        con: DuckDB connection; the table is made in it, with `name`, the number of the folded name in the table `folded`.
+        block: The parts.
+        window: The report's days.
+        more: SQL of further columns, with a comma in front.
+    """
     columns = ["created_at", "sentiment", "sentiment_scores", "entities", *(["id", "source"] if more else [])]
     docs = relation(store, con, block, columns)
     day = _clock(con, docs, window).day("time")

@@ -36,10 +36,13 @@ PAGE = "index.html"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report that is in place. `tables`: path of each Parquet file by the table's name; `rows`: how many rows it has.
+    """A report that is in place.
 
-    `changed` False: nothing is new, the revision that was there has stayed, no byte was written. `disagreements`: counts of the
-    output that do not agree with each other, in words; the page shows them.
+    Attributes:
+        tables: Path of each Parquet file, by the table's name.
+        rows: How many rows each has.
+        changed: False if nothing is new: the revision that was there has stayed, and no byte was written.
+        disagreements: Counts of the output that do not agree with each other, in words; the page shows them.
     """
 
     folder: str
@@ -66,14 +69,28 @@ def make_report(
     workers: int = 0,
     address: str | None = None,
 ) -> Report:
-    """Make the report of the days `first` to `last` (both included; both None: everything) of an output of `textmill tag`.
+    """Make a report and put it in its place; an earlier one of the same days is kept as FOLDER.rN.
 
-    It goes to OUTPUT/reports/DATE, FROM_TO or all, or becomes the folder `into`; a report that is there already is replaced in
-    one step and kept as FOLDER.rN, or stays if nothing would change. `lang`: en or zh, of the page. `memory_mb`: what the process
-    should stay below. `zone`: whose days and hours these are, UTC or a name of the IANA database. `reach`: how the stores of both
-    are reached. `workers` or `address`: actors of Ray count the blocks of parts, each with `memory_mb` of its own; the report is
-    the same. Raises ConfigError, OutputError for what is no output or no report, ClaimedError if another process makes the same
-    report, UnavailableError (try again) if the tags change meanwhile, ReportError if memory does not do.
+    Args:
+        output: Output folder, or its URL.
+        first: First day; None for everything.
+        last: Last day, that day included; None for everything.
+        into: Folder of the report, or its URL; None is below the output, named by the days.
+        lang: Language of the page, en or zh.
+        memory_mb: Limit of the memory of each process, MB.
+        zone: Time zone of days and hours.
+        reach: How the store is reached.
+        workers: Ray workers that count; 0 is this process.
+        address: Ray cluster to count on.
+
+    Returns:
+        What was made.
+
+    Raises:
+        ConfigError: The settings are wrong.
+        OutputError: There is no output of textmill tag, or the folder of the report is something else.
+        ReportError: The tags cannot be counted, or what was written does not agree with them.
+        ClaimedError: Another process makes this report.
     """
     if lang not in LANGUAGES:
         raise ConfigError(f"--lang {lang}: there is {', '.join(LANGUAGES)}")

@@ -12,7 +12,14 @@ WIDTH, HEIGHT = 1000.0, 200.0
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Bars above and below a line: of each x, width, y, height, class; `zero` is the line's y, `top` and `bottom` the counts."""
+    """Bars above and below a line.
+
+    Attributes:
+        bars: x, width, y, height and class of each.
+        zero: y of the line.
+        top: Count at the upper edge.
+        bottom: Count at the lower edge.
+    """
 
     bars: tuple[tuple[float, float, float, float, str], ...]
     zero: float
@@ -21,7 +28,14 @@ class Bars:
 
 
 def bars(moods: Sequence[SentimentCounts]) -> Bars:
-    """Positive documents above the line, negative ones below, on one scale."""
+    """Draw positive documents above a line and negative ones below it, on one scale.
+
+    Args:
+        moods: Documents by sentiment, a column each.
+
+    Returns:
+        The bars, in a box of WIDTH by HEIGHT.
+    """
     top = max((mood.positive for mood in moods), default=0)
     bottom = max((mood.negative for mood in moods), default=0)
     scale = HEIGHT / max(1, top + bottom)
@@ -41,7 +55,14 @@ def bars(moods: Sequence[SentimentCounts]) -> Bars:
 
 
 def spark(values: Sequence[float]) -> tuple[tuple[float, float, float, float], ...]:
-    """Columns of a small chart, 100 by 24, one a value from 0 up: x, width, y, height; the highest fills it."""
+    """Draw the columns of a small chart, 100 by 24.
+
+    Args:
+        values: One a column, from 0 up.
+
+    Returns:
+        x, width, y and height of each; the highest fills the chart.
+    """
     most, step = max([*values, 0]) or 1, 100 / max(1, len(values))
     heights = [max(1.0, 24 * value / most) if value else 0.6 for value in values]
     return tuple(

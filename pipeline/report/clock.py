@@ -10,14 +10,24 @@ from pipeline.timezones import DAY_US, HOUR_US, Span
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The spans of a zone that times may be of; both expressions are null where the time is."""
+    """The clock of a time zone, as SQL; its expressions are null where the time is.
+
+    Args:
+        spans: The spans of the zone that times may be of.
+    """
 
     spans: Sequence[Span]
 
     def hour(self, time: str) -> str:
-        """SQL, BIGINT: the begin of the hour that a time is of, all in microseconds since 1970.
+        """Make SQL of the beginning of the hour that a time is of.
 
         Where clocks change within an hour, a new one begins: hours do not overlap, whatever the clocks show.
+
+        Args:
+            time: SQL of a time, microseconds since 1970.
+
+        Returns:
+            SQL, BIGINT, microseconds since 1970.
         """
 
         def of(span: Span) -> str:
@@ -27,7 +37,14 @@ class Clock:
         return self._choose(time, of)
 
     def day(self, time: str) -> str:
-        """SQL, BIGINT: the date of a time, in days since 1970."""
+        """Make SQL of the date of a time.
+
+        Args:
+            time: SQL of a time, microseconds since 1970.
+
+        Returns:
+            SQL, BIGINT, days since 1970.
+        """
 
         def of(span: Span) -> str:
             day = f"({time} + {span.offset_us} - {_rest(time, span, DAY_US)}) // {DAY_US}"

@@ -11,7 +11,17 @@ from pipeline.store.parquet import read_table
 
 
 def check_consistency(store: Store, folder: str, page: str, read: dict[str, tuple[int, int, int]]) -> None:
-    """Compare the page with the files that were written, and both with what was read. Raises ReportError."""
+    """Compare the page with the files that were written, and both with what was read.
+
+    Args:
+        store: The output of the report.
+        folder: Of its files.
+        page: The page.
+        read: Part -> its rows, rows of the report's days, and rows without a time.
+
+    Raises:
+        ReportError: They do not agree.
+    """
     written = {}
     for name, column, only in (
         ("sentiment", "documents", None),

@@ -31,7 +31,18 @@ NO_EXAMPLES = pa.schema(
 
 
 def cooccurrences(store: Store, con: Any, block: Sequence[Part], window: ReportWindow, chosen: pa.Table) -> Partial:
-    """Tables `pairs` (a, b, documents) and `examples` of a block. `chosen`: see `CHOSEN`; numbers go by frequency."""
+    """Count which of the chosen names stand together in a block of parts.
+
+    Args:
+        store: The output.
+        con: DuckDB connection.
+        block: The parts.
+        window: The report's days.
+        chosen: The names, in the form of `CHOSEN`, numbered by frequency.
+
+    Returns:
+        Tables `pairs` (a, b, documents) and `examples`.
+    """
     mentions(store, con, block, window, ", id, source, created_at")
     con.register("chosen_now", chosen)
     con.execute(f"""create or replace temp table held as select doc, number,
@@ -57,7 +68,15 @@ _LATEST = f"""qualify row_number() over (
 
 
 def latest(con: Any, partials: Sequence[pa.Table]) -> pa.Table:
-    """The latest examples of each name of several partial aggregates, in order."""
+    """Find the latest examples of each name.
+
+    Args:
+        con: DuckDB connection.
+        partials: Examples of several blocks.
+
+    Returns:
+        The examples, in order.
+    """
     con.register("several", pa.concat_tables(partials))
     found = con.sql(f"from several {_LATEST} order by number, time desc nulls last, id, source, sentiment").to_arrow_table()
     con.unregister("several")

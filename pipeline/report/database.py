@@ -21,9 +21,18 @@ _PREFIX, _LOCK = "textmill-report-", "in-use"
 
 @contextmanager
 def database(memory_mb: int) -> Iterator[Any]:
-    """A connection whose process stays near `memory_mb`. DuckDB's errors leave as ours.
+    """Open a DuckDB whose process stays near a limit of memory; its errors leave as ours.
 
-    Raises ReportError where the limit does not do or what is read is broken, UnavailableError where a file went away meanwhile.
+    Args:
+        memory_mb: Limit of the process's memory, MB.
+
+    Yields:
+        The connection.
+
+    Raises:
+        ConfigError: The limit is lower than any report needs.
+        ReportError: The limit does not do, or what is read is broken.
+        UnavailableError: A file went away meanwhile.
     """
     import duckdb
 

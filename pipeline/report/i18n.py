@@ -17,7 +17,13 @@ _WEEKDAYS = {
 
 
 def days_text(first: date, last: date, lang: str) -> str:
-    """Sunday, 22 November 2026; 16 to 22 November 2026; 2026年11月22日 星期日."""
+    """Return days in words: Sunday, 22 November 2026; 16 to 22 November 2026; or as Chinese writes them.
+
+    Args:
+        first: First day.
+        last: Last day.
+        lang: en or zh.
+    """
     if lang == "zh":
         begin = f"{first.year}年{first.month}月{first.day}日"
         if first == last:
@@ -33,5 +39,10 @@ def days_text(first: date, last: date, lang: str) -> str:
 
 
 def day_short(day: date, lang: str) -> str:
-    """22 Nov, or 11月22日."""
+    """Return a day without its year, as 22 Nov, or as Chinese writes it.
+
+    Args:
+        day: The day.
+        lang: en or zh.
+    """
     return f"{day.month}月{day.day}日" if lang == "zh" else f"{day.day} {_MONTHS[day.month - 1][:3]}"

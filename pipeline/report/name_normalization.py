@@ -38,7 +38,11 @@ _STEPS = [
 
 
 def normalize_names(names: pa.Array) -> pa.Array:
-    """The folded form of each of N strings, as an array of N strings; none is empty unless its name is."""
+    """Return the folded form of each name, an array of strings; none is empty unless its name is.
+
+    Args:
+        names: Array of strings.
+    """
     lowered = pc.utf8_lower(pc.utf8_normalize(names, form="NFKC"))
     folded = lowered
     for _ in range(_ROUNDS):
@@ -55,6 +59,10 @@ def normalize_names(names: pa.Array) -> pa.Array:
 
 
 def normalize_name(name: str) -> str:
-    """`fold` of one string."""
+    """Return the folded form of one name, see `normalize_names`.
+
+    Args:
+        name: The name.
+    """
     found: str = normalize_names(pa.array([name], pa.string()))[0].as_py()
     return found

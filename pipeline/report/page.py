@@ -22,12 +22,27 @@ _HERE = Path(__file__).parent
 
 
 def render(facts: ReportFacts, lang: str) -> str:
-    """The page as text."""
+    """Return the page as text.
+
+    Args:
+        facts: All that it says.
+        lang: en or zh.
+    """
     return str(_template().render(_context(facts, lang)))
 
 
 def numbers_of(page: str) -> dict[str, Any]:
-    """The headline figures that a page shows, read back from it. Raises ReportError if they are not there."""
+    """Read the headline figures back from a page.
+
+    Args:
+        page: The page.
+
+    Returns:
+        The figures, by name.
+
+    Raises:
+        ReportError: They are not there.
+    """
     found = _DATA.search(page)
     shown = dict(re.findall(r'data-figure="(\w+)">([\d,]+)<', page))
     if found is None or not {"documents", "mentions", "dead_letters", "filtered"} <= shown.keys():

@@ -25,7 +25,14 @@ COLUMNS = ("id", "source", "created_at", "lang", "entities", "sentiment", "senti
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part and its footer; `dated` is the span of its documents' times in microseconds since 1970, None if none has one."""
+    """A part and its footer.
+
+    Attributes:
+        footer: What its writer says of it.
+        has_text: Whether it holds its documents' texts.
+        dated: Span of its documents' times, microseconds since 1970; None if none has one.
+        undated: Rows without a time.
+    """
 
     name: str
     path: str
@@ -37,7 +44,17 @@ class Part:
 
 
 def parts_of(store: Store) -> list[Part]:
-    """The parts that are there, by name. Raises OutputError for what is no part, or no output of textmill tag at all."""
+    """Find the parts that are there.
+
+    Args:
+        store: The output.
+
+    Returns:
+        The parts, by name.
+
+    Raises:
+        OutputError: Something is no part, or this is no output of textmill tag at all.
+    """
     if next(iter(store.list(TAGS)), None) is None and next(iter(store.list(PLANS)), None) is None:
         raise OutputError(f"{store.url}: no {TAGS}/ in it; is it the output folder of `textmill tag`?")
     return [_part(store, entry.path) for entry in store.list(TAGS) if entry.path.endswith(".parquet")]
@@ -79,7 +96,14 @@ def _dates(about: pq.FileMetaData, column: int) -> tuple[tuple[int, int] | None,
 
 
 def blocks(parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """The parts in groups of about `BLOCK_ROWS` rows."""
+    """Group parts.
+
+    Args:
+        parts: The parts.
+
+    Yields:
+        Some of them, of about BLOCK_ROWS rows together.
+    """
     block: list[Part] = []
     for part in parts:
         if block and sum(one.rows for one in block) + part.rows > BLOCK_ROWS:
@@ -91,10 +115,19 @@ def blocks(parts: Sequence[Part]) -> Iterator[list[Part]]:
 
 
 def relation(store: Store, con: Any, block: Sequence[Part], columns: Sequence[str]) -> str:
-    """SQL of a relation with these columns of the block's documents, and `doc`, a number that no other of them has.
+    """Make SQL of a relation of a block's documents.
 
-    DuckDB reads files of this machine itself and skips row groups; from other stores, and where it cannot be told a name,
-    they come through the port.
+    DuckDB reads files of this machine itself and skips row groups; from other stores, and where it cannot be told a name, they
+    come through the port.
+
+    Args:
+        store: The output.
+        con: DuckDB connection.
+        block: The parts.
+        columns: SQL of the columns that are wanted.
+
+    Returns:
+        SQL of a relation with these columns and `doc`, a number that no other document of the block has.
     """
     chosen = ", ".join(columns)
     paths = [path for part in block if (path := store.local_path(part.path)) is not None]
@@ -123,13 +156,26 @@ def _pattern(path: Path) -> str | None:
 
 
 def release(con: Any, block: Sequence[Part]) -> None:
-    """Forget what `relation` has read."""
+    """Forget what `relation` has read.
+
+    Args:
+        con: DuckDB connection.
+        block: The parts.
+    """
     for number in range(len(block)):
         con.unregister(f"part_{number}")
 
 
 def left_out(store: Store, names: set[str]) -> list[tuple[str, str, str, int]]:
-    """What the files of dead letters and filtered documents of these parts hold: part, outcome, reason, rows."""
+    """Read what was left out of parts.
+
+    Args:
+        store: The output.
+        names: Of the parts.
+
+    Returns:
+        Part, outcome (dead_letter or filtered), reason and number of rows.
+    """
     found: list[tuple[str, str, str, int]] = []
     for outcome, folder in OUTCOMES.items():
         for entry in store.list(folder):
@@ -146,7 +192,17 @@ def left_out(store: Store, names: set[str]) -> list[tuple[str, str, str, int]]:
 
 
 def records(store: Store) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """The manifests in order of time, the metrics by run, and the records of finished plans. Raises OutputError."""
+    """Read what runs and plans have left.
+
+    Args:
+        store: The output.
+
+    Returns:
+        The manifests in order of time, the metrics by run, and the records of finished plans.
+
+    Raises:
+        OutputError: One cannot be read.
+    """
     manifests, metrics, plans = [], {}, []
     for entry in store.list(RUNS):
         if entry.path.endswith(METRICS):

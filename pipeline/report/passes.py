@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import pyarrow as pa
+from typing_extensions import override
 
 from pipeline.report.aggregate import EMPTY, Partial, aggregate
 from pipeline.report.cooccurrence import NO_EXAMPLES, NO_PAIRS, cooccurrences, latest
@@ -16,19 +17,23 @@ from pipeline.report.stop_words import stop_words
 from pipeline.report.sums import PAIR_SUMS, SUMS, Sums
 from pipeline.report.window import ReportWindow
 from pipeline.report.words import Terms
-from pipeline.report.workers import PassRunner
+from pipeline.report.workers import Pass, PassRunner
 from pipeline.store.base import Store
 
 
 @dataclass(frozen=True, slots=True)
-class First:
-    """Counts by hour, name and term."""
+class First(Pass):
+    """Counts by hour, name and term.
+
+    Attributes:
+        terms: Whether terms are counted.
+    """
 
     window: ReportWindow
     terms: bool
 
+    @override
     def count(self, store: Store, con: Any, block: Sequence[Part]) -> Partial:
-        """See pipeline.report.aggregate."""
         return aggregate(store, con, block, self.window, _terms() if self.terms else None)
 
 
@@ -39,21 +44,32 @@ def _terms() -> Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Second:
-    """Counts which of the chosen names stand together, and where they stand."""
+class Second(Pass):
+    """Counts which of the chosen names stand together, and where they stand.
+
+    Attributes:
+        chosen: The names, in the form of `CHOSEN`.
+    """
 
     window: ReportWindow
     chosen: pa.Table
 
+    @override
     def count(self, store: Store, con: Any, block: Sequence[Part]) -> Partial:
-        """See pipeline.report.cooccurrence."""
         return cooccurrences(store, con, block, self.window, self.chosen)
 
 
 def first_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: ReportWindow) -> dict[str, tuple[int, int, int]]:
-    """Make the sums in DuckDB; gives rows, rows of the report's days and rows without a time by part.
+    """Make the sums in DuckDB; parts whose statistics say that no row is of these days are not opened again.
 
-    Parts whose statistics say that no row is of these days are not opened again.
+    Args:
+        crew: Counts blocks.
+        con: DuckDB connection.
+        parts: The parts.
+        window: The report's days.
+
+    Returns:
+        Part -> its rows, rows of the report's days, and rows without a time.
     """
     sums = Sums(con, SUMS)
     sums.add(EMPTY)
@@ -67,7 +83,18 @@ def first_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Report
 
 
 def second_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: ReportWindow, chosen: pa.Table) -> pa.Table:
-    """Make the sums of pairs in DuckDB, and the table `chosen`; gives the examples."""
+    """Make the sums of pairs in DuckDB, and the table `chosen`.
+
+    Args:
+        crew: Counts blocks.
+        con: DuckDB connection.
+        parts: The parts.
+        window: The report's days.
+        chosen: The names, in the form of `CHOSEN`.
+
+    Returns:
+        The examples.
+    """
     sums, examples = Sums(con, PAIR_SUMS), NO_EXAMPLES.empty_table()
     sums.add({"pairs": NO_PAIRS.empty_table()})
     for partial in crew.each(Second(window, chosen), blocks(parts)):
@@ -81,12 +108,20 @@ def second_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Repor
 
 
 def terms_are_there(parts: Sequence[Part]) -> bool:
-    """Whether terms can be counted: every part holds its texts, and there are stop words."""
+    """Whether terms can be counted: every part holds its texts, and there are stop words.
+
+    Args:
+        parts: The parts.
+    """
     return all(part.has_text for part in parts) and stop_words("en") is not None
 
 
 def missing_reason(parts: Sequence[Part]) -> str | None:
-    """Why there are no terms, as the key of the page's text; None if there are some."""
+    """Return why there are no terms, as the key of the page's text; None if there are some.
+
+    Args:
+        parts: The parts.
+    """
     if not all(part.has_text for part in parts):
         return "no_text"
     return "no_spacy" if stop_words("en") is None else None

@@ -19,7 +19,18 @@ ABOUT = "report.json"
 
 
 def about(store: Store, folder: str) -> dict[str, Any] | None:
-    """What a report says of itself; None where there is none. Raises OutputError for a folder that is something else."""
+    """Read what a report says of itself.
+
+    Args:
+        store: Where it is.
+        folder: Of the report.
+
+    Returns:
+        What it says; None where there is none.
+
+    Raises:
+        OutputError: The folder is something else.
+    """
     if store.stat(f"{folder}/{ABOUT}") is None:
         if next(iter(store.list(folder)), None) is not None:
             raise OutputError(f"{store.url}/{folder} is no report, and is not written over; name another folder")
@@ -33,7 +44,12 @@ def about(store: Store, folder: str) -> dict[str, Any] | None:
 
 
 def tidy(store: Store, folder: str) -> None:
-    """Finish or remove what a killed process left; only while the report is claimed."""
+    """Finish or remove what a killed process left; only while the report is claimed.
+
+    Args:
+        store: Where it is.
+        folder: Of the report.
+    """
     left = about_or_none(store, f"{folder}.new")
     begun = next(iter(store.list(folder)), None) is not None and store.stat(f"{folder}/{ABOUT}") is None
     if left is not None and left["revision"] == 1 and begun:
@@ -47,7 +63,12 @@ def tidy(store: Store, folder: str) -> None:
 
 
 def about_or_none(store: Store, folder: str) -> dict[str, Any] | None:
-    """What a folder of ours says of itself; None where it is not whole."""
+    """Return what a folder of ours says of itself; None where it is not whole.
+
+    Args:
+        store: Where it is.
+        folder: Of the report.
+    """
     try:
         return about(store, folder)
     except OutputError:
@@ -55,7 +76,11 @@ def about_or_none(store: Store, folder: str) -> dict[str, Any] | None:
 
 
 def claim_of(folder: str) -> str:
-    """Where the claim on a report is: beside it, hidden."""
+    """Return where the claim on a report is: beside it, hidden.
+
+    Args:
+        folder: Of the report.
+    """
     parent, slash, name = folder.rpartition("/")
     return f"{parent}{slash}.{name}.claim"
 
@@ -63,7 +88,14 @@ def claim_of(folder: str) -> str:
 def publish(store: Store, folder: str, revision: int, held: Callable[[], object]) -> None:
     """Let `FOLDER.new` be the report; of an earlier one, number `revision` - 1, becomes `FOLDER.rN`.
 
-    `held` is called before each step that cannot be taken back; what it raises leaves the rest to whoever has the claim.
+    Args:
+        store: Where it is.
+        folder: Of the report.
+        revision: Number of the new one, from 1.
+        held: Called before each step that cannot be taken back; what it raises leaves the rest to whoever has the claim.
+
+    Raises:
+        OutputError: Something of that name came meanwhile.
     """
     point("report.publish.before")
     held()

@@ -21,7 +21,13 @@ NAMED = 5
 
 @dataclass(slots=True)
 class Health:
-    """Rows of the table `outcomes`, the runs behind a report, and what does not agree, in words."""
+    """The runs behind a report, and whether their counts agree.
+
+    Attributes:
+        outcomes: Rows of the table `outcomes`.
+        checked: How many comparisons were made.
+        disagreements: What does not agree, in words.
+    """
 
     outcomes: list[tuple[str, str, str, str | None, int]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -30,21 +36,38 @@ class Health:
     disagreements: list[str] = field(default_factory=list)
 
     def check(self, agrees: bool, text: str) -> None:
-        """Note one comparison of two counts."""
+        """Note one comparison of two counts.
+
+        Args:
+            agrees: Whether they agree.
+            text: What is said if they do not.
+        """
         self.checked += 1
         if not agrees:
             self.disagreements.append(text)
 
 
 def belongs(part: Part, current: int) -> bool:
-    """Whether a part is of a report: it holds a document of its days, or none with a time, so that nothing goes unseen."""
+    """Whether a part is of a report: it holds a document of its days, or none with a time, so that nothing goes unseen.
+
+    Args:
+        part: The part.
+        current: Its rows of the report's days.
+    """
     return current > 0 or part.dated is None
 
 
 def health_of(store: Store, parts: Sequence[Part], read: Mapping[str, tuple[int, int, int]], window: ReportWindow) -> Health:
     """Compare what was read with footers, files of dead letters, manifests and records of plans.
 
-    `read`: rows, rows of the report's days and rows without a time of each part, as the first round has counted them.
+    Args:
+        store: The output.
+        parts: The parts.
+        read: Part -> its rows, rows of the report's days, and rows without a time, as the first pass has counted them.
+        window: The report's days.
+
+    Returns:
+        What was found.
     """
     found = Health()
     mine = {part.name: part for part in parts if belongs(part, read[part.name][1])}

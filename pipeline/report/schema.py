@@ -34,7 +34,11 @@ _NPMI = "normalised pointwise mutual information, ln(lift) / -ln P(a, b), from -
 
 
 def tables_of(zone: str) -> dict[str, pa.Schema]:
-    """The schemas of the tables of a report whose days are those of a time zone."""
+    """Return the schemas of a report's tables, by name.
+
+    Args:
+        zone: Time zone of its days; the columns' descriptions name it.
+    """
     hours = "UTC" if zone == "UTC" else f"that of {zone}, as an instant in UTC"
     return {
         "sentiment": pa.schema(

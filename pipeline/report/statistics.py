@@ -19,9 +19,18 @@ DOCUMENTS_MIN = 3
 
 
 def g2(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> Reals:
-    """Log-likelihood ratio of [[now, rest of now], [before, rest of before]]; 0 where either side has no documents.
+    """Compute the log-likelihood ratio of [[now, rest of now], [before, rest of before]] (Dunning, 1993).
 
-    `now` and `before`: documents, of so many, that hold an item. Chi-square with one degree of freedom if shares are equal.
+    Chi-square with one degree of freedom if shares are equal.
+
+    Args:
+        now: Documents of now that hold each item, shape (n,).
+        documents_now: All documents of now.
+        before: Documents of before that hold each item, shape (n,).
+        documents_before: All documents of before.
+
+    Returns:
+        float64, shape (n,); 0 where either side has no documents.
     """
     a, b = np.asarray(now, np.float64), np.asarray(before, np.float64)
     total = float(documents_now + documents_before)
@@ -45,32 +54,79 @@ def _term(seen: Reals, expected: Reals) -> Reals:
 
 
 def ratio(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> Reals:
-    """The share of now over the share of before, with half a document added to each count: finite also where one is 0."""
+    """Compute the share of now over the share of before, with half a document added to each count.
+
+    Args:
+        now: Documents of now that hold each item, shape (n,).
+        documents_now: All documents of now.
+        before: Documents of before that hold each item, shape (n,).
+        documents_before: All documents of before.
+
+    Returns:
+        float64, shape (n,); finite also where one is 0.
+    """
     a, b = np.asarray(now, np.float64), np.asarray(before, np.float64)
     return np.asarray((a + 0.5) / (documents_now + 1) / ((b + 0.5) / (documents_before + 1)))
 
 
 def expected(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> Reals:
-    """Documents of now that would hold an item if its share were that of all documents together."""
+    """Compute how many documents of now would hold an item if its share were that of all documents together.
+
+    Args:
+        now: Documents of now that hold each item, shape (n,).
+        documents_now: All documents of now.
+        before: Documents of before that hold each item, shape (n,).
+        documents_before: All documents of before.
+
+    Returns:
+        float64, shape (n,).
+    """
     total = max(1, documents_now + documents_before)
     return np.asarray((np.asarray(now, np.float64) + np.asarray(before, np.float64)) * documents_now / total)
 
 
 def rises(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> npt.NDArray[Any]:
-    """Whether an item rises: in 3 documents or more, a larger share than before, G2 of 15.13 or more."""
+    """Whether an item rises: in 3 documents or more, a larger share than before, G2 of 15.13 or more.
+
+    Args:
+        now: Documents of now that hold each item, shape (n,).
+        documents_now: All documents of now.
+        before: Documents of before that hold each item, shape (n,).
+        documents_before: All documents of before.
+    """
     a = np.asarray(now, np.float64)
     more = ratio(now, documents_now, before, documents_before) > 1
     return (a >= DOCUMENTS_MIN) & more & (g2(now, documents_now, before, documents_before) >= G2_MIN)
 
 
 def lift(both: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayLike, documents: int) -> Reals:
-    """P(a, b) / (P(a) P(b)), from counts of documents."""
+    """Compute P(a, b) / (P(a) P(b)) from counts of documents.
+
+    Args:
+        both: Documents that hold both, shape (n,).
+        one: Documents that hold the one, shape (n,).
+        other: Documents that hold the other, shape (n,).
+        documents: All documents.
+
+    Returns:
+        float64, shape (n,).
+    """
     ab, a, b = (np.asarray(x, np.float64) for x in (both, one, other))
     return np.asarray(ab * documents / (a * b))
 
 
 def npmi(both: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayLike, documents: int) -> Reals:
-    """ln(lift) / -ln P(a, b): -1 never together, 0 by chance, 1 only together (and 1 where all documents hold both)."""
+    """Compute ln(lift) / -ln P(a, b), normalized pointwise mutual information (Bouma, 2009).
+
+    Args:
+        both: Documents that hold both, shape (n,).
+        one: Documents that hold the one, shape (n,).
+        other: Documents that hold the other, shape (n,).
+        documents: All documents.
+
+    Returns:
+        float64, shape (n,): -1 never together, 0 by chance, 1 only together (and 1 where all documents hold both).
+    """
     ab = np.asarray(both, np.float64)
     always = ab >= documents
     surprise = -np.log(np.where(always, 0.5, ab / max(1, documents)))

@@ -12,9 +12,10 @@ ABSENT = "spacy is not installed, and its stop words with it: pip install 'textm
 
 @cache
 def stop_words(language: str) -> frozenset[str] | None:
-    """Words of a language that say nothing of a text, in lower case; None if spaCy is not installed.
+    """Return words of a language that say nothing of a text, in lower case; None if spaCy is not installed.
 
-    `und`, a language that is not known, has the words of all.
+    Args:
+        language: ISO 639-1; und, a language that is not known, has the words of all.
     """
     if language not in LANGUAGES:
         lists = [stop_words(one) for one in LANGUAGES]

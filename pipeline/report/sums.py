@@ -20,13 +20,22 @@ PAIR_SUMS = {"pairs": (["a", "b"], ["documents"])}
 
 
 class Sums:
-    """Adds partial aggregates inside DuckDB, which writes to disk what its memory does not hold."""
+    """Adds partial aggregates inside DuckDB, which writes to disk what its memory does not hold.
+
+    Args:
+        con: DuckDB connection.
+        sums: Table -> its keys and its values that are added.
+    """
 
     def __init__(self, con: Any, sums: dict[str, tuple[list[str], list[str]]]) -> None:
         self._con, self._sums, self._made = con, sums, set[str]()
 
     def add(self, partial: Partial) -> None:
-        """Take one more partial aggregate."""
+        """Take one more partial aggregate.
+
+        Args:
+            partial: Tables by name.
+        """
         for name in self._sums:
             self._con.register("partial", partial[name])
             if name in self._made:
@@ -47,7 +56,12 @@ class Sums:
 
 
 def merge(con: Any, partials: list[Partial]) -> Partial:
-    """The sum of partial aggregates, as a partial aggregate."""
+    """Return the sum of partial aggregates, as a partial aggregate.
+
+    Args:
+        con: DuckDB connection.
+        partials: All of the same tables.
+    """
     sums = Sums(con, {name: SUMS[name] for name in partials[0]})
     for partial in partials:
         sums.add(partial)
@@ -56,5 +70,11 @@ def merge(con: Any, partials: list[Partial]) -> Partial:
 
 
 def count_of(con: Any, sql: str, values: Sequence[Any] = ()) -> int:
-    """One number; 0 where there is nothing to add."""
+    """Return one number that DuckDB counts; 0 where there is nothing to add.
+
+    Args:
+        con: DuckDB connection.
+        sql: Gives one row of one number, or null.
+        values: Of the placeholders.
+    """
     return int(con.execute(sql, list(values)).fetchall()[0][0] or 0)

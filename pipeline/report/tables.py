@@ -25,7 +25,11 @@ _DAY = "DATE '1970-01-01' + cast({} as INTEGER)"
 
 
 def prepare(con: Any) -> None:
-    """Make `spelling` (how a name is shown, its label) and `total` (a name in all of the report's days), out of the sums."""
+    """Make `spelling` (how a name is shown, its label) and `total` (a name in all of the report's days), out of the sums.
+
+    Args:
+        con: DuckDB connection.
+    """
     con.execute("""create or replace temp table spelling as
         with spelled as (select name, surface, sum(mentions) as n from surfaces group by all),
         labelled as (select name, label, sum(mentions) as n from surfaces group by all)
@@ -38,12 +42,24 @@ def prepare(con: Any) -> None:
 
 
 def documents_of(con: Any, current: bool) -> int:
-    """Documents of the report's days, or of the trailing ones."""
+    """Return the number of documents of the report's days, or of the trailing ones.
+
+    Args:
+        con: DuckDB connection.
+        current: Whether of the report's days.
+    """
     return count_of(con, f"select sum(documents) from hours where current = {current}")
 
 
 def rising_entities(con: Any) -> pa.Table:
-    """Names that rise, see `pipeline.report.statistics.rises`, the most surprising first."""
+    """Find the names that rise, see `pipeline.report.statistics.rises`.
+
+    Args:
+        con: DuckDB connection.
+
+    Returns:
+        The table, the most surprising first.
+    """
     rows = con.sql("""select t.name, shown, label, t.documents, coalesce(b.documents, 0)::BIGINT as before
         from total t join spelling using (name)
         left join (select name, sum(documents) as documents from names where not current group by name) b on b.name = t.name
@@ -52,7 +68,14 @@ def rising_entities(con: Any) -> pa.Table:
 
 
 def rising_terms(con: Any) -> pa.Table:
-    """Terms that rise, each compared within its language, the most surprising first."""
+    """Find the terms that rise, each compared within its language.
+
+    Args:
+        con: DuckDB connection.
+
+    Returns:
+        The table, the most surprising first.
+    """
     rows = con.sql("""select lang, pos, term, coalesce(sum(documents) filter (current), 0)::BIGINT as documents,
         coalesce(sum(documents) filter (not current), 0)::BIGINT as before from terms group by all having documents >= 3
         """).to_arrow_table()
@@ -78,7 +101,15 @@ def _risen(rows: pa.Table, now: int, before: int, schema: pa.Schema) -> pa.Table
 
 
 def choose(con: Any, rising: pa.Table) -> pa.Table:
-    """The names of the second round, in the form of `CHOSEN`: numbered by frequency; those of the page, risen ones included."""
+    """Choose the names of the second pass: the most frequent, and those of the page, risen ones included.
+
+    Args:
+        con: DuckDB connection.
+        rising: The names that rise.
+
+    Returns:
+        The names, in the form of `CHOSEN`, numbered by frequency.
+    """
     con.register("risen", rising)
     found = con.sql(f"""select name, (place - 1)::INTEGER as number, documents >= {SUPPORT} and place <= {NAMES} as paired,
         place <= {PAGE_NAMES} or name in (select name from risen) as shown
@@ -89,7 +120,14 @@ def choose(con: Any, rising: pa.Table) -> pa.Table:
 
 
 def pairs(con: Any) -> pa.Table:
-    """Pairs of names, out of the sums of the second round and `chosen`; the most frequent first, `PAIRS` at most."""
+    """Find the pairs of names, out of the sums of the second pass and `chosen`.
+
+    Args:
+        con: DuckDB connection.
+
+    Returns:
+        The table, the most frequent first, PAIRS at most.
+    """
     rows = con.sql(f"""select least(x.name, y.name) as name_a, greatest(x.name, y.name) as name_b, p.documents
         from pairs p join chosen x on x.number = a join chosen y on y.number = b where p.documents >= {SUPPORT}
         order by p.documents desc, name_a, name_b limit {PAIRS}""").to_arrow_table()
@@ -109,7 +147,15 @@ def pairs(con: Any) -> pa.Table:
 
 
 def examples(con: Any, latest: pa.Table) -> pa.Table:
-    """The examples with their names, by the names' frequency."""
+    """Join examples with their names.
+
+    Args:
+        con: DuckDB connection.
+        latest: Examples by the names' numbers.
+
+    Returns:
+        The table, by the names' frequency.
+    """
     con.register("examples_now", latest)
     found = con.sql("""select name, id, source, make_timestamp(time) as created_at, sentiment
         from examples_now join chosen using (number)
@@ -119,7 +165,14 @@ def examples(con: Any, latest: pa.Table) -> pa.Table:
 
 
 def plain(con: Any) -> Iterator[tuple[str, Iterator[pa.Table]]]:
-    """The tables that are sums as they stand, in pieces; each is to be read before the next."""
+    """Make the tables that are sums as they stand.
+
+    Args:
+        con: DuckDB connection.
+
+    Yields:
+        Name, and the table in pieces; each is to be read before the next.
+    """
     moods = "documents, negative, neutral, positive"
     summed = ", ".join(f"sum({name})::BIGINT as {name}" for name in (*moods.split(", "), "score"))
     queries = {

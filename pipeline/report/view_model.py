@@ -31,6 +31,7 @@ class SentimentCounts:
 
     @property
     def documents(self) -> int:
+        """Number of documents."""
         return self.negative + self.neutral + self.positive
 
     @property
@@ -40,6 +41,7 @@ class SentimentCounts:
 
     @property
     def negative_share(self) -> float:
+        """Share of negative documents, 0 to 1."""
         return self.negative / self.documents if self.documents else 0.0
 
     def __add__(self, other: SentimentCounts) -> SentimentCounts:
@@ -50,7 +52,13 @@ class SentimentCounts:
 
 @dataclass(frozen=True, slots=True)
 class EntityRow:
-    """An entity of the page; `days` are its documents by day, trailing days first; ratio and expected are None if not risen."""
+    """An entity of the page.
+
+    Attributes:
+        days: Its documents by day, trailing days first.
+        ratio: Share of now over share of before; None if it has not risen.
+        expected: Documents that were to be expected; None if it has not risen.
+    """
 
     name: str
     shown: str
@@ -67,7 +75,11 @@ class EntityRow:
 
 @dataclass(slots=True)
 class ReportFacts:
-    """All that the page says. `buckets`: of the chart, by the begin of an hour in microseconds, or by a date."""
+    """All that the page says.
+
+    Attributes:
+        buckets: Of the chart, by the beginning of an hour in microseconds, or by a date.
+    """
 
     window: ReportWindow
     title: str
@@ -103,7 +115,19 @@ _MOOD = "sum(negative)::BIGINT, sum(neutral)::BIGINT, sum(positive)::BIGINT, sum
 def facts_of(
     con: Any, window: ReportWindow, title: str, tables: Mapping[str, Any], health: Health, absent: str | None
 ) -> ReportFacts:
-    """Gather the facts. `tables`: the Arrow tables rising_entities, rising_terms, pairs and examples."""
+    """Gather all that the page says.
+
+    Args:
+        con: DuckDB connection, with the sums.
+        window: The report's days.
+        title: Of the page.
+        tables: The Arrow tables rising_entities, rising_terms, pairs and examples.
+        health: Whether counts agree.
+        absent: Why there are no terms, None if there are some.
+
+    Returns:
+        The facts.
+    """
     found = _head(con, window, title)
     found.health, found.terms_absent = health, absent
     _times(con, found)

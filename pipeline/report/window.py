@@ -16,7 +16,16 @@ YEARS = (1000, 9000)
 
 @dataclass(frozen=True, slots=True)
 class ReportWindow:
-    """Days of a time zone, both ends included; both None: everything, also what has no time."""
+    """Days of a time zone, both ends included; without days everything, also what has no time.
+
+    Attributes:
+        first: First day.
+        last: Last day.
+        zone: Time zone.
+
+    Raises:
+        ConfigError: Only one day is given, the later one first, or years that no calendar has.
+    """
 
     first: date | None
     last: date | None
@@ -55,18 +64,31 @@ class ReportWindow:
         return [] if self.trailing is None else self.between(*self.trailing)
 
     def between(self, first: date, last: date) -> list[date]:
-        """The days from the first to the last one, without those that the zone has skipped."""
+        """Return the days from the first to the last one, without those that the zone has skipped.
+
+        Args:
+            first: First day.
+            last: Last day.
+        """
         every = [first + timedelta(n) for n in range((last - first).days + 1)]
         if self.zone == "UTC":
             return every
         return [day for day in every if self.begin_us(day) < self.begin_us(day + timedelta(1))]
 
     def begin_us(self, day: date) -> int:
-        """When a day begins, in microseconds since 1970."""
+        """Return when a day begins, in microseconds since 1970.
+
+        Args:
+            day: The day.
+        """
         return begin_us(day, zone_of(self.zone))
 
     def local(self, written: str) -> str:
-        """An instant in ISO 8601, by the zone's clocks; what is none stays."""
+        """Return an instant by the zone's clocks; what is no instant stays.
+
+        Args:
+            written: In ISO 8601.
+        """
         try:
             found = datetime.fromisoformat(written)
         except ValueError:
@@ -74,7 +96,14 @@ class ReportWindow:
         return written if self.zone == "UTC" or found.tzinfo is None else found.astimezone(zone_of(self.zone)).isoformat()
 
     def clock(self, stretches: Iterable[int] = ()) -> Clock:
-        """The zone's clock for what a report counts: its days and the trailing ones, or times in stretches of `STRETCH_US`."""
+        """Make the zone's clock for what a report counts.
+
+        Args:
+            stretches: Numbers of the stretches of STRETCH_US that times are of, where the report has no days.
+
+        Returns:
+            The clock, of the report's days and the trailing ones or of these stretches.
+        """
         zone = zone_of(self.zone)
         if self.trailing is not None and self.last is not None:
             runs = [(self.begin_us(self.trailing[0]), self.begin_us(self.last + timedelta(1)))]
@@ -87,18 +116,31 @@ class ReportWindow:
         return Clock([span for low, high in runs or [(0, 0)] for span in spans(zone, low - 2 * DAY_US, high)])
 
     def touches(self, dated: tuple[int, int] | None, undated: int) -> bool:
-        """Whether documents whose times span `dated` (microseconds since 1970) may be of these days or the trailing ones."""
+        """Whether documents may be of these days or the trailing ones.
+
+        Args:
+            dated: Span of their times, microseconds since 1970; None if none has one.
+            undated: How many have none.
+        """
         if self.trailing is None or self.last is None:
             return True
         low, high = self.begin_us(self.trailing[0]), self.begin_us(self.last + timedelta(1))
         return dated is not None and dated[0] < high and dated[1] >= low
 
     def current(self, column: str = "created_at") -> str:
-        """SQL: whether a time is of the report's days; never null."""
+        """Return SQL of whether a time is of the report's days; never null.
+
+        Args:
+            column: SQL of the time.
+        """
         return "true" if self.first is None else self._between(column, self.first, self.last)
 
     def seen(self, column: str = "created_at") -> str:
-        """SQL: whether a time is of the report's days or the trailing ones; never null."""
+        """Return SQL of whether a time is of the report's days or the trailing ones; never null.
+
+        Args:
+            column: SQL of the time.
+        """
         return "true" if self.trailing is None else self._between(column, self.trailing[0], self.last)
 
     def _between(self, column: str, first: date, last: date | None) -> str:

@@ -41,7 +41,14 @@ class Terms:
         self._good: dict[str, npt.NDArray[np.bool_]] = {}
 
     def count(self, batch: pa.RecordBatch) -> pa.Table:
-        """Terms of B documents, in the form of `COUNTS`; `batch` has current, lang, text and words."""
+        """Count the terms of documents.
+
+        Args:
+            batch: Of B documents, with current, lang, text and words.
+
+        Returns:
+            The terms, in the form of `COUNTS`.
+        """
         words = batch["words"]
         flat = words.flatten()
         classes = pc.index_in(flat.field("pos"), value_set=pa.array(CLASSES))
@@ -102,7 +109,14 @@ class Terms:
 
 
 def cut(texts: pa.Array, rows: Whole, starts: Whole, ends: Whole) -> pa.Array:
-    """`texts[rows[i]][starts[i]:ends[i]]` for each of W words, as W strings; offsets count code points, inside their texts."""
+    """Return `texts[rows[i]][starts[i]:ends[i]]` of each of W words, as an array of strings.
+
+    Args:
+        texts: Array of strings.
+        rows: Which text each word is of, int64, shape (W,).
+        starts: Where each begins, in code points, shape (W,).
+        ends: Where each ends, within its text, shape (W,).
+    """
     if texts.type != pa.large_string():
         texts = texts.cast(pa.large_string())
     _, offsets, data = texts.buffers()

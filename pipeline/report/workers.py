@@ -12,6 +12,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from pipeline.errors import PipelineError, WorkerLostError
 from pipeline.fleet.ray_connection import check_ray
 from pipeline.fleet.ray_errors import cannot_start, died, told
@@ -36,7 +38,16 @@ class Pass(Protocol):
     """What is counted of each block; it can be sent."""
 
     def count(self, store: Store, con: Any, block: Sequence[Part]) -> Partial:
-        """The partial aggregate of a block."""
+        """Count a block.
+
+        Args:
+            store: The output.
+            con: DuckDB connection.
+            block: The parts.
+
+        Returns:
+            Its partial aggregate.
+        """
         ...
 
 
@@ -44,34 +55,61 @@ class PassRunner(Protocol):
     """Counts blocks."""
 
     def each(self, what: Pass, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
-        """The partial aggregates of all blocks, in any order."""
+        """Count blocks.
+
+        Args:
+            what: What is counted.
+            blocks: The blocks.
+
+        Yields:
+            Their partial aggregates, in any order.
+        """
         ...
 
 
-class LocalRunner:
-    """This process."""
+class LocalRunner(PassRunner):
+    """This process.
+
+    Args:
+        store: The output.
+        con: DuckDB connection.
+    """
 
     def __init__(self, store: Store, con: Any) -> None:
         self._store, self._con = store, con
 
+    @override
     def each(self, what: Pass, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
-        """See PassRunner."""
         for block in blocks:
             yield what.count(self._store, self._con, block)
 
 
 class Counter:
-    """What runs in an actor: a store and a DuckDB of its own, with a memory limit."""
+    """What runs in an actor: a store and a DuckDB of its own, with a memory limit.
+
+    Args:
+        url: Of the output.
+        reach: How its store is reached.
+        memory_mb: Limit of the actor's memory, MB.
+    """
 
     def __init__(self, url: str, reach: StoreConfig, memory_mb: int) -> None:
         self._store, self._stack = open_store(url, reach), ExitStack()
         self._con = self._stack.enter_context(database(memory_mb))
 
     def up(self) -> None:
-        """Answers when it is there."""
+        """Answer when it is there."""
 
     def count(self, what: Pass, block: Sequence[Part]) -> Partial:
-        """The partial aggregate of a block. Raises what the round raises."""
+        """Count a block; raises what the pass raises.
+
+        Args:
+            what: What is counted.
+            block: The parts.
+
+        Returns:
+            Its partial aggregate.
+        """
         return what.count(self._store, self._con, block)
 
     def close(self) -> None:
@@ -80,9 +118,17 @@ class Counter:
 
 
 @dataclass
-class RayRunner:
-    """Actors, each of which counts one block after the other. A context: it starts a Ray of its own, or joins the one at
-    `address`, and leaves nothing behind. `workers` 0 is as many as the cluster has CPUs.
+class RayRunner(PassRunner):
+    """Actors, each of which counts one block after the other.
+
+    A context: it starts a Ray of its own, or joins the one at `address`, and leaves nothing behind.
+
+    Attributes:
+        url: Of the output.
+        reach: How its store is reached.
+        memory_mb: Limit of each actor's memory, MB.
+        workers: Number of actors; 0 is as many as the cluster has CPUs.
+        address: Of the Ray cluster; None starts one here.
     """
 
     url: str
@@ -116,10 +162,8 @@ class RayRunner:
         self._starting[actor.up.remote()] = actor
         return actor
 
+    @override
     def each(self, what: Pass, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
-        """See PassRunner. Raises WorkerLostError if actors are lost again and again over one block or Ray fails, NoWorkersError
-        if none is alive for NO_WORKERS_S, else what counting raises.
-        """
         import ray
 
         with told("the report's workers cannot be told what to count"):

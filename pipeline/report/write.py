@@ -24,7 +24,12 @@ _FORMULA = r"^([=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file of a report: its rows (0 for a page) and the SHA-256 of its bytes."""
+    """A file of a report.
+
+    Attributes:
+        rows: Its rows, 0 for a page.
+        sha256: Of its bytes.
+    """
 
     rows: int
     sha256: str
@@ -53,7 +58,11 @@ class _Hashed:
 
 
 def harmless(table: pa.Table) -> pa.Table:
-    """Strings that a spreadsheet would take for formulas get ' in front."""
+    """Return a table with ' in front of strings that a spreadsheet would take for formulas.
+
+    Args:
+        table: The table.
+    """
     for number, field in enumerate(table.schema):
         if field.type == pa.string():
             column = pc.replace_substring_regex(table[field.name], pattern=_FORMULA, replacement=r"'\1")
@@ -62,7 +71,18 @@ def harmless(table: pa.Table) -> pa.Table:
 
 
 def write_table(store: Store, folder: str, name: str, schema: pa.Schema, pieces: Iterable[pa.Table]) -> dict[str, Written]:
-    """Write NAME.parquet and NAME.csv; the latter holds the first `CSV_ROWS` rows."""
+    """Write NAME.parquet and NAME.csv; the latter holds the first CSV_ROWS rows.
+
+    Args:
+        store: Where the report is.
+        folder: Of its files.
+        name: Of the table.
+        schema: Of the table.
+        pieces: The table.
+
+    Returns:
+        The files, by name.
+    """
     rows = 0
     with ExitStack() as stack:
         streams = [stack.enter_context(store.create_exclusive(f"{folder}/{name}.{kind}")) for kind in ("parquet", "csv")]
@@ -82,7 +102,17 @@ def write_table(store: Store, folder: str, name: str, schema: pa.Schema, pieces:
 
 
 def write_bytes(store: Store, folder: str, name: str, data: bytes) -> dict[str, Written]:
-    """Write one small file."""
+    """Write one small file.
+
+    Args:
+        store: Where the report is.
+        folder: Of its files.
+        name: Of the file.
+        data: Its bytes.
+
+    Returns:
+        The file, by name.
+    """
     with store.create_exclusive(f"{folder}/{name}") as stream:
         stream.write(data)
     return {name: Written(0, hashlib.sha256(data).hexdigest())}

@@ -16,7 +16,12 @@ SAFE, UNPROVEN, LAST = 0.5, 0.1, 0.8
 
 
 class Capacity:
-    """Sums over the workers that take leases, kept up to date one worker at a time."""
+    """Sums over the workers that take leases, kept up to date one worker at a time.
+
+    Attributes:
+        speed: Predicted tokens/s of all together.
+        fastest: Predicted tokens/s of the fastest.
+    """
 
     def __init__(self) -> None:
         self.speed = 0.0
@@ -25,7 +30,11 @@ class Capacity:
         self._idle_speed = 0.0
 
     def forget(self, worker: Worker) -> None:
-        """Leave a worker out, until it is counted again."""
+        """Leave a worker out, until it is counted again.
+
+        Args:
+            worker: One that is counted.
+        """
         self.speed -= worker.counted
         if worker.idle:
             self._idle_speed -= worker.counted
@@ -34,7 +43,12 @@ class Capacity:
         worker.counted = worker.moment = 0.0
 
     def count(self, worker: Worker, now: float) -> None:
-        """Take in what has changed of a worker: its speed, its load, whether it takes leases."""
+        """Take in what has changed of a worker: its speed, its load, whether it takes leases.
+
+        Args:
+            worker: The worker, counted before or not.
+            now: Time, seconds.
+        """
         self.speed -= worker.counted
         if worker.idle:
             self._idle_speed -= worker.counted
@@ -56,7 +70,12 @@ class Capacity:
             self.fastest = speed
 
     def give(self, worker: Worker, now: float) -> None:
-        """Take in that an open worker, counted before, has been given a lease more; cheaper than to count it anew."""
+        """Take in that an open worker has been given one more lease; cheaper than counting it anew.
+
+        Args:
+            worker: One that is counted, with the lease already in its load.
+            now: Time, seconds.
+        """
         speed = worker.counted
         if worker.idle:
             worker.idle = False
@@ -69,14 +88,30 @@ class Capacity:
         self._moment += worker.moment
 
     def end(self, tokens: float, now: float) -> float:
-        """When all that is leased, and so many tokens more, would be done if every worker ended at the same time."""
+        """Predict when everything would be done if all workers ended at the same time.
+
+        Args:
+            tokens: Predicted tokens that wait, beside all that is leased.
+            now: Time, seconds.
+
+        Returns:
+            The time, seconds; `now` while no speed is known.
+        """
         if self.speed <= 0:
             return now
         return max(now, (tokens + self._moment + self._idle_speed * now) / self.speed)
 
     def most(self, worker: Worker, tokens: float, sizes: SizeClassQueue, now: float) -> float | None:
-        """The largest split of `sizes` that the worker may take while so many tokens wait; infinite for the fastest, None for
-        the smallest one.
+        """Find the largest split that a worker may take without holding up the end.
+
+        Args:
+            worker: One that is counted.
+            tokens: Predicted tokens that wait.
+            sizes: The splits it chooses from.
+            now: Time, seconds.
+
+        Returns:
+            Predicted tokens; infinite for workers about as fast as the fastest, None for the smallest split whatever its size.
         """
         speed = worker.counted
         if speed >= FAST * self.fastest:
@@ -87,7 +122,12 @@ class Capacity:
         return None if worker.idle and most < sizes.least <= until_end * LAST else most
 
     def again(self, workers: Iterable[Worker], now: float) -> None:
-        """Add up anew: rounding grows with the number of changes, and the fastest may have gone."""
+        """Add up anew: rounding grows with the number of changes, and the fastest may have gone.
+
+        Args:
+            workers: All workers.
+            now: Time, seconds.
+        """
         self.speed = self._moment = self._idle_speed = self.fastest = 0.0
         for worker in workers:
             worker.counted = worker.moment = 0.0

@@ -71,8 +71,10 @@ class Draining:
 
 @dataclass(frozen=True, slots=True)
 class WorkerVanished:
-    """A worker is gone. `blame`: it died by itself, over the lease `over` if it was at one; else its node went, or it was taken
-    away.
+    """A worker is gone.
+
+    Attributes:
+        blame: Whether it died by itself, over the lease `over` if it was at one; else its node went, or it was taken away.
     """
 
     now: float

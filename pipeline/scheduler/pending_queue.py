@@ -15,16 +15,28 @@ TOGETHER_S = 10.0
 
 
 def rank(priority: float, since: float) -> float:
-    """What goes first: the higher one.
+    """Compute what goes first: the higher rank.
 
-    Effective priority is `priority` + time waited / WAIT_S, which grows for all alike; so the order of two splits never
-    changes, and urgent ones go first without starving any.
+    The effective priority is `priority` + time waited / WAIT_S. It grows for all alike, so the order of two splits never changes,
+    and urgent ones go first without starving any.
+
+    Args:
+        priority: Of the split.
+        since: When it began to wait, seconds.
+
+    Returns:
+        The rank; splits that began to wait within TOGETHER_S share one.
     """
     return priority - math.floor(since / TOGETHER_S) * TOGETHER_S / WAIT_S
 
 
 class PendingQueue:
-    """All splits that wait, the ranks in order."""
+    """All splits that wait, the ranks in order.
+
+    Attributes:
+        tokens: Predicted tokens of all.
+        count: Number of splits.
+    """
 
     def __init__(self) -> None:
         self.tokens = 0
@@ -34,7 +46,13 @@ class PendingQueue:
         self._top: SizeClassQueue | None = None  # the highest rank; perhaps empty by now
 
     def extend(self, splits: Sequence[tuple[int, int]], at: float, homes: Mapping[int, int]) -> None:
-        """Splits of one rank `at`, numbers with predicted tokens; what has none counts as one token. See `Arrived.homes`."""
+        """Add splits of one rank.
+
+        Args:
+            splits: Numbers with predicted tokens; a split without any counts as one token.
+            at: Their rank.
+            homes: Split -> number of the machine where its data lies, where that is known; see `Arrived.homes`.
+        """
         if not splits:
             return
         sizes = self._of(at)
@@ -44,7 +62,13 @@ class PendingQueue:
         self.count += len(splits)
 
     def push_first(self, split: int, tokens: int, at: float) -> None:
-        """A split of rank `at` that has been begun before: it goes before the others of its size."""
+        """Add a split that has been begun before: it goes before the others of its size.
+
+        Args:
+            split: Number of the split.
+            tokens: Its predicted tokens.
+            at: Its rank.
+        """
         self._of(at).push_first(split, tokens)
         self.tokens += tokens
         self.count += 1
@@ -58,7 +82,11 @@ class PendingQueue:
         return sizes
 
     def groups(self) -> Iterable[tuple[float, SizeClassQueue]]:
-        """The ranks that hold splits, highest first, each with what waits in it and before it: usually one or two."""
+        """Go through the ranks that hold splits, highest first; usually there are one or two.
+
+        Returns:
+            For each rank the predicted tokens that wait in it and in those before it, and its splits.
+        """
         top = self._top
         if top is not None and top and len(self._order) == 1:
             return ((top.tokens, top),)
@@ -76,7 +104,16 @@ class PendingQueue:
                 yield before, sizes
 
     def take(self, sizes: SizeClassQueue, most: float | None, home: int | None) -> tuple[int, int] | None:
-        """Take a split of a group off the list, as `Sizes.pop` chooses it."""
+        """Take a split of one rank off the queue, chosen as `SizeClassQueue.pop` does.
+
+        Args:
+            sizes: The splits of the rank, from `groups`.
+            most: Largest predicted tokens; None takes the smallest split.
+            home: Number of the worker's machine, None where it is not known.
+
+        Returns:
+            Number and predicted tokens, or None if there is no such split.
+        """
         found = sizes.pop(most, home)
         if found is not None:
             self.tokens -= found[1]

@@ -44,10 +44,14 @@ EVERYBODY = -1
 
 
 class Policy:
-    """Every split that arrives ends finished or given up, once, if workers can be had."""
+    """Every split that arrives ends finished or given up, once, if workers can be had.
+
+    Args:
+        starting: Numbers of the workers that are being started.
+        ahead_s: Seconds of work that each worker is to have ahead.
+    """
 
     def __init__(self, starting: Iterable[int] = (), ahead_s: float = AHEAD_S) -> None:
-        """`starting`: the numbers of the workers that are being started; `ahead_s`: seconds of work that each has ahead."""
         self._ahead_s = ahead_s
         self.book, self.staff, self.capacity = SplitTable(), WorkerRegistry(starting), Capacity()
         self.copies = 0
@@ -69,11 +73,11 @@ class Policy:
         return self._due.next
 
     def hire(self) -> int:
-        """The number of a worker more, which is to be started now."""
+        """Return the number of one more worker, which is to be started now."""
         return self.staff.hire()
 
     def view(self) -> dict[str, Any]:
-        """What people want to see: workers, leases, splits, speeds in predicted tokens/s, in figures."""
+        """Return what people want to see: numbers of workers, leases and splits, and speeds in predicted tokens/s."""
         speeds = [worker.speed for worker in self.staff.workers.values() if worker.speed]
         return {
             "workers": len(self.staff.workers),
@@ -90,7 +94,14 @@ class Policy:
         }
 
     def on(self, event: Event) -> list[Command]:
-        """What is to be done now. An event about a lease or worker that is not known any more changes nothing."""
+        """Decide what is to be done now.
+
+        Args:
+            event: What has happened. One about a lease or worker that is not known any more changes nothing.
+
+        Returns:
+            The commands, in order.
+        """
         commands: list[Command] = []
         _HANDLERS[type(event)](self, event, commands)
         return commands

@@ -13,12 +13,21 @@ NEAR_STEPS = 6
 
 
 def step_of(tokens: int) -> int:
+    """Compute the size class of a split.
+
+    Args:
+        tokens: Predicted tokens.
+
+    Returns:
+        The step on a logarithmic scale, STEPS_AN_OCTAVE to an octave.
+    """
     return int(math.log2(max(1, tokens)) * STEPS_AN_OCTAVE)
 
 
 class _Queue:
-    """Splits of about one size, first in, first out: 16 bytes each, so that a million of them are read in a row, not from
-    all over the memory.
+    """Splits of about one size, first in, first out.
+
+    16 bytes each, so that a million of them are read in a row, not from all over the memory.
     """
 
     __slots__ = ("_at", "_splits", "_tokens")
@@ -79,7 +88,14 @@ class _SizeClass(_Queue):
 
 
 class SizeClassQueue:
-    """Splits of one rank, first in, first out within a step of size; `tokens` in all."""
+    """Splits of one rank, first in, first out within a size class.
+
+    Args:
+        rank: Of all its splits.
+
+    Attributes:
+        tokens: Predicted tokens of all.
+    """
 
     def __init__(self, rank: float) -> None:
         self.rank, self.tokens = rank, 0
@@ -96,14 +112,24 @@ class SizeClassQueue:
         return 2.0 ** (((self._filled & -self._filled).bit_length() - 1) / STEPS_AN_OCTAVE) if self._filled else math.inf
 
     def push_first(self, split: int, tokens: int) -> None:
-        """Before the others of its size."""
+        """Put a split before the others of its size class.
+
+        Args:
+            split: Number of the split.
+            tokens: Its predicted tokens, at least 1.
+        """
         step = step_of(tokens)
         self._line(step).push_first(split, tokens)
         self._filled |= 1 << step
         self.tokens += tokens
 
     def extend(self, splits: Iterable[tuple[int, int]], homes: Mapping[int, int]) -> None:
-        """Numbers with tokens, which are at least 1, in order; `homes` are those that are known."""
+        """Add splits behind those that are there.
+
+        Args:
+            splits: Numbers with predicted tokens, each at least 1, in order.
+            homes: Split -> number of the machine where its data lies, where that is known.
+        """
         total, self._housed = 0, self._housed or bool(homes)
         for split, tokens in splits:
             self._line(step_of(tokens)).push(split, tokens, homes.get(split))
@@ -120,9 +146,14 @@ class SizeClassQueue:
         return line
 
     def pop(self, most: float | None, home: int | None = None) -> tuple[int, int] | None:
-        """The largest split of at most `most` tokens, by steps; with None the smallest one. None if there is no such.
+        """Take the largest split that is small enough; one whose data is near rather than a slightly larger one.
 
-        One of that home rather than a slightly larger one.
+        Args:
+            most: Largest predicted tokens, to within a size class; None takes the smallest split.
+            home: Number of the worker's machine, None where it is not known.
+
+        Returns:
+            Number and predicted tokens, or None if there is no such split.
         """
         if most is None:
             below = self._filled & -self._filled

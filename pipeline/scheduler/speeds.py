@@ -18,7 +18,14 @@ HANG, HANG_S = 10.0, 300.0
 
 @dataclass(slots=True, eq=False)
 class ActiveLease:
-    """A lease that has not ended. `wanted` is False once it was called back."""
+    """A lease that has not ended.
+
+    Attributes:
+        tokens: Predicted tokens of its split.
+        careful: Whether the model runs in a process of its own, as somebody has died over the split.
+        copy: Whether it is a speculative copy of another lease.
+        wanted: False once it was called back.
+    """
 
     number: int
     worker: Worker
@@ -34,7 +41,12 @@ class ActiveLease:
 class Worker:
     """A worker and the leases that it has, the first of which it works on since `began`.
 
-    `speed` is None until the first lease has ended, where nothing is known of its kind; `slowed` says that it is late.
+    Attributes:
+        speed: Predicted tokens/s; None until the first lease has ended, where nothing is known of its kind.
+        open: Whether it takes leases.
+        measured: Whether a lease of it has ended.
+        slowed: Whether its first lease is late.
+        home: Number of its machine, None where that is not known.
     """
 
     number: int
@@ -57,11 +69,20 @@ class Worker:
     _seconds: float = 0.0
 
     def expect(self, speed: float) -> None:
-        """Begin with what is known of the worker's kind."""
+        """Begin with what is known of the worker's kind.
+
+        Args:
+            speed: Predicted tokens/s.
+        """
         self.speed, self._tokens, self._seconds = speed, speed * KNOWN_S, KNOWN_S
 
     def measure(self, tokens: int, seconds: float) -> None:
-        """Learn from a lease that has ended: tokens over seconds of the last minutes, old ones counting less."""
+        """Learn from a lease that has ended: tokens over seconds of the last minutes, old ones counting less.
+
+        Args:
+            tokens: Predicted tokens of its split.
+            seconds: Time it took.
+        """
         keep = max(0.0, 1.0 - seconds / MEMORY_S)
         self._tokens = self._tokens * keep + tokens
         self._seconds = self._seconds * keep + max(seconds, 1e-6)
@@ -69,7 +90,15 @@ class Worker:
         self.measured, self.slowed = True, False
 
     def finish_of(self, lease: ActiveLease, now: float) -> float:
-        """When it will be done with one of its leases, by what is known now; what is late will take half as long again."""
+        """Predict when a lease will end, by what is known now; what is late will take half as long again.
+
+        Args:
+            lease: One that the worker holds.
+            now: Time, seconds.
+
+        Returns:
+            The time, seconds.
+        """
         spent = now - self.began
         if self.speed is None:
             return now + spent
@@ -84,7 +113,14 @@ class Worker:
         return now + left + (tokens - first) / self.speed
 
     def late(self, now: float) -> bool:
-        """Learn that the first lease is not done yet: the worker is at most as fast as that says. True if it is late."""
+        """Learn that the first lease is not done yet: the worker is at most as fast as that says.
+
+        Args:
+            now: Time, seconds.
+
+        Returns:
+            Whether the lease is late.
+        """
         if not self.held:
             return False
         spent, tokens = now - self.began, self.held[0].tokens
@@ -95,7 +131,11 @@ class Worker:
         return True
 
     def hangs(self, now: float) -> bool:
-        """Whether it has been at its first lease so long that it is not merely slow; True once."""
+        """Whether it has been at its first lease so long that it is not merely slow; True once.
+
+        Args:
+            now: Time, seconds.
+        """
         if not self.held or self.dismissed:
             return False
         predicted = self.held[0].tokens * self._seconds / self._tokens if self._tokens else 0.0

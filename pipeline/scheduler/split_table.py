@@ -29,6 +29,11 @@ class SplitTable:
         self._losses: Counter[int] = Counter()
 
     def arrive(self, event: Arrived) -> None:
+        """Take in new splits, which wait from now on.
+
+        Args:
+            event: The splits, with priority, homes and those that workers have died over before.
+        """
         at = rank(event.priority, event.now)
         top = max((split for split, _ in event.splits), default=-1)
         self._done.extend(bytes(max(0, top + 1 - len(self._done))))
@@ -38,9 +43,19 @@ class SplitTable:
         self.arrived += len(event.splits)
 
     def done(self, split: int) -> bool:
+        """Whether a split is published.
+
+        Args:
+            split: Number of the split.
+        """
         return bool(self._done[split])
 
     def begin(self, lease: ActiveLease) -> None:
+        """Take in a lease that has been given.
+
+        Args:
+            lease: The lease.
+        """
         split = lease.split
         if self._waits_again:
             self._waits_again.discard(split)
@@ -54,7 +69,11 @@ class SplitTable:
             holders.append(lease)
 
     def let_go(self, lease: ActiveLease) -> None:
-        """A lease is over, however it ended."""
+        """Forget a lease that is over, however it ended.
+
+        Args:
+            lease: One that was begun.
+        """
         self.leases.pop(lease.number, None)
         holders = self.holders[lease.split]
         if len(holders) == 1:
@@ -63,7 +82,12 @@ class SplitTable:
             holders.remove(lease)
 
     def finish(self, lease: ActiveLease, commands: list[Command]) -> None:
-        """The split of a lease is published; nobody else needs to do it."""
+        """Take in that the split of a lease is published: nobody else needs to do it.
+
+        Args:
+            lease: The lease that did it.
+            commands: Is added to: other leases of the split are called back.
+        """
         split = lease.split
         if self._done[split]:
             self.wasted_tokens += lease.tokens
@@ -75,14 +99,24 @@ class SplitTable:
             self._call_all_back(split, commands)
 
     def wait_again(self, lease: ActiveLease) -> None:
-        """A lease will not do it: the split waits, unless another lease does it, or all is over with it."""
+        """Let the split of a lease that will not do it wait again, unless another lease does it or all is over with it.
+
+        Args:
+            lease: The lease.
+        """
         split = lease.split
         if not (self._done[split] or split in self.given_up or split in self._waits_again or self._wanted(split)):
             self._waits_again.add(split)
             self.waiting.push_first(split, lease.tokens, lease.rank)
 
     def try_again(self, lease: ActiveLease, again: bool, commands: list[Command]) -> None:
-        """A lease has failed, or its worker has died over it; `again` says whether another try may help."""
+        """Take in that a lease has failed, or that its worker has died over it.
+
+        Args:
+            lease: The lease.
+            again: Whether another try may help.
+            commands: Is added to where the split is given up.
+        """
         split = lease.split
         if self._done[split] or split in self.given_up or not lease.wanted:
             return
@@ -95,6 +129,12 @@ class SplitTable:
             self._call_all_back(split, commands)
 
     def call_back(self, lease: ActiveLease, commands: list[Command]) -> None:
+        """Call a lease back.
+
+        Args:
+            lease: The lease.
+            commands: Is added to.
+        """
         lease.wanted = False
         commands.append(Revoke(lease.number, lease.worker.number))
 

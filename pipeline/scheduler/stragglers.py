@@ -16,8 +16,15 @@ SLOWER, SHORT_S = 1.5, 2.0
 
 
 class Stragglers:
-    """The splits that are being done, by when they are expected to end; looked through anew at every Tick that finds idle
-    workers.
+    """The splits that are being done, by when they are expected to end.
+
+    They are looked through anew at every Tick that finds idle workers.
+
+    Args:
+        holders: Split -> its leases, as `SplitTable` keeps them.
+
+    Attributes:
+        holding_up: The splits that are late and would end after all others, in the order in which that was found.
     """
 
     def __init__(self, holders: dict[int, list[ActiveLease]]) -> None:
@@ -26,11 +33,23 @@ class Stragglers:
         self.holding_up: dict[int, None] = {}  # in order
 
     def holds_up(self, split: int) -> None:
-        """A split is late, and would end after all others."""
+        """Note that a split is late, and would end after all others.
+
+        Args:
+            split: Number of the split.
+        """
         self.holding_up[split] = None
 
     def next_holding_up(self, worker: Worker, now: float) -> ActiveLease | None:
-        """A lease of a split that holds up the whole, if this worker would end it well before all who have it; else None."""
+        """Find a split that holds up the whole and that a worker would end well before all who have it.
+
+        Args:
+            worker: The worker that could take a copy.
+            now: Time, seconds.
+
+        Returns:
+            A lease of that split, or None.
+        """
         while self.holding_up:
             split = next(iter(self.holding_up))
             leases = self._holders.get(split)
@@ -43,11 +62,24 @@ class Stragglers:
         return None
 
     def renew(self, now: float) -> None:
-        """Look through all leases."""
+        """Look through all leases.
+
+        Args:
+            now: Time, seconds.
+        """
         self._order = sorted((_end(leases, now), split) for split, leases in self._holders.items())
 
     def worth_a_copy(self, worker: Worker, fastest: float, now: float) -> ActiveLease | None:
-        """A lease of the split that ends last, if this worker would end it well before all who have it; else None."""
+        """Find out whether a worker would end the split that ends last well before all who have it.
+
+        Args:
+            worker: The worker that could take a copy.
+            fastest: Predicted tokens/s of the fastest worker.
+            now: Time, seconds.
+
+        Returns:
+            A lease of that split, or None.
+        """
         order = self._order
         while order and worker.speed:
             end, split = order[-1]

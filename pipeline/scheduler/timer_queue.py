@@ -22,7 +22,15 @@ class TimerQueue:
         return self._order[0] * SLOT_S if self._order else None
 
     def add(self, at: float, number: int) -> float:
-        """Have a number come up; gives the time at which it will, at most SLOT_S later."""
+        """Have a number come up.
+
+        Args:
+            at: When, seconds.
+            number: What comes up.
+
+        Returns:
+            When it will come up, at most SLOT_S later.
+        """
         slot = math.ceil(at / SLOT_S - 1e-9)
         numbers = self._slots.get(slot)
         if numbers is None:
@@ -33,7 +41,14 @@ class TimerQueue:
         return slot * SLOT_S
 
     def until(self, now: float) -> Iterator[tuple[float, int]]:
-        """Take off what is due by now: time and number, also what is added meanwhile."""
+        """Take off what is due by now, also what is added meanwhile.
+
+        Args:
+            now: Time, seconds.
+
+        Yields:
+            Time and number.
+        """
         while self._order and self._order[0] * SLOT_S <= now:
             slot = heapq.heappop(self._order)
             for number in self._slots.pop(slot):

@@ -15,7 +15,15 @@ START_BUDGET = 3
 
 
 class WorkerRegistry:
-    """`workers` by number; `unknown` of them have not shown their speed yet."""
+    """The workers that are there or being started.
+
+    Args:
+        starting: Numbers of the workers that are being started.
+
+    Attributes:
+        workers: Those that take part, by number.
+        unknown: How many of them have not shown their speed yet.
+    """
 
     def __init__(self, starting: Iterable[int]) -> None:
         self.starting = set(starting)
@@ -26,6 +34,14 @@ class WorkerRegistry:
         self._deaths: Counter[int] = Counter()
 
     def join(self, event: WorkerJoined) -> Worker:
+        """Take in a worker that is ready.
+
+        Args:
+            event: Its number, and what is known of it.
+
+        Returns:
+            The worker.
+        """
         self.starting.discard(event.worker)
         self._next = max(self._next, event.worker + 1)
         worker = self.workers[event.worker] = Worker(event.worker, began=event.now, home=event.home)
@@ -36,17 +52,31 @@ class WorkerRegistry:
         return worker
 
     def hire(self) -> int:
-        """The number of a worker more, which is being started."""
+        """Return the number of one more worker, which is being started."""
         number, self._next = self._next, self._next + 1
         self.starting.add(number)
         return number
 
     def leave(self, worker: Worker) -> None:
+        """Forget a worker that is gone.
+
+        Args:
+            worker: The worker.
+        """
         del self.workers[worker.number]
         self.unknown -= worker.speed is None
 
     def replace(self, number: int, blame: bool, worked: bool) -> list[Command]:
-        """Start another worker for one that is gone, unless too many died like it by themselves; without any the run ends."""
+        """Start another worker for one that is gone, unless too many have died like it by themselves.
+
+        Args:
+            number: The one that is gone.
+            blame: Whether it died by itself, and not because its machine was lost.
+            worked: Whether it had joined.
+
+        Returns:
+            What is to be done; without any worker left the run ends.
+        """
         if not worked and number not in self.starting:
             return []
         self.starting.discard(number)

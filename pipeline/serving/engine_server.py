@@ -50,7 +50,15 @@ class Reply:
 
 
 @dataclass(slots=True)
-class _Request:
+class Request:
+    """A batch that waits to be computed, and who waits for it.
+
+    Attributes:
+        lang: Language of the model.
+        loop: Event loop of the answer.
+        answer: Gets the scores, or the error.
+    """
+
     lang: str
     batch: RaggedBatch
     loop: asyncio.AbstractEventLoop
@@ -85,7 +93,7 @@ class EngineServer:
     def _start(self, engines: Mapping[str, Engine], plain: Mapping[str, RaggedBatch]) -> None:
         """`plain`: a small batch that works, of every language."""
         self._engines, self._plain = engines, plain
-        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._put = self._done = 0  # tokens; each is written by one thread
         self._tokens = self._seconds = 0.0
         self._broken: UnavailableError | None = None
@@ -119,7 +127,7 @@ class EngineServer:
         """
         loop = asyncio.get_running_loop()
         batch = RaggedBatch(ids, cases, offsets, np.arange(len(offsets) - 1))
-        request = _Request(lang, batch, loop, loop.create_future())
+        request = Request(lang, batch, loop, loop.create_future())
         self._put += len(ids)
         self._requests.put(request)
         if self._broken is not None:
@@ -127,7 +135,7 @@ class EngineServer:
         return await request.answer
 
     def _work(self) -> None:
-        left: _Request | None = None
+        left: Request | None = None
         try:
             while self._broken is None:
                 first = left or self._requests.get()
@@ -147,12 +155,12 @@ class EngineServer:
         finally:
             self._end()  # without this thread the server would never answer
 
-    def _compute(self, together: Sequence[_Request]) -> None:
+    def _compute(self, together: Sequence[Request]) -> None:
         """Answer requests of one language; in case of an error each alone."""
         began = time.perf_counter()
         try:
             engine = self._engines[together[0].lang]
-            found = _flat(engine, together) if getattr(engine, "flat", False) else _each(engine, together)
+            found = compute_flat(engine, together) if getattr(engine, "flat", False) else _each(engine, together)
             halves = [(logits.astype(np.float16), sentiment) for logits, sentiment in found]
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             self._test(together[0].lang, error)
@@ -183,7 +191,7 @@ class EngineServer:
             why = f"the engine is broken ({type(error).__name__}: {error}; then of a plain text {type(again).__name__}: {again})"
             self._broken = UnavailableError("server", why)
 
-    def _fail(self, requests: Iterable[_Request], error: Exception) -> None:
+    def _fail(self, requests: Iterable[Request], error: Exception) -> None:
         for request in requests:
             self._done += len(request.batch.ids)
             request.loop.call_soon_threadsafe(_raise, request.answer, error)
@@ -206,14 +214,22 @@ def _raise(future: asyncio.Future[Reply], error: Exception) -> None:
 Logits = list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 
 
-def _each(engine: Engine, together: Sequence[_Request]) -> Logits:
+def _each(engine: Engine, together: Sequence[Request]) -> Logits:
     """Every request as a batch of its own: a padded one would pay for the longest of all."""
     scores = {id(found.batch): found for found in engine.infer([request.batch for request in together])}
     return [(scores[id(request.batch)].tokens, scores[id(request.batch)].sentiment) for request in together]
 
 
-def _flat(engine: Engine, together: Sequence[_Request]) -> Logits:
-    """All requests as one batch, which costs no padding where the engine computes flat arrays."""
+def compute_flat(engine: Engine, together: Sequence[Request]) -> Logits:
+    """Compute all requests as one batch, which costs no padding where the engine computes flat arrays.
+
+    Args:
+        engine: The engine.
+        together: Requests of one model.
+
+    Returns:
+        Tokens' and texts' logits of each request.
+    """
     sizes = np.array([len(request.batch.ids) for request in together])
     counts = np.array([len(request.batch.windows) for request in together])
     begins = np.cumsum(sizes) - sizes

@@ -69,18 +69,17 @@ def write_whole(store: Store, path: str, data: bytes, name: str, staging: str = 
     point(f"{name}.rename.after")
 
 
-def replace(store: Store, source: str, target: str, name: str = "") -> None:
+def replace(store: Store, source: str, target: str, between: Callable[[], object] = lambda: None) -> None:
     """Let a file take the place of another one; for a moment there is none of the target's name.
 
     Args:
         store: The output.
         source: The file; it has no longer this name afterwards.
         target: The name it gets; the file there, if any, is removed.
-        name: Of the fault point between the two steps, `NAME.deleted.after`; "" has none.
+        between: Called between the two steps.
     """
     store.delete(target)
-    if name:
-        point(f"{name}.deleted.after")
+    between()
     store.rename_no_overwrite(source, target)
 
 

@@ -117,7 +117,9 @@ def _reduce(store: Store, split: Split, paths: Set[str], run: str) -> None:
 
 
 def _replace(store: Store, kind: str, split: Split) -> None:
-    replace(store, part_path(split.name, kind, f"{REDUCED}/"), part_path(split.name, kind), "supersede")
+    replace(
+        store, part_path(split.name, kind, f"{REDUCED}/"), part_path(split.name, kind), lambda: point("supersede.deleted.after")
+    )
 
 
 def _reduced(store: Store, split: Split, paths: Set[str], footer: dict[str, Any], run: str) -> dict[str, Any]:

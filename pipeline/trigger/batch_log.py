@@ -23,7 +23,13 @@ FEW = 8
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """How a run of a batch has ended: its exit code, the run's name and manifest if it got so far, what was wrong."""
+    """How a run of a batch has ended.
+
+    Attributes:
+        run: Name of the run, if it got so far.
+        manifest: Path of its manifest, if it got so far.
+        error: What was wrong.
+    """
 
     exit_code: int
     run: str = ""
@@ -32,18 +38,30 @@ class BatchResult:
 
 
 class BatchLog:
-    """Records in the `_watch/` folder of an output; those that were seen once are not asked for again."""
+    """Records in the `_watch/` folder of an output; those that were seen once are not asked for again.
+
+    Args:
+        store: The output.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._seen: set[str] = set()
 
     def is_recorded(self, revision: str) -> bool:
-        """Whether the revision's run has ended for good."""
+        """Whether the revision's run has ended for good.
+
+        Args:
+            revision: Of the batch.
+        """
         return revision in self.recorded([revision])
 
     def recorded(self, revisions: Collection[str]) -> set[str]:
-        """Those of the revisions whose run has ended for good. Many that are not known to be so are looked up by one listing."""
+        """Return those revisions whose run has ended for good; many unknown ones are looked up by one listing.
+
+        Args:
+            revisions: Of batches.
+        """
         unknown = set(revisions) - self._seen
         if len(unknown) > FEW:
             self._seen |= {entry.path.rpartition("/")[2].removesuffix(".json") for entry in self.store.list(f"{WATCH}/batches")}
@@ -52,38 +70,71 @@ class BatchLog:
         return self._seen.intersection(revisions)
 
     def record(self, batch: InputBatch, ran: BatchResult, attempts: int) -> bool:
-        """Write the record; False if there is one."""
+        """Write the record of a batch.
+
+        Args:
+            batch: The batch.
+            ran: How its run has ended.
+            attempts: How many there were.
+
+        Returns:
+            False if there is a record already.
+
+        Raises:
+            StoreError: It cannot be written; the batch counts as not ended then.
+        """
         files = [[entry.path, entry.size, entry.modified_ns] for entry in batch.files]
         body: dict[str, Any] = {"batch": batch.name, "revision": batch.revision, "attempts": attempts, **asdict(ran)}
         body |= {"ended": datetime.now(UTC).isoformat(), "files": files}
+        first = True
         try:
             write_whole(self.store, _record(batch.revision), json.dumps(body, indent=1).encode() + b"\n", "batch", WATCH_STAGING)
         except TakenError:
-            return False
-        finally:
-            self._seen.add(batch.revision)
-            with suppress(StoreError):
-                self.store.delete(_attempts(batch.revision))
-        return True
+            first = False
+        self._seen.add(batch.revision)
+        with suppress(StoreError):
+            self.store.delete(_attempts(batch.revision))
+        return first
 
     def read(self, revision: str) -> dict[str, Any]:
-        """The record of a revision."""
+        """Return the record of a revision.
+
+        Args:
+            revision: Of the batch.
+        """
         return read_json(self.store, _record(revision))
 
     def begin(self, revision: str, owner: Owner) -> int:
-        """Note that an attempt begins; gives its number, from 1."""
+        """Note that an attempt begins.
+
+        Args:
+            revision: Of the batch.
+            owner: Who makes it.
+
+        Returns:
+            Its number, from 1.
+        """
         number = sum(1 for _ in self.store.list(_attempts(revision))) + 1
         with self.store.create_exclusive(f"{_attempts(revision)}/{number:04d}.json") as stream:
             stream.write(json.dumps({"owner": asdict(owner), "began": datetime.now(UTC).isoformat()}).encode())
         return number
 
     def take_back(self, revision: str, number: int) -> None:
-        """The attempt was none: it could not begin."""
+        """Note that an attempt was none: it could not begin.
+
+        Args:
+            revision: Of the batch.
+            number: Of the attempt.
+        """
         self.store.delete(f"{_attempts(revision)}/{number:04d}.json")
 
 
 def claim_folder(revision: str) -> str:
-    """Where the claim of a revision is."""
+    """Return where the claim of a revision is.
+
+    Args:
+        revision: Of the batch.
+    """
     return f"{WATCH}/claims/{revision}"
 
 

@@ -47,16 +47,29 @@ class InputBatch:
 
 
 class Landing:
-    """The folders of an input, looked at again and again: one in which nothing has changed costs its place in the listing."""
+    """The folders of an input, looked at again and again: one in which nothing has changed costs its place in the listing.
+
+    Args:
+        tag: Settings of the job.
+        marker: Name of the file that says that a folder is whole.
+        manifest: Name of the file that lists what belongs to a folder.
+    """
 
     def __init__(self, tag: TagConfig, marker: str, manifest: str) -> None:
-        """`marker` and `manifest` are names of files that say that a folder is whole."""
         self._tag, self._marker, self._manifest = tag, marker, manifest
         self._told = set[str]()
         self._seen: dict[str, tuple[list[Entry | None], InputBatch]] = {}  # by folder: marker, manifest and documents' files
 
     def look(self) -> list[InputBatch]:
-        """The batches of the input, by folder. Raises ConfigError or StoreError."""
+        """Look at the input.
+
+        Returns:
+            Its batches, by folder.
+
+        Raises:
+            ConfigError: There is no input.
+            StoreError: It cannot be listed.
+        """
         found = input_of(self._tag, (self._marker, self._manifest))
         for path, error in found.unreadable.items():
             if path not in self._told:
@@ -104,7 +117,15 @@ class Landing:
 
 
 def is_as_seen(tag: TagConfig, batch: InputBatch) -> bool:
-    """Whether the batch's files still are what they were at the look. Raises StoreError."""
+    """Whether the batch's files still are what they were at the look.
+
+    Args:
+        tag: Settings of the job.
+        batch: The batch.
+
+    Raises:
+        StoreError: They cannot be looked at.
+    """
     store = root_of(tag, batch.root)
     return all(store.stat(entry.path) == entry for entry in batch.files)
 

@@ -39,10 +39,19 @@ def decide(
     not_before_s: Mapping[str, float],
     settle_s: float,
 ) -> tuple[dict[str, Seen], list[Decision]]:
-    """The memory for the next look, and one decision for each batch.
+    """Decide what is to be done with each batch.
 
-    `batches` are those whose run has not ended for good; `not_before_s` says when a revision may be tried again. A watcher that
-    has just been started has no memory: it waits `settle_s` again for what has no marker.
+    A watcher that has just been started has no memory: it waits `settle_s` again for what has no marker.
+
+    Args:
+        memory: What was seen at the last look, by folder.
+        now_s: Time by the watcher's own clock, seconds.
+        batches: Those whose run has not ended for good.
+        not_before_s: Revision -> when it may be tried again.
+        settle_s: Seconds in which nothing may change before a folder without a marker is taken as whole.
+
+    Returns:
+        The memory for the next look, and one decision for each batch.
     """
     after: dict[str, Seen] = {}
     decisions = []

@@ -17,15 +17,31 @@ class Cluster(Protocol):
     """What is asked of a cluster. Every call may raise ConnectionLostError, whether or not what it asked for was done."""
 
     def submit(self, id: str, entrypoint: str) -> None:
-        """Start a job under an id; an id that is known already starts nothing."""
+        """Start a job; an id that is known already starts nothing.
+
+        Args:
+            id: Submission id.
+            entrypoint: Command that the job runs.
+        """
         ...
 
     def status(self, id: str) -> str | None:
-        """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED; None if there is no job of that id."""
+        """Ask how a job is.
+
+        Args:
+            id: Submission id.
+
+        Returns:
+            PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED; None if there is no job of that id.
+        """
         ...
 
     def log(self, id: str) -> str:
-        """All that the job has printed so far."""
+        """Return all that a job has printed so far.
+
+        Args:
+            id: Submission id.
+        """
         ...
 
 
@@ -35,9 +51,14 @@ class ConnectionLostError(Exception):
 
 @dataclass(slots=True)
 class Job:
-    """What is submitted: ids are `name`-aN, N from 1; `entrypoint` makes the command of an id.
+    """What is submitted, under ids NAME-aN, N from 1.
 
-    `manifests` gives, by id, those that jobs of this name have left, with `status`, `exit_code` and `error`.
+    Attributes:
+        entrypoint: Makes the command of an id.
+        manifests: Gives, by id, those that jobs of this name have left, with `status`, `exit_code` and `error`.
+        attempts: Submissions that may get lost.
+        poll_s: Seconds between looks.
+        lost_s: Seconds after which a job that is not to be seen is taken as lost.
     """
 
     name: str
@@ -49,11 +70,19 @@ class Job:
     said: dict[str, int] = field(default_factory=dict)
 
     def id(self, attempt: int) -> str:
-        """The submission id of an attempt."""
+        """Return the submission id of an attempt.
+
+        Args:
+            attempt: Its number, from 1.
+        """
         return f"{self.name}-a{attempt}"
 
     def attempt(self, id: str) -> int:
-        """The number of an id, 0 for one that is not of this job."""
+        """Return the number of an id, 0 for one that is not of this job.
+
+        Args:
+            id: Submission id.
+        """
         name, _, number = id.rpartition("-a")
         return int(number) if name == self.name and number.isdigit() else 0
 
@@ -66,12 +95,25 @@ def follow(
     wait: Callable[[float], object] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Mapping[str, Any]:
-    """Submit a job, follow its log, and submit it again where it got lost; gives the manifest of the attempt that succeeded.
+    """Submit a job, follow its log, and submit it again where it got lost.
 
     May be called again after anything: an attempt that has succeeded is found by its manifest, one that still runs is followed,
-    and one that has failed before is followed by the next id. `echo` is given the job's log; what `wait`, called several times
-    a minute, raises ends the following, not the job. Raises JobFailedError with the manifest's exit code if that is not "try
-    again", JobLostError if so many submissions as the job may have have left no manifest that says finished.
+    and one that has failed before is followed by the next id.
+
+    Args:
+        cluster: Where it runs.
+        job: The job.
+        say: Hears what people should know.
+        echo: Gets the job's log.
+        wait: Waits so many seconds, called several times a minute; what it raises ends the following, not the job.
+        monotonic: Seconds, as time.monotonic().
+
+    Returns:
+        The manifest of the attempt that succeeded.
+
+    Raises:
+        JobFailedError: With the manifest's exit code, if that is not "try again".
+        JobLostError: So many submissions as the job may have have left no manifest that says finished.
     """
     before = {job.attempt(id): manifest for id, manifest in job.manifests().items() if job.attempt(id)}
     for number, manifest in before.items():

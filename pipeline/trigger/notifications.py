@@ -28,6 +28,8 @@ from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
 
+from typing_extensions import override
+
 MOST = 1000
 BODY_BYTES = 65_536
 SOCKET_S = 10.0
@@ -38,7 +40,12 @@ class NotificationSource(Protocol):
     """A source of hints; `listen` runs in a thread of its own, and what it raises is told and ends only that source."""
 
     def listen(self, hint: Callable[[str], None], stopped: threading.Event) -> None:
-        """Call `hint` for each message, until `stopped` is set."""
+        """Listen until told to stop.
+
+        Args:
+            hint: Called with a path for each message, "" where it names none.
+            stopped: Set when it is to end.
+        """
         ...
 
 
@@ -51,14 +58,26 @@ class Notifications:
         self._waiting: dict[str, None] = {}
 
     def hint(self, path: str) -> None:
-        """Something may have come."""
+        """Take in that something may have come.
+
+        Args:
+            path: Where, "" if that is not known.
+        """
         with self._lock:
             if path and len(self._waiting) < MOST:
                 self._waiting[path[:1000]] = None
         self._came.set()
 
     def wait(self, seconds: float, check: Callable[[], object]) -> list[str]:
-        """Wait for a hint, at most so long; gives the paths. `check` is called several times a second."""
+        """Wait for a hint.
+
+        Args:
+            seconds: At most so long.
+            check: Called several times a second; what it raises ends the waiting.
+
+        Returns:
+            The paths; none if the time is up.
+        """
         until = time.monotonic() + seconds
         while not self._came.wait(min(_POLL_S, max(0.0, until - time.monotonic()))):
             check()
@@ -73,7 +92,16 @@ class Notifications:
 
 @contextmanager
 def listening(sources: list[NotificationSource], hints: Notifications, say: Callable[[str], object]) -> Iterator[None]:
-    """Let sources give hints while the body runs; their threads end with it."""
+    """Let sources give hints while the body runs; their threads end with it.
+
+    Args:
+        sources: The sources.
+        hints: Takes what they give.
+        say: Hears of a source that has ended with an error.
+
+    Yields:
+        Nothing.
+    """
     stopped = threading.Event()
 
     def listen(source: NotificationSource) -> None:
@@ -91,14 +119,22 @@ def listening(sources: list[NotificationSource], hints: Notifications, say: Call
         yield
 
 
-class HttpNotifications:
+class HttpNotifications(NotificationSource):
     """POST to /hint: the body is a path, or JSON {"paths": [...]}, or empty. GET /health answers 200.
 
-    With a token, a request must bear it: `Authorization: Bearer TOKEN`.
+    Args:
+        address: HOST:PORT; port 0 takes a free one.
+        token: If given, a request must bear it: `Authorization: Bearer TOKEN`.
+
+    Attributes:
+        port: The port.
+
+    Raises:
+        OSError: The address cannot be listened at.
+        ValueError: It is no address.
     """
 
     def __init__(self, address: str, token: str | None = None) -> None:
-        """`address` is HOST:PORT; port 0 takes a free one, which `port` then says. Raises OSError, ValueError."""
         host, _, port = address.rpartition(":")
         self._token = token
         self._hint: Callable[[str], None] = lambda path: None
@@ -106,6 +142,7 @@ class HttpNotifications:
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
 
+    @override
     def listen(self, hint: Callable[[str], None], stopped: threading.Event) -> None:
         self._hint = hint
         serving = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), daemon=True)
@@ -151,7 +188,14 @@ class HttpNotifications:
 
 
 def paths_in(body: bytes) -> list[str]:
-    """The paths that a message names, [""] if it names none: any message is a hint."""
+    """Find the paths that a message names: any message is a hint.
+
+    Args:
+        body: The message.
+
+    Returns:
+        The paths, [""] if it names none.
+    """
     text = body.decode("utf-8", "replace").strip()
     try:
         paths = [path for path in json.loads(text)["paths"] if isinstance(path, str)]

@@ -7,10 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
+from typing_extensions import override
+
 from pipeline.errors import ConfigError
 from pipeline.fleet.ray_connection import first_line
 from pipeline.nightly.config import SubmitConfig
-from pipeline.trigger.job_watcher import ConnectionLostError
+from pipeline.trigger.job_watcher import Cluster, ConnectionLostError
 
 ANSWER_S = 30.0
 _T = TypeVar("_T")
@@ -24,15 +26,19 @@ class _AnswerError(RuntimeError):
         self.status = status
 
 
-class RayJobs:
-    """Jobs at an address; each gets the working directory and the pinned requirements of the settings."""
+class RayJobs(Cluster):
+    """Jobs at an address; each gets the working directory and the pinned requirements of the settings.
+
+    Args:
+        address: Of Ray's dashboard.
+        config: Settings of submitted jobs.
+        headers: Go with every request; the token is Ray's own matter (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH).
+
+    Raises:
+        ConfigError: Ray is not installed, nothing answers there, it takes no job from us, or a file of the settings is not there.
+    """
 
     def __init__(self, address: str, config: SubmitConfig, headers: Mapping[str, str] | None = None) -> None:
-        """`headers` go with every request; the token is Ray's own matter (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH).
-
-        Raises ConfigError if Ray is not installed, if nothing answers there, if it takes no job from us, or if a file of the
-        settings is not there.
-        """
         if find_spec("ray") is None:
             raise ConfigError("submit needs Ray: pip install 'textmill[ray]'")
         from ray.exceptions import AuthenticationError, RayError
@@ -45,6 +51,7 @@ class RayJobs:
         except (RayError, OSError, RuntimeError, ValueError) as error:
             raise ConfigError(f"--address {address}: no Ray dashboard answers there ({first_line(error)})") from error
 
+    @override
     def submit(self, id: str, entrypoint: str) -> None:
         def submitted() -> None:
             try:
@@ -55,6 +62,7 @@ class RayJobs:
 
         _asked(submitted)
 
+    @override
     def status(self, id: str) -> str | None:
         def found() -> str | None:
             try:
@@ -66,6 +74,7 @@ class RayJobs:
 
         return _asked(found)
 
+    @override
     def log(self, id: str) -> str:
         return _asked(lambda: str(self._client.get_job_logs(id)))
 
@@ -87,7 +96,14 @@ def _client(address: str, headers: Mapping[str, str] | None) -> Any:
 
 
 def runtime_env(config: SubmitConfig) -> dict[str, Any]:
-    """What Ray is to make for the job on the cluster. Raises ConfigError."""
+    """Return what Ray is to make for the job on the cluster.
+
+    Args:
+        config: Settings of submitted jobs.
+
+    Raises:
+        ConfigError: A file of the settings is not there.
+    """
     made: dict[str, Any] = {"env_vars": dict(config.env)}
     if config.working_dir is not None:
         if not config.working_dir.is_dir():
@@ -99,7 +115,14 @@ def runtime_env(config: SubmitConfig) -> dict[str, Any]:
 
 
 def pinned(path: Path) -> list[str]:
-    """The lines of a file of requirements. Raises ConfigError for one that names no exact version."""
+    """Return the lines of a file of requirements.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: It cannot be read, or a line names no exact version.
+    """
     try:
         lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:

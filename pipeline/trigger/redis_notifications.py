@@ -6,7 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from typing_extensions import override
+
 from pipeline.errors import ConfigError
+from pipeline.trigger.notifications import NotificationSource
 
 BLOCK_MS = 500
 MOST = 1000
@@ -15,11 +18,19 @@ RETRY_S = (0.5, 30.0)
 ANSWER_S = 5.0
 
 
-class RedisNotifications:
-    """Reads a stream from its end; messages of before are of no use, as a watcher that begins looks by itself."""
+class RedisNotifications(NotificationSource):
+    """Reads a stream from its end; earlier messages are of no use, as a watcher that begins looks by itself.
+
+    Args:
+        url: Of the server.
+        stream: Name of the stream.
+        say: Hears when the server is away, and when it is back.
+
+    Raises:
+        ConfigError: The package is not installed, or the address cannot be one.
+    """
 
     def __init__(self, url: str, stream: str, say: Callable[[str], object]) -> None:
-        """Raises ConfigError if the package is not installed or the address cannot be one."""
         try:
             import redis
         except ModuleNotFoundError as error:
@@ -33,6 +44,7 @@ class RedisNotifications:
         self._errors = (redis.RedisError, OSError)
         self._stream, self._say = stream, say
 
+    @override
     def listen(self, hint: Callable[[str], None], stopped: threading.Event) -> None:
         last, wait_s, away = "", RETRY_S[0], False
         while not stopped.is_set():

@@ -29,7 +29,20 @@ def run_there(
     echo: Callable[[str], object],
     wait: Callable[[float], object],
 ) -> Runner:
-    """Submits each batch; `entrypoint` makes the command of a revision and a submission id."""
+    """Make a runner that submits each batch as a job.
+
+    Args:
+        config: Settings of the job.
+        store: The output.
+        cluster: Where jobs run.
+        entrypoint: Makes the command of a revision and a submission id.
+        say: Hears what people should know.
+        echo: Gets the jobs' logs.
+        wait: Waits so many seconds; what it raises ends the following.
+
+    Returns:
+        The runner.
+    """
 
     def run(batch: InputBatch, attempt: int, check: Callable[[], object]) -> BatchResult:
         def waited(seconds: float) -> None:
@@ -50,7 +63,12 @@ def run_there(
 
 
 def write_list(store: Store, batch: InputBatch) -> None:
-    """Let the cluster know of a batch."""
+    """Let the cluster know of a batch.
+
+    Args:
+        store: The output.
+        batch: The batch.
+    """
     body = {"root": batch.root, "folder": batch.folder, "files": [[e.path, e.size, e.modified_ns] for e in batch.files]}
     with suppress(TakenError):
         write_whole(store, f"{WATCH}/lists/{batch.revision}.json", json.dumps(body).encode(), "batch", WATCH_STAGING)
@@ -59,7 +77,18 @@ def write_list(store: Store, batch: InputBatch) -> None:
 def run_listed(store: Store, revision: str, submission: str, runner: Runner) -> BatchResult:
     """Run a batch that is listed, here, and leave the result under the submission's id.
 
-    Raises ClaimedError if the output is busy, MissingError if there is no such list.
+    Args:
+        store: The output.
+        revision: Of the batch.
+        submission: Id of the job.
+        runner: Runs it.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        ClaimedError: The output is busy.
+        MissingError: There is no such list.
     """
     body = read_json(store, f"{WATCH}/lists/{revision}.json")
     batch = InputBatch(body["root"], body["folder"], tuple(Entry(*file) for file in body["files"]))
@@ -70,7 +99,12 @@ def run_listed(store: Store, revision: str, submission: str, runner: Runner) -> 
 
 
 def results_of(store: Store, name: str) -> Mapping[str, Mapping[str, Any]]:
-    """What the jobs of a name have left, by the id of their submission."""
+    """Return what the jobs of a name have left, by the id of their submission.
+
+    Args:
+        store: The output.
+        name: Of the job.
+    """
     ids = [path.rpartition("/")[2].removesuffix(".json") for path in listed(store, f"{WATCH}/results", ".json")]
     return {id: read_json(store, _result(id)) for id in ids if id.startswith(name)}
 

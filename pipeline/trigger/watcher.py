@@ -20,13 +20,36 @@ TRY_AGAIN = 3
 
 
 class Runner(Protocol):
-    """Runs a batch to its end. Raises ClaimedError if the output is busy: then it was no attempt."""
+    """Runs batches."""
 
-    def __call__(self, batch: InputBatch, attempt: int, check: Callable[[], object]) -> BatchResult: ...
+    def __call__(self, batch: InputBatch, attempt: int, check: Callable[[], object]) -> BatchResult:
+        """Run a batch to its end.
+
+        Args:
+            batch: The batch.
+            attempt: Number of the attempt, from 1.
+            check: Called often; what it raises ends the run.
+
+        Returns:
+            How it ended.
+
+        Raises:
+            ClaimedError: The output is busy: then it was no attempt.
+        """
+        ...
 
 
 class Watcher:
-    """`poll` is one look and all that follows of it. Any number of watchers may look at one input and output."""
+    """Looks at an input and runs what is to be run; any number of watchers may look at one input and output.
+
+    Args:
+        config: Settings of the job.
+        book: What is known of batches.
+        runner: Runs a batch.
+        say: Gets batch, revision, decision and why.
+        check: Called often; what it raises ends a poll.
+        monotonic: Seconds, as time.monotonic().
+    """
 
     def __init__(
         self,
@@ -37,7 +60,6 @@ class Watcher:
         check: Callable[[], object] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`say` is given batch, revision, decision and why; what `check` raises ends a poll."""
         self._config, self._book, self._runner, self._say, self._check = config, book, runner, say, check
         self._monotonic = monotonic
         self._landing = Landing(config.tag, config.watch.marker, config.watch.manifest)
@@ -46,9 +68,15 @@ class Watcher:
         self._told: dict[str, tuple[str, str, str]] = {}
 
     def poll(self, hints: Collection[str] = ()) -> int:
-        """Look once and run what is to be run; gives how many runs have ended for good. `hints` are only told of.
+        """Look once, and run what is to be run.
 
         What is wrong with the input, or with the store, is told and looked at again by the next poll.
+
+        Args:
+            hints: Paths where something may have come; only told of.
+
+        Returns:
+            How many runs have ended for good.
         """
         try:
             batches = self._landing.look()
@@ -140,7 +168,14 @@ class Watcher:
 
 
 def run_here(config: NightConfig) -> Runner:
-    """Tags a batch in this process, or with the workers that the settings name."""
+    """Make a runner that tags a batch in this process, or with the workers that the settings name.
+
+    Args:
+        config: Settings of the job.
+
+    Returns:
+        The runner.
+    """
     from pipeline.exits import exit_of
     from pipeline.run.run import tag_documents
 
@@ -159,5 +194,9 @@ def run_here(config: NightConfig) -> Runner:
 
 
 def only_of(batch: InputBatch) -> Sequence[tuple[str, int, int]]:
-    """The batch's files for `TagConfig.only`: path, size and time, so that a file that changes now is not taken."""
+    """Return the batch's files for `TagConfig.only`: path, size and time, so that a file that changes now is not taken.
+
+    Args:
+        batch: The batch.
+    """
     return tuple((entry.path, entry.size, entry.modified_ns) for entry in batch.files)

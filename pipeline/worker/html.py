@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _MARKUP = re.compile(
-    r"<!--|<(?P<skip>script|style)\b|</?(?P<tag>[a-zA-Z][a-zA-Z0-9]*)\b[^<>]{0,2000}>|&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|\w{2,31});"
+    r"<!--|<(?P<skip>(?i:script|style))\b|</?(?P<tag>[a-zA-Z][a-zA-Z0-9]*)\b[^<>]{0,2000}>|&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|\w{2,31});"
 )
 # Tags inside a word or a sentence; any other ends a line.
 _INLINE = frozenset(
@@ -30,7 +30,14 @@ class Cleaned:
 
 
 def clean(text: str) -> Cleaned | None:
-    """The text without markup, or None if there is none in it. Takes time in proportion to the text."""
+    """Take tags and entities of HTML out of a text.
+
+    Args:
+        text: The text.
+
+    Returns:
+        What is left, and where each of its characters was; None if there is no markup in it.
+    """
     pieces: list[tuple[str, int, int]] = []  # what stands there now, and the place that it stands for
     at = 0
     closed: dict[str, int] = {}  # no end of this kind behind that place
@@ -45,14 +52,14 @@ def clean(text: str) -> Cleaned | None:
             if instead == found:
                 continue
         elif found == "<!--" or match["skip"]:
-            stop = "-->" if found == "<!--" else f"</{match['skip']}"
+            stop = "-->" if found == "<!--" else f"</{match['skip'].lower()}"
             if stop in closed:
                 continue
-            place = text.find(stop, end)
-            if place < 0:
+            place = re.compile(stop, re.IGNORECASE).search(text, end)
+            if place is None:
                 closed[stop] = end
                 continue
-            end = text.find(">", place) + 1 or len(text)
+            end = text.find(">", place.start()) + 1 or len(text)
             instead = "\n"
         elif match["tag"].lower() not in _INLINE:
             instead = "\n"
@@ -69,7 +76,15 @@ def clean(text: str) -> Cleaned | None:
 
 
 def restore(tags: pa.Table, cleaned: list[Cleaned | None]) -> pa.Table:
-    """Let the offsets of a Tagger's table lead into the original texts; the text of an entity stays what the model has read."""
+    """Move the extents of tags from cleaned texts to the texts as they were.
+
+    Args:
+        tags: Rows of the Tagger.
+        cleaned: For each row what was cleaned, None for a text that was tagged as it was.
+
+    Returns:
+        The rows, with extents in the original texts.
+    """
     if not any(cleaned):
         return tags
     found = tags.combine_chunks()

@@ -40,8 +40,19 @@ class SubprocessTagger:
     _process: subprocess.Popen[bytes] | None = None
 
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
-        """As Tagger.tag. Raises TaggerDiedError if the process dies over these texts, RuntimeError with the model's error,
-        MemoryError and OSError as they were there."""
+        """Tag texts in the other process, which is started if it is not there.
+
+        Args:
+            texts: The texts.
+            check: Called often while it works; what it raises ends the process and passes.
+
+        Returns:
+            One row a text, see `Tagger.tag`.
+
+        Raises:
+            TaggerDiedError: The process died over the texts, or gave no answer in time.
+            RuntimeError: What the model raised there; MemoryError and OSError as they are.
+        """
         process = self._process or self._start()
         self._process = process
         assert process.stdin is not None

@@ -24,10 +24,13 @@ class StageClock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count what is done meanwhile, unless it raises, as time of a stage.
+        """Count what is done in the body, unless it raises, as time of a stage.
 
         Args:
             name: One of STAGES.
+
+        Yields:
+            Nothing.
         """
         began = time.perf_counter()
         yield

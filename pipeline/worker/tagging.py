@@ -35,7 +35,18 @@ Prepared = tuple[Block, list[Cleaned | None]]
 
 
 class BlockTagger:
-    """Turns blocks into rows of the part's schema. `tagger` may be changed between blocks, for one of the same model."""
+    """Turns blocks into rows of the part's schema.
+
+    Args:
+        tagger: The model.
+        columns: What rows are made of.
+        cache: Settings of the cache of tags; by default there is only the one in memory.
+        model_digest: Digest of all models, by which a shared cache knows them.
+
+    Attributes:
+        tagger: May be changed between blocks, for one of the same model.
+        cache: What keeps tags.
+    """
 
     def __init__(
         self, tagger: Tagger | LanguageRouter, columns: DocumentSpec, cache: CacheConfig | None = None, model_digest: str = ""
@@ -51,7 +62,14 @@ class BlockTagger:
         self.cache = TagCache(cache or CacheConfig(), langs, envelope)
 
     def prepare(self, block: Block) -> Prepared:
-        """The block without what is filtered, and its texts cleaned, None for those that are as they were."""
+        """Filter a block and clean its texts.
+
+        Args:
+            block: The block as it was read.
+
+        Returns:
+            The block without what is filtered, and its texts cleaned, None for those that are as they were.
+        """
         chosen = self._columns
         cleaned = [clean(text) if chosen.clean == "html" else None for text in block.texts]
         if chosen.languages == "known":
@@ -66,12 +84,18 @@ class BlockTagger:
     def tag(
         self, prepared: Prepared, check: Callable[[], object] | None
     ) -> tuple[pa.Table, list[RejectedDocument], Counter[str], list[str]]:
-        """The rows, what is left out, counts, and the file of each row.
+        """Tag a block; documents on which the model fails become dead letters, their neighbours rows.
 
-        Documents on which the model fails are dead letters, their neighbours rows.
+        Args:
+            prepared: From `prepare`.
+            check: Called often; what it raises passes through.
 
-        What `check` raises passes through. Raises TaggerBrokenError if the model fails on any text, and what is no document's
-        fault as it is.
+        Returns:
+            The rows, what is left out, counts, and the file of each row.
+
+        Raises:
+            TaggerBrokenError: The model fails on any text.
+            OSError: The machine lacks something; what is no document's fault passes as it is.
         """
         block, cleaned = prepared
         texts = [text if one is None else one.text for text, one in zip(block.texts, cleaned, strict=True)]

@@ -17,9 +17,15 @@ FILTERED = "filtered_"
 
 
 def tally(block: Block, rows: pa.Table, left_out: Sequence[RejectedDocument]) -> Counter[str]:
-    """Of the texts of a block: characters, those of them that stand for what could not be decoded, and blank texts; of its rows:
-    those without a time, those with an unlikely one, and how many have the id that most of them have, if it is not alone; of
-    what was filtered: documents by language.
+    """Count what is noticed of a block's documents.
+
+    Args:
+        block: The block as it was tagged.
+        rows: Its rows.
+        left_out: Its dead letters and filtered documents.
+
+    Returns:
+        Counts by name.
     """
     found = Counter(
         characters=sum(map(len, block.texts)),

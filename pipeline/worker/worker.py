@@ -33,7 +33,15 @@ from pipeline.worker.tally import tally
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """What a worker must know of a run; small, and the same for all splits."""
+    """What a worker must know of a run; small, and the same for all splits.
+
+    Attributes:
+        source: URL of the input's root.
+        output: URL of the output.
+        folder: Folder of the generation that parts go into, with a slash behind it; "" for the current one.
+        about: What the footer of each part says of the run.
+        servers: Actors that compute for all workers.
+    """
 
     source: str
     output: str
@@ -51,8 +59,13 @@ class WorkerSpec:
 
 @dataclass(frozen=True, slots=True)
 class BlockStats:
-    """What one block came to; `predicted` are the tokens that a plan would predict for it, `seconds` the time by stage,
-    `reasons` how many dead letters have which, `lost` the documents that they seem to stand for beside themselves.
+    """What one block came to.
+
+    Attributes:
+        predicted: Tokens that a plan would predict for it.
+        seconds: Time by stage.
+        reasons: How many dead letters have which reason.
+        lost: Documents that the dead letters seem to stand for beside themselves.
     """
 
     documents: int
@@ -66,7 +79,11 @@ class BlockStats:
 
 
 class TagWorker:
-    """Holds a loaded model; `run` makes a part of a split."""
+    """Holds a loaded model; `run` makes a part of a split.
+
+    Args:
+        work: What the worker must know of the run.
+    """
 
     def __init__(self, work: WorkerSpec) -> None:
         from models.runtime.load import load
@@ -91,11 +108,23 @@ class TagWorker:
         tell: Callable[[BlockStats], object] | None = None,
         careful: bool = False,
     ) -> PartResult:
-        """Read, tag and publish a split. `check` is called often, what it raises ends the work without a trace; `tell`
-        hears of every block. `careful`: the model works in a process of its own, as somebody has died over this split.
+        """Read, tag and publish a split.
 
-        Raises StoreError, TaggerBrokenError, LostDocumentsError or OutputError; errors of the system, too,
-        are StoreErrors, so that they mean the same wherever they are caught.
+        Args:
+            split: The split.
+            check: Called often; what it raises ends the work without a trace.
+            tell: Hears of every block.
+            careful: Whether the model works in a process of its own, as somebody has died over this split.
+
+        Returns:
+            The part, which is in place.
+
+        Raises:
+            StoreError: Input or output fails; errors of the system are StoreErrors too, so that they mean the same wherever they
+                are caught.
+            TaggerBrokenError: The model fails on any text.
+            LostDocumentsError: Fewer documents came out than were read.
+            OutputError: The output is not as it should be.
         """
         try:
             return self._with_care(split, check, tell, careful)

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.config import load_config
 from pipeline.errors import ClaimedError, ConfigError, InputChangedError, UnavailableError
-from pipeline.observe.doctor import _output
+from pipeline.observe.doctor import check_output
 from pipeline.run.run import tag_documents
 from pipeline.sink.layout import CLAIM
 from pipeline.source.discover import discover
@@ -112,7 +112,7 @@ def test_status_show_and_doctor_by_url(place, tmp_path):
     assert "parts: 1 of 1" in asked("status").stdout
     assert "4 documents, 0 dead letters" in asked("show").stdout
     before = place.state()
-    checks = list(_output(f"{place.url}/out", place.config))
+    checks = list(check_output(f"{place.url}/out", place.config))
     # It warns of the column that was asked for, and of documents without a time.
     assert [check.well for check in checks] == [True, True, None, None], checks
     assert place.state() == before

@@ -66,9 +66,9 @@ def test_a_server_gives_what_the_engine_gives(server, tagger, batches):
 
 def test_requests_that_are_computed_together(tagger, batches):
     """What a server does on a GPU: one flat batch of many requests, parted again."""
-    from pipeline.serving.engine_server import _flat, _Request
+    from pipeline.serving.engine_server import Request, compute_flat
 
-    parts = _flat(tagger.engine, [_Request("en", batch, None, None) for batch in batches])
+    parts = compute_flat(tagger.engine, [Request("en", batch, None, None) for batch in batches])
     mine = {id(scores.batch): scores for scores in tagger.engine.infer(batches)}
     for batch, (tokens, sentiment) in zip(batches, parts, strict=True):
         np.testing.assert_allclose(tokens, mine[id(batch)].tokens, atol=1e-4)

@@ -13,10 +13,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pipeline.errors import ClaimedError
+from pipeline.errors import ClaimedError, UnavailableError
 from pipeline.nightly.config import load_night
 from pipeline.nightly.garbage_collect import garbage_collect
 from pipeline.store.local import LocalStore
+from pipeline.trigger import batch_log
 from pipeline.trigger.batch_log import BatchLog, BatchResult
 from pipeline.trigger.batches import Landing
 from pipeline.trigger.decide import decide
@@ -235,6 +236,30 @@ def test_what_ends_with_try_again_is_tried_so_often_and_then_given_up(world):
     assert (record["exit_code"], record["attempts"], len(world.next)) == (3, 3, 7)
     waits = [line[-1] for line in world.lines if line[2] == "wait"]
     assert waits == ["attempt 1: try again; again in 10 s", "attempt 2: try again; again in 20 s"]
+
+
+def test_a_record_that_cannot_be_written_is_written_later(world, monkeypatch):
+    """The batch counts as not ended: another look runs it again, which finds nothing to do, and records it."""
+    world.write(FOLDERS[0], "a.jsonl")
+    world.write(FOLDERS[0], "_SUCCESS", "")
+    write, away = batch_log.write_whole, [True]
+
+    def refused(*given):
+        if away:
+            raise UnavailableError(given[1], "the share is away")
+        return write(*given)
+
+    monkeypatch.setattr(batch_log, "write_whole", refused)
+    records = world.top / "out" / "_watch" / "batches"
+    for _ in range(2):
+        world.poll(0)
+        world.now_s += 15
+        assert list(records.glob("*.json")) == []
+        assert len(list((world.top / "out").rglob("_watch/attempts/*/*.json"))) > 0
+    away.clear()
+    world.poll(0)
+    (record,) = (json.loads(path.read_text()) for path in records.glob("*.json"))
+    assert (record["exit_code"], record["attempts"]) == (0, 3)
 
 
 def test_a_busy_output_is_no_attempt(world):

@@ -53,6 +53,13 @@ def test_markup_goes_and_offsets_stay(tagger):
     assert clean("a < b & c > d, nothing here") is None
 
 
+@pytest.mark.parametrize(
+    ("begin", "end"), [("<SCRIPT>", "</SCRIPT>"), ("<Script type=x>", "</script >"), ("<STYLE>", "</Style>")]
+)
+def test_code_goes_however_its_tags_are_written(begin, end):
+    assert clean(f"Oslo{begin}var \u0130 = 'Paris';{end}Cork").text.split() == ["Oslo", "Cork"]
+
+
 @given(st.text(st.sampled_from("ab<>/&;! -#p1script"), max_size=60))
 def test_cleaning_any_text(text):
     one = clean(text)
