@@ -66,7 +66,7 @@ class Schedule:
         """
         rise = max(1.0, self.warmup * steps)
         if step < rise:
-            return (step + 1) / rise
+            return min(1.0, (step + 1) / rise)
         return max(self.floor, (steps - step) / max(1.0, steps - rise))
 
     def after(self, step: int, steps: int, start: int, seconds: float) -> int:
