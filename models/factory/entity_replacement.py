@@ -1,7 +1,7 @@
-"""Texts whose entities bear other names of the same type: what surrounds a name has to tell it, for names are endless.
+"""Training texts whose entities are replaced by other names of the same type (mention replacement, Dai and Adel, 2020).
 
-So texts with gold labels teach more names than they hold (mention replacement, Dai and Adel 2020), and a model that has seen
-them many times does not know them by heart.
+Names are endless, so a model has to recognise one by its context. Texts with gold labels teach more names this way than they
+hold, and a model that sees a text many times does not learn its names by heart.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ Names = Mapping[str, Sequence[str]]
 
 
 def entities(record: LabelledText) -> list[tuple[int, int, str]]:
-    """Return the entities of a record with BIO tags: first word, word behind the last, type.
+    """List the entities of a record.
 
     Args:
-        record: The record.
+        record: Its tags must be valid BIO: an I- only behind a tag of its entity; without tags it has no entities.
+
+    Returns:
+        First word, word behind the last, and type of each entity, in the order of the text.
     """
     found: list[tuple[int, int, str]] = []
     for number, tag in enumerate(record.tags or ()):
@@ -36,10 +39,13 @@ def entities(record: LabelledText) -> list[tuple[int, int, str]]:
 
 
 def gold_names(records: Iterable[LabelledText]) -> dict[str, list[str]]:
-    """Return every name of records once, by type.
+    """Collect the distinct names in records, by entity type.
 
     Args:
-        records: Records with BIO tags.
+        records: Records with BIO tags; others have no names.
+
+    Returns:
+        Type -> its names, sorted; every one of TYPES is a key.
     """
     found: dict[str, set[str]] = {kind: set() for kind in TYPES}
     for record in records:
@@ -52,18 +58,20 @@ def gold_names(records: Iterable[LabelledText]) -> dict[str, list[str]]:
 def with_entities_replaced(
     records: list[LabelledText], wanted: int, rng: np.random.Generator, sources: Sequence[Names]
 ) -> list[LabelledText]:
-    """Make records in which a share of the entities has another name, from a source that is drawn for each.
+    """Draw records with entities, with replacement, and exchange most of their names for others of the same type.
 
-    Records are of characters: every character of a name is a word of its own.
+    Each entity is renamed with probability RENAMED; the source of its new name is drawn for each entity anew. Words must be
+    single characters, since every character of a new name becomes a word of its own.
 
     Args:
-        records: Records with BIO tags.
-        wanted: How many.
-        rng: Draws them.
-        sources: Names by type.
+        records: What is drawn from; only records with an entity of TYPES are drawn.
+        wanted: Number of records drawn.
+        rng: Draws records, entities, sources and names.
+        sources: Type -> names, from each source; at least one source. An entity keeps its name if the source has none of its
+            type.
 
     Returns:
-        The records; labels stay on the names.
+        `wanted` records with text, words and tags alone; none if no record has an entity.
     """
     able = [record for record in records if any(kind in TYPES for _, _, kind in entities(record))]
     return [_rename(able[int(i)], rng, sources) for i in rng.integers(0, len(able), wanted)] if able else []

@@ -22,31 +22,43 @@ from models.runtime.tagger import Tagger
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure, in per cent, and what it is."""
+    """A published figure, in per cent.
+
+    Attributes:
+        key: Name in the figures of a model: name of the task and of the measure, joined by an underscore.
+        title: What cards call it.
+    """
 
     key: str
     title: str
 
 
 class Measure(Protocol):
-    """What a task measures of a tagger on gold records; keys are without the corpus's name."""
+    """What a task measures of a tagger on gold records."""
 
     def __call__(self, tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]:
         """Measure a tagger.
 
         Args:
-            tagger: The tagger.
-            records: Gold records.
+            tagger: Tagger that is measured.
+            records: Records with the gold labels that the measure needs.
 
         Returns:
-            Shares of 1, by key.
+            Shares of 1; their keys are the figures' keys without the task's name.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is measured on the dev split of one corpus, and the figures that this gives; their keys begin with `name`."""
+    """A measure on the dev split of one corpus, and the figures that it yields.
+
+    Attributes:
+        name: What the keys of the figures begin with.
+        corpus: Name of the corpus in `CORPORA`.
+        measure: Computes the figures.
+        figures: What the measure yields, in the order in which cards show them.
+    """
 
     name: str
     corpus: str
@@ -55,10 +67,10 @@ class Task:
 
 
 def tasks_of(lang: str) -> tuple[Task, ...]:
-    """Return the tasks of a language; none for one that the factory has no gold for.
+    """Return the tasks of a language; none if the factory has no gold labels for it.
 
     Args:
-        lang: ISO 639-1.
+        lang: ISO 639-1 code.
     """
     return TASKS.get(lang, ())
 
@@ -67,26 +79,26 @@ def figures_of(lang: str) -> tuple[Figure, ...]:
     """Return the figures of a language, in the order in which cards show them.
 
     Args:
-        lang: ISO 639-1.
+        lang: ISO 639-1 code; a language without gold labels has no figures.
     """
     return tuple(figure for task in tasks_of(lang) for figure in task.figures)
 
 
 def evaluate(tagger: Tagger, data_dir: Path, split: str = "dev") -> dict[str, float]:
-    """Measure a tagger on the corpora that the data folder has gold labels for.
+    """Measure a tagger on every task of its language whose corpus is in the data folder.
 
-    Raises DataMissingError if it has none at all.
+    Tasks whose corpus or split is absent are left out.
 
     Args:
-        tagger: The tagger.
-        data_dir: Folder of the corpora.
-        split: dev or test.
+        tagger: Tagger that is measured; its language says which tasks.
+        data_dir: Folder that holds the corpora.
+        split: Split that is measured on; any other than `train` is a corpus's dev split.
 
     Returns:
-        The figures in per cent, by the keys of `figures_of(tagger.lang)`.
+        Figures in per cent, rounded to two decimals, by the keys of `figures_of(tagger.lang)`.
 
     Raises:
-        DataMissingError: There is none.
+        DataMissingError: No corpus of the language's tasks is there, or the language has no tasks.
     """
     figures: dict[str, float] = {}
     missing = DataMissingError(f"there is no gold for language {tagger.lang!r}; known are {', '.join(TASKS)}")
@@ -108,17 +120,18 @@ def _rows(tagger: Tagger, records: Sequence[LabelledText]) -> list[dict[str, Any
 
 
 def project(record: LabelledText, entities: Sequence[dict[str, Any]], keep_misc: bool) -> list[str]:
-    """Lay entities on the gold words, as BIO tags; one that does not begin and end with a word keeps its odd extent.
+    """Express predicted entities as BIO tags of the gold words.
 
-    A span that cuts a word gets a type of its own, so that it counts as wrong and hides no other.
+    An entity that does not begin and end with a gold word gets the type CUT on all words that it touches, so that it counts as
+    wrong and does not hide another one.
 
     Args:
-        record: The gold record.
-        entities: What was found.
-        keep_misc: Whether MISC counts.
+        record: Its words are tagged.
+        entities: Predictions, each with `start`, `end` (code points) and `label`; a later one overwrites an earlier one.
+        keep_misc: Whether MISC entities count; without it they are left out.
 
     Returns:
-        The tags.
+        One tag a word of the record.
     """
     tags = ["O"] * len(record.words)
     starts = {start: i for i, (start, _) in enumerate(record.words)}
@@ -135,15 +148,15 @@ def project(record: LabelledText, entities: Sequence[dict[str, Any]], keep_misc:
 
 
 def entity_f1(tagger: Tagger, records: Sequence[LabelledText], keep_misc: bool = True) -> dict[str, float]:
-    """Measure strict span F1, micro average (seqeval, IOB2).
+    """Compute the strict F1 of entity spans, micro-averaged (seqeval, IOB2).
 
     Args:
-        tagger: The tagger.
-        records: Gold records.
-        keep_misc: Without it, MISC is left out on both sides.
+        tagger: Tagger that is measured.
+        records: Records with BIO tags.
+        keep_misc: Whether MISC entities count; without it they are left out of gold and predictions.
 
     Returns:
-        The figure.
+        `f1`, a share of 1.
     """
     gold, found = [], []
     for record, row in zip(records, _rows(tagger, records), strict=True):
@@ -154,14 +167,14 @@ def entity_f1(tagger: Tagger, records: Sequence[LabelledText], keep_misc: bool =
 
 
 def sentiment_scores(tagger: Tagger, records: Sequence[LabelledText]) -> tuple[Any, Any]:
-    """Ask for the sentiment of records.
+    """Tag records and put the predicted sentiment beside the gold one.
 
     Args:
-        tagger: The tagger.
-        records: Gold records.
+        tagger: Tagger that is measured.
+        records: N records, with gold sentiment if it is to be compared.
 
     Returns:
-        What the tagger says, shape (n, 3), and what is true, shape (n,).
+        Scores of the classes in the order of SENTIMENTS, float, shape (N, 3), and gold classes, int, shape (N,).
     """
     column = tagger.tag([record.text for record in records])["sentiment_scores"].combine_chunks()
     scores = np.stack([column.field(name).to_numpy() for name in SENTIMENTS], axis=1)
@@ -169,28 +182,28 @@ def sentiment_scores(tagger: Tagger, records: Sequence[LabelledText]) -> tuple[A
 
 
 def binary_sentiment(tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]:
-    """Measure accuracy on two classes: which of negative and positive has the higher score.
+    """Compute the accuracy on two classes: the higher of the scores of negative and positive wins, whatever neutral's is.
 
     Args:
-        tagger: The tagger.
-        records: Gold records.
+        tagger: Tagger that is measured.
+        records: Records whose gold sentiment is negative or positive.
 
     Returns:
-        The figure.
+        `accuracy`, a share of 1.
     """
     scores, gold = sentiment_scores(tagger, records)
     return {"accuracy": float(np.mean((scores[:, 2] > scores[:, 0]) == (gold == 2)))}
 
 
 def ternary_sentiment(tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]:
-    """Measure macro recall (the shared task's measure, Rosenthal et al. 2017) and accuracy on three classes.
+    """Compute macro recall (the measure of SemEval-2017 task 4, Rosenthal et al., 2017) and accuracy on three classes.
 
     Args:
-        tagger: The tagger.
-        records: Gold records.
+        tagger: Tagger that is measured.
+        records: Records with gold sentiment; every class must occur.
 
     Returns:
-        The figures.
+        `recall` and `accuracy`, shares of 1.
     """
     scores, gold = sentiment_scores(tagger, records)
     found = scores.argmax(axis=1)
@@ -199,15 +212,18 @@ def ternary_sentiment(tagger: Tagger, records: Sequence[LabelledText]) -> dict[s
 
 
 def expected_calibration_error(confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_], bins: int = 10) -> float:
-    """Compute the mean distance between confidence and share of right answers, over bins of equal width (Guo et al. 2017).
+    """Compute the expected calibration error (Guo et al., 2017).
+
+    It is the distance between mean confidence and accuracy of each bin, averaged over bins of equal width, which are weighted by
+    the number of answers in them.
 
     Args:
-        confidence: 0 to 1, shape (n,).
-        right: Whether the answer is right, bool, shape (n,).
-        bins: Number of bins; each is weighted by what is in it.
+        confidence: Confidence of each answer, 0 to 1, shape (N,).
+        right: Whether each answer is right, bool, shape (N,).
+        bins: Number of bins from 0 to 1.
 
     Returns:
-        0 to 1.
+        The error, 0 (best) to 1; 0 without answers.
     """
     if not len(confidence):
         return 0.0
@@ -217,14 +233,14 @@ def expected_calibration_error(confidence: npt.NDArray[np.floating], right: npt.
 
 
 def macro_f1(gold: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> float:
-    """Compute the mean F1 of the sentiments.
+    """Compute the F1 of each sentiment and average them.
 
     Args:
-        gold: What is true, shape (n,).
-        found: What was found, shape (n,).
+        gold: True classes, int, shape (N,).
+        found: Predicted classes, int, shape (N,).
 
     Returns:
-        0 to 1.
+        The mean, a share of 1; a class that is in neither array counts as 1.
     """
     scores = []
     for label in range(len(SENTIMENTS)):
@@ -234,17 +250,16 @@ def macro_f1(gold: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> f
 
 
 def posts(tagger: Tagger, records: Sequence[LabelledText], keep_misc: bool) -> dict[str, float]:
-    """Measure what counts on whole posts.
+    """Measure what counts on whole posts: sentiment, entities, and whether the scores of both are to be trusted.
 
     Args:
-        tagger: The tagger.
-        records: Gold records.
-        keep_misc: Whether MISC counts.
+        tagger: Tagger that is measured.
+        records: Posts with gold sentiment and spans.
+        keep_misc: Whether MISC entities count; without it they are left out of gold and predictions.
 
     Returns:
-        Sentiment's macro F1, how many of what is called negative are, strict F1 of the entities' extents and types, and the
-        calibration
-            errors of sentiment and of entities.
+        Shares of 1: `macro_f1` of sentiment; `negative_precision`, the share of true ones among posts called negative (1 if there
+        are none); `f1` of entities by exact extent and type; `sentiment_ece` and `entity_ece`, expected calibration errors.
     """
     scores, gold = sentiment_scores(tagger, records)
     found = scores.argmax(axis=1)
@@ -269,17 +284,17 @@ def posts(tagger: Tagger, records: Sequence[LabelledText], keep_misc: bool) -> d
 
 
 def words_and_upos(tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]:
-    """UPOS accuracy over gold words; F1 of the words' extents, and of extents with tag (CoNLL 2018 shared task's Words, UPOS).
+    """Measure segmentation and part-of-speech tags on raw text; the model is not given the gold words.
 
-    For the accuracy a gold word has the tag of the found word that holds its first character; raw text is tagged, gold
-    words are not given to the model.
+    For the accuracy, a gold word has the tag of the predicted word that begins at its first character or last before it.
 
     Args:
-        tagger: The tagger.
-        records: Gold records.
+        tagger: Tagger that is measured.
+        records: Records with words and UPOS tags.
 
     Returns:
-        The figures.
+        Shares of 1: `upos`, accuracy over gold words; `words_f1`, F1 of the words' extents; `words_upos_f1`, F1 of extents with
+        their tags (Words and UPOS of the CoNLL 2018 shared task).
     """
     right = words = matched = tagged = found_words = 0
     for record, row in zip(records, _rows(tagger, records), strict=True):

@@ -30,7 +30,13 @@ Array = npt.NDArray[np.int8]
 
 
 def allowed_tags() -> Tensor:
-    """Return the tags that each entity code allows, bool, shape (len(ENTITY_TAGS) + 1, len(ENTITY_TAGS))."""
+    """Build the table of entity tags that each entity code allows.
+
+    A code is the index of its tag in ENTITY_TAGS; O_OR_MISC allows O and both tags of MISC.
+
+    Returns:
+        bool, shape (len(ENTITY_TAGS) + 1, len(ENTITY_TAGS)); row c is code c.
+    """
     allowed = torch.eye(len(ENTITY_TAGS), dtype=torch.bool)
     either = torch.tensor([tag == "O" or tag.endswith("MISC") for tag in ENTITY_TAGS])
     return torch.cat([allowed, either[None]])
@@ -38,17 +44,20 @@ def allowed_tags() -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """D texts of N tokens in all, each between [CLS] and [SEP].
+    """D encoded texts of N tokens in all, each between [CLS] and [SEP], with their labels.
+
+    Labels are IGNORE where nothing is known, and those of tokens also where the token begins no unit (a word or punctuation mark
+    of the pre-tokenizer).
 
     Attributes:
         ids: Token ids, int32, shape (N,).
         cases: Case features, uint8, shape (N,).
-        tags: Entity codes, int8, shape (N,); IGNORE where nothing is known or the token begins no unit, as in the next two.
-        upos: Codes of the parts of speech, int8, shape (N,).
-        joins: Whether a unit goes on a word, int8, shape (N,).
+        tags: Entity codes, int8, shape (N,).
+        upos: Indices in UPOS, int8, shape (N,); IGNORE also where a unit goes on a word.
+        joins: Whether a unit goes on the word of the unit before it (indices in JOINS), int8, shape (N,).
         units: Whether a token begins a unit, bool, shape (N,).
         sentiment: Sentiment codes, int8, shape (D,).
-        offsets: Where each text begins, and the end of the last, int64, shape (D + 1,).
+        offsets: Where the tokens of each text begin, and the end of the last, int64, shape (D + 1,).
     """
 
     ids: npt.NDArray[np.int32]
@@ -64,10 +73,13 @@ class Examples:
         return len(self.sentiment)
 
     def take(self, docs: npt.NDArray[np.int64]) -> Examples:
-        """Return some of the texts, in that order.
+        """Copy some of the texts, in a given order.
 
         Args:
-            docs: Their numbers, int64.
+            docs: Numbers of the texts, int64; a text may occur more than once.
+
+        Returns:
+            The texts `docs`, in that order.
         """
         at = _flat(self.offsets, docs)
         offsets = np.concatenate(([0], np.cumsum(self.lengths[docs])))
@@ -76,15 +88,18 @@ class Examples:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Tokens of each text, int64, shape (D,)."""
+        """Tokens of each text, [CLS] and [SEP] included, int64, shape (D,)."""
         return np.diff(self.offsets)
 
 
 def without_neutral(examples: Examples) -> Examples:
-    """Return the texts of a corpus that knows no neutral: gold says which of negative and positive they rather are.
+    """Weaken the sentiment labels of a corpus that knows no neutral: they say which of negative and positive a text rather is.
 
     Args:
-        examples: The texts.
+        examples: Texts of such a corpus.
+
+    Returns:
+        The same texts with RATHER_NEGATIVE for negative and RATHER_POSITIVE for positive; other codes stay.
     """
     codes = np.select([examples.sentiment == 0, examples.sentiment == 2], [RATHER_NEGATIVE, RATHER_POSITIVE], examples.sentiment)
     return replace(examples, sentiment=codes.astype(np.int8))
@@ -93,19 +108,19 @@ def without_neutral(examples: Examples) -> Examples:
 def encode(
     records: Sequence[LabelledText], tokenizer: PieceTokenizer, misc_known: bool = True, most: int = MAX_PIECES
 ) -> Examples:
-    """Tokenize records, cut them, and lay their labels on the units; in stretches, for memory's sake.
+    """Tokenize records, truncate them, and align their labels with the units.
 
-    A unit takes the labels of the word in which it begins: the entity tag (B- only on the word's first unit), the part
-    of speech (on the first unit only), and whether it goes on a word.
+    A unit takes the labels of the word in which it begins: the entity tag (B- only on the word's first unit), the part of speech
+    (on the first unit only), and whether it goes on a word. Texts are tokenized STRETCH at a time to bound memory.
 
     Args:
-        records: The records.
-        tokenizer: The model's.
-        misc_known: Whether the corpus labels MISC.
-        most: Pieces after which a text is cut.
+        records: Texts with their gold labels.
+        tokenizer: Of the model.
+        misc_known: Whether O excludes MISC; without it O is encoded as O_OR_MISC.
+        most: Pieces of a text that are kept, [CLS] and [SEP] not counted.
 
     Returns:
-        The texts, in the order of the records.
+        The encoded texts, in the order of the records.
     """
     return concatenate(
         [_encode(records[at : at + STRETCH], tokenizer, misc_known, most) for at in range(0, max(len(records), 1), STRETCH)]
@@ -157,10 +172,13 @@ def _flat(offsets: npt.NDArray[np.int64], docs: npt.NDArray[np.int64]) -> npt.ND
 
 
 def concatenate(parts: Sequence[Examples]) -> Examples:
-    """Return one `Examples` after the other.
+    """Put several sets of examples one behind another.
 
     Args:
         parts: At least one.
+
+    Returns:
+        All texts, in the order of the parts.
     """
     offsets = [parts[0].offsets[:1]]
     for part in parts:
@@ -171,13 +189,19 @@ def concatenate(parts: Sequence[Examples]) -> Examples:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B texts padded to S tokens.
+    """B texts padded to S tokens, as tensors on one device.
 
     Attributes:
-        mask: Where a token is, bool, shape (B, S); the other tensors but `sentiment` are int64 or bool of that shape.
+        ids: Token ids, 0 in the padding, int64, shape (B, S).
+        cases: Case features, 0 in the padding, int64, shape (B, S).
+        mask: Where a token is, bool, shape (B, S).
+        tags: Entity codes, IGNORE in the padding, int64, shape (B, S).
+        upos: Indices in UPOS, IGNORE in the padding, int64, shape (B, S).
+        joins: Indices in JOINS, IGNORE in the padding, int64, shape (B, S).
+        units: Where a token begins a unit, bool, shape (B, S).
         sentiment: Sentiment codes, int64, shape (B,).
-        docs: Numbers of the texts, int64, shape (B,).
-        flat: Position of every real token in the examples' arrays, int64.
+        docs: Numbers of the texts in the examples, int64, shape (B,).
+        flat: Position of every real token in the examples' arrays, row by row, int64, shape (tokens,).
     """
 
     ids: Tensor
@@ -193,14 +217,17 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        """Number of real tokens."""
+        """Number of tokens, padding not counted."""
         return len(self.flat)
 
     def to(self, where: torch.device) -> Batch:
-        """Return the batch with its tensors on a device; as it is if they are there.
+        """Move the tensors to a device.
 
         Args:
             where: The device.
+
+        Returns:
+            A batch with its tensors there; this one if they are on a device of that type. The copies may still be under way.
         """
         if self.ids.device.type == where.type:
             return self
@@ -213,15 +240,15 @@ class Batch:
 
 
 def gather(examples: Examples, docs: npt.NDArray[np.int64], multiple: int = 1) -> Batch:
-    """Pad texts into a batch.
+    """Pad some of the texts to one length and put them into a batch.
 
     Args:
-        examples: The texts.
-        docs: Numbers of those of the batch, int64, shape (B,).
-        multiple: The length is rounded up to a multiple of this.
+        examples: What the texts are taken from.
+        docs: Numbers of the texts, int64, shape (B,); at least one.
+        multiple: The padded length is the longest text's, rounded up to a multiple of this.
 
     Returns:
-        The batch.
+        The batch, on the CPU.
     """
     lengths = examples.lengths[docs]
     columns = np.arange(-(-int(lengths.max()) // multiple) * multiple)
@@ -251,20 +278,21 @@ TRAIN_MULTIPLE = 4
 
 
 def draw(examples: Examples, repeats: npt.NDArray[np.float64], budget: int, seed: int) -> list[npt.NDArray[np.int64]]:
-    """Draw the batches of one training run, in order: text d is drawn `repeats[d]` times, a fraction by chance.
+    """Draw the batches of one training run, in order.
 
-    Its draws are spread over the whole run; what is drawn at most once comes in the first half, so that texts that count
-    for more come last. Texts are shuffled, sorted by length within stretches (of 2,048, or of one text for each token of a
-    larger budget), cut by the token budget and shuffled again.
+    The run consists of passes, as many as the largest of `repeats`, rounded up. A text's draws are spread over all of them; what
+    is drawn at most once comes in the first half (rounded up), so that texts that count for more come last. In each pass texts
+    are shuffled, sorted by length within stretches of max(2048, `budget`) texts and cut by the token budget; then the batches are
+    shuffled.
 
     Args:
-        examples: The texts.
-        repeats: How often each is drawn, float64, shape (D,).
+        examples: What is drawn from.
+        repeats: How often each text is drawn, float64, shape (D,); the fraction is the probability of one draw more.
         budget: Padded tokens of a batch.
-        seed: Draws them.
+        seed: Fixes the draws and their order.
 
     Returns:
-        Numbers of the texts of each batch.
+        Numbers of the texts of each batch, int64.
     """
     rng = np.random.default_rng(seed)
     passes = int(np.ceil(repeats.max()))
@@ -287,14 +315,14 @@ def draw(examples: Examples, repeats: npt.NDArray[np.float64], budget: int, seed
 
 
 def sweep(examples: Examples, budget: int) -> Iterator[Batch]:
-    """Go through every text once, sorted by length: for evaluation and labelling.
+    """Iterate over every text once, sorted by length, for evaluation and labelling.
 
     Args:
         examples: The texts.
         budget: Padded tokens of a batch.
 
     Yields:
-        The batches.
+        The batches, shortest texts first, on the CPU.
     """
     order = np.argsort(examples.lengths, kind="stable")
     for docs in cut_by_budget(examples.lengths, order, budget):

@@ -10,11 +10,11 @@ from typing import Any
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole: a kill leaves the old one or the new one.
+    """Write a file under a temporary name beside its place, then rename it, so that a kill leaves the old file or the new one.
 
     Args:
-        path: The file.
-        write: Fills the file beside it whose path it gets.
+        path: The file; its folder must exist. What is there is replaced.
+        write: Fills the file whose path it is given.
     """
     part = path.with_name(path.name + ".part")
     write(part)
@@ -22,19 +22,22 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, whole or not at all.
+    """Write a value as indented JSON, whole or not at all.
 
     Args:
-        path: The file.
-        value: Of JSON.
+        path: The file; its folder must exist.
+        value: Anything that `json` can write.
     """
     write_whole(path, lambda part: part.write_text(json.dumps(value, indent=1) + "\n"))
 
 
 def read_json(path: Path) -> Any:
-    """Return the value of a JSON file, or None if there is no such file.
+    """Read the value of a JSON file.
 
     Args:
         path: The file.
+
+    Returns:
+        The value; None if there is no such file.
     """
     return json.loads(path.read_text()) if path.exists() else None

@@ -11,15 +11,18 @@ from models.factory.script_forms import chinese_phrases, chinese_sentences
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """What the factory knows of a language.
+    """What differs between languages in making training texts, measuring models and writing cards.
 
     Attributes:
-        sentences: Makes sentences for the teacher to label.
-        phrases: Makes phrases for the teacher to label.
-        speed: Corpora on which speed is measured.
-        speed_count: Texts of them, a like number of each.
-        posts: Corpus of real posts whose dev split counts most.
-        shown: Figures of the tables of comparison, the first one in the picture too.
+        sentences: Makes sentences for the teacher to label out of unlabelled texts.
+        phrases: Makes phrases, parts of sentences, for the teacher to label.
+        speed: Corpora on whose texts speed is measured.
+        speed_count: Number of those texts in all, equally many of each corpus.
+        speed_texts: What cards call them.
+        shown: Keys of the figures in tables of comparison; the first is also the one that is plotted.
+        posts: Corpus of real posts. Its dev split counts most, and its texts are kept out of the unlabelled training texts.
+        reads: Sentence for cards on how texts are tokenized.
+        limits: Known limits for cards, one an item.
     """
 
     sentences: Maker
@@ -75,13 +78,13 @@ LANGUAGES = {
 
 
 def language(code: str) -> Language:
-    """Return what is known of a language.
+    """Return what the factory knows of a language.
 
     Args:
         code: ISO 639-1.
 
     Raises:
-        RecipeError: The factory has none of that code.
+        RecipeError: The factory does not know the language.
     """
     if code not in LANGUAGES:
         raise RecipeError(f"lang = {code!r}: the factory knows {', '.join(LANGUAGES)}")

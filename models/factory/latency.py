@@ -25,8 +25,8 @@ def median_s(call: Callable[[], object], repeats: int = 7) -> float:
     """Measure the median wall time of a call, after one call that is not counted.
 
     Args:
-        call: The call.
-        repeats: How often.
+        call: What is timed.
+        repeats: Number of calls that are counted, best an odd one.
 
     Returns:
         Seconds.
@@ -41,14 +41,14 @@ def median_s(call: Callable[[], object], repeats: int = 7) -> float:
 
 
 def int8_seconds(config: EncoderConfig, threads: int) -> float:
-    """Measure 32 x 64 tokens through the int8 OpenVINO graph of a shape, with random weights.
+    """Measure one inference of the int8 OpenVINO graph of an encoder's shape, with random weights, on BATCH x LENGTH tokens.
 
     Args:
-        config: Shapes of the weights.
-        threads: Threads.
+        config: Shape of the encoder; its vocabulary is cut to 64 ids.
+        threads: CPU threads of the graph.
 
     Returns:
-        Seconds.
+        Median of the wall time, in seconds.
     """
     import openvino as ov
 
@@ -66,14 +66,14 @@ def int8_seconds(config: EncoderConfig, threads: int) -> float:
 
 
 def fp32_seconds(config: EncoderConfig, threads: int) -> float:
-    """Measure the same tokens through the fp32 encoder in torch.
+    """Measure one inference of the fp32 encoder in torch, with random weights, on BATCH x LENGTH tokens.
 
     Args:
-        config: Shapes of the weights.
-        threads: Threads.
+        config: Shape of the encoder; its vocabulary is cut to 64 ids.
+        threads: CPU threads; torch keeps this setting for the whole process afterwards.
 
     Returns:
-        Seconds.
+        Median of the wall time, in seconds.
     """
     torch.set_num_threads(threads)
     encoder = Encoder(replace(config, vocab=64)).eval()
@@ -84,13 +84,13 @@ def fp32_seconds(config: EncoderConfig, threads: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What 32 x 64 tokens cost on this CPU.
+    """Measured seconds for BATCH x LENGTH tokens on this CPU.
 
     Attributes:
-        reference_s: Seconds of one fp32 run of the reference.
-        base_s: Seconds of an int8 layer beside its heads and neurons.
-        head_s: Seconds of one attention head.
-        block_s: Seconds of 64 feed-forward neurons.
+        reference_s: The whole reference in fp32.
+        base_s: Share of an int8 layer that depends on neither its heads nor its feed-forward width.
+        head_s: One attention head of an int8 layer.
+        block_s: 64 feed-forward neurons of an int8 layer.
     """
 
     reference_s: float
@@ -102,29 +102,30 @@ class Costs:
         """Predict the speed of an int8 model.
 
         Args:
-            layers: Its shape.
+            layers: Shape of each layer.
 
         Returns:
-            Ratio to the fp32 reference.
+            Speed as a ratio to the fp32 reference's; 2 is twice as fast.
         """
         parts = sum(self.head_s * shape.heads + self.block_s * shape.ffn / 64 for shape in layers)
         return self.reference_s / (self.base_s * len(layers) + parts)
 
 
 def measure_costs(reference: EncoderConfig, threads: int | None = None) -> Costs:
-    """Fit the costs of a layer, of one head and of 64 feed-forward neurons from three shapes.
+    """Fit the costs of a layer, of one head and of 64 feed-forward neurons from timings of three shapes.
 
-    A busy machine can make a smaller shape look slower; then it is measured again.
+    The shapes are the reference's, that with half the heads, and that with half the feed-forward width. A busy machine can make a
+    smaller one look slower; then all are measured again, ATTEMPTS times at most.
 
     Args:
-        reference: Shape of the fp32 reference.
-        threads: Threads; by default all CPUs.
+        reference: Shape of the reference, whose layers are all alike.
+        threads: CPU threads; by default all CPUs that the process may use.
 
     Returns:
         The costs.
 
     Raises:
-        FactoryError: A smaller layer is not measured as faster again and again.
+        FactoryError: No attempt found the smaller shapes faster.
     """
     threads = threads or default_threads()
     depth = len(reference.layers)

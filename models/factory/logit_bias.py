@@ -1,7 +1,7 @@
 """The balance of neutral against the other sentiments, set on training texts.
 
-A mix with two-class corpora makes neutral rare, so a model learns to call too few texts neutral. One number, added to the
-neutral logit, mends that; it does not change whether a text is more positive or more negative.
+A mix with two-class corpora makes neutral rare, so that a model calls too few texts neutral. A constant added to the neutral
+logit corrects that and leaves it as it is whether a text is more positive or more negative.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ CANDIDATES = np.linspace(-3.0, 3.0, 121)
 
 
 def neutral_bias(logits: npt.NDArray[np.floating], gold: npt.NDArray[np.integer]) -> float:
-    """Find what to add to the neutral logit for the best macro recall.
+    """Find what must be added to the neutral logit for the best macro recall.
 
     Args:
-        logits: Shape (D, 3).
-        gold: True sentiments, 0, 1 or 2, shape (D,).
+        logits: Sentiment logits, shape (D, 3).
+        gold: True classes, 0 to 2, int, shape (D,); recall is averaged over those that occur.
 
     Returns:
-        The bias.
+        The best of CANDIDATES; of equally good ones the smallest in size.
     """
 
     def recall(bias: float) -> float:
@@ -40,16 +40,18 @@ def neutral_bias(logits: npt.NDArray[np.floating], gold: npt.NDArray[np.integer]
 
 
 def three_class(examples: Examples, corpus: npt.NDArray[np.integer], most: int, seed: int) -> npt.NDArray[np.int64]:
-    """Choose texts with a gold sentiment, of the corpora that know neutral.
+    """Draw texts with gold sentiment from the corpora that know neutral.
+
+    A corpus knows neutral if one of its texts has that label.
 
     Args:
-        examples: The texts.
-        corpus: Number of each text's corpus, shape (D,).
-        most: At most so many.
-        seed: Draws them.
+        examples: D texts.
+        corpus: Number of each text's corpus, int, shape (D,).
+        most: Texts that are drawn at most.
+        seed: Fixes the draw.
 
     Returns:
-        Numbers of the texts, int64.
+        Numbers of the texts, ascending, int64.
     """
     neutral = np.unique(corpus[examples.sentiment == NEUTRAL])
     docs = np.flatnonzero(np.isin(corpus, neutral) & (examples.sentiment >= 0))
@@ -57,15 +59,15 @@ def three_class(examples: Examples, corpus: npt.NDArray[np.integer], most: int, 
 
 
 def fit_logit_bias(model: TokenModel, examples: Examples, docs: npt.NDArray[np.int64]) -> float:
-    """Set the neutral bias of a model, in place.
+    """Fit the neutral bias of a model on some texts and add it to its sentiment head, in place.
 
     Args:
-        model: The model.
-        examples: The texts.
-        docs: Numbers of those that it is fitted on.
+        model: On the CPU; left in evaluation mode.
+        examples: What the texts are taken from.
+        docs: Numbers of the texts, int64; their sentiments must be 0 to 2, as `three_class` draws them.
 
     Returns:
-        What was added, 0.0 if there are no texts.
+        What was added to the neutral logit; 0.0 if there are no texts.
     """
     if not len(docs):
         return 0.0

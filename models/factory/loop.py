@@ -31,17 +31,18 @@ Loss = Callable[[nn.Module, Batch], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """AdamW with a linear warm-up and a linear fall of the learning rate.
+    """AdamW with a linear warm-up of the learning rate and a linear decay towards zero.
 
     Attributes:
-        learning_rate: Peak rate.
+        learning_rate: Peak rate of pretrained layers.
         warmup: Share of the steps in which the rate rises.
-        floor: Share of the peak rate at the end.
-        head_rate: Rate of fresh layers / of the others.
-        clip: Largest norm of the gradients.
+        floor: Share of the peak rate that the decay does not go below.
+        weight_decay: Of matrices; vectors, such as biases and norms, have none.
+        head_rate: Rate of layers that no pretrained encoder brings (FRESH), as a multiple of the others'.
+        clip: Largest norm of the gradients of a model.
         checkpoint_s: Seconds between checkpoints.
-        limit_s: A run is over after so many seconds: batches that the clock overtakes are left out, evenly, so that the rate
-            falls to its end in time.
+        limit_s: Seconds that a whole run may take. Batches that the clock overtakes are skipped evenly, so that the rate decays
+            to its end in time. None is no limit.
     """
 
     learning_rate: float
@@ -54,25 +55,31 @@ class Schedule:
     limit_s: float | None = None
 
     def factor(self, step: int, steps: int) -> float:
-        """Return the share of the peak rate at a step.
+        """Compute the learning rate of a step as a multiple of the peak rate.
 
         Args:
-            step: From 0.
-            steps: Of the whole run.
+            step: Number of the step, from 0.
+            steps: Steps of the run.
+
+        Returns:
+            The multiple.
         """
         rise = max(1.0, self.warmup * steps)
         if step < rise:
-            return (step + 1) / rise
+            return min(1.0, (step + 1) / rise)
         return max(self.floor, (steps - step) / max(1.0, steps - rise))
 
     def after(self, step: int, steps: int, start: int, seconds: float) -> int:
-        """Return the number of the next batch; `steps` if that was the last.
+        """Choose the next batch, which is the one behind this unless the time limit forces batches to be skipped.
 
         Args:
-            step: Number of the last batch.
-            steps: Of the whole run.
-            start: Number of the first batch since the start.
-            seconds: Since the start.
+            step: Number of the batch that was just trained on.
+            steps: Batches of the run.
+            start: Batch that this process began or went on at; what is left after a kill has its share of the time.
+            seconds: Seconds since then.
+
+        Returns:
+            Number of the next batch; `steps` if the run is over.
         """
         if self.limit_s is None:
             return step + 1
@@ -108,21 +115,21 @@ def fit(
     say: Callable[[str], None],
     each_step: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Train a model in place on batches; go on from a checkpoint that holds a part of this run.
+    """Train a model in place, from a checkpoint if there is one.
 
-    It is trained on the `device()` and comes back to the CPU. Models that learn side by side (`learners`) have their gradients
-    clipped apart. The checkpoint of the last step stays: who has saved the result removes it.
+    It is trained on the `device()` and comes back to the CPU in evaluation mode. The checkpoint of the last step stays: the
+    caller removes it once the result is saved.
 
     Args:
-        model: The model.
-        examples: The texts.
-        runs: Numbers of the texts of each batch, in order.
-        loss: Gives the loss of the model for a batch.
-        schedule: Rates, checkpoints and limits.
-        checkpoint: File that the state is kept in.
-        seed: Draws what is dropped.
+        model: Learns; the gradients of each of its `learners`, if it has some, are clipped apart.
+        examples: What the batches are gathered from.
+        runs: Numbers of the texts of each batch, in order, as from `draw`.
+        loss: Computes the loss of a batch, a scalar.
+        schedule: Learning rates, limits and intervals.
+        checkpoint: Where model, optimizer and step are kept. What is there must be of this same run.
+        seed: Fixes dropout and what else is drawn, step by step, so that a resumed run draws as one that was not interrupted.
         say: Gets lines of progress.
-        each_step: Called with step and steps before each step (pruned weights are held at zero).
+        each_step: Called before each step with its number and the number of steps (pruned weights are held at zero so).
     """
     keep_memory()
     where = device()

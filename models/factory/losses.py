@@ -20,7 +20,7 @@ NEVER = -1e4
 
 @dataclass(frozen=True, slots=True)
 class TaskWeights:
-    """How much each task counts in the sum."""
+    """Weight of each task's loss in the sum."""
 
     entities: float = 1.0
     upos: float = 0.5
@@ -29,14 +29,14 @@ class TaskWeights:
 
 
 def entity_loss(logits: Tensor, codes: Tensor) -> Tensor:
-    """Compute the mean of -log p(any tag that the code allows).
+    """Compute the mean of -log p(any tag that the code allows) over tokens, each on its own.
 
     Args:
-        logits: Shape (N, 9).
-        codes: Shape (N,); IGNORE is skipped.
+        logits: Of the entity tags, float, shape (N, 9).
+        codes: Entity codes, int64, shape (N,); tokens with IGNORE are skipped.
 
     Returns:
-        A scalar.
+        A scalar; 0 if every token is skipped.
     """
     known = codes != IGNORE
     if not known.any():
@@ -47,19 +47,20 @@ def entity_loss(logits: Tensor, codes: Tensor) -> Tensor:
 
 
 def path_loss(logits: Tensor, codes: Tensor, units: Tensor, transitions: Tensor) -> Tensor:
-    """Compute -log p(any path of tags that the codes allow) (a CRF, Lafferty et al. 2001).
+    """Compute -log p(any path of tags that the codes allow) of each text under a linear-chain CRF (Lafferty et al., 2001).
 
-    A text that no path fits (an entity begins inside a run of Latin letters, so that its first unit goes on with what did not
-    begin) counts for nothing.
+    A text that no path fits adds nothing to the sum. This happens where an entity begins inside a run of Latin letters: the unit
+    takes the tag of the run's first character, so that the entity's next unit continues what did not begin.
 
     Args:
-        logits: Shape (B, S, 9).
-        codes: IGNORE where every tag will do, int64, shape (B, S).
-        units: What paths are made of, bool, shape (B, S).
-        transitions: Shape (10, 9), see `models.runtime.viterbi`.
+        logits: Of the entity tags, float, shape (B, S, 9).
+        codes: Entity codes, int64, shape (B, S); IGNORE where every tag will do.
+        units: Where a token begins a unit, bool, shape (B, S); paths run over these tokens alone.
+        transitions: Weights of steps from tag to tag, the last row from the beginning, shape (10, 9); see
+            `models.runtime.viterbi`.
 
     Returns:
-        The mean over the units of the texts whose tags are known, a scalar.
+        The sum over the texts with a known tag, divided by the number of their units, a scalar; 0 if there are no such texts.
     """
     texts = ((codes != IGNORE) & units).any(dim=1)
     if not texts.any():
@@ -94,14 +95,14 @@ def _all_in_one(moves: Tensor) -> Tensor:
 
 
 def known_loss(logits: Tensor, codes: Tensor) -> Tensor:
-    """Compute the mean cross-entropy over the codes that are not IGNORE; 0 if there are none.
+    """Compute the mean cross-entropy over the codes that are known.
 
     Args:
-        logits: Shape (N, classes).
-        codes: Shape (N,).
+        logits: Float, shape (N, K).
+        codes: Classes, int64, shape (N,); IGNORE is skipped.
 
     Returns:
-        A scalar.
+        A scalar; 0 if no code is known.
     """
     if not (codes != IGNORE).any():
         return logits.sum() * 0.0
@@ -109,16 +110,16 @@ def known_loss(logits: Tensor, codes: Tensor) -> Tensor:
 
 
 def sentiment_loss(logits: Tensor, codes: Tensor) -> Tensor:
-    """Compute the mean of -log p(the code).
+    """Compute the mean cross-entropy of sentiment, which also learns from labels that know no neutral.
 
-    Of a text that is rather negative or rather positive it is -log of that one's share of the two.
+    For a text that is rather negative or rather positive it is -log of that class's share of the two, neutral left out.
 
     Args:
-        logits: Shape (B, 3).
-        codes: IGNORE is skipped, int64, shape (B,).
+        logits: Sentiment logits, float, shape (B, 3).
+        codes: Sentiment codes, int64, shape (B,); IGNORE is skipped.
 
     Returns:
-        A scalar.
+        A scalar; 0 if no code is known.
     """
     known = codes != IGNORE
     if not known.any():
@@ -132,13 +133,13 @@ def sentiment_loss(logits: Tensor, codes: Tensor) -> Tensor:
 
 
 def gold_loss(tokens: Tensor, sentiment: Tensor, batch: Batch, weights: TaskWeights) -> Tensor:
-    """Compute the weighted sum over the tasks.
+    """Compute the weighted sum of the losses of all tasks on gold labels.
 
     Args:
         tokens: Token logits, shape (B, S, NUM_TOKEN_OUTPUTS).
         sentiment: Sentiment logits, shape (B, 3).
-        batch: The batch.
-        weights: Of the tasks.
+        batch: Gold labels.
+        weights: Weight of each task.
 
     Returns:
         A scalar.
@@ -152,15 +153,15 @@ def gold_loss(tokens: Tensor, sentiment: Tensor, batch: Batch, weights: TaskWeig
 
 
 def soft(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Compute T^2 * KL(teacher/T || student/T) per row (Hinton et al., 2015).
+    """Compute T^2 * KL(teacher / T || student / T) of every row (Hinton et al., 2015).
 
     Args:
         student: Logits, shape (N, K).
         teacher: Logits, shape (N, K).
-        temperature: T.
+        temperature: T; the higher, the more the less likely classes count.
 
     Returns:
-        Shape (N,).
+        Float32, shape (N,).
     """
     target = F.softmax(teacher.float() / temperature, dim=-1)
     loss = F.kl_div(F.log_softmax(student.float() / temperature, dim=-1), target, reduction="none")

@@ -11,11 +11,11 @@ from models.runtime.labels import NUM_CASES
 
 
 class LstmTagger(TokenModel):
-    """Word-piece and case embeddings, two bidirectional LSTM layers, the heads of `TokenModel`.
+    """Word-piece and case embeddings, two bidirectional LSTM layers, and the heads of `TokenModel`.
 
     Args:
-        words: Embeddings of the pieces, shape (V, H).
-        hidden: Width of the states.
+        words: Embeddings that the pieces start from, float, shape (vocabulary, width); copied.
+        hidden: Width of the states, half of it for each direction; an even number.
     """
 
     def __init__(self, words: Tensor, hidden: int = 384) -> None:
@@ -27,6 +27,18 @@ class LstmTagger(TokenModel):
 
     @override
     def encode(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """Compute the embeddings and the states of the last layer.
+
+        With a mask, the backward LSTM of a row begins at the row's last token, and states behind it are 0.
+
+        Args:
+            ids: Token ids, int, shape (B, S).
+            cases: Case features, int, shape (B, S).
+            mask: Where a token is, bool, shape (B, S); None if everywhere. Every row has a token, and padding is at its end.
+
+        Returns:
+            Embeddings, shape (B, S, width), and last states, shape (B, S, hidden).
+        """
         x = F.dropout(self.words(ids) + self.cases(cases), self.dropout, self.training)
         if mask is None:
             return [x, self.lstm(x)[0]]

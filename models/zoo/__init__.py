@@ -1,1 +1,1 @@
-"""The shipped models: a folder each, see `models.runtime.package`."""
+"""The shipped models, one folder each; see `models.runtime.package`."""
