@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import numpy as np
+
 from pipeline.report.aggregate import MICRO
 from pipeline.report.reconciliation import Health
 from pipeline.report.sums import count_of
@@ -173,7 +175,8 @@ def facts_of(
     _times(con, found)
     _sources(con, found)
     _entities(con, found, tables)
-    found.rising_terms = tables["rising_terms"].slice(0, TOP).to_pylist()
+    risen = tables["rising_terms"]  # by language; of all of them the most surprising
+    found.rising_terms = risen.take(np.argsort(-risen["g2"].to_numpy(), kind="stable")[:TOP]).to_pylist()
     together = tables["pairs"].filter(tables["pairs"]["npmi"].to_numpy() > 0) if tables["pairs"].num_rows else tables["pairs"]
     found.pairs = together.slice(0, PAIRS).to_pylist()
     for lang, _ in found.langs:
