@@ -33,7 +33,7 @@ WEIGHTS, TOKENIZER, MANIFEST = "weights.safetensors", "tokenizer.json", "model.j
 
 
 def label_map() -> dict[str, list[str]]:
-    """Return the label sets of this version, as they stand in `model.json`."""
+    """Return the label sets of this version, in the form in which `model.json` records those of a model."""
     return {
         "entities": list(labels.ENTITY_TAGS),
         "upos": list(labels.UPOS),
@@ -44,21 +44,25 @@ def label_map() -> dict[str, list[str]]:
 
 
 def sha256(path: Path) -> str:
-    """Return the digest of a file, in hex.
+    """Return the SHA-256 digest of a file, in hex.
 
     Args:
-        path: The file.
+        path: A file that fits into memory.
     """
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPackage:
-    """A checked model folder.
+    """A model folder whose files have been checked; made by `open_package`.
 
     Attributes:
+        folder: Where its three files are.
+        name: As `model.json` has it.
+        lang: Language that the model reads, ISO 639-1.
         window: Tokens of the longest window, specials included.
-        digest: SHA-256 of `model.json`, which names the model with everything that it holds.
+        config: Shapes of the weights.
+        digest: SHA-256 of `model.json` in hex. It identifies the whole model, since that file holds the digests of the others.
     """
 
     folder: Path
@@ -69,16 +73,16 @@ class ModelPackage:
     digest: str
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
-        """Return all tensors, by the names of the encoder's state, as stored: int8 with scales, float16 or float32."""
+        """Return all tensors by their names in the encoder's state dict, as stored: int8 with scales, float16 or float32."""
         return load_file(self.folder / WEIGHTS)
 
     def tokenizer_json(self) -> str:
-        """Return the tokenizer in the JSON of the `tokenizers` library."""
+        """Return the tokenizer in the JSON format of the `tokenizers` library."""
         return (self.folder / TOKENIZER).read_text(encoding="utf-8")
 
 
 def installed() -> list[str]:
-    """Return the names of the models in the zoo."""
+    """Return the names of the models in the zoo, sorted."""
     return sorted(path.parent.name for path in ZOO.glob(f"*/{MANIFEST}"))
 
 
@@ -86,14 +90,15 @@ def open_package(model: str | Path) -> ModelPackage:
     """Find a model by its name in the zoo or by its folder, and check every file of it.
 
     Args:
-        model: Name or folder.
+        model: Name in the zoo, or a model folder; a name in the zoo goes first.
 
     Returns:
-        The model.
+        The model; its weights are read again when they are asked for.
 
     Raises:
-        ModelMissingError: It or a file of it is absent.
-        ModelDamagedError: A file does not fit.
+        ModelMissingError: There is no such model, or a file of it is absent.
+        ModelDamagedError: A file does not fit its digest, its shapes or this version's label sets, or holds values that are not
+            finite.
     """
     folder = ZOO / model if (ZOO / model / MANIFEST).is_file() else Path(model)
     if not (folder / MANIFEST).is_file():
@@ -125,14 +130,19 @@ def open_package(model: str | Path) -> ModelPackage:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """One model, or one a language. `digest` names all of them."""
+    """One model, or several of which each reads another language.
+
+    Attributes:
+        name: The model's own, or for several what they were asked for by.
+        packages: The models; of several the first tags texts for which none is nearer.
+    """
 
     name: str
     packages: tuple[ModelPackage, ...]
 
     @property
     def digest(self) -> str:
-        """That of the one model, or of all digests."""
+        """The one model's digest; for several, a SHA-256 in hex over all their digests and the version of the routing rules."""
         if len(self.packages) == 1:
             return self.packages[0].digest
         parts = [f"routing {ROUTING}", *(package.digest for package in self.packages)]
@@ -140,17 +150,17 @@ class Models:
 
 
 def open_models(model: str | Path) -> Models:
-    """Open one model or several.
+    """Open and check one model or several.
 
     Args:
-        model: Name or folder, "auto" (every language's default), or several names with + between them.
+        model: Name in the zoo or model folder, "auto" (every language's default), or several names joined by +.
 
     Returns:
-        The models.
+        The models, in the order in which they are named.
 
     Raises:
-        ModelMissingError: One or a file of it is absent.
-        ModelDamagedError: A file does not fit.
+        ModelMissingError: One of them does not exist, or a file of it is absent.
+        ModelDamagedError: A file of one does not fit, see `open_package`.
     """
     names = [model]
     if isinstance(model, str) and not Path(model).is_dir():
@@ -197,22 +207,22 @@ def write_package(
     weights: dict[str, npt.NDArray[Any]],
     tokenizer_json: str,
 ) -> ModelPackage:
-    """Write the three files of a model and open the result.
+    """Write the three files of a model and open the result, which checks it.
 
     Args:
-        folder: Of the model; made if it is absent.
-        name: Of the model.
+        folder: Where the files are written; made if it is absent.
+        name: Name that the model will bear.
         lang: Language that it reads, ISO 639-1.
         window: Tokens of the longest window, specials included.
         config: Shapes of the weights.
-        weights: All tensors, see `to_weights`.
-        tokenizer_json: The tokenizer in JSON.
+        weights: All tensors by name, from `to_weights`.
+        tokenizer_json: The tokenizer in the JSON format of the `tokenizers` library.
 
     Returns:
         The model.
 
     Raises:
-        ModelDamagedError: The weights do not fit the configuration.
+        ModelDamagedError: The weights or the window do not fit the configuration, or weights are not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_file({key: np.array(value, order="C") for key, value in weights.items()}, folder / WEIGHTS)
