@@ -10,10 +10,12 @@ import typer
 
 from jobs import (
     answer,
+    ask,
     bench,
     compress,
     doctor,
     evaluate,
+    index,
     list_models,
     nightly,
     report,
@@ -46,6 +48,8 @@ app.command("submit")(submit.submit)
 app.command("show")(show.show)
 app.command("status")(status.status)
 app.command("verify")(verify.verify)
+app.command("index")(index.index)
+app.command("ask")(ask.ask)
 app.command("answer")(answer.answer)
 app.command("try")(try_text.try_text)
 app.command("models")(list_models.list_models)
@@ -58,6 +62,7 @@ app.add_typer(bench.app, name="bench")
 # Which extra brings a package; the others come with the factory.
 EXTRAS = {
     "ray": "ray",
+    "tantivy": "ask",
     "spacy": "spacy",
     "redis": "cache",
     "fastavro": "avro",

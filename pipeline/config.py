@@ -173,16 +173,16 @@ class TagConfig(BaseModel):
     store: StoreConfig = Field(default_factory=StoreConfig, description="how HDFS and other remote file systems are reached")
 
     def priority_of(self, path: str) -> float:
-        """Return the priority of a file; of several globs that match, the highest counts.
+        """Return the priority of a file: the run's, plus the highest of the globs in `priorities` that match.
 
         Args:
-            path: Below the input.
+            path: Path of the file below the input.
         """
         return self.priority + max((more for glob, more in self.priorities.items() if fnmatch(path, glob)), default=0.0)
 
     @property
     def asked_columns(self) -> dict[str, str]:
-        """The columns that must be somewhere: those that were named, by their settings, and that of the text."""
+        """Setting -> column, of the columns that some input file must have: that of the text, and those named explicitly."""
         found = {"text_column": self.text_column}
         named = self.model_fields_set.intersection(("id_column", "time_column", "source_column"))
         found |= {name: getattr(self, name) for name in sorted(named) if getattr(self, name)}
@@ -190,7 +190,7 @@ class TagConfig(BaseModel):
 
     @property
     def columns(self) -> DocumentSpec:
-        """What the parts depend on beside model and input; without the partitions, which the input tells."""
+        """The settings on which the content of parts depends; partitions are left empty, since only the input tells them."""
         from pipeline.contract import DocumentSpec, TextOptions
 
         usual = tuple(role for role, column in (("id", self.id_column), ("time", self.time_column)) if column is None)
@@ -206,18 +206,18 @@ class TagConfig(BaseModel):
 
 
 def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str, Any] | None = None) -> TagConfig:
-    """Load the settings of a tag run: those of a file, over them those of `sets`, then the flags.
+    """Load and check the settings of a tag run: a file's, overridden by `sets`, overridden by `flags`.
 
     Args:
-        path: TOML file, None for none.
-        sets: "key=value" or "section.key=value", values as in TOML or plain strings.
-        flags: Key -> value.
+        path: TOML file; None reads none.
+        sets: Settings as "key=value" or "section.key=value"; a value is TOML, or a plain string if it is not valid as such.
+        flags: Key -> value, from the command line's own options.
 
     Returns:
-        The settings.
+        The settings, with the defaults where nothing is said.
 
     Raises:
-        ConfigError: Something is wrong; names the file or flag, the key and what is wrong with it.
+        ConfigError: A key is unknown, or a value or a combination of them is wrong; the message says where, which key, and why.
     """
     from pipeline.contract import RESERVED
     from pipeline.source.times import check_form
@@ -288,17 +288,17 @@ def _given(path: Path | None, sets: Sequence[str]) -> dict[str, Any]:
 
 
 def load_store(path: Path | None, sets: Sequence[str] = ()) -> StoreConfig:
-    """Load the table `[store]` of a file of settings.
+    """Load only the table `[store]` of a settings file; other tables are not checked.
 
     Args:
-        path: TOML file, None for none.
-        sets: "store.key=value", over what the file says.
+        path: TOML file; None reads none.
+        sets: Settings as "store.key=value", which override the file's.
 
     Returns:
-        The settings.
+        How remote file systems are reached.
 
     Raises:
-        ConfigError: Something is wrong, see `load_config`.
+        ConfigError: A key is unknown or a value is wrong; the message says where, which key, and why.
     """
     given = _given(path, sets)
     try:

@@ -42,10 +42,10 @@ REASONS = {
 
 
 def tags_schema(keep: Sequence[str], keep_text: bool = False) -> pa.Schema:
-    """Return the columns of a part: id, source, created_at, the carried columns (strings; other values as JSON), the Tagger's.
+    """Return the schema of a part: id, source, created_at, the carried columns, perhaps the text, then the Tagger's columns.
 
     Args:
-        keep: Names of the carried columns.
+        keep: Names of the columns carried over from the input, as strings; values of other types are written as JSON.
         keep_text: Whether the text is among the columns.
     """
     carried = [pa.field(name, pa.string()) for name in keep]
@@ -63,10 +63,10 @@ def tags_schema(keep: Sequence[str], keep_text: bool = False) -> pa.Schema:
 
 
 def partition_column(key: str) -> str:
-    """Return the column of a folder like `key=value`; one that would bear the name of a fixed column gets another.
+    """Return the output column for folders named `key=value`: the key, with `folder_` before it if it is a reserved name.
 
     Args:
-        key: The folder's key.
+        key: What stands before the equals sign.
     """
     return f"folder_{key}" if key in RESERVED else key
 
@@ -76,16 +76,20 @@ RESERVED = frozenset({"id", "source", "created_at", "text", *TAGS.names})
 
 @dataclass(frozen=True, slots=True)
 class TextOptions:
-    """How files of text are read; the defaults are what plans of before 0.2 mean, which say nothing of it.
+    """How text files (JSON, CSV, TSV, plain text) are read.
+
+    The defaults are how files were read before version 0.2, whose plans do not record these options; `usual` gives the defaults
+    of new runs.
 
     Attributes:
-        encoding: auto, the name of one, or marks: UTF-8, or what a byte order mark says.
-        delimiter: auto is told by the header, "" is what the format's name says.
-        escape: auto is told by the first records, "" is none.
-        header: Names of the columns, where the files have no header.
-        null: A field of these characters is no value.
-        json_path: Where in each JSON document the records are.
-        format: Of files whose names tell none.
+        encoding: Name of an encoding; "auto" to detect it; "marks" for UTF-8 unless a byte order mark says otherwise.
+        delimiter: One character; "auto" to detect it from the header; "" for the one that belongs to the format (CSV or TSV).
+        quote: Quote character of CSV; "" for none.
+        escape: Escape character of CSV; "auto" to detect it from the first records; "" for none.
+        header: Column names of CSV and TSV files without a header line; empty if they have one.
+        null: Content of a CSV or TSV field that stands for no value; None if there is no such content.
+        json_path: Dotted path to the records within each JSON document; "" if the document is the record.
+        format: Format of files whose suffix does not tell it.
     """
 
     encoding: str = "marks"
@@ -99,7 +103,7 @@ class TextOptions:
 
     @classmethod
     def usual(cls) -> TextOptions:
-        """Return what is meant where nothing is said."""
+        """Return the options of a new run whose settings say nothing: encoding, delimiter and escape are detected."""
         return cls(encoding="auto", delimiter="auto", escape="auto", null="\\N")
 
 
@@ -107,16 +111,29 @@ class TextOptions:
 class DocumentSpec:
     """Which columns of the input are what, and how texts are prepared: all that a part depends on beside model and input.
 
+    The defaults of `usual`, `separator`, `time_format` and `time_from` are what plans from before version 0.2 mean, which do not
+    record them.
+
     Attributes:
-        id: None: every id is made from path and position.
-        usual: What is looked for by its usual names, "id" and "time" (see pipeline.source.fields), in the place of `id` and
-            `time`.
-        separator: Joins the strings of a list, and the columns that `text` names with commas between them; None: neither is a
-            text. The default, and those of `usual`, `time_format` and `time_from`, are what plans of before 0.2 mean.
-        time_format: A strptime format, the only one then.
-        time_from: The column, the folder's date (dt=2026-11-20) or the file's name.
-        root: Of the plan, where it is not that of the output's first plan, see `path_in_id`.
-        first_root: Of the output's first plan, where it differs.
+        text: Column of the text, or several with commas between them, see `separator`.
+        id: Column of the id; None makes every id from path and position, unless `usual` has "id".
+        time: Column of the time; "" for none.
+        source: Column of the source.
+        keep: Columns that are carried to the output.
+        keep_text: Whether the output holds the text too.
+        partitions: Keys of the folders named `key=value` that become columns.
+        documents: What one document of a plain text file is.
+        clean: What is removed from a text before it is tagged; "html" is tags and entities.
+        languages: Whether texts in a language that no model reads are filtered out ("known") or tagged too ("all").
+        usual: Which of "id" and "time" are looked up by their usual names (see `pipeline.source.fields.USUAL`); `id` or `time`
+            does not count then.
+        separator: Joins the strings of a list, and the columns that `text` names; None means that a list is no text and that
+            `text` is the name of one column.
+        time_format: strptime format, or unit since 1970, that all times have; None takes every form with only one reading.
+        time_from: Where the time is: in the column, in the folder's name (dt=2026-11-20) or in the file's name.
+        reading: How text files are read.
+        root: Root of the plan's input, if it differs from that of the output's first plan, see `path_in_id`; else "".
+        first_root: Root of the output's first plan, if `root` is given.
     """
 
     text: str = "text"
@@ -138,28 +155,28 @@ class DocumentSpec:
     first_root: str = ""
 
     def path_in_id(self, path: str) -> str:
-        """Return what the ids of a file's documents begin with.
+        """Return the path with which the made ids of a file's documents begin, unique among all files of an output.
 
-        It is the path below the first root of the output, or the whole path of a file that lies elsewhere. So no two files of an
-        output have it in common, whatever folders the runs were given.
+        It is the path below the root of the output's first plan, or for a file that lies elsewhere the whole path. So ids do not
+        collide or change when later runs are given other input folders.
 
         Args:
-            path: Of the file, below the plan's root.
+            path: Path of the file below the plan's root.
         """
         if not self.root:
             return path
         return f"{self.root.rstrip('/')}/{path}".removeprefix(f"{self.first_root.rstrip('/')}/")
 
     def schema(self) -> pa.Schema:
-        """Return the schema of the parts."""
+        """Return the schema of the parts that these settings give, see `tags_schema`."""
         return tags_schema((*self.keep, *map(partition_column, self.partitions)), self.keep_text)
 
 
 def document_spec_from(settings: Mapping[str, Any]) -> DocumentSpec:
-    """Return the columns of a plan's settings, or of any other JSON; what they do not name is as it was before.
+    """Return the spec that a plan or a message holds as JSON; a field that is absent has its default.
 
     Args:
-        settings: The JSON object.
+        settings: The fields of `DocumentSpec` as a parsed JSON object, lists for tuples.
     """
     given = _with_tuples(settings)
     return DocumentSpec(**{**given, "reading": TextOptions(**_with_tuples(given.get("reading", {})))})
@@ -172,18 +189,23 @@ def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """A part of one input file, as it was when it was planned.
+    """A contiguous piece of one input file, or all of it, as the file was when it was planned.
 
     Attributes:
-        start: First byte, or first row group of Parquet; 0 of a file that cannot be cut.
-        end: The byte or row group behind the last one; the size of a file that cannot be cut.
-        tokens: Predicted tokens.
-        rows: What the footer of a table says that the fragment holds, None where no footer tells.
-        skip: If not None, the fragment is `rows` of those rows, behind the first `skip`.
-        encoding: Of a text file that was cut, "" if its reader decides.
-        unpacked: Of a packed file that was cut, how many bytes it unpacks to; `start` and `end` are of those.
-        piece_packed: Byte of the file at which the gzip member, zstd frame or the like begins that holds `start`.
-        piece_plain: Byte of what the file unpacks to at which that one begins.
+        path: Path of the file below the plan's root.
+        format: Name of the file's format.
+        start: First byte, or first row group of Parquet; 0 if the file cannot be cut.
+        end: One past the last byte or row group; the file's size in bytes if it cannot be cut.
+        size: Size of the file in bytes.
+        modified_ns: Time of the file's last modification, nanoseconds since 1970.
+        tokens: Predicted number of tokens.
+        rows: Number of rows that the fragment holds according to a table's footer; None where no footer tells.
+        skip: If not None, the fragment is only `rows` rows of its row groups, after the first `skip`.
+        encoding: Encoding of a text file that was cut; "" leaves it to the reader.
+        unpacked: Size in bytes after decompression, of a compressed file that was cut; `start` and `end` then count decompressed
+            bytes.
+        piece_packed: Byte of the compressed file at which the unit with `start` (a gzip member, zstd frame or the like) begins.
+        piece_plain: Byte of the decompressed content at which that unit begins.
     """
 
     path: str
@@ -202,13 +224,19 @@ class Fragment:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is all of its file."""
+        """Whether the fragment is the whole file, which was not cut."""
         return self.unpacked is None and self.start == 0 and self.end == self.size
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The fragments whose documents become one part."""
+    """The unit of work: the fragments whose documents become one part.
+
+    Attributes:
+        plan: Number of the plan.
+        number: Number of the split within its plan.
+        fragments: Pieces of files, in the order of their documents in the part.
+    """
 
     plan: int
     number: int
@@ -216,18 +244,28 @@ class Split:
 
     @property
     def name(self) -> str:
-        """The name of everything that comes of it."""
+        """Name of the part and of the files of left-out documents that go with it; unique in the output."""
         return f"part-{self.plan:06d}-{self.number:05d}"
 
     @property
     def tokens(self) -> int:
-        """Predicted tokens."""
+        """Predicted number of tokens."""
         return sum(fragment.tokens for fragment in self.fragments)
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedDocument:
-    """A document, or what should have been one, that is not tagged."""
+    """A document that is not tagged, or input that should have been one but could not be read.
+
+    Attributes:
+        path: Path of the file below the plan's root.
+        position: Where in the file it is, from 0: the first byte of its line, or the row.
+        id: The document's own id, where it could be read.
+        reason: A key of REASONS.
+        message: What is wrong in detail, without any of the document's text.
+        raw: The first RAW_BYTES bytes of what was read.
+        outcome: Whether it is a dead letter (cannot be tagged) or filtered (is not meant to be).
+    """
 
     path: str
     position: int
@@ -240,11 +278,16 @@ class RejectedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Documents in order: of B texts the files, positions and columns (B rows: all but the Tagger's).
+    """A run of B documents in input order, as a reader hands it on to be tagged.
 
     Attributes:
-        raws: Of each document the first RAW_BYTES of what was read, as they are in the file; empty where that was a row of a
-            table.
+        paths: File of each document, below the plan's root.
+        texts: Text of each document.
+        positions: Where in its file each document is, from 0: the first byte of its line, or the row.
+        columns: The output's columns but for the Tagger's, B rows.
+        left_out: What was read beside the B documents and is not tagged.
+        counts: What was noticed on reading, such as replaced characters, by name.
+        raws: The first RAW_BYTES bytes of each document as they are in the file; empty bytes for a row of a table.
     """
 
     paths: list[str]
@@ -256,29 +299,37 @@ class Block:
     raws: list[bytes] = field(default_factory=list)
 
     def raw(self, row: int) -> bytes:
-        """Return what a dead letter shows of a document: what was read or, of a table, its text.
+        """Return the first RAW_BYTES bytes of a document for a dead letter: as read, or of a table's row the text in UTF-8.
 
         Args:
-            row: Which document.
+            row: Index of the document in the block.
         """
         return self.raws[row] or self.texts[row].encode("utf-8", "replace")[:RAW_BYTES]
 
     @property
     def rows(self) -> int:
-        """What was read: documents and what was left out."""
+        """Number of documents read, those that were left out included."""
         return len(self.texts) + len(self.left_out)
 
 
 @dataclass(frozen=True, slots=True)
 class PartResult:
-    """A split whose part is in place, and what it took.
+    """The result of a split whose part has been published.
 
     Attributes:
-        seconds: Time by stage.
-        counts: What was noticed.
-        cache: What the cache did, see TagCache.told.
-        read: Documents that were met, counted where they were read.
-        reasons: How many dead letters have which reason.
+        name: Name of the part.
+        attempt: Name of the attempt that made the part; it begins with the name of the run.
+        rows: Documents tagged.
+        dead_letters: Documents that could not be tagged.
+        filtered: Documents that were not meant to be tagged.
+        tokens: Tokens tagged.
+        sha256: Digest of the part's file, in hex.
+        seconds: Seconds spent, by stage.
+        counts: What was noticed on the way, such as replaced characters, by name.
+        ours: Whether the attempt that reports this made the part itself, and did not find it published by another one.
+        cache: What the cache of tags did, see `TagCache.told`.
+        read: Documents met in the input, counted by the readers, as a check on the other numbers.
+        reasons: Number of dead letters by reason.
     """
 
     name: str

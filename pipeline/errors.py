@@ -56,20 +56,25 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Cancelled(BaseException):
-    """The work is not wanted any more: it ends without a trace.
+    """Cancels work that is no longer wanted.
 
-    Control flow, caught only by who has asked for it. `__cause__` is the error that is to be told, where there is one.
+    Control flow rather than an error, caught only by whoever asked for it. `__cause__` is the error to be reported, if there is
+    one.
     """
 
 
 class PipelineError(Exception):
-    """Anything that `pipeline` refuses. `exit_code` is the command's."""
+    """Base of all errors of `pipeline`.
+
+    Attributes:
+        exit_code: Exit code of a command that ends with this error.
+    """
 
     exit_code = 4
 
 
 class ConfigError(PipelineError):
-    """An option, a path or a column is wrong."""
+    """An option, a path or a column in the settings is wrong."""
 
     exit_code = 2
 
@@ -87,7 +92,7 @@ class ClaimedError(PipelineError):
 
 
 class LostClaimError(ClaimedError):
-    """A claim has expired, or somebody else has taken it over."""
+    """This run's claim on the output has expired, or another run has taken it over."""
 
 
 class StoppedError(PipelineError):
@@ -106,8 +111,8 @@ class JobFailedError(PipelineError):
     """A submitted job's manifest says that it has failed.
 
     Args:
-        message: What is told.
-        exit_code: What the manifest says.
+        message: What the user reads.
+        exit_code: The exit code in the manifest.
     """
 
     def __init__(self, message: str, exit_code: int = 4) -> None:
@@ -119,8 +124,8 @@ class NoReportError(PipelineError):
     """The report of a night could not be made.
 
     Args:
-        message: What is told.
-        exit_code: That of its cause, where the cause has one.
+        message: What the user reads.
+        exit_code: The exit code of its cause, if that has one.
     """
 
     def __init__(self, message: str, exit_code: int = 4) -> None:
@@ -142,7 +147,7 @@ class InputError(PipelineError):
     """Something is wrong with one file of the input.
 
     Args:
-        path: Of the file, below the input's root.
+        path: Path of the file below the input's root.
         message: What is wrong.
     """
 
@@ -155,19 +160,19 @@ class InputError(PipelineError):
 
 
 class InputChangedError(InputError):
-    """A planned file is not what it was when it was planned."""
+    """A file has changed since it was planned."""
 
 
 class InputGoneError(InputChangedError):
-    """A planned file is no longer there."""
+    """A file that was planned no longer exists."""
 
 
 class UnreadableInputError(InputError):
-    """A file of the input could not be read, or not to its end; it is tagged anew when it can be."""
+    """A file of the input could not be read, or not to its end; it is tagged again once it can be."""
 
 
 class TooManyDeadLettersError(PipelineError):
-    """More dead letters than the run's budget."""
+    """There are more dead letters than the run's settings allow."""
 
 
 class TaggerBrokenError(PipelineError):
@@ -175,7 +180,7 @@ class TaggerBrokenError(PipelineError):
 
 
 class LostDocumentsError(PipelineError):
-    """The documents that were read are not those that are accounted for: a bug, and nothing of them is published."""
+    """The documents read are not those accounted for in the output: a bug; nothing that is in doubt is published."""
 
 
 class ReportError(PipelineError):
@@ -186,7 +191,7 @@ class StoreError(PipelineError):
     """A file could not be read or written.
 
     Args:
-        path: Of the file, below the store's root.
+        path: Path of the file below the store's root.
         message: What is wrong.
     """
 
@@ -203,15 +208,15 @@ class MissingError(StoreError):
 
 
 class TakenError(StoreError):
-    """The name is taken."""
+    """A file of that name exists already."""
 
 
 class FolderError(StoreError):
-    """A folder bears the name."""
+    """There is a folder where a file was expected."""
 
 
 class DeniedError(StoreError):
-    """Permission denied."""
+    """The file system denied permission."""
 
 
 class NoSpaceError(StoreError):
@@ -221,28 +226,28 @@ class NoSpaceError(StoreError):
 
 
 class QuotaError(NoSpaceError):
-    """A quota of space or of names is reached: it stays so until somebody removes files or raises it."""
+    """A quota of space or of names is reached, which lasts until somebody removes files or raises the quota."""
 
     exit_code = 4
 
 
 class UnavailableError(StoreError):
-    """Anything that may pass: a share that is away, an I/O error."""
+    """A failure that may pass by itself, such as an unreachable share or an I/O error."""
 
     exit_code = 3
 
 
 class SafeModeError(UnavailableError):
-    """The file system takes no changes for now."""
+    """The file system is in safe mode and accepts no changes for now."""
 
 
 class StandbyError(UnavailableError):
-    """No server of the file system is the active one."""
+    """None of the file system's servers (NameNodes) is active at the moment."""
 
 
 class DeadlineError(UnavailableError):
-    """No answer in time."""
+    """The file system did not answer in time."""
 
 
 class UnauthenticatedError(UnavailableError):
-    """A ticket or token is missing, or has expired."""
+    """A Kerberos ticket or a token is missing or has expired."""

@@ -15,7 +15,12 @@ DONE, BUG, SETTINGS, TRY_AGAIN, DO_NOT_TRY_AGAIN, STOPPED = 0, 1, 2, 3, 4, 130
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """An exit code, and a remedy that fits behind the error's own message."""
+    """What an error means to whoever ran the command.
+
+    Attributes:
+        code: Exit code of the command.
+        remedy: What to do about it, worded to follow the error's own message.
+    """
 
     code: int
     remedy: str
@@ -75,10 +80,12 @@ RAY = {
 
 
 def exit_of(error: BaseException) -> Exit:
-    """Return the exit code and the remedy of any error; an error of a Ray task is what it was on the other machine.
+    """Return the exit code and the remedy for any error.
+
+    An error that a Ray task raised counts as the one that it was on the other machine, and `Cancelled` as its cause.
 
     Args:
-        error: The error.
+        error: Whatever has ended the command; an error that is not known counts as a bug.
     """
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException) and "RayTaskError" in _names(error):

@@ -91,12 +91,23 @@ REPORT_POINTS = ("report.publish.before", "report.exchange.after", "report.publi
 # model (drop: it does not).
 READ_POINTS = ("source.read", "tables.batch", "block.read")
 
-_KNOWN = frozenset((*POINTS, *COMPACT_POINTS, *NIGHT_POINTS, *BATCH_POINTS, *REPORT_POINTS, *READ_POINTS, *SUPERSEDE_POINTS))
+# Every point of an index of passages that is made: a part is in it, the generation is about to get its name, it has it.
+INDEX_POINTS = ("index.part", "index.rename.before", "index.rename.after")
+
+_KNOWN = frozenset(
+    (*INDEX_POINTS, *POINTS, *COMPACT_POINTS, *NIGHT_POINTS, *BATCH_POINTS, *REPORT_POINTS, *READ_POINTS, *SUPERSEDE_POINTS)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Armed:
-    """What happens at a point when it is passed for the `time`th time, "*": each time."""
+    """A fault that is armed: what happens at which passage of a point.
+
+    Attributes:
+        point: Name of the fault point.
+        time: Which passage of this process, from "1"; "*" is every one.
+        action: One of ACTIONS.
+    """
 
     point: str
     time: str
@@ -107,16 +118,16 @@ class Armed:
 
 
 def parse(text: str) -> list[Armed]:
-    """Read the faults that a value of TEXTMILL_FAULT names.
+    """Parse the faults that a value of TEXTMILL_FAULT arms.
 
     Args:
-        text: The value.
+        text: Faults of the form POINT[:N][=ACTION], with commas between them.
 
     Returns:
-        The faults.
+        The faults, in their order.
 
     Raises:
-        ValueError: A point or an action does not exist.
+        ValueError: A point or an action does not exist, or N is neither a number nor "*".
     """
     found = []
     for one in filter(None, map(str.strip, text.split(","))):
@@ -135,17 +146,17 @@ _armed: list[Armed] | None = None
 
 
 def point(name: str, place: str = "") -> bool:
-    """Come by a point: if a fault is armed here, it happens.
+    """Pass a fault point: if a fault is armed for this passage, it happens now.
 
     Args:
-        name: Of the point.
-        place: Where that is, in words.
+        name: Name of the point, one of those listed in this module.
+        place: What the fault's mark says of where it happened, for instance a path.
 
     Returns:
-        Whether what the point names is to be left undone.
+        Whether the caller must leave undone what the point names (action `drop`).
 
     Raises:
-        OSError: A fault says so.
+        OSError: The armed action is an error of the operating system.
     """
     if not _text:
         return False

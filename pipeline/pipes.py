@@ -10,15 +10,15 @@ POLL_S = 0.2
 
 
 class NoAnswerError(Exception):
-    """Nothing came for too long."""
+    """The other process sent nothing for longer than the time limit."""
 
 
 def write_all(write: Callable[[memoryview], int | None], data: bytes) -> None:
-    """Write all of it: a raw stream takes only a part where a signal interrupts it. Raises what `write` raises.
+    """Write all of some bytes to a raw stream, which may take only a part of them at a time, as when a signal interrupts it.
 
     Args:
-        write: Writes, and gives how many bytes it took.
-        data: The bytes.
+        write: Writes some of the bytes and returns how many, like `RawIOBase.write`; what it raises is raised.
+        data: What is written.
     """
     left = memoryview(data)
     while left:
@@ -26,10 +26,10 @@ def write_all(write: Callable[[memoryview], int | None], data: bytes) -> None:
 
 
 def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes | None:
-    """Read so many bytes.
+    """Read an exact number of bytes from a stream that may give them in pieces.
 
     Args:
-        read: Reads at most so many bytes; none at the end.
+        read: Reads at most the given number of bytes, and returns none at the stream's end, like `RawIOBase.read`.
         size: Number of bytes.
 
     Returns:
@@ -47,21 +47,21 @@ def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes | None
 
 
 def read_in_time(stream: IO[bytes], size: int, limit_s: float, check: Callable[[], object] | None = None) -> bytes | None:
-    """Read so many bytes of an unbuffered pipe, in time.
+    """Read an exact number of bytes from an unbuffered pipe, with a limit on how long it may be silent.
 
-    The limit counts from when something came last, so that whoever answers steadily may take as long as it likes.
+    The limit starts anew whenever bytes arrive, so that a process which answers steadily may take as long as it likes.
 
     Args:
-        stream: The pipe.
+        stream: Pipe from the other process, without a buffer.
         size: Number of bytes.
-        limit_s: Seconds in which something must come.
-        check: Called several times a second; what it raises is raised.
+        limit_s: Seconds for which nothing may arrive.
+        check: Called several times a second while nothing arrives; what it raises is raised.
 
     Returns:
         The bytes; None if the stream ends before.
 
     Raises:
-        NoAnswerError: Nothing came for `limit_s`.
+        NoAnswerError: Nothing arrived for `limit_s` seconds.
     """
 
     def read(wanted: int) -> bytes | None:

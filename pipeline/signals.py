@@ -17,7 +17,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopToken:
-    """Whether somebody has asked to stop."""
+    """Carries requests from signal handlers to the run: to stop, and to tell how it is doing."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -25,26 +25,33 @@ class StopToken:
 
     @property
     def asked(self) -> bool:
-        """Whether somebody has asked to stop."""
+        """Whether a stop has been requested."""
         return self._asked
 
     def tell(self) -> None:
-        """Somebody wants to know how the run is doing."""
+        """Request that the run tell how it is doing."""
         self._wants = True
 
     def told(self) -> bool:
-        """Whether somebody has wanted to know since this was asked last."""
+        """Whether `tell` has been called since this was called last."""
         wanted, self._wants = self._wants, False
         return wanted
 
     def ask(self) -> None:
-        """Ask; asked twice, leave at once (what is under its final name is whole at every moment)."""
+        """Request a stop; the second request ends the process at once, with EXIT_CODE.
+
+        That is safe at any moment, since a file under its final name is always complete.
+        """
         if self._asked:
             os._exit(EXIT_CODE)
         self._asked = True
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if somebody has asked. To be called between blocks, where no lock is held."""
+        """Stop here if a stop has been requested; called between blocks, where no lock is held.
+
+        Raises:
+            KeyboardInterrupt: A stop has been requested.
+        """
         if self._asked:
             raise KeyboardInterrupt
 
@@ -53,20 +60,20 @@ _stops: list[StopToken] = []
 
 
 def stop_requested() -> bool:
-    """Whether somebody has asked this process to stop: then nothing is worth waiting for any more."""
+    """Whether this process has been asked to stop, so that waiting and retrying are no longer worth while."""
     return any(stop.asked for stop in _stops)
 
 
 @contextmanager
 def handling_signals() -> Iterator[StopToken]:
-    """Catch the signals while the body runs.
+    """Handle SIGINT, SIGTERM and SIGUSR1 by a stop token while the body runs, then restore the handlers from before.
 
-    Python raises KeyboardInterrupt at any instruction, also between taking a lock and the block that gives it back; a thread that
-    needs the lock then waits for ever. Here nothing is raised but by `check`. In a thread other than the main one the signals
-    stay as they are.
+    By default Python raises KeyboardInterrupt at any instruction, even between taking a lock and the block that releases it; a
+    thread that needs the lock then waits for ever. Here only `StopToken.check` raises. In a thread other than the main one the
+    handlers stay as they are, and the token is never set.
 
     Yields:
-        Says whether somebody has asked to stop.
+        The token that the signals set.
     """
     stop = StopToken()
     if threading.current_thread() is not threading.main_thread():

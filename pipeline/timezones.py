@@ -18,13 +18,13 @@ STRETCH_US = 64 * DAY_US
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Instants of a zone at which clocks are equally far ahead of UTC, to the next span.
+    """A time span, up to the beginning of the next one, in which a zone's offset from UTC does not change.
 
     Attributes:
-        begin_us: The first, microseconds since 1970.
-        offset_us: How far clocks are ahead of UTC, microseconds.
-        day: Latest date, in days since 1970, that clocks have shown before: where they are set back over midnight, the hour that
-            comes twice belongs to the later day, so that days follow each other.
+        begin_us: First instant of the span, microseconds since 1970 (UTC).
+        offset_us: Local time minus UTC, microseconds.
+        day: Latest local date before the span, in days since 1970, below which no date of the span falls: where clocks are set
+            back over midnight, the hour that comes twice belongs to the later day, so that dates never decrease.
     """
 
     begin_us: int
@@ -32,22 +32,22 @@ class Span:
     day: int
 
     def day_of(self, time_us: int) -> int:
-        """Return the date of an instant of the span, in days since 1970.
+        """Return the local date of an instant of the span, in days since 1970.
 
         Args:
-            time_us: Microseconds since 1970.
+            time_us: Instant within the span, microseconds since 1970 (UTC).
         """
         return max(self.day, (time_us + self.offset_us) // DAY_US)
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone.
+    """Return the time zone of a name.
 
     Args:
-        name: In the IANA database.
+        name: Name in the IANA database, such as Europe/Berlin.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: There is no time zone of that name.
     """
     try:
         return ZoneInfo(name)
@@ -56,21 +56,23 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def instant(time_us: int) -> datetime:
-    """Return an instant in UTC.
+    """Return an instant as a datetime in UTC.
 
     Args:
-        time_us: Microseconds since 1970.
+        time_us: Microseconds since 1970 (UTC).
     """
     return EPOCH + time_us * _US
 
 
 def spans(zone: ZoneInfo, low_us: int, high_us: int) -> list[Span]:
-    """Return the spans from an instant to another, the first of which begins with it; no zone changes twice within a day.
+    """Return the spans of constant offset that cover the time between two instants; the first begins at `low_us`.
+
+    Offsets are sampled once a day, since no zone changes its clocks twice within a day.
 
     Args:
-        zone: The zone.
-        low_us: First instant, microseconds since 1970.
-        high_us: Last instant.
+        zone: Time zone whose clocks are meant.
+        low_us: First instant, microseconds since 1970 (UTC).
+        high_us: Last instant, microseconds since 1970 (UTC), included.
     """
     if zone.key == "UTC":
         return [Span(low_us, 0, low_us // DAY_US)]
@@ -112,14 +114,14 @@ def _offset_us(zone: ZoneInfo, time_us: int) -> int:
 
 
 def begin_us(day: date, zone: ZoneInfo) -> int:
-    """Return the instant at which a day begins: the first whose date is not an earlier one.
+    """Return the instant at which a day begins in a zone, in microseconds since 1970 (UTC).
 
-    It is the first midnight, or where that does not exist, the end of the gap. A day is all instants from its beginning to the
-    next day's; a day that a zone has skipped (Apia, 2011-12-30) is empty.
+    It is the first instant whose local date is this day or a later one: the first midnight, or the end of the gap if clocks skip
+    midnight. A day lasts until the next one begins; a day that a zone has skipped (Apia, 2011-12-30) is empty.
 
     Args:
-        day: The day.
-        zone: The zone.
+        day: Local date.
+        zone: Time zone whose clocks are meant.
     """
     number = (day - EPOCH.date()).days
     low, high = (number - 2) * DAY_US, (number + 2) * DAY_US
@@ -133,12 +135,14 @@ def _reaches(span: Span, day: int) -> int:
 
 
 def hours(zone: ZoneInfo, low_us: int, high_us: int) -> list[int]:
-    """Return the beginnings of a zone's hours; clocks that change begin a new hour.
+    """Return the instants at which a zone's hours begin, in microseconds since 1970 (UTC), ascending.
+
+    A change of the clocks begins a new hour too.
 
     Args:
-        zone: The zone.
-        low_us: The first, which is one, microseconds since 1970.
-        high_us: Where to end.
+        zone: Time zone whose clocks are meant.
+        low_us: First instant, which is the first result; microseconds since 1970 (UTC).
+        high_us: Where the last hour ends at the latest; microseconds since 1970 (UTC), excluded.
     """
     near = spans(zone, low_us, high_us)
     ends = [*(span.begin_us for span in near[1:]), high_us]

@@ -1,4 +1,4 @@
-"""Texts made out of other texts, for the teacher to label: sentences, phrases, and phrases with words exchanged."""
+"""Unlabelled texts derived from the corpora, for the teacher to label: sentences, phrases, and texts with words exchanged."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ EXCHANGED, NEAREST = 0.25, 12
 
 
 def sentences(records: list[LabelledText], wanted: int, rng: np.random.Generator) -> list[LabelledText]:
-    """Choose sentences of records, in random order, white space folded; those with more capitals come first.
+    """Draw sentences from the records' texts in random order, with a preference for those that hold capitalised words.
 
-    Of two candidates drawn for every place, the one with more words in capitals inside it is kept: students need
-    entities, and most sentences have none.
+    Students need entities, and most sentences have none. So two candidates are drawn for each place, and the one with more
+    capitalised words behind its first word is kept. Sentences have MIN_CHARACTERS to MAX_CHARACTERS characters, with each run of
+    white space folded to one space.
 
     Args:
-        records: Texts that they are made of.
-        wanted: How many.
-        rng: Draws them.
+        records: Texts that are split into sentences; their labels are not used.
+        wanted: Sentences drawn at most.
+        rng: Chooses the sentences.
 
     Returns:
-        At most `wanted` unlabelled texts.
+        The sentences, without labels; half of the candidates if the records hold fewer than twice `wanted`.
     """
     found: list[str] = []
     for number in rng.permutation(len(records)):
@@ -48,18 +49,20 @@ def sentences(records: list[LabelledText], wanted: int, rng: np.random.Generator
 
 
 def phrases(records: list[LabelledText], wanted: int, rng: np.random.Generator) -> list[LabelledText]:
-    """Cut runs of words out of texts: a part up to a comma or the like, or any run of 3 words or more.
+    """Draw phrases from the records' texts: whole clauses, or arbitrary runs of words.
 
-    Sentences are few and say how all their parts together feel; the teacher's answers to the parts tell a student which
-    words did it.
+    There are few sentences, and a sentence's label says only how all its parts together feel; the teacher's answers to the parts
+    tell a student which words are the reason. With equal chance a phrase is what lies between two neighbouring words of
+    CLAUSE_ENDS, or any run of words. It has at least 3 words and is never a whole text; texts of fewer than 6 words are not used.
 
     Args:
-        records: Texts that they are made of.
-        wanted: How many.
-        rng: Draws them.
+        records: Texts that the phrases are cut out of, words and punctuation marks apart by spaces; at least one. Their labels
+            are not used.
+        wanted: Phrases drawn at most.
+        rng: Chooses the texts and where they are cut.
 
     Returns:
-        At most `wanted` unlabelled texts.
+        The phrases, without labels; fewer than `wanted` if too few of 20 tries for each succeed.
     """
     found: list[LabelledText] = []
     for number in rng.integers(0, len(records), 20 * wanted):
@@ -82,11 +85,13 @@ def phrases(records: list[LabelledText], wanted: int, rng: np.random.Generator) 
 
 
 class Neighbours:
-    """The words whose embeddings are nearest to a word's, by cosine; only whole words in small letters are known.
+    """The nearest words of each word, by cosine similarity of their embeddings.
+
+    Only pieces that are whole words of at least 3 small Latin letters are known; `word in neighbours` says whether one is.
 
     Args:
-        vectors: Embeddings, one row a piece, float, shape (V, H).
-        pieces: Texts of the pieces.
+        vectors: Piece embeddings, float, shape (pieces, hidden).
+        pieces: Texts of the pieces, in the order of the rows.
     """
 
     def __init__(self, vectors: npt.NDArray[np.floating], pieces: Sequence[str]) -> None:
@@ -101,10 +106,13 @@ class Neighbours:
         return word in self._row
 
     def of(self, word: str) -> list[str]:
-        """Return at most NEAREST words, in no order; the word itself is none of them.
+        """Return at most NEAREST other words that are nearest to a word, in no order.
 
         Args:
             word: A known word.
+
+        Raises:
+            KeyError: The word is not known.
         """
         if word not in self._nearest:
             row = self._row[word]
@@ -116,19 +124,20 @@ class Neighbours:
 
 
 def exchanged(records: list[LabelledText], wanted: int, rng: np.random.Generator, neighbours: Neighbours) -> list[LabelledText]:
-    """Make texts, half of them whole and half of them phrases, with words exchanged for near ones.
+    """Make texts, half of them whole and half of them phrases, in which some words are exchanged for near ones.
 
-    So students meet, in the manner of the corpus, words that it does not hold (as TinyBERT's augmentation does, Jiao et
-    al. 2020); the teacher says what that makes of the text.
+    So students meet, in sentences like those of the corpus, words that it does not hold (the augmentation of TinyBERT, Jiao et
+    al., 2020); the teacher says what the exchange makes of the text. Each known word is exchanged with probability EXCHANGED, and
+    at least one in every text; texts without a known word are left out.
 
     Args:
-        records: Texts that they are made of.
-        wanted: How many.
-        rng: Draws them.
-        neighbours: Knows near words.
+        records: Texts that are changed, words apart by spaces; at least one. Their labels are not used.
+        wanted: Texts made at most.
+        rng: Chooses the texts, the words, and what these are exchanged for.
+        neighbours: Knows the words that can be exchanged, and the words near to each.
 
     Returns:
-        At most `wanted` unlabelled texts.
+        The texts, without labels.
     """
     whole = [records[i] for i in rng.integers(0, len(records), wanted - wanted // 2)]
     found = []

@@ -1,4 +1,4 @@
-"""Sentiment whose scores are what they say on real posts: a temperature and a bias a class, fitted by likelihood."""
+"""Calibration of the sentiment scores on real posts: a temperature and a bias for each class, fitted by maximum likelihood."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ Float = npt.NDArray[np.floating]
 
 
 def fit(logits: Float, gold: npt.NDArray[np.integer]) -> tuple[float, npt.NDArray[np.float64]]:
-    """Find the temperature T and the bias with which softmax((logits + bias) / T) has the best likelihood (Guo et al., 2017).
+    """Fit temperature and class biases with which softmax((logits + bias) / temperature) has the best likelihood.
+
+    This is temperature scaling (Guo et al., 2017) with a bias for each class. The biases are penalised by PULL times the square
+    of bias / temperature, so that a few posts cannot move them far.
 
     Args:
-        logits: Logits, shape (n, 3).
+        logits: Logits of the classes, shape (n, 3).
         gold: True sentiments, 0, 1 or 2, shape (n,).
 
     Returns:
-        T, and the bias, its mean 0, float64, shape (3,).
+        The temperature, and the biases, whose mean is 0, float64, shape (3,).
     """
     scores, labels = torch.from_numpy(np.asarray(logits, np.float64)), torch.from_numpy(np.asarray(gold, np.int64))
     # As scores * slope + offset this is convex: one minimum, which is found.
@@ -48,15 +51,15 @@ def fit(logits: Float, gold: npt.NDArray[np.integer]) -> tuple[float, npt.NDArra
 
 
 def calibrated(logits: Float, temperature: float, bias: Float) -> npt.NDArray[np.float64]:
-    """Compute softmax((logits + bias) / temperature).
+    """Compute the calibrated probabilities softmax((logits + bias) / temperature).
 
     Args:
-        logits: Shape (n, 3).
-        temperature: Above 0.
-        bias: Shape (3,).
+        logits: Logits of the classes, shape (n, 3).
+        temperature: Above 0; above 1 makes the scores less confident.
+        bias: What is added to the logit of each class, shape (3,).
 
     Returns:
-        float64, shape (n, 3).
+        Probabilities of the classes, float64, shape (n, 3).
     """
     scaled = (np.asarray(logits, np.float64) + bias) / temperature
     out = np.exp(scaled - scaled.max(axis=1, keepdims=True))
@@ -65,15 +68,16 @@ def calibrated(logits: Float, temperature: float, bias: Float) -> npt.NDArray[np
 
 
 def across(logits: Float, gold: npt.NDArray[np.integer], seed: int) -> dict[str, float]:
-    """Measure what calibration reaches on posts that it was not fitted on, by cross-validation.
+    """Measure by cross-validation what calibration reaches on posts that it was not fitted on.
 
     Args:
-        logits: Logits, shape (n, 3).
+        logits: Logits of the classes, shape (n, 3).
         gold: True sentiments, 0, 1 or 2, shape (n,).
-        seed: Draws the folds.
+        seed: Seed of the assignment of posts to the FOLDS folds.
 
     Returns:
-        Macro F1, precision of "negative" and expected calibration error, in per cent.
+        In per cent, rounded to two decimals: `macro_f1`; `negative_precision`, the share of truly negative posts among those that
+        are called negative (100 if none is); and `sentiment_ece`, the expected calibration error.
     """
     fold = np.random.default_rng(seed).permutation(len(gold)) % FOLDS
     p = np.zeros((len(gold), 3))
@@ -91,16 +95,16 @@ def across(logits: Float, gold: npt.NDArray[np.integer], seed: int) -> dict[str,
 
 
 def calibrate(model: TokenModel, scores: Float, gold: npt.NDArray[np.integer], seed: int) -> dict[str, Any]:
-    """Lay the temperature and the bias into the sentiment head, in place.
+    """Fit temperature and class biases to gold posts and fold them into the model's sentiment head, in place.
 
     Args:
-        model: The model.
-        scores: What the model, uncalibrated, says of the posts, shape (n, 3).
-        gold: True sentiments, shape (n,).
-        seed: Draws the folds.
+        model: Model whose sentiment head is changed.
+        scores: Probabilities that the model gives the classes of the posts before this call, shape (n, 3).
+        gold: True sentiments of the posts, 0, 1 or 2, shape (n,).
+        seed: Seed of the folds of the cross-validation.
 
     Returns:
-        Temperature, bias, and what they reach across folds.
+        The fitted `temperature`, the `bias` of each class, the number of `folds`, and as `across` what `across` measures.
     """
     logits = np.log(np.maximum(np.asarray(scores, np.float64), 1e-9))
     temperature, bias = fit(logits, gold)

@@ -1,4 +1,4 @@
-"""The last step: a model into the zoo, with its measured speed, metrics, card and pictures."""
+"""The step `export`: a quantized model goes into the zoo, with its measured speed, metrics, card and picture."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ SILVER = "Baidu LAC (Apache-2.0), whose labels the encoder read first and the te
 
 
 def macs_a_token(config: EncoderConfig, length: int = 64) -> int:
-    """Count the multiply-accumulates for one token: linear layers and attention, heads left out.
+    """Count an encoder's multiply-accumulates for one token: linear layers and attention, without the heads.
 
     Args:
-        config: Of the encoder.
-        length: Tokens of the sequence.
+        config: Shape of the encoder.
+        length: Tokens of the sequence that the token attends to.
 
     Returns:
-        Their number.
+        Multiply-accumulates for one token in all layers.
     """
     total = 0
     for shape in config.layers:
@@ -49,18 +49,21 @@ def macs_a_token(config: EncoderConfig, length: int = 64) -> int:
 
 
 def export(shop: RunContext, name: str, stages: Sequence[str]) -> dict[str, Any]:
-    """Copy the quantized model into the zoo; measure its speed; write `metrics.json`, `card.md` and the pictures.
+    """Copy a quantized model into the zoo, measure its speed, and write `metrics.json`, `card.md` and `front.png`.
+
+    Cards and pictures of the zoo's other models of the language are written anew too, because each shows all of them.
 
     Args:
-        shop: Context of the run.
-        name: Of the model.
-        stages: Steps whose figures the card shows.
+        shop: Context of the run; its real posts are what speed is measured on.
+        name: Name of the student, and of the model in the zoo.
+        stages: Steps whose figures the card shows, in order; those not done are left out. The last is the quantization, which
+            must be done.
 
     Returns:
-        Figures and speed.
+        Record of the step: the model's `figures` in per cent and its measured `speed`.
 
     Raises:
-        FactoryError: A shipped model that this one was taught on has no metrics.
+        FactoryError: The student has not been quantized, or the shipped model that it was taught on from has no metrics.
     """
     source, folder = shop.work / f"{name}.quantize" / "model", shop.zoo / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,11 +138,11 @@ def _before(shop: RunContext, name: str) -> dict[str, Any]:
 
 
 def write_card(shop: RunContext, name: str) -> None:
-    """Write `card.md` and `front.png` of a model of the zoo from the metrics of all models.
+    """Write the files `card.md` and `front.png` of a model in the zoo, from the metrics of all models of the language.
 
     Args:
         shop: Context of the run.
-        name: Of the model.
+        name: Name of a model whose `metrics.json` is in the zoo.
     """
     folder = shop.zoo / name
     everyone = _models_of(shop)

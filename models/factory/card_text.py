@@ -12,12 +12,12 @@ from models.factory.pareto import comparison_table
 
 
 def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
-    """Return the lines of `card.md`.
+    """Return the lines of a model's `card.md`.
 
     Args:
-        m: Metrics of the model.
-        everyone: Metrics of all models of the language.
-        others: Metrics of the students that were not shipped.
+        m: The model's `metrics.json`.
+        everyone: Shipped model of the language -> its `metrics.json`; the model itself is among them.
+        others: Student that is not shipped -> its figures, as from `models.factory.pareto.comparisons`.
     """
     speed, tongue = m["speed"], language(m["lang"])
     shipped = {k: v["stages"][f"{k}.quantize"] for k, v in everyone.items() if k != m["name"]}

@@ -35,9 +35,13 @@ class Corpus:
     """Where a corpus lies below the data folder, how it is read, and what its labels mean.
 
     Attributes:
+        read: Reads the file or folder of a split.
+        train: File or folder of the training split, relative to the data folder.
+        dev: File or folder of the dev split, relative to the data folder; None if there is none.
+        licence: Licence or terms of use, as cards name them.
         misc_known: False where an entity of type MISC may be labelled O.
         neutral_known: False where no text is called neutral.
-        read_dev: Reads the dev split where it is laid out in another way.
+        read_dev: Reads the dev split where its format is another one; None is `read`.
     """
 
     read: Callable[[Path], Iterator[LabelledText]]
@@ -165,20 +169,19 @@ CORPORA: dict[str, Corpus] = {
 
 
 def read(name: str, data_dir: Path, split: str = "train") -> list[LabelledText]:
-    """Read all records of one split; the unlabelled corpora have only `train`.
-
-    Raises DataMissingError if the corpus or the split is not known or its file is absent.
+    """Read all records of one split of a corpus; unlabelled corpora have only `train`.
 
     Args:
-        name: In `CORPORA`.
-        data_dir: Folder of the corpora.
-        split: train or dev.
+        name: Name of the corpus in `CORPORA`.
+        data_dir: Folder that holds the corpora.
+        split: `train` or `dev`.
 
     Returns:
-        The records.
+        The records in the order of the files; at least one.
 
     Raises:
-        DataMissingError: A file of it is not there.
+        DataMissingError: The corpus is not known, has no such split, or its file is absent, without records, or not of the
+            expected format.
     """
     corpus = CORPORA.get(name)
     if corpus is None:

@@ -1,6 +1,7 @@
-"""Readers of corpora, one function a file format.
+"""Readers of corpora, one function for each file format.
 
-Every reader yields `LabelledText`s: a text, the extents of its gold words, and whichever labels the corpus has.
+Every reader yields `LabelledText`s: a text, the extents of its gold words, and whichever labels the corpus has. Readers open
+their files when the first text is asked for, and text files may be packed with gzip (see `open_text`).
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from models.runtime.labels import SENTIMENTS, UPOS
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
-    """One text with its gold labels; a label list that is None is not known.
+    """One text with its gold labels; a kind of label that is None is not known.
 
     Attributes:
-        words: Extents of the words, in code points.
+        text: The text, as models get it.
+        words: Extents of the words as (start, end), in code points.
         tags: BIO tag of each word.
         upos: Universal part of speech of each word.
         sentiment: 0 negative, 1 neutral, 2 positive.
-        spans: Entities as (start, end, type), where the corpus gives extents of its own; then `tags` say the same of `words`.
+        spans: Entities as (start, end, type), in code points, where the corpus gives their extents; `tags` then say the same of
+            `words`.
     """
 
     text: str
@@ -44,16 +47,16 @@ class LabelledText:
 
 
 def open_text(path: Path) -> io.TextIOBase:
-    """Open a file or its .gz as UTF-8 text.
+    """Open a file, or its gzip-packed form if that is there, as UTF-8 text with line ends kept as they are.
 
     Args:
-        path: The file.
+        path: The file without or with its suffix `.gz`.
 
     Returns:
-        The stream.
+        The open stream, which the caller closes.
 
     Raises:
-        DataMissingError: Neither is there.
+        DataMissingError: Neither the file nor its packed form is there.
     """
     packed = path if path.suffix == ".gz" else path.with_name(path.name + ".gz")
     if packed.exists():
@@ -64,14 +67,14 @@ def open_text(path: Path) -> io.TextIOBase:
 
 
 def lay_out(forms: list[str], space_after: list[bool]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Join forms into a text.
+    """Join words into a text and say where each of them lies.
 
     Args:
-        forms: Words.
-        space_after: Whether a space follows each.
+        forms: The words.
+        space_after: Whether a space follows each word; none is put at the end of the text.
 
     Returns:
-        The text, and the extent of each form.
+        The text, and the extent of each word as (start, end), in code points.
     """
     text, extents = [], []
     at = 0
@@ -83,14 +86,14 @@ def lay_out(forms: list[str], space_after: list[bool]) -> tuple[str, tuple[tuple
 
 
 def to_bio(tags: list[str], fold: dict[str, str] | None = None) -> tuple[str, ...]:
-    """Turn IO, IOB1 or BIO tags into BIO.
+    """Turn IO, IOB1 or BIO tags into BIO, with entity types renamed.
 
     Args:
-        tags: Tag of each word.
-        fold: Entity type -> its new name; "O" drops it.
+        tags: Tag of each word of one text.
+        fold: Entity type -> its new name; `O` makes its entities no entities. Types that are not named stay.
 
     Returns:
-        The tags.
+        BIO tag of each word.
     """
     out: list[str] = []
     before = ("O", "")
@@ -108,14 +111,19 @@ def to_bio(tags: list[str], fold: dict[str, str] | None = None) -> tuple[str, ..
 
 
 def read_columns(path: Path, fold: dict[str, str] | None = None) -> Iterator[LabelledText]:
-    """Read a word a line, its tag last, sentences apart by blank lines; -DOCSTART- lines are ignored.
+    """Read the CoNLL format: a word on each line, its tag in the last column, and blank lines between sentences.
+
+    Columns are apart by white space; lines that begin with `-DOCSTART-` are skipped.
 
     Args:
-        path: The file; PATH.gz will do.
-        fold: Entity type -> its new name; "O" drops it.
+        path: The file, or the file without its suffix `.gz`.
+        fold: Entity type -> its new name; `O` makes its entities no entities.
 
     Yields:
-        The texts.
+        The sentences, words apart by spaces, with entity tags.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     forms: list[str] = []
     tags: list[str] = []
@@ -132,13 +140,18 @@ def read_columns(path: Path, fold: dict[str, str] | None = None) -> Iterator[Lab
 
 
 def read_tabbed(path: Path) -> Iterator[LabelledText]:
-    """Read word TAB BIO tag of ours TAB the source's tag; sentences apart by blank lines.
+    """Read lines of word, BIO tag and the source's own tag, apart by tabs, with blank lines between sentences.
+
+    The source's own tag is not used.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The texts.
+        The sentences, words apart by spaces, with entity tags.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     forms: list[str] = []
     tags: list[str] = []
@@ -155,13 +168,16 @@ def read_tabbed(path: Path) -> Iterator[LabelledText]:
 
 
 def conllu_sentences(path: Path) -> Iterator[list[list[str]]]:
-    """Read the rows of each sentence of a CoNLL-U file, 10 fields each; empty nodes are left out.
+    """Read the rows of each sentence of a CoNLL-U file, without comments and empty nodes.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The rows of a sentence.
+        The rows of a sentence, those of multiword tokens too, each of 10 fields.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     rows: list[list[str]] = []
     with open_text(path) as lines:
@@ -175,13 +191,19 @@ def conllu_sentences(path: Path) -> Iterator[list[list[str]]]:
 
 
 def read_conllu(path: Path) -> Iterator[LabelledText]:
-    """Read Universal Dependencies' CoNLL-U; a multiword token's words are laid into its surface form where they fit.
+    """Read a treebank in CoNLL-U (Universal Dependencies), with words laid out as `SpaceAfter=No` says.
+
+    The words of a multiword token are written without spaces between them. That is its surface form where the words are its parts
+    (do + n't), and differs from it where they are not (de + le for du).
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The texts.
+        The sentences with parts of speech; a tag that is not universal becomes X.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     for sentence in conllu_sentences(path):
         forms, upos, spaces = [], [], []
@@ -202,13 +224,16 @@ def read_conllu(path: Path) -> Iterator[LabelledText]:
 
 
 def read_sst2(path: Path) -> Iterator[LabelledText]:
-    """Read text TAB 0 or 1.
+    """Read lines of text, tab, and label: 0 is negative, 1 is positive.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The texts.
+        The texts with sentiment.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     with open_text(path) as lines:
         for line in lines:
@@ -217,13 +242,16 @@ def read_sst2(path: Path) -> Iterator[LabelledText]:
 
 
 def read_labelled(path: Path) -> Iterator[LabelledText]:
-    """Read sentiment TAB text, and perhaps more that is not used.
+    """Read lines of sentiment (one of SENTIMENTS), tab, and text; what follows behind another tab is not used.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The texts.
+        The texts with sentiment.
+
+    Raises:
+        DataMissingError: The file is absent, or a line begins with something that is not a sentiment.
     """
     with open_text(path) as lines:
         for number, line in enumerate(lines, 1):
@@ -238,13 +266,16 @@ _WORDS = re.compile(r"\w+|[^\w\s]")
 
 
 def read_posts(path: Path) -> Iterator[LabelledText]:
-    """Read documents as JSON lines: text, sentiment, and entities with label, start and end in code points.
+    """Read posts as JSON lines: `text`, `sentiment`, and `entities` with `label`, `start` and `end` in code points.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The texts.
+        The posts with entity tags, spans and sentiment.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     with open_text(path) as lines:
         for line in lines:
@@ -255,14 +286,16 @@ def read_posts(path: Path) -> Iterator[LabelledText]:
 
 
 def words_of_spans(text: str, spans: Sequence[tuple[int, int, str]]) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
-    """Cut a text into words, also where entities begin and end.
+    """Cut a text into words so that entities begin and end at the bounds of words, and tag the words.
+
+    A word is a run of letters and digits, or one other mark; it is cut further where an entity begins or ends inside it.
 
     Args:
         text: The text.
-        spans: Entities as (start, end, type).
+        spans: Entities as (start, end, type), in code points.
 
     Returns:
-        Extents of the words, and their BIO tags.
+        Extents of the words as (start, end), and the BIO tag of each.
     """
     bounds = {bound for start, end, _ in spans for bound in (start, end)}
     words: list[tuple[int, int]] = []
@@ -278,15 +311,18 @@ def words_of_spans(text: str, spans: Sequence[tuple[int, int, str]]) -> tuple[tu
 
 
 def read_folder(read: Callable[[Path], Iterator[LabelledText]], suffix: str, folder: Path) -> Iterator[LabelledText]:
-    """Read all records of the files of a folder, in order of their names.
+    """Read all records of a folder's files in the order of their names.
 
     Args:
         read: Reads one file.
-        suffix: How their names end, perhaps with .gz behind.
-        folder: The folder.
+        suffix: How the names of the files end; `.gz` may follow.
+        folder: Folder that directly holds the files.
 
     Yields:
-        The texts.
+        The records of all files.
+
+    Raises:
+        DataMissingError: The folder holds no such file.
     """
     paths = sorted(p for p in folder.glob("*") if p.name.removesuffix(".gz").endswith(suffix))
     if not paths:
@@ -299,13 +335,18 @@ _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 def read_semeval(path: Path) -> Iterator[LabelledText]:
-    """Read id TAB label TAB tweet, the tweet with CSV quotes, Unicode escapes and HTML escapes.
+    """Read lines of id, sentiment and tweet, apart by tabs.
+
+    The tweet's CSV quotes, Unicode escapes and HTML escapes are undone.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The texts.
+        The tweets with sentiment.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     with open_text(path) as lines:
         for line in lines:
@@ -318,13 +359,16 @@ def read_semeval(path: Path) -> Iterator[LabelledText]:
 
 
 def read_airline(path: Path) -> Iterator[LabelledText]:
-    """Read the airline tweets' CSV.
+    """Read the CSV of tweets to US airlines, with HTML escapes undone.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`; its columns `text` and `airline_sentiment` are used.
 
     Yields:
-        The texts.
+        The tweets with sentiment.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     with open_text(path) as lines:
         for row in csv.DictReader(lines):
@@ -332,13 +376,13 @@ def read_airline(path: Path) -> Iterator[LabelledText]:
 
 
 def read_jsonl_texts(folder: Path) -> Iterator[LabelledText]:
-    """Read the `text` of every line of every *.jsonl.gz below a folder, in order of the paths.
+    """Read the `text` of every line of every `*.jsonl.gz` below a folder, in the order of the paths.
 
     Args:
-        folder: The folder.
+        folder: Folder that holds the files, at any depth.
 
     Yields:
-        The texts.
+        The texts, without labels; none if there is no file.
     """
     for path in sorted(folder.rglob("*.jsonl.gz")):
         with open_text(path) as lines:
@@ -347,13 +391,13 @@ def read_jsonl_texts(folder: Path) -> Iterator[LabelledText]:
 
 
 def read_parquet_texts(folder: Path) -> Iterator[LabelledText]:
-    """Read the `text` column of every Parquet file of a folder.
+    """Read the column `text` of every Parquet file of a folder, in the order of their names.
 
     Args:
-        folder: The folder.
+        folder: Folder that directly holds the files.
 
     Yields:
-        The texts.
+        The texts, without labels; none if there is no file.
     """
     for path in sorted(folder.glob("*.parquet")):
         for text in pq.read_table(path, columns=["text"])["text"].to_pylist():

@@ -1,4 +1,4 @@
-"""Readers of the Chinese corpora, one function a file format, and what their labels are folded to."""
+"""Readers of the Chinese corpora, one function for each file format, and the maps from their labels to ours."""
 
 from __future__ import annotations
 
@@ -37,15 +37,18 @@ _TAG = re.compile(r"<[^>]{1,200}>")
 
 
 def read_characters(path: Path, fold: dict[str, str] | None = None, digit: bool = False) -> Iterator[LabelledText]:
-    """Read a character and its tag a line (BIO or BMES), sentences apart by blank lines.
+    """Read a character and its BIO or BMES tag on each line, with blank lines between sentences.
 
     Args:
-        path: The file; PATH.gz will do.
-        fold: Entity type -> its new name; "O" drops it.
-        digit: Whether a digit behind the character says its place in its word; it is dropped.
+        path: The file, or the file without its suffix `.gz`.
+        fold: Entity type -> its new name; `O` makes its entities no entities.
+        digit: Whether a digit behind the character, which is dropped, says its place in its word.
 
     Yields:
-        The texts.
+        The sentences with entity tags; every character is a word.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     forms: list[str] = []
     tags: list[str] = []
@@ -62,23 +65,28 @@ def read_characters(path: Path, fold: dict[str, str] | None = None, digit: bool 
 
 
 def bio_of(tag: str) -> str:
-    """Return a BMES tag as BIO: M and E go on, S stands alone.
+    """Return a BMES tag as BIO: M and E become I, S becomes B; BIO tags stay.
 
     Args:
-        tag: The tag.
+        tag: Tag such as `E-PER`, or `O`.
     """
     prefix, _, kind = tag.partition("-")
     return tag if not kind else {"M": "I", "E": "I", "S": "B"}.get(prefix, prefix) + "-" + kind
 
 
 def read_cluener(path: Path) -> Iterator[LabelledText]:
-    """Read a stream of JSON objects: text, and label -> type -> surface -> [first, last] with the last included.
+    """Read a stream of JSON objects: `text`, and `label`, which maps type -> surface -> list of [first, last] characters.
+
+    The last character belongs to the entity. Types are folded by CLUENER_FOLD.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The texts.
+        The texts with entity tags; every character is a word.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     with open_text(path) as file:
         rest = file.read()
@@ -97,13 +105,16 @@ def read_cluener(path: Path) -> Iterator[LabelledText]:
 
 
 def read_chnsenticorp(path: Path) -> Iterator[LabelledText]:
-    """Read label TAB text, with a header.
+    """Read lines of label (0 negative, 1 positive), tab, and text, below a header; CSV quotes are undone.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The texts.
+        The reviews with sentiment.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     with open_text(path) as lines:
         next(lines)
@@ -121,26 +132,37 @@ def _reviews(path: Path) -> Iterator[tuple[dict[str, str], LabelledText]]:
 
 
 def read_shopping(path: Path) -> Iterator[LabelledText]:
-    """Read the reviews of `SHOPPING`.
+    """Read the reviews of the categories in SHOPPING from a CSV with the columns `cat`, `label` and `review`.
+
+    The other categories are left out, because chnsenticorp was drawn from them.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The texts.
+        The reviews with sentiment; empty ones are left out.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     return (record for row, record in _reviews(path) if row["cat"] in SHOPPING)
 
 
 def read_waimai(path: Path, dev: bool) -> Iterator[LabelledText]:
-    """Read the reviews of take-away meals: every tenth for dev, the others for training, less those with a dev text.
+    """Read one split of the reviews of take-away meals, a CSV with the columns `label` and `review`.
+
+    The corpus has one file only: one review in DEV_EVERY is kept for dev, the others are for training, less those whose text is
+    that of a dev review.
 
     Args:
-        path: The file; PATH.gz will do.
-        dev: Which of the two.
+        path: The file, or the file without its suffix `.gz`.
+        dev: Whether the dev split is read, else that for training.
 
-    Yields:
-        The texts.
+    Returns:
+        The reviews of the split with sentiment; empty ones are left out.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     kept = [record for number, (_, record) in enumerate(_reviews(path)) if number % DEV_EVERY == 0]
     if dev:
@@ -150,13 +172,18 @@ def read_waimai(path: Path, dev: bool) -> Iterator[LabelledText]:
 
 
 def read_smp(path: Path) -> Iterator[LabelledText]:
-    """Read a JSON list of Weibo posts with an emotion.
+    """Read a JSON list of Weibo posts, `content` and the emotion as `label`, with HTML escapes undone.
+
+    Emotions are folded to sentiment by EMOTIONS; posts with another emotion (surprise) and empty ones are left out.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The texts.
+        The posts with sentiment.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     with open_text(path) as file:
         for row in json.load(file):
@@ -165,26 +192,34 @@ def read_smp(path: Path) -> Iterator[LabelledText]:
 
 
 def read_smp_dev(folder: Path) -> Iterator[LabelledText]:
-    """Read both evaluation sets, everyday posts and those of the epidemic.
+    """Read the two evaluation sets of SMP2020: first everyday posts, then posts on the epidemic.
 
     Args:
-        folder: The folder.
+        folder: Folder that holds `usual_eval.txt` and `virus_eval.txt`.
 
     Yields:
-        The texts.
+        The posts with sentiment.
+
+    Raises:
+        DataMissingError: One of the files is absent.
     """
     for name in ("usual_eval.txt", "virus_eval.txt"):
         yield from read_smp(folder / name)
 
 
 def read_gsd_1(path: Path) -> Iterator[LabelledText]:
-    """Read the GSD treebank in version 1: laid out without its spaces, marks full-width, tags as in version 2.
+    """Read the GSD treebank in version 1 of Universal Dependencies, with tags as in version 2.
+
+    Words are written without spaces, except between two Latin words, and punctuation marks are made full-width.
 
     Args:
-        path: The file; PATH.gz will do.
+        path: The file, or the file without its suffix `.gz`.
 
     Yields:
-        The texts.
+        The sentences with parts of speech.
+
+    Raises:
+        DataMissingError: The file is absent.
     """
     for sentence in conllu_sentences(path):
         forms = [FULL_WIDTH.get(fields[1], fields[1]) if fields[3] == "PUNCT" else fields[1] for fields in sentence]
@@ -195,12 +230,12 @@ def read_gsd_1(path: Path) -> Iterator[LabelledText]:
 
 
 def upos_2(fields: Sequence[str]) -> str:
-    """Return the tag that version 2 gives a word of version 1.
+    """Return the part of speech that version 2 of Universal Dependencies gives a word of the GSD treebank in version 1.
 
-    Aspect marks, copulas and the passive are AUX, words that mark a clause SCONJ.
+    Aspect marks, copulas and the passive are AUX, words that mark a clause SCONJ; a tag that is not universal becomes X.
 
     Args:
-        fields: The word's CoNLL-U fields.
+        fields: The 10 CoNLL-U fields of the word.
     """
     form, tag, xpos, role = fields[1], fields[3], fields[4], fields[7]
     if tag == "CONJ":
@@ -215,14 +250,14 @@ def upos_2(fields: Sequence[str]) -> str:
 
 
 def read_markup(read: Callable[[Path], Iterator[LabelledText]], path: Path) -> Iterator[LabelledText]:
-    """Read the texts of another reader without HTML tags; a tag ends a line.
+    """Read the texts of another reader with every HTML tag replaced by a line break and HTML escapes undone.
 
     Args:
-        read: The other reader.
-        path: The file; PATH.gz will do.
+        read: Reads the texts with their markup; their labels are dropped.
+        path: File or folder that `read` gets.
 
     Yields:
-        The texts.
+        The texts, without labels.
     """
     for record in read(path):
         yield LabelledText(html.unescape(_TAG.sub("\n", record.text)))

@@ -1,4 +1,4 @@
-"""A student's loss: the teacher's answers, the gold labels and the teacher's last hidden states."""
+"""The losses of students and teachers: gold labels, silver labels, and the teacher's answers and last hidden states."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from models.runtime.labels import ENTITY_SLICE, JOIN_SLICE, NUM_CASES, UPOS_SLIC
 
 
 class Learner(nn.Module):
-    """A student, and what it needs to learn; only the student is shipped.
+    """A student with the layers that only its training needs; only the student is shipped.
 
-    It has a projection that compares its last states with the teacher's, and a head for LAC's labels.
+    Beside the student there are `project`, which maps its last states to the teacher's width, so that they can be compared, and
+    `silver`, a head for LAC's labels.
 
     Args:
-        student: The model.
-        teacher_hidden: Width of the teacher's states.
+        student: Model that is trained.
+        teacher_hidden: Width of the teacher's hidden states; any number where no teacher's states are learned from.
     """
 
     def __init__(self, student: TokenModel, teacher_hidden: int) -> None:
@@ -37,10 +38,10 @@ class Learner(nn.Module):
 
 
 class Together(nn.Module):
-    """Learners that learn in one run, from the same batches.
+    """Learners that are trained in one run, on the same batches.
 
     Args:
-        learners: The learners.
+        learners: Learners with weights of their own; kept in `learners`.
     """
 
     def __init__(self, learners: Sequence[Learner]) -> None:
@@ -49,13 +50,15 @@ class Together(nn.Module):
 
 
 def together_loss(loss: Callable[[nn.Module, Batch], Tensor]) -> Callable[[nn.Module, Batch], Tensor]:
-    """Sum the losses of all that learn together: the gradients of each are its own.
+    """Turn the loss of one learner into that of learners that are trained together, which is the sum of theirs.
+
+    They share no weights, so each gets the gradients of its own loss alone.
 
     Args:
-        loss: Gives the loss of one learner for a batch.
+        loss: Gives the loss of one learner on a batch, a scalar.
 
     Returns:
-        Gives the loss of `Together`.
+        Gives the loss of a `Together` on a batch, a scalar.
     """
 
     def total(together: nn.Module, batch: Batch) -> Tensor:
@@ -66,16 +69,18 @@ def together_loss(loss: Callable[[nn.Module, Batch], Tensor]) -> Callable[[nn.Mo
 
 
 def hide_pieces(ids: Tensor, mask: Tensor, share: float, unseen: int) -> Tensor:
-    """Hide a random share of the pieces; special ones, up to the id that stands for hidden ones, stay.
+    """Replace a random share of the pieces by one that stands for hidden pieces, as masking in BERT does (Devlin et al., 2019).
+
+    Special pieces, which are those with ids up to `unseen`, are never hidden.
 
     Args:
-        ids: Token ids, shape (B, S).
-        mask: Where a token is, shape (B, S).
-        share: 0 to 1.
-        unseen: Id that stands for hidden pieces.
+        ids: Token ids, int64, shape (B, S).
+        mask: Where a token is, bool, shape (B, S).
+        share: Probability, 0 to 1, with which each piece is hidden.
+        unseen: Id of the piece that stands for hidden ones, `[MASK]`.
 
     Returns:
-        The ids, shape (B, S).
+        The ids with pieces hidden, int64, shape (B, S); `ids` itself if `share` is 0.
     """
     if not share:
         return ids
@@ -83,10 +88,10 @@ def hide_pieces(ids: Tensor, mask: Tensor, share: float, unseen: int) -> Tensor:
 
 
 def task_weights(settings: Taught) -> TaskWeights:
-    """Return the weights of the tasks that a recipe sets.
+    """Return the weights of the tasks in the loss, as a recipe sets them.
 
     Args:
-        settings: Of the run.
+        settings: Settings of the training run.
     """
     return TaskWeights(sentiment=settings.sentiment, joins=settings.joins)
 
@@ -107,16 +112,17 @@ def _paths(settings: Taught) -> Callable[[Learner, Tensor, Batch], Tensor | floa
 def gold_loss_of(
     settings: Taught, unseen: int, silver: Codes | None = None, weight: float = 0.0
 ) -> Callable[[nn.Module, Batch], Tensor]:
-    """Make the loss of a learner that has no teacher: gold labels, and LAC's.
+    """Build the loss of a learner that has no teacher: gold labels, gold paths of entity tags, and LAC's labels.
 
     Args:
-        settings: Of the run.
-        unseen: Id that stands for hidden pieces.
-        silver: LAC's codes beside the pool's ids, int8, shape (N,).
-        weight: Of LAC's labels.
+        settings: Weights of the tasks, and the share of the pieces that is hidden.
+        unseen: Id of the piece that stands for hidden ones.
+        silver: LAC's codes of all tokens that batches are drawn from, parallel to the examples' ids, int8, shape (N,); None
+            leaves LAC's labels out.
+        weight: Weight of LAC's labels in the sum.
 
     Returns:
-        Gives the loss of a learner for a batch, a scalar.
+        Gives the loss of a `Learner` on a batch, a scalar.
     """
     weights, paths = task_weights(settings), _paths(settings)
 
@@ -135,14 +141,17 @@ def gold_loss_of(
 
 
 def teacher_loss(settings: Teacher, unseen: int) -> Callable[[nn.Module, Batch], Tensor]:
-    """Make the loss of a teacher: a share `hidden_silver` of the texts is shown without the features that only it sees.
+    """Build the loss of a teacher: gold labels, with LAC's features hidden from it in some of the texts.
+
+    Only a teacher gets these features. In a random share `hidden_silver` of the texts it has to do without, so that students,
+    which never see them, start well from its weights.
 
     Args:
-        settings: Of the run.
-        unseen: Id that stands for hidden pieces.
+        settings: Weights of the tasks, and the shares of pieces and features that are hidden.
+        unseen: Id of the piece that stands for hidden ones.
 
     Returns:
-        Gives the loss of a learner for a batch, a scalar.
+        Gives the loss of a `Learner` on a batch, a scalar.
     """
     gold = gold_loss_of(settings, unseen)
 
@@ -154,19 +163,22 @@ def teacher_loss(settings: Teacher, unseen: int) -> Callable[[nn.Module, Batch],
 
 
 def distil_loss(answers: TeacherRun, settings: Distil, unseen: int) -> Callable[[nn.Module, Batch], Tensor]:
-    """L = a T^2 KL(teacher || student) + (1 - a) CE(gold) for every task, + beta (1 - cos(states)).
+    """Build the loss of a student: the teacher's answers and hidden states, gold labels, and gold paths of entity tags.
 
-    Token losses are taken on the first piece of each unit. Units that the teacher may hold for an entity weigh
-    `non_o` times in the entities' KL, because nine of ten units are none. Pieces that are hidden (`unseen`) are hidden from
-    the student alone.
+        L = alpha * T^2 KL(teacher || student) + (1 - alpha) * CE(gold) + path * CRF(gold) + hidden * (1 - cos(states))
+
+    where KL at temperature T (Hinton et al., 2015) and CE are weighted sums over the tasks, and the other factors are settings of
+    the same names. Losses of tokens are taken on the first piece of each unit. In the KL of the entity tags, units to which the
+    teacher gives O a probability below 0.9 weigh `non_o` times as much, because nine of ten units are no entities. Hidden pieces
+    are hidden from the student alone.
 
     Args:
-        answers: What the teacher says.
-        settings: Of the run.
-        unseen: Id that stands for hidden pieces.
+        answers: Gives the teacher's answers to a batch.
+        settings: Factors, temperature and weights of the tasks, and the share of the pieces that is hidden.
+        unseen: Id of the piece that stands for hidden ones.
 
     Returns:
-        Gives the loss of a learner for a batch, a scalar.
+        Gives the loss of a `Learner` on a batch, a scalar.
     """
     weights, paths = task_weights(settings), _paths(settings)
     a, t = settings.alpha, settings.temperature

@@ -28,11 +28,16 @@ from models.runtime.tokenizer import PieceTokenizer
 
 @dataclass(frozen=True, slots=True)
 class DistillationData:
-    """All texts that a student may draw; text d is one of `names[corpus[d]]`, made of the corpus `origins[corpus[d]]`.
+    """All D texts, of N tokens, that students may draw, and which corpus each comes from.
+
+    Text d belongs to the part `names[corpus[d]]`, which was made of the corpus `origins[corpus[d]]`.
 
     Attributes:
-        shown: The texts with the features that a teacher sees.
-        examples: The texts as a student sees them.
+        shown: The texts with the features that only a teacher sees.
+        examples: The texts as students see them.
+        names: Names of the parts, by which `epochs` of a recipe names them, such as `sst2` or `sst2-phrases`.
+        origins: Name in `CORPORA` of the corpus that each part was made of.
+        corpus: Number of the part of each text, int64, shape (D,).
     """
 
     shown: Examples
@@ -42,32 +47,30 @@ class DistillationData:
     corpus: npt.NDArray[np.int64]
 
     def of(self, origins: Collection[str]) -> npt.NDArray[np.int64]:
-        """Return the texts that were made of corpora, int64, shape (n,).
+        """Return the numbers of the texts that were made of some corpora, ascending, int64, shape (n,).
 
         Args:
-            origins: Names of the corpora.
+            origins: Names of corpora in `CORPORA`.
         """
         return np.flatnonzero(np.array([origin in origins for origin in self.origins])[self.corpus])
 
     @property
     def silver(self) -> Codes:
-        """LAC's code of every token, int8, shape (N,); IGNORE where the texts are shown without."""
+        """LAC's code of every token, int8, shape (N,); IGNORE where a token is shown without one."""
         return silver_codes(self.shown)
 
     def repeats(self, epochs: dict[str, float], negative_factor: float) -> npt.NDArray[np.float64]:
-        """Compute how often each text is to be drawn; a corpus that is not named is not drawn.
-
-        Raises RecipeError if `epochs` names a corpus that the teacher has not labelled.
+        """Compute how often each text is to be drawn; texts of parts that are not named are not drawn.
 
         Args:
-            epochs: Corpus -> how often.
-            negative_factor: Weight of negative texts in a three-class corpus.
+            epochs: Part, as in `names` -> how often its texts are drawn.
+            negative_factor: Further factor for negative texts of a part that holds neutral ones too; see `sentiment_repeats`.
 
         Returns:
-            float64, shape (D,).
+            How often each text is to be drawn, float64, shape (D,).
 
         Raises:
-            RecipeError: A corpus is named that the teacher has not labelled.
+            RecipeError: `epochs` names a part that is not in `names`.
         """
         if strange := sorted(set(epochs) - set(self.names)):
             raise RecipeError(f"epochs: {strange[0]!r} is not among the labelled texts: {', '.join(self.names)}")
@@ -82,26 +85,28 @@ def build_distillation_data(
     label: Label, lang: str, data_dir: Path, tokenizer: PieceTokenizer, seed: int, near: Callable[[], Neighbours],
     most: int, shelf: Shelf | None = None,
 ) -> DistillationData:  # fmt: skip
-    """Read, choose, make and tokenize the texts of a recipe.
+    """Read, choose, derive and tokenize the texts that the recipe's `[label]` asks for.
 
-    Texts are cut at `most` pieces, and kept on `shelf`, if one is given, where they hang on nothing else. Of the corpora without
-    labels those texts are left out that models of the language are measured on.
+    Only texts of `label.gold` are taken as they are. From all others, taken unlabelled or derived from a labelled corpus, texts
+    are left out that stand in the dev split of the language's real posts, because models are measured on those.
 
     Args:
-        label: Settings of the step.
-        lang: Language.
-        data_dir: Folder of the corpora.
-        tokenizer: The model's.
-        seed: Draws the texts.
-        near: Gives near words; asked only where words are exchanged.
-        most: Pieces after which a text is cut.
-        shelf: Keeps texts that depend on nothing else, if given.
+        label: How many texts are taken from each corpus, and what is derived from them.
+        lang: Language code, ISO 639-1.
+        data_dir: Folder that holds the corpora.
+        tokenizer: Tokenizer of the teacher; a `SilverTokenizer` adds LAC's codes.
+        seed: Seed of the choice of the texts.
+        near: Gives the near words of each word; called only if the recipe has texts with words exchanged.
+        most: Pieces after which a text is cut, specials not counted.
+        shelf: Keeps the encoded texts on disk; None keeps nothing. Not used where encoded texts depend on more than their corpus:
+            with `label.traditional`, with `label.renamed`, or with a `SilverTokenizer`.
 
     Returns:
-        The texts.
+        The texts, part after part.
 
     Raises:
-        DataMissingError: A corpus is not there.
+        DataMissingError: A corpus is not known or its file is absent, or LAC or OpenCC is needed and not installed.
+        RecipeError: The factory does not know the language.
     """
     tongue = language(lang)
     kinds: list[tuple[str, str, int, Maker]] = [
@@ -157,19 +162,21 @@ def _unseen(name: str, tongue: Language, data_dir: Path) -> list[LabelledText]:
 
 
 def without_features(shown: Examples) -> Examples:
-    """Return texts as a model without a teacher's features sees them: what had one has no cased letters.
+    """Return texts as a model without LAC's features sees them.
+
+    LAC's code stands in the place of the case feature of a piece without cased letters; such a piece gets the case for that, 0.
 
     Args:
-        shown: The texts as a teacher sees them.
+        shown: Texts as a teacher sees them.
     """
     return replace(shown, cases=np.where(shown.cases < NUM_CASES, shown.cases, 0).astype(np.uint8))
 
 
 def silver_codes(shown: Examples) -> Codes:
-    """Return the codes that texts are shown with, int8, shape (N,), IGNORE where there is none.
+    """Return the LAC codes that texts are shown with, int8, shape (N,), IGNORE where there is none.
 
     Args:
-        shown: The texts as a teacher sees them.
+        shown: Texts as a teacher sees them, of N tokens.
     """
     return np.where(shown.cases < NUM_CASES, IGNORE, shown.cases.astype(np.int64) - NUM_CASES).astype(np.int8)
 
@@ -182,13 +189,13 @@ def _chosen(records: list[LabelledText], wanted: int, rng: np.random.Generator) 
 
 
 def describe(pool: DistillationData) -> Iterator[str]:
-    """Describe the texts of each corpus.
+    """Describe the size of each part of the texts.
 
     Args:
         pool: The texts.
 
     Yields:
-        One line a corpus: texts and tokens.
+        One line for each part: its name, and its numbers of texts and tokens.
     """
     for number, name in enumerate(pool.names):
         mine = pool.corpus == number

@@ -17,14 +17,17 @@ OVERLAP_INSIDE = 16
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """W windows over the pieces of B texts; every piece has one owner.
+    """W windows over the pieces of B texts.
+
+    Neighbouring windows of a long text overlap, so that each sees context; but every piece is owned by exactly one window, whose
+    logits count for it. Pieces are numbered through all texts.
 
     Attributes:
-        doc: Text that each window is of, int64, shape (W,).
-        first: First piece it reads, int64, shape (W,).
-        last: Piece behind the last it reads, int64, shape (W,).
-        own_first: First piece it owns, int64, shape (W,).
-        own_last: Piece behind the last it owns, int64, shape (W,).
+        doc: Index of the text that each window is cut from, int64, shape (W,).
+        first: First piece that the window reads, int64, shape (W,).
+        last: One past the last piece that it reads, int64, shape (W,).
+        own_first: First piece that it owns, int64, shape (W,).
+        own_last: One past the last piece that it owns, int64, shape (W,).
     """
 
     doc: Int64
@@ -36,13 +39,13 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class RaggedBatch:
-    """B sequences of n tokens in all, [CLS] and [SEP] included.
+    """B sequences laid end to end without padding, n tokens in all, [CLS] and [SEP] included.
 
     Attributes:
         ids: Token ids, int32, shape (n,).
         cases: Case features, uint8, shape (n,).
         offsets: Where each sequence begins, and the end of the last, int64, shape (B + 1,).
-        windows: Numbers of the windows that the sequences are, int64, shape (B,).
+        windows: Index into `Windows` of each sequence, int64, shape (B,).
     """
 
     ids: Int32
@@ -56,10 +59,11 @@ class RaggedBatch:
         return int(np.diff(self.offsets).max())
 
     def padded(self) -> tuple[Int64, Bool]:
-        """Lay the sequences into rows of one length S.
+        """Compute the padded layout of the batch: one row a sequence, S tokens wide, the longest sequence's length.
 
         Returns:
-            Index into the flat arrays (0 where nothing is), int64, shape (B, S); and where something is, bool, shape (B, S).
+            For every place of the rows an index into the flat arrays (0 for padding), int64, shape (B, S); and a mask, True where
+            a token is, bool, shape (B, S).
         """
         lengths = np.diff(self.offsets)
         columns = np.arange(lengths.max())
@@ -68,12 +72,15 @@ class RaggedBatch:
 
 
 def make_windows(pieces: Pieces, breaks: Bool, limit: int) -> Windows:
-    """Cut long texts, after the last sentence end that fits, else at a word, else anywhere.
+    """Cover texts with windows of at most `limit` pieces; a text that fits gets one.
+
+    A longer text is cut after the last sentence end that fits, unless that leaves the window less than half full; else
+    before the last word that fits; else anywhere.
 
     Args:
-        pieces: Of all texts.
+        pieces: Pieces of all texts, N in all.
         breaks: Whether a piece ends a sentence, bool, shape (N,).
-        limit: Pieces of the longest window.
+        limit: Pieces of the longest window, overlap included, specials not.
 
     Returns:
         The windows; a text without pieces gets none.
@@ -114,16 +121,18 @@ def _cuts(units: Bool, breaks: Bool, stride: int) -> tuple[Int64, Bool]:
 
 
 def cut_by_budget(lengths: Int64, order: Int64, budget: int, multiple: int = 1) -> list[Int64]:
-    """Cut sequences into runs whose padded size (count x longest) stays within a budget, one sequence at least.
+    """Cut a list of sequences into runs whose padded size (count x longest) stays within a budget.
+
+    A run holds at least one sequence, even one that exceeds the budget by itself.
 
     Args:
-        lengths: Tokens of each sequence, int64.
-        order: Sequences in the order in which they are cut, int64.
-        budget: Padded tokens of a run.
-        multiple: The longest is rounded up to a multiple of this.
+        lengths: Tokens of each sequence, int64, shape (W,).
+        order: Indices of the sequences in the order in which they are taken, int64.
+        budget: Padded tokens that a run may have.
+        multiple: Lengths are rounded up to a multiple of this, as the padding will be.
 
     Returns:
-        The runs, as numbers of sequences.
+        The runs, each an array of indices of sequences, int64; together they are `order`.
     """
     runs, start, longest = [], 0, 0
     padded = -(-lengths // multiple) * multiple
@@ -141,11 +150,11 @@ def make_batches(pieces: Pieces, windows: Windows, cls_id: int, sep_id: int, bud
     """Make batches of windows of about equal length, longest first.
 
     Args:
-        pieces: Of all texts.
-        windows: The windows.
-        cls_id: Id of [CLS].
-        sep_id: Id of [SEP].
-        budget: Padded tokens of a batch.
+        pieces: Pieces of all texts.
+        windows: From `make_windows`, over the same pieces.
+        cls_id: Id of [CLS], with which every sequence begins.
+        sep_id: Id of [SEP], with which every sequence ends.
+        budget: Tokens that a batch may have when padded to its longest sequence.
 
     Yields:
         The batches.
@@ -168,14 +177,14 @@ def make_batches(pieces: Pieces, windows: Windows, cls_id: int, sep_id: int, bud
 
 
 def owned(batch: RaggedBatch, windows: Windows) -> tuple[Int64, Int64]:
-    """Find the tokens of a batch that own a piece.
+    """Map a batch's tokens back to pieces: for each piece that one of its windows owns, the token that stands for it.
 
     Args:
-        batch: The batch.
-        windows: All windows.
+        batch: From `make_batches`.
+        windows: The windows that the batch was made of; its `windows` are indices into them.
 
     Returns:
-        Positions in the flat batch, and which piece each owns, int64, shape (owned,).
+        Positions of these tokens in the flat batch, and the piece of each, both int64, shape (owned,).
     """
     run = batch.windows
     counts = windows.own_last[run] - windows.own_first[run]

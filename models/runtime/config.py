@@ -17,7 +17,12 @@ ACT_MAX = 255
 
 @dataclass(frozen=True, slots=True)
 class LayerShape:
-    """Attention heads and feed-forward width that one layer has (after pruning, if any)."""
+    """Size of one layer, which may differ from the others' after structured pruning.
+
+    Attributes:
+        heads: Attention heads.
+        ffn: Width of the feed-forward network.
+    """
 
     heads: int
     ffn: int
@@ -28,14 +33,17 @@ class EncoderConfig:
     """Everything that fixes the shapes of an encoder's weights.
 
     Attributes:
+        vocab: Token ids.
         hidden: Width of the states.
+        layers: Size of each layer, from the embeddings up.
         head_dim: Width of an attention head.
         positions: Longest window in tokens, specials included.
+        layer_norm_eps: Added to the variance in every LayerNorm.
         relative_buckets: Buckets of a relative position bias, 0 without one.
-        cases: Case features, to which a teacher may add others.
-        pairs: Rows of the table of neighbouring tokens, 0 without one.
+        cases: Number of case features; a teacher may have more than the students.
+        pairs: Rows of the hashed embedding table of token bigrams, 0 without one.
         pair_width: Width of a row of that table.
-        transitions: Whether steps from one entity tag to the next have weights; then entities are read off the best path.
+            transitions: Whether steps from one entity tag to the next have weights; then entities are read off the best path.
         token_outputs: What the heads give for each token: a tagger's labels, or a reader's.
         text_outputs: What they give for the whole.
     """
@@ -55,7 +63,7 @@ class EncoderConfig:
     text_outputs: int = NUM_SENTIMENTS
 
     def to_json(self) -> dict[str, Any]:
-        """Return the configuration as JSON."""
+        """Return the configuration as a JSON object, which `from_json` reads."""
         return asdict(self)
 
     @classmethod
@@ -63,21 +71,23 @@ class EncoderConfig:
         """Return the configuration that `to_json` gave.
 
         Args:
-            data: The JSON object.
+            data: The parsed JSON object.
         """
         return cls(**{**data, "layers": tuple(LayerShape(**layer) for layer in data["layers"])})
 
 
 def relative_buckets(length: int, buckets: int, max_distance: int = 128) -> npt.NDArray[np.int64]:
-    """Compute T5's bidirectional bucket (Raffel et al., 2020) of every pair of positions.
+    """Compute T5's bidirectional relative position bucket (Raffel et al., 2020) of every pair of positions.
+
+    Half the buckets of each direction hold one distance each; the others grow logarithmically up to `max_distance`.
 
     Args:
         length: Number of positions.
-        buckets: Number of buckets, for both directions together.
-        max_distance: From here on all are in the last bucket.
+        buckets: Number of buckets, both directions together.
+        max_distance: Distance from which on all share the last bucket of their direction.
 
     Returns:
-        int64, shape (length, length).
+        Bucket for each query (row) and key (column), int64, shape (length, length).
     """
     where = np.arange(length)
     n = where[:, None] - where[None, :]

@@ -18,13 +18,13 @@ def _said() -> dict[str, str]:
 
 
 def cpu_flags() -> frozenset[str]:
-    """Return the CPU's features by the kernel's names; none where they cannot be told."""
+    """Return the CPU's features by the names that Linux has for them; empty where `/proc/cpuinfo` does not tell."""
     said = _said()
     return frozenset((said.get("flags") or said.get("Features") or "").split())
 
 
 def cpu_name() -> str:
-    """Return the CPU's model name and the instruction sets that matter here."""
+    """Return the CPU's model name, with those of the instruction sets that decide on an engine's speed."""
     flags = cpu_flags()
     name = _said().get("model name") or platform.processor() or platform.machine()
     return f"{name} ({', '.join(one for one in _SETS if one in flags)})"

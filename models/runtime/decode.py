@@ -23,10 +23,10 @@ BY_CHARACTER = frozenset({"zh"})
 
 
 def softmax(logits: Float32) -> Float32:
-    """Return the softmax over the last axis, float32.
+    """Return the softmax over the last axis, float32, of the same shape.
 
     Args:
-        logits: Of any shape.
+        logits: Logits, float32, shape (..., classes).
     """
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     result: Float32 = shifted / shifted.sum(axis=-1, keepdims=True)
@@ -34,13 +34,13 @@ def softmax(logits: Float32) -> Float32:
 
 
 def check(scores: Float32) -> Float32:
-    """Return scores, if all are finite.
+    """Return the scores unchanged if all are finite.
 
     Args:
-        scores: The engine's.
+        scores: Logits from an engine, float32, of any shape.
 
     Raises:
-        BadOutputError: Some are not.
+        BadOutputError: A score is NaN or infinite.
     """
     if not np.isfinite(scores).all():
         raise BadOutputError("the engine gave scores that are not finite numbers; try another engine= or report the CPU")
@@ -62,17 +62,17 @@ def _lists(values: Sequence[pa.Array], struct: pa.StructType, doc_of: Int64, doc
 
 
 def entity_spans(p: Float32, new_doc: Bool) -> tuple[Int64, Int64, Int64, Float32]:
-    """Find entities in the tags' probabilities of units; place and type are decided apart.
+    """Decode entities from tag probabilities unit by unit, their extent first and then their type.
 
-    A unit is outside, begins or goes on (the sum over the types), and the entity has the type with the highest mean over its
-    units, which is its score. So "B-PER I-ORG" is one entity.
+    Each unit is O, B or I, whichever has the highest probability summed over the types. An entity's type is the one with the
+    highest mean probability (B and I together) over its units, and that mean is its score. So "B-PER I-ORG" is one entity.
 
     Args:
         p: Probabilities of the tags, float32, shape (U, len(ENTITY_TAGS)).
-        new_doc: Whether a text begins with a unit, bool, shape (U,).
+        new_doc: Whether a unit is the first of its text, bool, shape (U,); no entity reaches from one text into the next.
 
     Returns:
-        First and last unit, type and score of each entity.
+        First unit, last unit, type (index into ENTITY_TYPES) and score of each entity: int64, int64, int64, float32, shape (E,).
     """
     begin, inside = p[:, 1::2], p[:, 2::2]
     place = np.stack([p[:, 0], begin.sum(axis=1), inside.sum(axis=1)], axis=1).argmax(axis=1)
@@ -85,14 +85,14 @@ def entity_spans(p: Float32, new_doc: Bool) -> tuple[Int64, Int64, Int64, Float3
 
 
 def path_spans(p: Float32, codes: Int64) -> tuple[Int64, Int64, Int64, Float32]:
-    """Find entities in the tags of a path; the path says the type.
+    """Read entities off decoded tags; the score is the mean probability of the entity's type over its units.
 
     Args:
         p: Probabilities of the tags, float32, shape (U, len(ENTITY_TAGS)).
-        codes: Tags as `viterbi_paths` gives them, int64, shape (U,).
+        codes: Tags from `viterbi_paths`, int64, shape (U,): an I tag always follows a tag of its type.
 
     Returns:
-        First and last unit, type and score of each entity.
+        First unit, last unit, type (index into ENTITY_TYPES) and score of each entity: int64, int64, int64, float32, shape (E,).
     """
     first = np.flatnonzero(codes % 2 == 1)
     goes_on = np.append((codes > 0) & (codes % 2 == 0), False)[1:]
@@ -113,17 +113,17 @@ def _means(p: Float32, first: Int64, last: Int64) -> Float32:
 
 
 def word_probabilities(p: Float32, begins: Bool) -> Float32:
-    """Compute tag probabilities of words from those of their units.
+    """Compute the tag probabilities of words from those of their units, so that no entity cuts a word.
 
-    Outside and the types are the mean over the word's units; whether an entity begins is said by the first unit. So no entity
-    cuts a word.
+    O and each type (B and I together) are averaged over the word's units; the split of a type into B and I is that of the word's
+    first unit. A word of one unit keeps that unit's probabilities to the last bit.
 
     Args:
-        p: Of the units, float32, shape (U, len(ENTITY_TAGS)).
-        begins: Whether a word begins with a unit, bool, shape (U,).
+        p: Tag probabilities of the units, float32, shape (U, len(ENTITY_TAGS)).
+        begins: Whether a unit is the first of its word, bool, shape (U,); True for the first unit of all.
 
     Returns:
-        Of the words, float32, shape (W, len(ENTITY_TAGS)).
+        Tag probabilities of the words, float32, shape (W, len(ENTITY_TAGS)).
     """
     at = np.flatnonzero(begins)
     count = np.diff(np.append(at, len(p)))
@@ -144,21 +144,22 @@ def word_probabilities(p: Float32, begins: Bool) -> Float32:
 def decode(
     texts: Sequence[str], pieces: Pieces, tokens: Float32, sentiment: Float32, lang: str, transitions: Float32 | None = None
 ) -> pa.Table:
-    """Make the Tagger's table.
+    """Turn the scores of texts into the Tagger's table of words, parts of speech, entities and sentiment.
 
     Args:
         texts: B texts.
         pieces: Their N pieces.
         tokens: Token logits of the pieces, float32, shape (N, NUM_TOKEN_OUTPUTS).
         sentiment: Probabilities of the sentiments, float32, shape (B, 3).
-        lang: Language of the model.
-        transitions: Weights of steps from tag to tag, of a model that has them; see `viterbi_paths`.
+        lang: The model's language, ISO 639-1; it fills the column `lang`.
+        transitions: Transition weights between entity tags, float32, shape (NUM_TAGS + 1, NUM_TAGS), see `viterbi_paths`; without
+            them every unit's tag is decided for itself, see `entity_spans`.
 
     Returns:
-        One row a text, with the columns of `models.TAGS`.
+        One row for each text, in their order, with the columns of `models.TAGS`.
 
     Raises:
-        BadOutputError: Logits are not finite.
+        BadOutputError: A logit is NaN or infinite.
     """
     docs = len(pieces)
     unit = np.flatnonzero(pieces.units)

@@ -21,18 +21,19 @@ from models.runtime.viterbi import NUM_TAGS, START
 
 
 def dropped(x: Tensor, share: float, training: bool, whole_rows: bool = False) -> Tensor:
-    """Drop values at random (Srivastava et al., 2014), with a share rounded to a 256th.
+    """Apply dropout (Srivastava et al., 2014) with a probability rounded to a multiple of 1/256.
 
-    On the CPU torch's own draws one number of 64 bits for every value, which took a sixth of a training step.
+    It needs one random byte for every value. torch's own dropout draws 64 bits for each on the CPU, which took a sixth of a
+    training step.
 
     Args:
-        x: Of any shape.
+        x: Values, of any shape.
         share: Probability that a value is dropped.
-        training: Whether anything is dropped.
-        whole_rows: Whether whole last dimensions are dropped instead of single values.
+        training: Whether anything is dropped; if not, `x` is given back as it is.
+        whole_rows: Whether vectors along the last dimension are dropped whole, instead of single values.
 
     Returns:
-        The values that are left, scaled up.
+        The values, of the same shape: 0 where dropped, else scaled up so that the expectation stays.
     """
     cut = round(share * 256) if training else 0
     if not cut:
@@ -45,11 +46,11 @@ def dropped(x: Tensor, share: float, training: bool, whole_rows: bool = False) -
 
 
 class Layer(nn.Module):
-    """Self-attention and feed-forward, each followed by residual and LayerNorm.
+    """A post-norm transformer layer: self-attention and feed-forward, each followed by residual and LayerNorm.
 
     Args:
-        config: Of the encoder.
-        shape: Of the layer.
+        config: The encoder's.
+        shape: Heads and feed-forward width of this layer.
     """
 
     def __init__(self, config: EncoderConfig, shape: LayerShape) -> None:
@@ -64,12 +65,12 @@ class Layer(nn.Module):
         self.norm2 = nn.LayerNorm(config.hidden, eps=config.layer_norm_eps)
 
     def forward(self, x: Tensor, bias: Tensor | None, dropout: float = 0.0) -> Tensor:
-        """Compute the layer.
+        """Compute the layer's output states.
 
         Args:
             x: States, shape (B, S, hidden).
-            bias: Added to the attention scores, see `Encoder.attention_bias`.
-            dropout: Share that is dropped in training.
+            bias: Added to the attention scores, shape (B or 1, heads or 1, S, S), or None; see `Encoder.attention_bias`.
+            dropout: Probability of dropout on both sublayers' outputs; without effect outside of training.
 
         Returns:
             States, shape (B, S, hidden).
@@ -92,21 +93,23 @@ class Layer(nn.Module):
 
 
 def pair_row(first: Tensor, then: Tensor, config: EncoderConfig) -> Tensor:
-    """Compute the row of the table of pairs for two neighbours; pairs that share a row are many, frequent ones seldom.
+    """Hash pairs of neighbouring tokens to rows of the bigram embedding table.
+
+    Collisions are common, but two frequent pairs seldom share a row.
 
     Args:
-        first: Ids of the first ones, int.
-        then: Ids of the second ones, of the same shape.
-        config: Of the encoder.
+        first: Ids of the first tokens, int, of any shape.
+        then: Ids of the tokens that follow them, of the same shape.
+        config: The encoder's; its `pairs` is not 0.
 
     Returns:
-        The rows, of the same shape.
+        Row of each pair, int, of the same shape.
     """
     return (first * config.vocab + then) % config.pairs
 
 
 class TokenModel(nn.Module):
-    """What every tagging model has: hidden states from `encode`, and the heads on the last of them.
+    """Base of the tagging models: a subclass computes hidden states in `encode`, and shared heads turn the last into logits.
 
     Args:
         hidden: Width of the states.
@@ -128,7 +131,7 @@ class TokenModel(nn.Module):
         Args:
             ids: Token ids, int, shape (B, S).
             cases: Case features, int, shape (B, S).
-            mask: Where a token is, bool, shape (B, S); None if everywhere.
+            mask: True where a token is, False for padding, bool, shape (B, S); None without padding.
 
         Returns:
             States after the embeddings and after every layer, shape (B, S, hidden) each.
@@ -136,11 +139,11 @@ class TokenModel(nn.Module):
         raise NotImplementedError
 
     def heads(self, last: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Compute the logits from the last states; those of texts from their mean.
+        """Compute the logits from the last layer's states; the sentiment's from their mean over the tokens.
 
         Args:
-            last: The last states, shape (B, S, hidden).
-            mask: Where a token is, bool, shape (B, S); None if everywhere.
+            last: States after the last layer, shape (B, S, hidden).
+            mask: True where a token is, False for padding, bool, shape (B, S); None without padding.
 
         Returns:
             Token logits, shape (B, S, NUM_TOKEN_OUTPUTS), and sentiment logits, shape (B, 3).
@@ -154,12 +157,12 @@ class TokenModel(nn.Module):
         return self.tokens_head(last), self.sentiment_head(torch.tanh(self.pool(mean)))
 
     def forward(self, ids: Tensor, cases: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Compute the logits.
+        """Compute the logits of tokens and texts.
 
         Args:
             ids: Token ids, int, shape (B, S).
             cases: Case features, int, shape (B, S).
-            mask: Where a token is, bool, shape (B, S); None if everywhere.
+            mask: True where a token is, False for padding, bool, shape (B, S); None without padding.
 
         Returns:
             Token logits, shape (B, S, NUM_TOKEN_OUTPUTS), and sentiment logits, shape (B, 3).
@@ -168,7 +171,7 @@ class TokenModel(nn.Module):
 
 
 class Encoder(TokenModel):
-    """Token ids and case features in; token logits and sentiment logits out.
+    """The transformer encoder with its heads: token ids and case features in, token and sentiment logits out.
 
     Args:
         config: Shapes of the weights.
@@ -192,17 +195,17 @@ class Encoder(TokenModel):
             self.transitions = nn.Parameter(torch.zeros(START + 1, NUM_TAGS))
 
     def embed(self, ids: Tensor, places: Tensor, cases: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """Compute the input of the first layer.
+        """Compute the input of the first layer: the normalized sum of all embeddings.
 
         Args:
-            ids: Token ids, int.
-            places: Positions, int, of the same shape or one that broadcasts.
-            cases: Case features, of the same shape.
-            before: Ids of the tokens before, 0 (the padding's) where there is none, of the same shape.
-            after: Ids of the tokens behind, 0 where there is none, of the same shape.
+            ids: Token ids, int, of any shape.
+            places: Position of each token in its sequence, int, of a shape that broadcasts to that of `ids`.
+            cases: Case features, int, of the shape of `ids`.
+            before: Id of the token before each, int, of the shape of `ids`; 0 (the padding's) where there is none.
+            after: Id of the token after each, int, of the shape of `ids`; 0 where there is none.
 
         Returns:
-            Shape (..., hidden).
+            States, shape (..., hidden).
         """
         x = self.words(ids) + self.places(places) + self.cases(cases)
         if self.config.pairs:
@@ -213,15 +216,15 @@ class Encoder(TokenModel):
         return normed
 
     def attention_bias(self, mask: Tensor | None, length: int, device: torch.device) -> Tensor | None:
-        """Compute what all layers add to their attention scores: for padding, and for relative positions.
+        """Compute the bias that all layers add to their attention scores: it masks padding and holds relative positions.
 
         Args:
-            mask: Where a token is, bool, shape (B, S); None if everywhere.
+            mask: True where a token is, False for padding, bool, shape (B, S); None without padding.
             length: Number of positions S.
-            device: Where it is computed.
+            device: Where the bias is to lie.
 
         Returns:
-            Shape (B or 1, heads or 1, S, S); None if nothing is added.
+            Bias, float, shape (B or 1, heads or 1, S, S); None without padding and relative positions.
         """
         bias = None
         if self.relative is not None:
@@ -241,15 +244,15 @@ class Encoder(TokenModel):
         return states
 
     def begin(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Compute the input of the first layer, and what all layers add to their attention scores.
+        """Compute the input of the first layer and the attention bias of all layers.
 
         Args:
             ids: Token ids, int, shape (B, S).
             cases: Case features, int, shape (B, S).
-            mask: Where a token is, bool, shape (B, S); None if everywhere.
+            mask: True where a token is, False for padding, bool, shape (B, S); None without padding.
 
         Returns:
-            Input, shape (B, S, hidden), and bias, see `attention_bias`.
+            States, shape (B, S, hidden), and the bias, see `attention_bias`.
         """
         length = ids.shape[1]
         known = F.pad(ids if mask is None else ids * mask, (1, 1))

@@ -29,8 +29,9 @@ class Logits:
     """The logits of one batch.
 
     Attributes:
-        tokens: float32, shape (n, NUM_TOKEN_OUTPUTS), one row a token.
-        sentiment: float32, shape (B, 3).
+        batch: The very object that was given to the engine, by which answers find their batch.
+        tokens: Logits of the batch's n tokens, specials included, float32, shape (n, NUM_TOKEN_OUTPUTS).
+        sentiment: Sentiment logits of the batch's B sequences, float32, shape (B, 3).
     """
 
     batch: RaggedBatch
@@ -39,7 +40,11 @@ class Logits:
 
 
 class Engine(Protocol):
-    """Anything that computes the scores of ragged batches."""
+    """Anything that computes the logits of ragged batches.
+
+    Attributes:
+        name: Which kind of engine this is.
+    """
 
     name: str
     arithmetic: str | None
@@ -47,28 +52,28 @@ class Engine(Protocol):
     if they depend on more, say on the texts beside it: such scores must not be shared as equal."""
 
     def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
-        """Compute the scores of batches.
+        """Compute the logits of a stream of batches, in any order.
 
         Args:
-            batches: The batches; they are asked for as the engine gets free.
+            batches: Batches, consumed lazily: the next one is taken only when the engine has room for it.
 
         Yields:
-            The scores of every batch, in any order.
+            The logits of each batch, once, in the order in which they are ready.
         """
         ...
 
 
 class OpenVinoEngine(Engine):
-    """OpenVINO on the CPU, one stream a thread: two batches in flight need no barrier between the threads.
+    """OpenVINO on the CPU, with one stream for each thread, so that threads never wait for each other within a batch.
 
-    What is not int8 is computed in `precision`. On its own OpenVINO takes bf16 where a CPU has it: a tenth faster, but of the
-    texts of the examples one in twenty gets other tags than from the reference, and than on a CPU without bf16.
+    What is not int8 is computed in `precision`. Left to itself OpenVINO computes in bf16 where the CPU can: a tenth faster, but
+    then one in twenty of the example texts gets other tags than from the reference, or on a CPU without bf16.
 
     Args:
         config: Shapes of the weights.
-        weights: The weights, as stored.
-        threads: Threads, and streams.
-        precision: f32 or bf16.
+        weights: Tensors by name, as `ModelPackage.weights` gives them.
+        threads: Number of threads, and of streams.
+        precision: f32 or bf16, of all operations that are not int8.
     """
 
     name = "openvino"
@@ -122,13 +127,13 @@ class OpenVinoEngine(Engine):
 
 
 class TorchEngine(Engine):
-    """The reference: padded batches in fp32 on the CPU; bf16 on CUDA.
+    """The reference engine: PyTorch, with padded batches in fp32 on the CPU, or in bf16 on CUDA.
 
-    On CUDA batches are flat, with varlen attention, where the encoder has no relative position bias.
+    On CUDA batches are computed without padding, by variable-length attention, if the encoder has no relative position bias.
 
     Args:
-        encoder: The encoder; on CUDA it is moved there.
-        threads: Threads of the CPU, None as torch has them.
+        encoder: An `Encoder` or another model with its inputs and outputs; for CUDA it is moved there and converted, in place.
+        threads: CPU threads of the whole process; None leaves torch's setting alone.
         device: cpu or cuda.
 
     Attributes:
@@ -191,5 +196,5 @@ class TorchEngine(Engine):
 
 
 def default_threads() -> int:
-    """Return the number of CPUs that this process may use."""
+    """Return the number of CPUs that this process may run on, by its affinity mask."""
     return len(os.sched_getaffinity(0))

@@ -26,16 +26,16 @@ _ADDRESS = re.compile(r"[A-Za-z]+://[!-~]+|@[A-Za-z0-9_]+")
 
 
 def identify(texts: Sequence[str]) -> list[str | None]:
-    """Identify the language of texts.
+    """Identify the language of texts, by script, common English words, and only then by a statistical identifier.
 
-    A text in Latin letters is English unless the library is sure that it is not; one in Han characters is Chinese. Addresses of
-    the web and names of users say nothing.
+    A text in Latin letters counts as English unless the identifier is sure of another language; one in Han characters is Chinese.
+    URLs and @user names are ignored. Of a text in Latin letters only the first HEAD characters are looked at.
 
     Args:
-        texts: The texts.
+        texts: Texts in any languages.
 
     Returns:
-        ISO 639-1 of each, None for a text without letters.
+        ISO 639-1 code of each text; None for one without letters.
     """
     texts = [_ADDRESS.sub(" ", text) if "://" in text or "@" in text else text for text in texts]
     found = languages(texts)

@@ -23,23 +23,23 @@ def load(
     threads: int | None = None,
     devices: Sequence[Sequence[str]] = (),
 ) -> Tagger | LanguageRouter:
-    """Load a model, or several of which each text is tagged by the one of its language.
+    """Load a model as a tagger, or several models behind one router that sends each text to the model of its language.
 
     Args:
-        model: Name of a model of the zoo, or any model folder; "auto", or names with + between them, loads several.
+        model: Name of a model in the zoo, or a model folder; "auto" (each language's default) and names joined by + load several.
         engine: "openvino" (int8 on the CPU), "torch" (the reference; CUDA in bf16 where there is a GPU), or "auto": torch where
             it is installed and can use a GPU, else openvino.
-        threads: Threads; by default the CPUs that this process may use.
-        devices: Where the layers lie of a model that no single device holds, and chains of them side by side, in torch: see
-            PipelineParallelEngine.
+        threads: CPU threads of the engine; by default one for each CPU that this process may use.
+        devices: For a model that does not fit one device: chains of torch devices, each of which shares the model's layers out
+            among its devices, see `PipelineParallelEngine`. Then `engine` and `threads` are ignored.
 
     Returns:
-        The tagger.
+        A `Tagger` for one model, a `LanguageRouter` for several.
 
     Raises:
-        ModelMissingError: There is no such model, or a file of it is absent.
-        ModelDamagedError: A file of it does not fit.
-        EngineMissingError: The engine is not installed.
+        ModelMissingError: There is no such model, a file of it is absent, or two of the models read the same language.
+        ModelDamagedError: A file does not fit its digest, its shapes or this version's label sets.
+        EngineMissingError: There is no engine of that name, or what it needs is not installed.
     """
     taggers = [_of_package(package, engine, threads, devices) for package in open_models(model).packages]
     if len(taggers) == 1:
@@ -48,10 +48,10 @@ def load(
 
 
 def load_one(model: str | Path, engine: EngineName = "auto", threads: int | None = None) -> Tagger:
-    """Load a model of one language.
+    """Load a single model as a tagger.
 
     Args:
-        model: Name of a model of the zoo, or any model folder.
+        model: Name of a model in the zoo, or a model folder.
         engine: See `load`.
         threads: See `load`.
 
@@ -59,9 +59,9 @@ def load_one(model: str | Path, engine: EngineName = "auto", threads: int | None
         The tagger.
 
     Raises:
-        ModelMissingError: There is no such model; also for "auto" and the like.
-        ModelDamagedError: A file of it does not fit.
-        EngineMissingError: The engine is not installed.
+        ModelMissingError: There is no such model, or a file of it is absent; "auto" and names joined by + are no single model.
+        ModelDamagedError: A file does not fit its digest, its shapes or this version's label sets.
+        EngineMissingError: There is no engine of that name, or what it needs is not installed.
     """
     return _of_package(open_package(model), engine, threads)
 
@@ -81,13 +81,13 @@ def _staged(package: ModelPackage, devices: Sequence[Sequence[str]]) -> Engine:
 
 
 def check_engine(engine: EngineName) -> None:
-    """Find out whether an engine is there.
+    """Check that an engine can be used, without importing what it needs.
 
     Args:
-        engine: Its name.
+        engine: Name of the engine, see `load`; "auto" needs OpenVINO.
 
     Raises:
-        EngineMissingError: There is none of that name, or what it needs is not installed.
+        EngineMissingError: There is no engine of that name, or what it needs is not installed.
     """
     needs = {"auto": "openvino", "openvino": "openvino", "torch": "torch"}
     if engine not in needs:
@@ -98,18 +98,18 @@ def check_engine(engine: EngineName) -> None:
 
 
 def make_engine(package: ModelPackage, engine: EngineName, threads: int) -> Engine:
-    """Make the engine of a model.
+    """Load a model's weights into an engine.
 
     Args:
-        package: The model.
+        package: From `open_package`.
         engine: See `load`.
-        threads: Threads.
+        threads: CPU threads of the engine.
 
     Returns:
-        The engine.
+        An `OpenVinoEngine` or a `TorchEngine`.
 
     Raises:
-        EngineMissingError: The engine is not installed.
+        EngineMissingError: There is no engine of that name, or what it needs is not installed.
     """
     check_engine(engine)
     if engine == "openvino" or (engine == "auto" and not _has_cuda()):

@@ -114,17 +114,17 @@ def _but_first(x: ov.Node) -> ov.Node:
 
 
 def build(config: EncoderConfig, weights: Weights, hidden: bool = False) -> ov.Model:
-    """Build the model of an encoder.
+    """Build an encoder and its heads as an OpenVINO graph, with dynamic batch size and sequence length.
 
     Args:
         config: Shapes of the weights.
-        weights: The weights, as stored.
-        hidden: Whether the last layer's states are a result too.
+        weights: Tensors by name, as `ModelPackage.weights` gives them.
+        hidden: Whether the last layer's states are a third output.
 
     Returns:
-        A model of `ids` int32, `cases` int32 and `mask` float32 (1 where a token is), all of shape (B, S). Results: token logits
-        float32, shape (B, S, NUM_TOKEN_OUTPUTS), sentiment logits float32, shape (B, 3), and the states float32, shape (B, S,
-        hidden).
+        A model with the inputs `ids` (int32), `cases` (int32) and `mask` (float32, 1 where a token is, 0 for padding), all of
+        shape (B, S). Its outputs, all float32, are the token logits, shape (B, S, NUM_TOKEN_OUTPUTS), the sentiment logits, shape
+        (B, 3), and with `hidden` the states, shape (B, S, hidden).
     """
     b = _Builder(config, weights)
     ids, cases = (op.parameter([-1, -1], np.int32, name=name) for name in ("ids", "cases"))

@@ -56,19 +56,22 @@ def label_map(task: str = TAGGER) -> dict[str, list[str]]:
 
 
 def sha256(path: Path) -> str:
-    """Return the digest of a file, in hex.
+    """Return the SHA-256 digest of a file, in hex.
 
     Args:
-        path: The file.
+        path: A file that fits into memory.
     """
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPackage:
-    """A checked model folder.
+    """A model folder whose files have been checked; made by `open_package`.
 
     Attributes:
+        folder: Where its three files are.
+        name: As `model.json` has it.
+        lang: Language that the model reads, ISO 639-1.
         window: Tokens of the longest window, specials included.
         digest: SHA-256 of `model.json`, which names the model with everything that it holds.
         calibration: What makes a probability of a reader's margins.
@@ -83,11 +86,11 @@ class ModelPackage:
     calibration: tuple[float, ...] = ()
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
-        """Return all tensors, by the names of the encoder's state, as stored: int8 with scales, float16 or float32."""
+        """Return all tensors by their names in the encoder's state dict, as stored: int8 with scales, float16 or float32."""
         return load_file(self.folder / WEIGHTS)
 
     def tokenizer_json(self) -> str:
-        """Return the tokenizer in the JSON of the `tokenizers` library."""
+        """Return the tokenizer in the JSON format of the `tokenizers` library."""
         return (self.folder / TOKENIZER).read_text(encoding="utf-8")
 
 
@@ -109,7 +112,7 @@ def open_package(model: str | Path, task: str = TAGGER) -> ModelPackage:
         task: What it must do.
 
     Returns:
-        The model.
+        The model; its weights are read again when they are asked for.
 
     Raises:
         ModelMissingError: It or a file of it is absent, or it does something else.
@@ -149,14 +152,19 @@ def open_package(model: str | Path, task: str = TAGGER) -> ModelPackage:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """One model, or one a language. `digest` names all of them."""
+    """One model, or several of which each reads another language.
+
+    Attributes:
+        name: The model's own, or for several what they were asked for by.
+        packages: The models; of several the first tags texts for which none is nearer.
+    """
 
     name: str
     packages: tuple[ModelPackage, ...]
 
     @property
     def digest(self) -> str:
-        """That of the one model, or of all digests."""
+        """The one model's digest; for several, a SHA-256 in hex over all their digests and the version of the routing rules."""
         if len(self.packages) == 1:
             return self.packages[0].digest
         parts = [f"routing {ROUTING}", *(package.digest for package in self.packages)]
@@ -164,17 +172,17 @@ class Models:
 
 
 def open_models(model: str | Path) -> Models:
-    """Open one model or several.
+    """Open and check one model or several.
 
     Args:
-        model: Name or folder, "auto" (every language's default), or several names with + between them.
+        model: Name in the zoo or model folder, "auto" (every language's default), or several names joined by +.
 
     Returns:
-        The models.
+        The models, in the order in which they are named.
 
     Raises:
-        ModelMissingError: One or a file of it is absent.
-        ModelDamagedError: A file does not fit.
+        ModelMissingError: One of them does not exist, or a file of it is absent.
+        ModelDamagedError: A file of one does not fit, see `open_package`.
     """
     names = [model]
     if isinstance(model, str) and not Path(model).is_dir():
@@ -223,11 +231,11 @@ def write_package(
     task: str = TAGGER,
     calibration: Sequence[float] = (),
 ) -> ModelPackage:
-    """Write the three files of a model and open the result.
+    """Write the three files of a model and open the result, which checks it.
 
     Args:
-        folder: Of the model; made if it is absent.
-        name: Of the model.
+        folder: Where the files are written; made if it is absent.
+        name: Name that the model will bear.
         lang: Language that it reads, ISO 639-1.
         window: Tokens of the longest window, specials included.
         config: Shapes of the weights.
@@ -240,7 +248,7 @@ def write_package(
         The model.
 
     Raises:
-        ModelDamagedError: The weights do not fit the configuration.
+        ModelDamagedError: The weights or the window do not fit the configuration, or weights are not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_file({key: np.array(value, order="C") for key, value in weights.items()}, folder / WEIGHTS)

@@ -35,17 +35,17 @@ class _Flight:
 
 
 def cut_layers(sizes: Sequence[int], parts: int) -> list[range]:
-    """Cut layers into consecutive runs with about equal sums of sizes, at least one layer each.
+    """Cut layers into consecutive runs of about equal total size, with at least one layer each.
 
     Args:
-        sizes: Of the layers.
+        sizes: Size of each layer in order, for instance its number of parameters.
         parts: Number of runs.
 
     Returns:
-        The runs.
+        Indices of each run's layers, in order.
 
     Raises:
-        ValueError: There are too few layers.
+        ValueError: There are fewer layers than runs.
     """
     if parts > len(sizes):
         raise ValueError(f"{len(sizes)} layers do not suffice for {parts} devices")
@@ -57,14 +57,15 @@ def cut_layers(sizes: Sequence[int], parts: int) -> list[range]:
 
 
 class PipelineParallelEngine:
-    """The engine of an encoder whose layers lie on several devices; every chain of devices holds all layers.
+    """An engine that spreads an encoder's layers over several torch devices; it implements `Engine`.
 
-    Scores are those of the torch engine in the encoder's own precision.
+    Every chain of devices holds one copy of the whole encoder. Scores are those of the torch engine in the encoder's own
+    precision.
 
     Args:
-        encoder: The encoder.
-        chains: Devices in the order of the layers, say (("cuda:0", "cuda:1"), ("cuda:2", "cuda:3")); one may be named more than
-            once.
+        encoder: The encoder; with one chain its layers are moved in place, with several each chain gets a copy.
+        chains: The devices of each chain in the order of the layers, say (("cuda:0", "cuda:1"), ("cuda:2", "cuda:3")); a device
+            may be named more than once.
 
     Raises:
         ValueError: A chain has no device, or more than there are layers.
@@ -80,13 +81,13 @@ class PipelineParallelEngine:
         self._chains = [_Chain(encoder if len(chains) == 1 else copy.deepcopy(encoder), devices) for devices in chains]
 
     def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:
-        """Compute the scores of batches; raises what a stage raises.
+        """Compute the logits of a stream of batches, in any order; an error on a device is raised here.
 
         Args:
-            batches: The batches; they are asked for as chains get free.
+            batches: Batches, consumed lazily: the next one is taken only when a chain has room for it.
 
         Yields:
-            The scores of every batch, in any order.
+            The logits of each batch, once, in the order in which they are ready.
         """
         answers: SimpleQueue[Logits | Exception] = SimpleQueue()
         on_the_way = [0] * len(self._chains)

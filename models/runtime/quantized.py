@@ -17,21 +17,26 @@ from models.runtime.encoder import Encoder
 
 
 def weight_scale(weight: Tensor) -> Tensor:
-    """Return the symmetric scale of each output channel, float32, shape (out,).
+    """Return the scale of symmetric int8 quantization for each row of a matrix, float32, shape (out,).
 
     Args:
-        weight: Of a linear layer, shape (out, in).
+        weight: Weight of a linear layer or an embedding table, float, shape (out, in); each row is one output channel.
     """
     return weight.detach().abs().amax(dim=1).clamp(min=1e-8).float() / WEIGHT_MAX
 
 
 class QuantLinear(nn.Module):
-    """`nn.Linear` whose weight is rounded to int8 and whose input is rounded to 8 bits.
+    """`nn.Linear` whose weight is rounded to int8 per output channel and whose input to 8 bits per tensor.
 
     Args:
-        linear: The layer; its weights are copied.
-        act_low: Lowest input; the range is widened to hold 0 exactly.
-        act_high: Highest input.
+        linear: Layer to quantize; its weight and bias are copied.
+        act_low: Lowest input that is represented; smaller ones are clipped. The range is widened to contain 0.
+        act_high: Highest input that is represented; greater ones are clipped.
+
+    Attributes:
+        act_scale: Step between two levels of the input, float32, a scalar.
+        act_zero: Level that stands for 0, int32, a scalar.
+        round_input: Whether the input is rounded; without it only the weight is.
     """
 
     act_scale: Tensor
@@ -48,13 +53,13 @@ class QuantLinear(nn.Module):
         self.round_input = True
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the layer.
+        """Compute the layer with rounded values, in floating point; gradients pass the rounding straight through.
 
         Args:
-            x: Input, shape (..., in).
+            x: Input, float, shape (..., in).
 
         Returns:
-            Output, shape (..., out).
+            Output, float, shape (..., out).
         """
         if self.round_input:
             x = torch.fake_quantize_per_tensor_affine(x.float(), self.act_scale, self.act_zero, 0, ACT_MAX)
@@ -65,13 +70,13 @@ class QuantLinear(nn.Module):
 
 
 def layer_linears(encoder: Encoder) -> Iterator[tuple[str, nn.Module, str]]:
-    """Go through the four linear layers of every encoder layer, quantized or not.
+    """Iterate over the four linear layers of every encoder layer, quantized or not.
 
     Args:
-        encoder: The encoder.
+        encoder: Encoder whose layers are visited, from the embeddings up.
 
     Yields:
-        Full name, parent module, attribute.
+        Full name in the state dict (say `layers.0.qkv`), the module that holds the linear layer, and its attribute there.
     """
     for i, layer in enumerate(encoder.layers):
         for name in ("qkv", "out", "up", "down"):
@@ -82,8 +87,8 @@ def quantize_linears(encoder: Encoder, ranges: dict[str, tuple[float, float]]) -
     """Replace linear layers by `QuantLinear`s, in place.
 
     Args:
-        encoder: The encoder.
-        ranges: Full name of each layer -> lowest and highest input.
+        encoder: Encoder that is changed.
+        ranges: Full name, as `layer_linears` has it, -> lowest and highest input; layers that are not named stay as they are.
     """
     for full, parent, name in list(layer_linears(encoder)):
         if full in ranges:

@@ -19,13 +19,17 @@ NEAREST = {"ja": "zh"}
 
 
 class LanguageRouter:
-    """Taggers of several languages behind the face of one; all models stay loaded.
+    """Several taggers with the interface of one: each text is tagged by the model of its language; all models stay loaded.
 
-    The column `lang` says which model's language a text is in, `und` where it is in none of them (or has no letters): such a text
-    is tagged by the model that comes nearest. Row i is of text i.
+    The column `lang` holds the language of the model that reads the text. For a text that no model reads, or that has no letters,
+    it holds `und`; the nearest model (else the first) tags it nevertheless.
 
     Args:
-        taggers: One a language.
+        taggers: One for each language; the first is the fallback.
+
+    Attributes:
+        lang: auto.
+        taggers: The taggers by language.
 
     Raises:
         ModelMissingError: Two of the taggers read the same language.
@@ -42,43 +46,47 @@ class LanguageRouter:
 
     @property
     def each(self) -> tuple[Tagger, ...]:
-        """The taggers of single languages."""
+        """The taggers behind this one, in order, one for each language."""
         return tuple(self.taggers.values())
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Languages that a model here reads."""
+        """Languages that the models read, ISO 639-1."""
         return tuple(self.taggers)
 
     @property
     def work(self) -> TaggerStats:
-        """What all taggers have done."""
+        """The work of all taggers, added up."""
         parts = [tagger.work for tagger in self.taggers.values()]
         names = ("texts", "tokens", "sequence_tokens", "computed_tokens")
         return TaggerStats(*(sum(getattr(part, name) for part in parts) for name in names))
 
     def foreign(self, texts: Sequence[str]) -> list[str | None]:
-        """Find the texts that no model here reads.
+        """Find the texts that no model here reads; `tag` then need not identify the texts of the last two calls again.
 
         Args:
-            texts: The texts.
+            texts: Texts in any languages.
 
         Returns:
-            For every text None, or its language.
+            For each text its language, ISO 639-1 or `und`, if no model reads it; None if one does, or the text has no letters.
         """
         found = identify(texts)
         self._known = (dict(zip(texts, found, strict=True)), *self._known[:1])
         return [None if lang is None or lang in self.taggers else lang for lang in found]
 
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
-        """Tag texts, see `Tagger.tag`; each model gets all of its texts at once, so batches are full.
+        """Tag texts, each by the model of its language; each model gets all of its texts at once, so batches are full.
 
         Args:
-            texts: The texts.
+            texts: A sequence of strings, or an Arrow array of them.
             check: Called after every batch; what it raises ends the call.
 
         Returns:
-            One row a text, in their order.
+            One row for each text, in their order, with the columns of `models.TAGS`.
+
+        Raises:
+            TypeError: `texts` is no sequence of strings.
+            BadOutputError: An engine gave scores that are NaN or infinite.
         """
         texts = as_texts(texts)
         found = self._identified(texts)

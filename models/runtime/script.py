@@ -31,15 +31,17 @@ _WEIGHTS = np.array([0, 1, 3, 3, 3, 1, 1, 1, 1, 1, 1], dtype=np.int64)
 
 
 def languages(texts: Sequence[str]) -> list[str | None]:
-    """Find the language that the script of each text stands for.
+    """Guess the language of each text from its script alone.
 
-    Chinese with Japanese kana in it is "ja". A text that mixes scripts goes to the one that says most of it.
+    In a text of several scripts the one with the most letters decides, where a Han, kana or Hangul character counts as three. Han
+    characters count as Japanese where there is more than one kana to ten of them.
 
     Args:
-        texts: The texts.
+        texts: Texts in any scripts.
 
     Returns:
-        ISO 639-1, "en" for Latin letters; None for a text without letters.
+        For each text the ISO 639-1 code of one language that is written so ("en" for all Latin letters), `und` for scripts that
+        are not distinguished; None for a text without letters.
     """
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     total = int(lengths.sum())

@@ -16,13 +16,14 @@ class _Stack(ctypes.Structure):
 
 @contextmanager
 def signal_stack_kept() -> Iterator[None]:
-    """Give the thread its signal stack back when the body ends.
+    """Restore the thread's alternate signal stack (sigaltstack(2)) when the body ends; without effect except on Linux.
 
-    OpenVINO 2026 gives a thread that compiles a model a stack of the model's own, and the one from before back when the model is
-    dropped. After two models are dropped that is the first one's, which is gone: the next signal ends the process.
+    When a thread compiles a model, OpenVINO 2026 sets an alternate signal stack that belongs to this model, and restores the one
+    from before when the model is freed. After two models are freed that may be the first one's, which is freed memory itself: the
+    next signal kills the process.
 
     Yields:
-        Nothing.
+        None.
     """
     if sys.platform != "linux":
         yield

@@ -25,13 +25,13 @@ SENTENCE_ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f", "\uff1b"
 
 
 def as_texts(texts: Sequence[str]) -> Sequence[str]:
-    """Return texts; those of an Arrow array as strings.
+    """Return texts as a sequence of which every item is known to be a string.
 
     Args:
-        texts: A sequence or an Arrow array.
+        texts: A sequence of strings, given back as it is, or an Arrow array of them.
 
     Raises:
-        TypeError: They are no sequence of strings; says where.
+        TypeError: This is no sequence (a single string is none either), or an item is no string; the message says which.
     """
     if isinstance(texts, (pa.Array, pa.ChunkedArray)):
         texts = texts.to_pylist()
@@ -45,12 +45,13 @@ def as_texts(texts: Sequence[str]) -> Sequence[str]:
 
 @dataclass(slots=True)
 class TaggerStats:
-    """What a Tagger has done.
+    """How much a tagger has processed since it was made.
 
     Attributes:
-        tokens: Tokens of the texts, without specials.
-        sequence_tokens: Tokens of the windows, with specials and overlap.
-        computed_tokens: Tokens computed, with padding too.
+        texts: Texts tagged.
+        tokens: Tokens of these texts, without specials.
+        sequence_tokens: Tokens of all windows, specials and overlap included.
+        computed_tokens: Tokens of all batches with the padding of a padded layout.
     """
 
     texts: int = 0
@@ -60,22 +61,27 @@ class TaggerStats:
 
     @property
     def padding(self) -> float:
-        """The share of padding in the tokens computed."""
+        """Share of the computed tokens that is padding, from 0 to 1."""
         return 1.0 - self.sequence_tokens / self.computed_tokens if self.computed_tokens else 0.0
 
 
 class Tagger:
-    """Finds entities, sentiment, words and parts of speech in one pass.
+    """Tags texts with entities, sentiment, words and parts of speech in one forward pass of the model.
 
-    One Tagger serves one thread at a time. Its answer for a text does not depend on the texts beside it.
+    Only one thread may use a tagger at a time. The tags of a text do not depend on the other texts of the call; whether the last
+    bits of the scores do depends on the engine, see `Engine.arithmetic`.
 
     Args:
-        tokenizer: The model's.
+        tokenizer: The model's tokenizer.
         engine: Computes the logits.
         lang: Language that the model reads, ISO 639-1.
         window: Tokens of the longest window, specials included.
-        budget_tokens: Padded tokens of a batch.
-        transitions: Weights of steps from tag to tag, of a model that has them; see `models.runtime.viterbi`.
+        budget_tokens: Tokens that a batch may have when padded to its longest sequence.
+        transitions: Transition weights between entity tags, if the model has them, float32, shape (NUM_TAGS + 1, NUM_TAGS); see
+            `viterbi_paths`.
+
+    Attributes:
+        work: What this tagger has processed.
     """
 
     def __init__(
@@ -95,49 +101,53 @@ class Tagger:
 
     @property
     def each(self) -> tuple[Tagger, ...]:
-        """The taggers of single languages: this one."""
+        """This tagger alone, as `LanguageRouter.each` gives its taggers."""
         return (self,)
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """What this tagger reads."""
+        """The language that the model reads, ISO 639-1, as a tuple of one."""
         return (self.lang,)
 
     def foreign(self, texts: Sequence[str]) -> list[str | None]:
-        """Find the texts that this tagger does not read, by their script.
+        """Find the texts whose script is not that of the model's language.
 
         Args:
-            texts: The texts.
+            texts: Texts in any languages.
 
         Returns:
-            For every text None, or the language of its script where that is not the tagger's.
+            For each text the language that its script stands for, see `script.languages`; None if that is the model's, or the
+            text has no letters.
         """
         return [None if lang in (None, self.lang) else lang for lang in languages(texts)]
 
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
-        """Tag texts.
+        """Tag texts of any length; long ones are tagged window by window.
 
-        A text without a piece (empty, white space, control characters) has no entities and no words and is neutral.
+        A text without tokens (empty, or only white space and control characters) gets no entities and no words, and is neutral.
 
         Args:
-            texts: The texts.
+            texts: A sequence of strings, or an Arrow array of them.
             check: Called after every batch; what it raises ends the call.
 
         Returns:
-            One row a text, in their order, with the columns of `models.TAGS`.
+            One row for each text, in their order, with the columns of `models.TAGS`.
 
         Raises:
-            TypeError: This is no sequence of strings.
-            BadOutputError: The engine gives scores that are not numbers.
+            TypeError: `texts` is no sequence of strings.
+            BadOutputError: The engine gave scores that are NaN or infinite.
         """
         tables = list(self._tables(as_texts(texts), check))
         return pa.concat_tables(tables) if tables else TAGS.empty_table()
 
     def encode(self, texts: Sequence[str]) -> tuple[Pieces, Windows, Iterator[RaggedBatch]]:
-        """Return the pieces, windows and batches that `tag` would compute.
+        """Tokenize texts and cut them into windows and batches, as `tag` does before it asks the engine.
 
         Args:
-            texts: The texts.
+            texts: Texts that are batched together.
+
+        Returns:
+            The pieces of all texts, the windows over them, and the batches of these windows, made as they are asked for.
         """
         pieces = self.tokenizer.encode(texts)
         windows = make_windows(pieces, self._breaks[pieces.ids], self.window - 2)

@@ -27,14 +27,14 @@ _NO_LETTERS, _LOWER, _TITLE, _UPPER, _SINGLE, _MIXED = range(len(WORD_CASES))
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The pieces of B texts, N in all, without special tokens.
+    """The word pieces of B texts, N in all, laid end to end, without special tokens.
 
     Attributes:
-        ids: int32, shape (N,).
-        starts: Where each begins, in code points of its text, int32, shape (N,).
-        ends: Where each ends, int32, shape (N,).
-        cases: Case features, uint8, shape (N,).
-        units: Whether a piece begins a word or punctuation mark of the pre-tokenizer, bool, shape (N,).
+        ids: Token ids, int32, shape (N,).
+        starts: Where each piece begins, in code points of its text, int32, shape (N,).
+        ends: Where each piece ends (exclusive), in code points of its text, int32, shape (N,).
+        cases: Case features, see `case_features`, uint8, shape (N,).
+        units: Whether a piece is the first of a unit (a word or punctuation mark of the pre-tokenizer), bool, shape (N,).
         offsets: Where the pieces of each text begin, and the end of the last, int64, shape (B + 1,).
     """
 
@@ -58,13 +58,14 @@ def _case_tables() -> tuple[Bool, Bool]:
 
 
 def code_points(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], Int64]:
-    """Lay the code points of texts behind each other.
+    """Concatenate the code points of texts.
 
     Args:
         texts: B texts.
 
     Returns:
-        All code points, uint32, and where each text begins, int64, shape (B + 1,).
+        All code points, lone surrogates included, uint32; and where each text begins, and the end of the last, int64, shape
+        (B + 1,).
     """
     flat = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
@@ -72,16 +73,19 @@ def code_points(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], Int64]:
 
 
 def case_features(flat: npt.NDArray[np.uint32], starts: Int64, ends: Int64, units: Bool) -> UInt8:
-    """Compute the case of every piece, in the numbering of `labels.NUM_CASES`.
+    """Compute how every piece is capitalized, which an uncased vocabulary does not tell.
+
+    A feature is three times the index of its word's case in `labels.WORD_CASES`, plus 0, 1 or 2 where none, some or all of the
+    piece's own letters are capitals.
 
     Args:
         flat: Code points of all texts, uint32.
         starts: Where each piece begins in `flat`, int64, shape (N,).
-        ends: Where each ends, int64, shape (N,).
-        units: Whether a piece begins a word, bool, shape (N,).
+        ends: Where each piece ends in `flat` (exclusive), int64, shape (N,).
+        units: Whether a piece is the first of its word, bool, shape (N,).
 
     Returns:
-        uint8, shape (N,).
+        Case features, below `labels.NUM_CASES`, uint8, shape (N,).
     """
     if not len(starts):
         return np.zeros(0, dtype=np.uint8)
@@ -109,10 +113,16 @@ def case_features(flat: npt.NDArray[np.uint32], starts: Int64, ends: Int64, unit
 
 
 class PieceTokenizer:
-    """A `tokenizers.Tokenizer` that gives flat arrays; safe to share between threads.
+    """A WordPiece tokenizer that gives flat arrays; safe to share between threads.
 
     Args:
-        tokenizer_json: The tokenizer in JSON.
+        tokenizer_json: Tokenizer in the JSON format of the `tokenizers` library, with [CLS], [SEP] and [PAD] in its vocabulary.
+
+    Attributes:
+        vocab_size: One more than the highest token id.
+        cls_id: Id of [CLS].
+        sep_id: Id of [SEP].
+        pad_id: Id of [PAD].
     """
 
     def __init__(self, tokenizer_json: str) -> None:
@@ -126,26 +136,28 @@ class PieceTokenizer:
         self.cls_id, self.sep_id, self.pad_id = (vocab[name] for name in ("[CLS]", "[SEP]", "[PAD]"))
 
     def id_of(self, token: str) -> int | None:
-        """Return the id of a piece, or None.
+        """Return the id of a piece, or None if the vocabulary does not have it.
 
         Args:
-            token: The piece.
+            token: Piece as the vocabulary writes it, with ## before one that continues a word.
         """
         found: int | None = self._tokenizer.token_to_id(token)
         return found
 
     def pieces(self) -> list[str]:
-        """Return the vocabulary in the order of its ids; an id without a piece is the empty string."""
+        """Return the vocabulary in the order of its ids, with an empty string for an id that is not used."""
         return [self._tokenizer.id_to_token(i) or "" for i in range(self.vocab_size)]
 
     def encode(self, texts: Sequence[str]) -> Pieces:
-        """Tokenize texts; a lone surrogate is read as U+FFFD, one code point for one.
+        """Tokenize texts, without truncation and special tokens.
+
+        A lone surrogate, which no UTF-8 can hold, is read as U+FFFD, so that offsets stay right.
 
         Args:
-            texts: The texts.
+            texts: B texts.
 
         Returns:
-            Their pieces.
+            The pieces of all texts.
         """
         flat, text_offsets = code_points(texts)
         readable = texts

@@ -15,17 +15,17 @@ Attention = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 
 
 def cuda_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int) -> Tensor:
-    """Compute attention by PyTorch's variable-length flash attention (CUDA, 16 bit).
+    """Compute self-attention within each sequence by PyTorch's variable-length flash attention (CUDA, fp16 or bf16).
 
     Args:
-        q: Queries, shape (n, heads, head_dim).
+        q: Queries of all sequences, laid end to end, shape (n, heads, head_dim).
         k: Keys, of the same shape.
         v: Values, of the same shape.
         bounds: Where each sequence begins, and the end of the last, int32, shape (B + 1,).
         longest: Tokens of the longest sequence.
 
     Returns:
-        Shape (n, heads, head_dim).
+        Context vectors, shape (n, heads, head_dim).
     """
     from torch.nn.attention.varlen import varlen_attn
 
@@ -35,17 +35,17 @@ def cuda_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int
 
 
 def loop_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int) -> Tensor:
-    """Compute the same on any device, one sequence after the other.
+    """Compute the same as `cuda_attention` on any device and in any precision, one sequence after the other.
 
     Args:
-        q: Queries, shape (n, heads, head_dim).
+        q: Queries of all sequences, laid end to end, shape (n, heads, head_dim).
         k: Keys, of the same shape.
         v: Values, of the same shape.
         bounds: Where each sequence begins, and the end of the last, int32, shape (B + 1,).
-        longest: Tokens of the longest sequence.
+        longest: Tokens of the longest sequence; not needed here.
 
     Returns:
-        Shape (n, heads, head_dim).
+        Context vectors, shape (n, heads, head_dim).
     """
     parts = []
     for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
@@ -55,17 +55,17 @@ def loop_attention(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int
 
 
 def forward(encoder: Encoder, ids: Tensor, cases: Tensor, bounds: Tensor, attend: Attention) -> tuple[Tensor, Tensor]:
-    """Compute an encoder on sequences that lie behind each other, without padding.
+    """Compute the logits of sequences that are laid end to end, without padding; for inference, since nothing is dropped.
 
     Args:
-        encoder: One without a relative position bias.
-        ids: Token ids, shape (n,).
-        cases: Case features, shape (n,).
+        encoder: Encoder without a relative position bias.
+        ids: Token ids, int, shape (n,).
+        cases: Case features, int, shape (n,).
         bounds: Where each sequence begins, and the end of the last, int32, shape (B + 1,).
-        attend: Computes attention.
+        attend: `cuda_attention` or `loop_attention`.
 
     Returns:
-        Token logits, shape (n, token outputs), and text logits, shape (B, text outputs).
+        Token logits, shape (n, NUM_TOKEN_OUTPUTS), and sentiment logits, shape (B, 3).
 
     Raises:
         NotImplementedError: The encoder has a relative position bias.

@@ -19,9 +19,10 @@ _NEVER = -1e4
 
 
 def impossible() -> Bool:
-    """Return the steps that no sequence has, bool, shape (NUM_TAGS + 1, NUM_TAGS).
+    """Return the transitions that the BIO scheme rules out, bool, shape (NUM_TAGS + 1, NUM_TAGS).
 
-    An entity goes on only behind a tag of its type.
+    I of a type may only follow B or I of that type. Rows are the tag before (the last row: the beginning of a text), columns the
+    tag after.
     """
     never = np.zeros((NUM_TAGS + 1, NUM_TAGS), dtype=bool)
     for begin in range(1, NUM_TAGS, 2):
@@ -31,18 +32,19 @@ def impossible() -> Bool:
 
 
 def viterbi_paths(p: Float32, new_doc: Bool, transitions: Float32) -> Int64:
-    """Find the path of tags with the highest sum of log probabilities and transitions (Viterbi, 1967).
+    """Find each text's tag sequence with the highest sum of log probabilities and transition weights (Viterbi, 1967).
 
-    A path ends at units that are outside for SURE, so that it depends on no other text and long texts cost no more than short
-    ones.
+    Units whose probability of O is SURE or more are fixed as O, and the stretches between them are decoded side by side. So the
+    number of steps in Python depends on the longest stretch, not on the length of a text.
 
     Args:
         p: Probabilities of the tags, float32, shape (U, NUM_TAGS).
-        new_doc: Whether a text begins with a unit, bool, shape (U,); a path does not go on from one text to the next.
-        transitions: Weights of steps, the last row from the beginning, float32, shape (NUM_TAGS + 1, NUM_TAGS).
+        new_doc: Whether a unit is the first of its text, bool, shape (U,); no transition reaches from one text into the next.
+        transitions: Weight of each step from a tag (row; the last is the beginning of a text) to the next (column), added to the
+            log probabilities, float32, shape (NUM_TAGS + 1, NUM_TAGS).
 
     Returns:
-        The tag of every unit, int64, shape (U,).
+        Tag of every unit, an index into ENTITY_TAGS, int64, shape (U,); an I tag always follows B or I of its type.
     """
     codes = np.zeros(len(p), dtype=np.int64)
     inside = p[:, 0] < SURE

@@ -17,16 +17,17 @@ Weights = dict[str, npt.NDArray[Any]]
 
 
 def to_weights(encoder: Encoder) -> Weights:
-    """Make the tensors that are stored.
+    """Convert an encoder to the tensors that a model folder stores.
 
-    `QuantLinear`s and the embeddings of words and pairs are int8 with scales, the rest float16. Norms, biases and the ranges stay
-    float32: they are small, and rounding them would cost accuracy for nothing.
+    The weights of `QuantLinear`s and the embeddings of words and pairs become int8 with a float32 scale for each row (named
+    `..._scale`); other matrices of more than 65,536 values become float16. All else (norms, biases, ranges of activations, small
+    matrices) keeps its type: it is small, and rounding it would cost accuracy for nothing.
 
     Args:
-        encoder: The encoder.
+        encoder: Encoder on the CPU.
 
     Returns:
-        The tensors, by the names of the encoder's state.
+        The tensors by their names in the encoder's state dict, and the scales.
     """
     out: Weights = {}
     for name, tensor in encoder.state_dict().items():
@@ -47,11 +48,11 @@ def to_weights(encoder: Encoder) -> Weights:
 
 
 def to_encoder(config: EncoderConfig, weights: Mapping[str, npt.NDArray[Any]]) -> Encoder:
-    """Return the live fp32 encoder of stored tensors, with `QuantLinear`s where they were.
+    """Return the encoder of stored tensors in fp32, on the CPU and in evaluation mode, with `QuantLinear`s where they were.
 
     Args:
         config: Shapes of the weights.
-        weights: The tensors.
+        weights: Tensors from `to_weights`, by name.
     """
     encoder = Encoder(config)
     ranges = {name.removesuffix(".act_scale"): (0.0, 1.0) for name in weights if name.endswith(".act_scale")}

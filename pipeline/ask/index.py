@@ -1,7 +1,8 @@
 """The index of passages: immutable generations in a folder, each made of the one before and what has changed in the output.
 
-A generation is a tantivy index and `manifest.json`: which parts are in it, by their attempts. It is made in `building` and gets its
-name, `g000001` and so on, when it is whole: by one rename. Whoever reads looks for the highest number. A killed build is begun anew.
+A generation is a tantivy index and `manifest.json`, which says which parts are in it, by their attempts. It is made in `building`
+and gets its name, `g000001` and so on, when it is whole: by one rename. Whoever reads looks for the highest number. A killed build
+is begun anew.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def _build(store: Store, folder: Path, say: Callable[[str], object], check: Call
     there = {path: _attempt(store, path) for path in _parts(store)}
     whole = generations(folder)
     number, old = whole[-1] if whole else (0, None)
-    before = manifest_of(old) if old is not None else {"output": store.url, "parts": {}, "passages": 0}
+    before: dict[str, Any] = manifest_of(old) if old is not None else {"output": store.url, "parts": {}, "passages": 0}
     if before["output"] != store.url:
         raise ConfigError(f"{folder} is an index of {before['output']}, not of {store.url}; name another folder")
     known = before["parts"]

@@ -10,12 +10,12 @@ FIRST_S, LONGEST_S = 5.0, 60.0
 
 
 class Breaker:
-    """Closed while all is well; opens for 5 s after 3 failures in a row.
+    """A circuit breaker: after 3 failures in a row it forbids calls for 5 s, then lets one through as a trial.
 
-    Then one try closes it, or opens it for twice as long, up to a minute.
+    A trial that succeeds closes the breaker; one that fails opens it again for twice as long as before, up to a minute.
 
     Args:
-        clock: Seconds, as time.monotonic().
+        clock: Gives seconds that never run backwards, like `time.monotonic`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,18 +25,18 @@ class Breaker:
         self._until: float | None = None
 
     def allows(self) -> bool:
-        """Whether something may be asked now."""
+        """Whether a call may be made now."""
         return self._until is None or self._clock() >= self._until
 
     def succeeded(self) -> None:
-        """It went well."""
+        """Note that a call succeeded, which closes the breaker."""
         self._failures, self._until, self._closed_s = 0, None, FIRST_S
 
     def failed(self) -> bool:
-        """Note a failure.
+        """Note that a call failed, which may open the breaker.
 
         Returns:
-            Whether that opened the breaker.
+            Whether the breaker is open now.
         """
         self._failures += 1
         if self._failures < FAILURES and self._until is None:

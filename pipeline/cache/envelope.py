@@ -29,27 +29,30 @@ _MOST = 2**32 - 1
 
 
 def context_of(model_digest: str, langs: Iterable[str], engines: Iterable[str]) -> bytes:
-    """Digest all that the tags of a text depend on, the last bit of a score included.
+    """Digest everything but the text that tags depend on, down to the last bit of a score.
+
+    That is the model, the schema of the tags, the label sets, the arithmetic of the engines, the versions of the libraries that
+    compute, and the CPU's instruction sets.
 
     Args:
-        model_digest: Digest of all models.
-        langs: What the column `lang` may hold.
-        engines: Arithmetic of each engine.
+        model_digest: Digest of all models, see `Models.digest`.
+        langs: Values that the column `lang` may hold, in the order in which `RowCodec` numbers them.
+        engines: `Engine.arithmetic` of each engine.
 
     Returns:
-        32 bytes that differ where tags could differ: by model, schema, labels, versions and the CPU's instructions too.
+        SHA-256, 32 bytes; where it is the same, a text gets the same tags.
     """
     about = [FORMAT, model_digest, list(langs), TAGS.to_string(), label_map(), list(engines), _versions(), _arithmetic()]
     return hashlib.sha256(json.dumps(about).encode()).digest()
 
 
 def envelope_of(model_digest: str, langs: Iterable[str], engines: Iterable[str | None]) -> Envelope | None:
-    """Return the envelope of what engines compute; None if what one of them gives must not be shared.
+    """Return the envelope for what engines compute; None if the results of one of them must not be shared.
 
     Args:
-        model_digest: Digest of all models.
-        langs: What the column `lang` may hold.
-        engines: `arithmetic` of each engine.
+        model_digest: Digest of all models, see `Models.digest`.
+        langs: Values that the column `lang` may hold, in the order in which `RowCodec` numbers them.
+        engines: `Engine.arithmetic` of each engine; None stands for results that do not depend on the text alone.
     """
     named = list(engines)
     if None in named:
@@ -75,46 +78,46 @@ def _arithmetic() -> list[str]:
 
 
 class Envelope:
-    """Seals and opens the values of one context.
+    """Keys, seals and opens the cache's values for one context; values of another context are neither found nor opened.
 
     Args:
-        context: From `context_of`.
+        context: Digest from `context_of`.
     """
 
     def __init__(self, context: bytes) -> None:
         self._context = context
 
     def key(self, text: bytes) -> bytes:
-        """Return what the value of a text is filed under: 128 bits of BLAKE2b.
+        """Return the key of a text's value: a prefix and 128 bits of BLAKE2b, keyed with the context.
 
         Args:
-            text: In UTF-8.
+            text: The text in UTF-8.
         """
         return PREFIX + hashlib.blake2b(text, digest_size=16, key=self._context).digest()
 
     def seal(self, text: bytes, length: int, row: bytes, cost_s: float) -> bytes:
-        """Return the value of a text.
+        """Return the value to store for a text: its row, with a second digest of the text, and a checksum over all.
 
         Args:
-            text: In UTF-8.
-            length: Its code points.
-            row: Its tags, from `RowCodec`.
-            cost_s: What computing them took, seconds.
+            text: The text in UTF-8.
+            length: Code points of the text.
+            row: Tags of the text, from `RowCodec.encode`.
+            cost_s: Seconds that computing the tags took; kept in whole microseconds.
         """
         cost = min(_MOST, max(0, round(cost_s * 1e6)))
         body = _HEAD.pack(_MAGIC, FORMAT, self._second(text), min(length, _MOST), cost) + row
         return body + self._checksum(body)
 
     def open(self, value: bytes, text: bytes, length: int) -> tuple[bytes, float] | None:
-        """Open a value.
+        """Open a value that was found under a text's key, if it is whole, unchanged and of this text.
 
         Args:
-            value: What was found.
-            text: The text it was found for, in UTF-8.
-            length: Its code points.
+            value: Bytes as they were found, whatever they are.
+            text: Text for which they were found, in UTF-8.
+            length: Code points of the text.
 
         Returns:
-            The row, and what computing it took, in seconds; None if this is not the text's value, whole and unchanged.
+            The row, and the seconds that computing it took; None if the value is not what `seal` gave for this text.
         """
         if len(value) < _HEAD.size + _SEAL_BYTES:
             return None

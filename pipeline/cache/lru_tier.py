@@ -10,10 +10,15 @@ _ENTRY_BYTES = 200
 
 
 class LruTier:
-    """Rows by text; equal hashes are not equal texts. The one that was not used longest goes first.
+    """Rows in memory by text, least recently used out first.
+
+    The whole text is the key, so that two texts with the same hash are never mistaken for each other.
 
     Args:
-        limit_bytes: What all rows and texts may take.
+        limit_bytes: Memory that all texts and rows together may take, in bytes.
+
+    Attributes:
+        size_bytes: Memory that they take now, about, in bytes.
     """
 
     def __init__(self, limit_bytes: float) -> None:
@@ -21,13 +26,13 @@ class LruTier:
         self.size_bytes = 0
 
     def get(self, text: str) -> tuple[bytes, float] | None:
-        """Look a text up.
+        """Look up a text, which then counts as used last.
 
         Args:
-            text: The text.
+            text: The text as it was tagged.
 
         Returns:
-            Its row, and the seconds that computing it took; None if it is not known.
+            The text's row, and the seconds that computing it took; None if it is not in memory.
         """
         found = self._rows.get(text)
         if found is not None:
@@ -35,12 +40,12 @@ class LruTier:
         return found
 
     def put(self, text: str, row: bytes, cost_s: float) -> None:
-        """Remember a row.
+        """Remember a text's row, and forget those that were not used for longest until all fit into the limit.
 
         Args:
-            text: The text.
-            row: Its tags, from `RowCodec`.
-            cost_s: What computing them took, seconds.
+            text: The text as it was tagged.
+            row: Tags of the text, from `RowCodec.encode`.
+            cost_s: Seconds that computing the tags took.
         """
         before = self._rows.pop(text, None)
         if before is not None:

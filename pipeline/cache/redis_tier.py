@@ -23,13 +23,14 @@ AT_ONCE = 500
 
 
 class RedisTier:
-    """Bytes by key, as far as they can be had in time: no error leaves this class and no call outlives its deadline.
+    """Bytes by key in Redis, best effort: no error of Redis is raised, and no call takes longer than its time limit.
 
     Args:
-        config: Settings of the cache.
+        config: Settings of the cache, with a `redis_url`.
 
     Attributes:
-        counts: Failures by the type of error, calls that the breaker spared, and values that Redis did not take.
+        counts: `failed_calls`, these also by type of error (`failed_TYPE`); `spared_calls`, not made because a breaker was open;
+            `refused_values`, which Redis did not store.
     """
 
     def __init__(self, config: CacheConfig) -> None:
@@ -39,14 +40,14 @@ class RedisTier:
         self.counts: Counter[str] = Counter()
 
     def get(self, keys: Sequence[bytes], within_s: float) -> list[bytes | None]:
-        """Ask for values.
+        """Get the values of keys in one round trip.
 
         Args:
-            keys: Their keys.
-            within_s: Seconds to wait.
+            keys: Keys from `Envelope.key`.
+            within_s: Seconds to wait at most, if that is less than the settings allow.
 
         Returns:
-            The value of every key, None where there is none, or where Redis does not answer in time.
+            One entry for each key: its value, or None where there is none; all None if Redis fails or does not answer in time.
         """
 
         def ask(client: Redis) -> list[bytes | None]:
@@ -62,11 +63,11 @@ class RedisTier:
         return [None] * len(keys) if answer is None else answer
 
     def put(self, items: Sequence[tuple[bytes, bytes]], within_s: float) -> None:
-        """Let Redis keep values until their time is over.
+        """Store values in one round trip, to expire after the settings' `ttl_s`; what cannot be stored is counted and dropped.
 
         Args:
-            items: Keys and values.
-            within_s: Seconds to wait.
+            items: Pairs of a key from `Envelope.key` and a value from `Envelope.seal`.
+            within_s: Seconds to wait at most, if that is less than the settings allow.
         """
 
         def ask(client: Redis) -> int:
@@ -89,7 +90,7 @@ class RedisTier:
             log.warning("the shared cache takes no values: is its memory full, or is it read-only?")
 
     def close(self) -> None:
-        """Give the connection up, also one that a thread waits on; without waiting for that."""
+        """Drop the connection, even if a thread is waiting on it, and return at once; the next call connects again."""
         client, self._client = self._client, None
         if client is not None:
             Thread(target=_disconnect, args=(client,), name="textmill-cache", daemon=True).start()
@@ -139,10 +140,12 @@ def _disconnect(client: Redis) -> None:
 
 
 def connect(config: CacheConfig) -> Redis:
-    """Return a client that connects when it is first asked. It tries nothing twice: computing is the second try.
+    """Return a client of the settings' Redis that connects on first use.
+
+    It never retries: when a call fails, the tags are computed instead.
 
     Args:
-        config: Settings of the cache.
+        config: Settings of the cache, with a `redis_url`.
     """
     from redis import Redis
     from redis.backoff import NoBackoff

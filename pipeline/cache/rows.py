@@ -23,26 +23,28 @@ _WIDTHS: dict[int, Any] = {1: np.dtype("u1"), 4: np.dtype("<u4")}
 
 
 class RowCodec:
-    """Rows as bytes.
+    """Encodes rows of a Tagger's table as bytes, and decodes them with the help of their texts.
 
-    A row is its head, then for entities and words: the places (the gap before each and its length, in code points, one byte each
-    or four), the labels' numbers, and for entities the scores in float32.
+    A row is a head of fixed size, followed by the entities and then the words. For each of the two it holds the places (the gap
+    before each item and the item's length, in code points, in one byte each, or four where one does not suffice), then the
+    labels' numbers, one byte each, and for entities the scores in float32. The text of an entity is not stored.
 
     Args:
-        langs: What the column `lang` may hold.
+        langs: Values that the column `lang` may hold; a row stores the number of its own, so their order matters.
     """
 
     def __init__(self, langs: Sequence[str]) -> None:
         self._langs = tuple(langs)
 
     def encode(self, table: pa.Table) -> list[bytes | None]:
-        """Encode rows.
+        """Encode the rows of a table.
 
         Args:
-            table: Like `models.TAGS`.
+            table: Table with the columns of `models.TAGS`.
 
         Returns:
-            The bytes of each row; None for one that cannot be told in them.
+            The bytes of each row; None for a row that this form cannot hold, such as one with an unknown label or with
+            overlapping entities.
         """
         table = table.combine_chunks()
         count = table.num_rows
@@ -64,10 +66,10 @@ class RowCodec:
         return out
 
     def fits(self, row: bytes, length: int) -> bool:
-        """Whether bytes from elsewhere are a row that a text can have.
+        """Whether bytes of unknown origin can be decoded as the row of a text of this length.
 
         Args:
-            row: The bytes.
+            row: Any bytes.
             length: Code points of the text.
         """
         if len(row) < _HEAD.size:
@@ -87,14 +89,14 @@ class RowCodec:
         )
 
     def decode(self, rows: Sequence[bytes], texts: Sequence[str]) -> pa.Table:
-        """Decode rows that `encode` gave, or that fit.
+        """Decode rows; the result is to the last bit the table that was encoded.
 
         Args:
-            rows: The rows.
-            texts: Their texts.
+            rows: Rows from `encode`, or bytes for which `fits` is true.
+            texts: Text of each row, from which the entities' texts are cut.
 
         Returns:
-            The table, like `models.TAGS`.
+            One row for each text, with the columns of `models.TAGS`.
         """
         if not rows:
             return TAGS.empty_table()

@@ -18,7 +18,7 @@ SCHEMES = ("redis", "rediss", "unix")
 
 
 class CacheConfig(BaseModel):
-    """The cache of tags: where tagged texts are remembered, and how long."""
+    """Settings of the cache of tags: where the tags of texts are remembered, and for how long."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,19 +50,19 @@ class CacheConfig(BaseModel):
         return url
 
     def secrets(self) -> dict[str, Any]:
-        """Return name and password, as the environment has them."""
+        """Return `username` and `password` for Redis from the environment; a variable that is unset or empty is left out."""
         found = {"username": os.environ.get(USERNAME), "password": os.environ.get(PASSWORD)}
         return {key: value for key, value in found.items() if value}
 
 
 def check_cache(config: CacheConfig) -> None:
-    """Find out whether what the settings ask for is there.
+    """Check that this machine has what the settings of the cache need; Redis itself is not asked.
 
     Args:
         config: Settings of the cache.
 
     Raises:
-        ConfigError: Something is not installed or not there.
+        ConfigError: The client of Redis is not installed, or `ca_file` is no file.
     """
     if config.redis_url is not None and find_spec("redis") is None:
         raise ConfigError("cache.redis_url needs the client of Redis: pip install 'textmill[cache]'")

@@ -24,18 +24,21 @@ SHORTEST_S = 0.02
 
 
 class TagCache:
-    """`tag` gives what the Tagger gives, to the last bit, whatever is remembered and whatever Redis does.
+    """Remembers the tags of texts in memory and in Redis; results are those of the Tagger to the last bit, whatever Redis does.
+
+    Redis is asked only as long as this pays: the time spent on it may exceed the time that it has saved by a second and a small
+    share of the computing.
 
     Args:
         config: Settings of the cache.
-        langs: What the column `lang` may hold.
-        envelope: Seals what is shared; without one nothing is.
+        langs: Values that the column `lang` may hold.
+        envelope: Keys and seals the values in Redis; without one nothing is shared, whatever the settings say.
 
     Attributes:
-        counts: Texts, those that were here (`local`), in Redis (`shared`) and computed, values that were no whole value of their
-            text (`bad_values`), and what RedisTier counts. `told` gives times too: `saved_s`, what computing had taken where it
-            was computed, and `spent_s`, what asking and telling Redis took.
-        reused: Texts that were not computed.
+        counts: Since `told` was called last: `texts` in all, and of them `local` (repeated or in memory), `shared` (in Redis) and
+            `computed`; `bad_values` from Redis that failed a check; `odd_rows` that cannot be encoded; `unpaid_calls` not made
+            because Redis does not pay.
+        reused: Texts taken from memory or repeated within a call, since the beginning; those from Redis do not count.
     """
 
     def __init__(self, config: CacheConfig, langs: Sequence[str], envelope: Envelope | None = None) -> None:
@@ -52,14 +55,14 @@ class TagCache:
         self.reused = 0
 
     def tag(self, texts: Sequence[str], compute: Callable[[list[str]], pa.Table]) -> pa.Table:
-        """Tag texts.
+        """Tag texts, and compute only those whose tags are not remembered, each of them once.
 
         Args:
-            texts: The texts.
-            compute: Asked for the texts that nothing is known of, each once; what it raises is raised.
+            texts: The texts, of which some may be equal.
+            compute: Gives the tags of texts, one row for each; what it raises is raised here.
 
         Returns:
-            One row a text.
+            One row for each text, in their order, with the columns of `models.TAGS`.
         """
         known: dict[str, bytes] = {}
         new: dict[str, None] = {}
@@ -94,7 +97,11 @@ class TagCache:
         return pa.concat_tables(tables).take(pa.array([place[text] for text in texts], pa.int64()))
 
     def told(self) -> dict[str, float]:
-        """Return counts and times since this was asked last."""
+        """Return what has happened since the last call: `counts`, those of `RedisTier`, and times that are not zero.
+
+        The times are `saved_s`, the seconds that computing the remembered texts once took, and `spent_s`, the seconds spent on
+        asking and filling Redis.
+        """
         counts = self.counts + (self._shared.counts if self._shared is not None else Counter())
         found: dict[str, float] = {**counts, **{key: value for key, value in self._times.items() if value}}
         self.counts.clear()
@@ -104,7 +111,7 @@ class TagCache:
         return found
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Drop the connection to Redis, if there is one."""
         if self._shared is not None:
             self._shared.close()
 
@@ -186,10 +193,10 @@ class TagCache:
 
 
 def summary(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the sums of what `told` gave, with the share of texts that were not computed.
+    """Return the sums over several results of `TagCache.told`, and `hit_rate`, the share of texts that were not computed.
 
     Args:
-        parts: What it gave, of each part.
+        parts: What `told` gave for each part of the output.
     """
     sums: Counter[str] = Counter()
     for part in parts:

@@ -51,15 +51,16 @@ def aggregate(store: Store, con: Any, block: Sequence[Part], window: ReportWindo
     """Count a block of parts by hour, name and term.
 
     Args:
-        store: The output.
+        store: Store of the tagged output.
         con: DuckDB connection.
-        block: The parts.
-        window: The report's days.
-        terms: Counts terms; None counts none.
+        block: The parts that are counted together.
+        window: Days of the report.
+        terms: Counter of terms; None counts no terms.
 
     Returns:
-        Tables `read`, `hours`, `names`, `surfaces` and `terms`. `read` counts every row, by part; the others only the report's
-        days and the trailing ones.
+        Tables `read`, `hours`, `names`, `surfaces` and `terms`, in the form of `SCHEMAS`. `read` counts all rows, by part; the
+        others count only documents of the report's days and of the trailing ones. `terms` is empty also where a part has no texts
+        or there are no stop words.
     """
     found = {"read": _read(store, con, block, window)}
     docs = relation(store, con, block, ["created_at", "source", "lang", "sentiment", "sentiment_scores"])
@@ -94,14 +95,19 @@ def _clock(con: Any, docs: str, window: ReportWindow) -> Clock:
 
 
 def mentions(store: Store, con: Any, block: Sequence[Part], window: ReportWindow, more: str = "") -> None:
-    """Make the table `mention`: a row for each entity of a document.
+    """Make the table `mention`, with a row for each time a document names an entity.
+
+    It holds `doc`, `day`, `current`, `sentiment`, `score` (millionths), `surface` (the spelling), `label`, `name` and the columns
+    of `more`, for documents of the report's days and the trailing ones. `name` is the number of the folded name in a second
+    table, `folded` (`name`, `text`). Spellings without a letter or digit are left out. Both tables stay until the caller drops
+    them; what was read for them, until it calls `release`.
 
     Args:
-        store: The output.
-        con: DuckDB connection; the table is made in it, with `name`, the number of the folded name in the table `folded`.
-        block: The parts.
-        window: The report's days.
-        more: SQL of further columns, with a comma in front.
+        store: Store of the tagged output.
+        con: DuckDB connection in which the tables are made.
+        block: The parts that are read.
+        window: Days of the report.
+        more: Further columns of the documents as SQL, each with a comma in front; of `id`, `source` and `created_at`.
     """
     columns = ["created_at", "sentiment", "sentiment_scores", "entities", *(["id", "source"] if more else [])]
     docs = relation(store, con, block, columns)

@@ -36,13 +36,19 @@ PAGE = "index.html"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report that is in place.
+    """A report that has been made, and where it lies.
 
     Attributes:
-        tables: Path of each Parquet file, by the table's name.
-        rows: How many rows each has.
-        changed: False if nothing is new: the revision that was there has stayed, and no byte was written.
-        disagreements: Counts of the output that do not agree with each other, in words; the page shows them.
+        folder: URL or path of the report's folder.
+        page: URL or path of its page.
+        tables: URL or path of each Parquet file, by the table's name.
+        rows: Rows of each table, by the table's name.
+        documents: Documents that were counted.
+        dead_letters: Documents that could not be tagged, of the parts that belong to the report.
+        filtered: Documents that were not meant to be tagged, of the same parts.
+        revision: Number of the revision that is in place, from 1.
+        changed: False if nothing is new: then the revision that was there has stayed, untouched.
+        disagreements: Counts of the output that contradict each other, in words; the page shows them.
     """
 
     folder: str
@@ -69,28 +75,32 @@ def make_report(
     workers: int = 0,
     address: str | None = None,
 ) -> Report:
-    """Make a report and put it in its place; an earlier one of the same days is kept as FOLDER.rN.
+    """Make a report and publish it in one step; an earlier report of the same folder is kept as FOLDER.rN.
+
+    If all files come out as they are in the earlier report, that one stays and nothing is published.
 
     Args:
-        output: Output folder, or its URL.
-        first: First day; None for everything.
-        last: Last day, that day included; None for everything.
-        into: Folder of the report, or its URL; None is below the output, named by the days.
+        output: Folder of the tagged output, or its URL.
+        first: First day; None, as for `last`, reports on everything.
+        last: Last day, that day included.
+        into: Folder of the report, or its URL; None puts it into the output, below `reports/`, named after the days.
         lang: Language of the page, en or zh.
-        memory_mb: Limit of the memory of each process, MB.
-        zone: Time zone of days and hours.
-        reach: How the store is reached.
-        workers: Ray workers that count; 0 is this process.
-        address: Ray cluster to count on.
+        memory_mb: Memory limit of each process that counts, MB.
+        zone: IANA time zone of days and hours.
+        reach: How the stores are reached.
+        workers: Ray actors that count; 0 counts in this process or, with an `address`, in one actor per CPU of the cluster.
+        address: Ray cluster to count on; None starts a local Ray if `workers` is not 0.
 
     Returns:
         What was made.
 
     Raises:
         ConfigError: The settings are wrong.
-        OutputError: There is no output of textmill tag, or the folder of the report is something else.
+        OutputError: `output` is no output of `textmill tag` or has broken files, or the report's folder is something else.
         ReportError: The tags cannot be counted, or what was written does not agree with them.
         ClaimedError: Another process makes this report.
+        LostClaimError: The claim on the report was lost meanwhile; nothing more was published.
+        WorkerLostError: Ray or its actors died too often, or no actor has been alive for too long.
     """
     if lang not in LANGUAGES:
         raise ConfigError(f"--lang {lang}: there is {', '.join(LANGUAGES)}")

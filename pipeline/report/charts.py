@@ -12,13 +12,13 @@ WIDTH, HEIGHT = 1000.0, 200.0
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Bars above and below a line.
+    """Bars above and below a zero line.
 
     Attributes:
-        bars: x, width, y, height and class of each.
-        zero: y of the line.
-        top: Count at the upper edge.
-        bottom: Count at the lower edge.
+        bars: x, width, y, height and CSS class of each bar; x and y are those of its upper left corner.
+        zero: y of the zero line.
+        top: Count that the upper edge stands for.
+        bottom: Count that the lower edge stands for.
     """
 
     bars: tuple[tuple[float, float, float, float, str], ...]
@@ -31,10 +31,10 @@ def bars(moods: Sequence[SentimentCounts]) -> Bars:
     """Draw positive documents above a line and negative ones below it, on one scale.
 
     Args:
-        moods: Documents by sentiment, a column each.
+        moods: Documents by sentiment, one element per column of the chart.
 
     Returns:
-        The bars, in a box of WIDTH by HEIGHT.
+        The bars, in a box of `WIDTH` by `HEIGHT`.
     """
     top = max((mood.positive for mood in moods), default=0)
     bottom = max((mood.negative for mood in moods), default=0)
@@ -55,13 +55,13 @@ def bars(moods: Sequence[SentimentCounts]) -> Bars:
 
 
 def spark(values: Sequence[float]) -> tuple[tuple[float, float, float, float], ...]:
-    """Draw the columns of a small chart, 100 by 24.
+    """Draw the columns of a sparkline in a box of 100 by 24.
 
     Args:
-        values: One a column, from 0 up.
+        values: One number per column, none below 0.
 
     Returns:
-        x, width, y and height of each; the highest fills the chart.
+        x, width, y and height of each column; the highest one fills the chart.
     """
     most, step = max([*values, 0]) or 1, 100 / max(1, len(values))
     heights = [max(1.0, 24 * value / most) if value else 0.6 for value in values]

@@ -10,24 +10,24 @@ from pipeline.timezones import DAY_US, HOUR_US, Span
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The clock of a time zone, as SQL; its expressions are null where the time is.
+    """The clock of a time zone as SQL expressions, which are null where the time is null.
 
     Args:
-        spans: The spans of the zone that times may be of.
+        spans: Spans of the zone in which the times may lie, in order of time.
     """
 
     spans: Sequence[Span]
 
     def hour(self, time: str) -> str:
-        """Make SQL of the beginning of the hour that a time is of.
+        """Make SQL of the beginning of the hour in which a time lies.
 
-        Where clocks change within an hour, a new one begins: hours do not overlap, whatever the clocks show.
+        Where clocks change within an hour, a new hour begins: hours never overlap, whatever the clocks show.
 
         Args:
-            time: SQL of a time, microseconds since 1970.
+            time: SQL of a time, BIGINT, microseconds since 1970 in UTC.
 
         Returns:
-            SQL, BIGINT, microseconds since 1970.
+            SQL of the beginning, BIGINT, microseconds since 1970 in UTC.
         """
 
         def of(span: Span) -> str:
@@ -37,13 +37,13 @@ class Clock:
         return self._choose(time, of)
 
     def day(self, time: str) -> str:
-        """Make SQL of the date of a time.
+        """Make SQL of the date that the zone has at a time.
 
         Args:
-            time: SQL of a time, microseconds since 1970.
+            time: SQL of a time, BIGINT, microseconds since 1970 in UTC.
 
         Returns:
-            SQL, BIGINT, days since 1970.
+            SQL of the date, BIGINT, days since 1970.
         """
 
         def of(span: Span) -> str:

@@ -11,16 +11,16 @@ from pipeline.store.parquet import read_table
 
 
 def check_consistency(store: Store, folder: str, page: str, read: dict[str, tuple[int, int, int]]) -> None:
-    """Compare the page with the files that were written, and both with what was read.
+    """Compare the figures of the page with the files that were written, and both with what was read.
 
     Args:
-        store: The output of the report.
-        folder: Of its files.
-        page: The page.
-        read: Part -> its rows, rows of the report's days, and rows without a time.
+        store: Store of the report.
+        folder: Folder that holds the report's files, below the store's root.
+        page: The page's HTML.
+        read: By part: all its rows, its rows of the report's days, and its rows without a time.
 
     Raises:
-        ReportError: They do not agree.
+        ReportError: They do not agree; the message names each pair of counts that differ.
     """
     written = {}
     for name, column, only in (

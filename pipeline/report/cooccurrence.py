@@ -31,17 +31,20 @@ NO_EXAMPLES = pa.schema(
 
 
 def cooccurrences(store: Store, con: Any, block: Sequence[Part], window: ReportWindow, chosen: pa.Table) -> Partial:
-    """Count which of the chosen names stand together in a block of parts.
+    """Count in how many documents of a block two of the chosen names stand together, and find the latest documents of each name.
+
+    Only documents of the report's days count. Of a document, only the `MOST` most frequent names that are to be paired are.
 
     Args:
-        store: The output.
+        store: Store of the tagged output.
         con: DuckDB connection.
-        block: The parts.
-        window: The report's days.
-        chosen: The names, in the form of `CHOSEN`, numbered by frequency.
+        block: The parts that are counted together.
+        window: Days of the report.
+        chosen: The names, in the form of `CHOSEN`, numbered by falling frequency.
 
     Returns:
-        Tables `pairs` (a, b, documents) and `examples`.
+        Tables `pairs`, in the form of `NO_PAIRS` with `a` < `b`, and `examples`, in the form of `NO_EXAMPLES`, with at most
+        `EXAMPLES` rows per name.
     """
     mentions(store, con, block, window, ", id, source, created_at")
     con.register("chosen_now", chosen)
@@ -68,14 +71,14 @@ _LATEST = f"""qualify row_number() over (
 
 
 def latest(con: Any, partials: Sequence[pa.Table]) -> pa.Table:
-    """Find the latest examples of each name.
+    """Find the latest examples of each name, `EXAMPLES` at most.
 
     Args:
         con: DuckDB connection.
-        partials: Examples of several blocks.
+        partials: Examples of one or more blocks, in the form of `NO_EXAMPLES`.
 
     Returns:
-        The examples, in order.
+        The examples in the same form, ordered by the name's number, then the latest first; those without a time come last.
     """
     con.register("several", pa.concat_tables(partials))
     found = con.sql(f"from several {_LATEST} order by number, time desc nulls last, id, source, sentiment").to_arrow_table()

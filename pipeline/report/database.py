@@ -21,18 +21,20 @@ _PREFIX, _LOCK = "textmill-report-", "in-use"
 
 @contextmanager
 def database(memory_mb: int) -> Iterator[Any]:
-    """Open a DuckDB whose process stays near a limit of memory; its errors leave as ours.
+    """Open an in-memory DuckDB that keeps this process near a memory limit and raises the pipeline's own errors.
+
+    What does not fit is written to a temporary folder, which is removed at the end. DuckDB gets the limit less `OTHERS_MB`.
 
     Args:
-        memory_mb: Limit of the process's memory, MB.
+        memory_mb: Memory limit of the whole process, MB.
 
     Yields:
         The connection.
 
     Raises:
-        ConfigError: The limit is lower than any report needs.
-        ReportError: The limit does not do, or what is read is broken.
-        UnavailableError: A file went away meanwhile.
+        ConfigError: The limit is below `LEAST_MB`, what any report needs.
+        ReportError: The limit is too low for these documents, or what is read is broken.
+        UnavailableError: A file could not be read or written: it has changed meanwhile, or the disk is full.
     """
     import duckdb
 

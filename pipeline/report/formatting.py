@@ -14,28 +14,28 @@ LONGEST_NAME, LONGEST_ID = 80, 160
 
 
 def count(value: int | float) -> str:
-    """Return a count, as 1,234.
+    """Return a count without decimals, as in 1,234.
 
     Args:
-        value: The number.
+        value: Number to write.
     """
     return f"{value:,.0f}"
 
 
 def about(value: float) -> str:
-    """Return an expected number, as 0.4 or 12.
+    """Return an expected number with one decimal below 10 and none from there on, as in 0.4 or 12.
 
     Args:
-        value: The number.
+        value: Number to write.
     """
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def share(value: float) -> str:
-    """Return a share, as 12 %, or 1.2 % below ten.
+    """Return a share in per cent: with one decimal below 10 %, as in 12 % and 1.2 %; <0.1 % for anything smaller but not 0.
 
     Args:
-        value: 0 to 1.
+        value: Fraction, 0 to 1.
     """
     percent = value * 100
     if 0 < percent < 0.1:
@@ -44,22 +44,22 @@ def share(value: float) -> str:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """Return +0.12, with a true minus; what rounds to zero has no sign.
+    """Return a number with its sign, a true minus rather than a hyphen, as in +0.12; what rounds to zero has no sign.
 
     Args:
-        value: The number.
-        digits: Behind the point.
+        value: Number to write.
+        digits: Decimals.
     """
     text = f"{abs(value):.{digits}f}"
     return text if float(text) == 0 else ("+" if value > 0 else MINUS) + text
 
 
 def change(now: float, before: float) -> str | None:
-    """Return the relative change, as +12 %; None without a before.
+    """Return the relative change in per cent, as in +12 %, ± where it rounds to 0; None if there was nothing before.
 
     Args:
-        now: The number now.
-        before: The number before.
+        now: Number now.
+        before: Number before.
     """
     if not before:
         return None
@@ -68,20 +68,22 @@ def change(now: float, before: float) -> str | None:
 
 
 def times(value: float) -> str:
-    """Return how many times, as 3.2 or 41.
+    """Return a factor with one decimal below 10 and none from there on, as in 3.2 or 41.
 
     Args:
-        value: The number.
+        value: Factor to write.
     """
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def seen(text: str, longest: int = LONGEST_NAME) -> str:
-    """Return a name or id as it may be shown: without control or direction characters, and not too long.
+    """Return a text as it may be shown: without control and direction characters, and cut to a length.
+
+    White space of any length is one space; a text that is cut ends with an ellipsis.
 
     Args:
-        text: The name.
-        longest: Characters that are shown.
+        text: A name, source or id out of the documents.
+        longest: Characters that are shown at most.
     """
     clean = "".join(" " if char.isspace() else "" if unicodedata.category(char)[0] == "C" else char for char in text)
     clean = " ".join(clean.split())
@@ -89,7 +91,7 @@ def seen(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def identity(text: str) -> str:
-    """Return a document's id as it may be shown.
+    """Return a document's id as it may be shown, see `seen`.
 
     Args:
         text: The id.
@@ -98,28 +100,28 @@ def identity(text: str) -> str:
 
 
 def tone(mean: float) -> str:
-    """Return the class of a mean sentiment: far enough from 0 to be coloured, or not.
+    """Return the CSS class of a mean sentiment: negative at -0.1 and below, positive at 0.1 and above, else neutral.
 
     Args:
-        mean: -1 to 1.
+        mean: Mean sentiment, -1 to 1.
     """
     return "negative" if mean <= -0.1 else "positive" if mean >= 0.1 else "neutral"
 
 
 def moment(value: datetime | None) -> str:
-    """Return a time, as 2026-11-22 14:05; "" without one.
+    """Return a time to the minute, as in 2026-11-22 14:05, with its `offset` where that is needed; "" for None.
 
     Args:
-        value: By the zone's clocks.
+        value: Aware time in the report's zone.
     """
     return "" if value is None else f"{value:%Y-%m-%d %H:%M}{offset(value)}"
 
 
 def offset(value: datetime) -> str:
-    """Return how far clocks are ahead of UTC, as in " +01:00", where they show one time twice; else nothing.
+    """Return the offset from UTC, as in " +01:00", if the zone's clocks show this time twice; else "".
 
     Args:
-        value: By the zone's clocks.
+        value: Aware time in the report's zone.
     """
     return (
         f" {value.isoformat(timespec='minutes')[16:]}"
@@ -129,12 +131,12 @@ def offset(value: datetime) -> str:
 
 
 def bucket(value: datetime, kind: str, lang: str) -> str:
-    """Return the name of a bucket of the chart.
+    """Return the label of a bucket of the chart.
 
     Args:
-        value: Its beginning.
-        kind: hour, day, month or year.
-        lang: en or zh.
+        value: Beginning of the bucket.
+        kind: What the bucket is: hour, day, month or year.
+        lang: Language of the page, en or zh.
     """
     if kind in ("month", "year"):
         return f"{value:%Y-%m}" if kind == "month" else f"{value:%Y}"
@@ -143,15 +145,16 @@ def bucket(value: datetime, kind: str, lang: str) -> str:
 
 
 def ticks(buckets: Sequence[datetime], kind: str, lang: str) -> list[tuple[float, str]]:
-    """Place at most 6 marks on the time axis, those of hours at full ones by the clock.
+    """Place at most 6 marks on the time axis; if buckets are hours, at full hours by the zone's clocks.
 
     Args:
-        buckets: Beginnings of the chart's buckets.
-        kind: hour, day, month or year.
-        lang: en or zh.
+        buckets: Beginnings of the chart's buckets, in order.
+        kind: What a bucket is: hour, day, month or year.
+        lang: Language of the page, en or zh.
 
     Returns:
-        Place in per cent, and text.
+        Place of each mark, in per cent of the axis, and its text. Marks of hours stand at the bucket's beginning, others at its
+        middle.
     """
     if not buckets:
         return []

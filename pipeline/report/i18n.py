@@ -17,12 +17,12 @@ _WEEKDAYS = {
 
 
 def days_text(first: date, last: date, lang: str) -> str:
-    """Return days in words: Sunday, 22 November 2026; 16 to 22 November 2026; or as Chinese writes them.
+    """Return a span of days in words, as in "Sunday, 22 November 2026" or "16 to 22 November 2026", or as Chinese writes it.
 
     Args:
         first: First day.
-        last: Last day.
-        lang: en or zh.
+        last: Last day, that day included.
+        lang: Language of the page, en or zh.
     """
     if lang == "zh":
         begin = f"{first.year}年{first.month}月{first.day}日"
@@ -39,10 +39,10 @@ def days_text(first: date, last: date, lang: str) -> str:
 
 
 def day_short(day: date, lang: str) -> str:
-    """Return a day without its year, as 22 Nov, or as Chinese writes it.
+    """Return a day without its year, as in 22 Nov, or as Chinese writes it.
 
     Args:
         day: The day.
-        lang: en or zh.
+        lang: Language of the page, en or zh.
     """
     return f"{day.month}月{day.day}日" if lang == "zh" else f"{day.day} {_MONTHS[day.month - 1][:3]}"

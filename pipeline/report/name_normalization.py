@@ -38,10 +38,10 @@ _STEPS = [
 
 
 def normalize_names(names: pa.Array) -> pa.Array:
-    """Return the folded form of each name, an array of strings; none is empty unless its name is.
+    """Return the folded form of each name; none is empty unless the name is.
 
     Args:
-        names: Array of strings.
+        names: Arrow array of strings, shape (n,).
     """
     lowered = pc.utf8_lower(pc.utf8_normalize(names, form="NFKC"))
     folded = lowered
@@ -62,7 +62,7 @@ def normalize_name(name: str) -> str:
     """Return the folded form of one name, see `normalize_names`.
 
     Args:
-        name: The name.
+        name: A spelling, as it stands in a document.
     """
     found: str = normalize_names(pa.array([name], pa.string()))[0].as_py()
     return found

@@ -22,11 +22,11 @@ _HERE = Path(__file__).parent
 
 
 def render(facts: ReportFacts, lang: str) -> str:
-    """Return the page as text.
+    """Return the page as HTML.
 
     Args:
-        facts: All that it says.
-        lang: en or zh.
+        facts: All that the page says.
+        lang: Language of the page, en or zh.
     """
     return str(_template().render(_context(facts, lang)))
 
@@ -35,13 +35,13 @@ def numbers_of(page: str) -> dict[str, Any]:
     """Read the headline figures back from a page.
 
     Args:
-        page: The page.
+        page: The page's HTML.
 
     Returns:
-        The figures, by name.
+        The figures by name; `documents`, `mentions`, `dead_letters` and `filtered` are among them.
 
     Raises:
-        ReportError: They are not there.
+        ReportError: One of these figures or the search table's data is missing.
     """
     found = _DATA.search(page)
     shown = dict(re.findall(r'data-figure="(\w+)">([\d,]+)<', page))

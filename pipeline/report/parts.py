@@ -25,13 +25,16 @@ COLUMNS = ("id", "source", "created_at", "lang", "entities", "sentiment", "senti
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part and its footer.
+    """A part of the output, and what its footer says.
 
     Attributes:
-        footer: What its writer says of it.
+        name: File name without its ending.
+        path: Below the store's root.
+        rows: Rows by the Parquet metadata.
+        footer: What its writer has noted of it in the Parquet metadata.
         has_text: Whether it holds its documents' texts.
-        dated: Span of its documents' times, microseconds since 1970; None if none has one.
-        undated: Rows without a time.
+        dated: Earliest and latest time of its documents, microseconds since 1970; None if none has a time.
+        undated: Rows without a time, by the row groups' statistics.
     """
 
     name: str
@@ -44,16 +47,16 @@ class Part:
 
 
 def parts_of(store: Store) -> list[Part]:
-    """Find the parts that are there.
+    """List the parts of an output, with their footers.
 
     Args:
-        store: The output.
+        store: Store of the tagged output.
 
     Returns:
-        The parts, by name.
+        The parts, sorted by path.
 
     Raises:
-        OutputError: Something is no part, or this is no output of textmill tag at all.
+        OutputError: A Parquet file among the tags is no part, or this is no output of `textmill tag` at all.
     """
     if next(iter(store.list(TAGS)), None) is None and next(iter(store.list(PLANS)), None) is None:
         raise OutputError(f"{store.url}: no {TAGS}/ in it; is it the output folder of `textmill tag`?")
@@ -96,13 +99,13 @@ def _dates(about: pq.FileMetaData, column: int) -> tuple[tuple[int, int] | None,
 
 
 def blocks(parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """Group parts.
+    """Divide parts into blocks that are counted together.
 
     Args:
         parts: The parts.
 
     Yields:
-        Some of them, of about BLOCK_ROWS rows together.
+        Consecutive parts of at most `BLOCK_ROWS` rows together, or a single larger part.
     """
     block: list[Part] = []
     for part in parts:
@@ -117,17 +120,18 @@ def blocks(parts: Sequence[Part]) -> Iterator[list[Part]]:
 def relation(store: Store, con: Any, block: Sequence[Part], columns: Sequence[str]) -> str:
     """Make SQL of a relation of a block's documents.
 
-    DuckDB reads files of this machine itself and skips row groups; from other stores, and where it cannot be told a name, they
-    come through the port.
+    DuckDB itself reads files of this machine, and skips row groups that cannot match. From other stores, and where a path cannot
+    be written as one of DuckDB's patterns, the parts are read into memory through the store and stay registered until `release`.
 
     Args:
-        store: The output.
+        store: Store of the tagged output.
         con: DuckDB connection.
-        block: The parts.
-        columns: SQL of the columns that are wanted.
+        block: The parts that are read.
+        columns: Names of the columns that are wanted.
 
     Returns:
-        SQL of a relation with these columns and `doc`, a number that no other document of the block has.
+        SQL of a relation with these columns and `doc`: BIGINT, unique within the block, the part's place in the block in the bits
+        from 40 up and the row's place in the part below.
     """
     chosen = ", ".join(columns)
     paths = [path for part in block if (path := store.local_path(part.path)) is not None]
@@ -156,25 +160,28 @@ def _pattern(path: Path) -> str | None:
 
 
 def release(con: Any, block: Sequence[Part]) -> None:
-    """Forget what `relation` has read.
+    """Free what `relation` has read into memory; nothing happens if it has read nothing.
 
     Args:
         con: DuckDB connection.
-        block: The parts.
+        block: The parts that `relation` was given.
     """
     for number in range(len(block)):
         con.unregister(f"part_{number}")
 
 
 def left_out(store: Store, names: set[str]) -> list[tuple[str, str, str, int]]:
-    """Read what was left out of parts.
+    """Count the documents that were left out of parts, by reason.
 
     Args:
-        store: The output.
-        names: Of the parts.
+        store: Store of the tagged output.
+        names: Names of the parts.
 
     Returns:
-        Part, outcome (dead_letter or filtered), reason and number of rows.
+        Part, outcome (dead_letter or filtered), reason and number of rows, sorted.
+
+    Raises:
+        OutputError: A file of dead letters or of filtered documents cannot be read.
     """
     found: list[tuple[str, str, str, int]] = []
     for outcome, folder in OUTCOMES.items():
@@ -192,16 +199,16 @@ def left_out(store: Store, names: set[str]) -> list[tuple[str, str, str, int]]:
 
 
 def records(store: Store) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """Read what runs and plans have left.
+    """Read the records that runs and plans have left in the output.
 
     Args:
-        store: The output.
+        store: Store of the tagged output.
 
     Returns:
-        The manifests in order of time, the metrics by run, and the records of finished plans.
+        The runs' manifests in order of time, their metrics by run, and the records of finished plans.
 
     Raises:
-        OutputError: One cannot be read.
+        OutputError: A record is no JSON object.
     """
     manifests, metrics, plans = [], {}, []
     for entry in store.list(RUNS):

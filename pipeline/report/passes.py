@@ -23,9 +23,10 @@ from pipeline.store.base import Store
 
 @dataclass(frozen=True, slots=True)
 class First(Pass):
-    """Counts by hour, name and term.
+    """First pass: counts by hour, name and term.
 
     Attributes:
+        window: Days of the report.
         terms: Whether terms are counted.
     """
 
@@ -45,9 +46,10 @@ def _terms() -> Terms:
 
 @dataclass(frozen=True, slots=True)
 class Second(Pass):
-    """Counts which of the chosen names stand together, and where they stand.
+    """Second pass: counts which of the chosen names stand together, and where they stand.
 
     Attributes:
+        window: Days of the report.
         chosen: The names, in the form of `CHOSEN`.
     """
 
@@ -60,16 +62,18 @@ class Second(Pass):
 
 
 def first_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: ReportWindow) -> dict[str, tuple[int, int, int]]:
-    """Make the sums in DuckDB; parts whose statistics say that no row is of these days are not opened again.
+    """Count the parts by hour, name and term, and leave the sums in DuckDB as the tables of `SUMS`.
+
+    Parts whose statistics say that no row is of the report's days or the trailing ones are not opened again.
 
     Args:
-        crew: Counts blocks.
-        con: DuckDB connection.
-        parts: The parts.
-        window: The report's days.
+        crew: Runner that counts the blocks.
+        con: DuckDB connection in which the tables are made.
+        parts: All parts of the output.
+        window: Days of the report.
 
     Returns:
-        Part -> its rows, rows of the report's days, and rows without a time.
+        By part: all its rows, its rows of the report's days, and its rows without a time.
     """
     sums = Sums(con, SUMS)
     sums.add(EMPTY)
@@ -83,17 +87,17 @@ def first_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Report
 
 
 def second_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: ReportWindow, chosen: pa.Table) -> pa.Table:
-    """Make the sums of pairs in DuckDB, and the table `chosen`.
+    """Count the pairs of names, and leave the tables `pairs` (the sums) and `chosen` in DuckDB.
 
     Args:
-        crew: Counts blocks.
-        con: DuckDB connection.
-        parts: The parts.
-        window: The report's days.
+        crew: Runner that counts the blocks.
+        con: DuckDB connection in which the tables are made.
+        parts: The parts that hold documents of the report's days.
+        window: Days of the report.
         chosen: The names, in the form of `CHOSEN`.
 
     Returns:
-        The examples.
+        The latest documents of each name, in the form of `NO_EXAMPLES`.
     """
     sums, examples = Sums(con, PAIR_SUMS), NO_EXAMPLES.empty_table()
     sums.add({"pairs": NO_PAIRS.empty_table()})
@@ -108,19 +112,19 @@ def second_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Repor
 
 
 def terms_are_there(parts: Sequence[Part]) -> bool:
-    """Whether terms can be counted: every part holds its texts, and there are stop words.
+    """Whether terms can be counted: every part holds its documents' texts, and there are stop words.
 
     Args:
-        parts: The parts.
+        parts: All parts of the output.
     """
     return all(part.has_text for part in parts) and stop_words("en") is not None
 
 
 def missing_reason(parts: Sequence[Part]) -> str | None:
-    """Return why there are no terms, as the key of the page's text; None if there are some.
+    """Return why there are no terms, `no_text` or `no_spacy`, a key of the page's texts; None if there are some.
 
     Args:
-        parts: The parts.
+        parts: All parts of the output.
     """
     if not all(part.has_text for part in parts):
         return "no_text"

@@ -22,14 +22,14 @@ def about(store: Store, folder: str) -> dict[str, Any] | None:
     """Read what a report says of itself.
 
     Args:
-        store: Where it is.
-        folder: Of the report.
+        store: Store of the report.
+        folder: The report's folder, below the store's root.
 
     Returns:
-        What it says; None where there is none.
+        The content of its `report.json`; None if there is nothing in the folder.
 
     Raises:
-        OutputError: The folder is something else.
+        OutputError: The folder holds something else than a report, or its `report.json` is broken.
     """
     if store.stat(f"{folder}/{ABOUT}") is None:
         if next(iter(store.list(folder)), None) is not None:
@@ -44,11 +44,17 @@ def about(store: Store, folder: str) -> dict[str, Any] | None:
 
 
 def tidy(store: Store, folder: str) -> None:
-    """Finish or remove what a killed process left; only while the report is claimed.
+    """Finish or undo what a killed process left half done; the caller must hold the claim on the report.
+
+    A first revision that was being moved into its place is moved on. A revision that has been replaced, but still bears the name
+    `FOLDER.new`, gets its number. Anything else under that name was never published, and is deleted.
 
     Args:
-        store: Where it is.
-        folder: Of the report.
+        store: Store of the report.
+        folder: The report's folder, below the store's root.
+
+    Raises:
+        OutputError: The folder holds something else than a report, or the name that the revision should get is taken.
     """
     left = about_or_none(store, f"{folder}.new")
     begun = next(iter(store.list(folder)), None) is not None and store.stat(f"{folder}/{ABOUT}") is None
@@ -63,11 +69,11 @@ def tidy(store: Store, folder: str) -> None:
 
 
 def about_or_none(store: Store, folder: str) -> dict[str, Any] | None:
-    """Return what a folder of ours says of itself; None where it is not whole.
+    """Return what a report says of itself; None if the folder is empty or no complete report.
 
     Args:
-        store: Where it is.
-        folder: Of the report.
+        store: Store of the report.
+        folder: The folder, below the store's root.
     """
     try:
         return about(store, folder)
@@ -76,26 +82,26 @@ def about_or_none(store: Store, folder: str) -> dict[str, Any] | None:
 
 
 def claim_of(folder: str) -> str:
-    """Return where the claim on a report is: beside it, hidden.
+    """Return the path of the claim on a report: a hidden name beside its folder.
 
     Args:
-        folder: Of the report.
+        folder: The report's folder, below the store's root.
     """
     parent, slash, name = folder.rpartition("/")
     return f"{parent}{slash}.{name}.claim"
 
 
 def publish(store: Store, folder: str, revision: int, held: Callable[[], object]) -> None:
-    """Let `FOLDER.new` be the report; of an earlier one, number `revision` - 1, becomes `FOLDER.rN`.
+    """Put `FOLDER.new` in the place of the report; the earlier report, revision N, becomes `FOLDER.rN`.
 
     Args:
-        store: Where it is.
-        folder: Of the report.
-        revision: Number of the new one, from 1.
-        held: Called before each step that cannot be taken back; what it raises leaves the rest to whoever has the claim.
+        store: Store of the report.
+        folder: The report's folder, below the store's root.
+        revision: Number of the new revision, from 1; the earlier report has the number before.
+        held: Called before each step that cannot be undone; raises if the claim is lost, which leaves the rest to its new holder.
 
     Raises:
-        OutputError: Something of that name came meanwhile.
+        OutputError: Something that bears the wanted name has appeared meanwhile.
     """
     point("report.publish.before")
     held()

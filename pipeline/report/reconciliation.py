@@ -24,9 +24,11 @@ class Health:
     """The runs behind a report, and whether their counts agree.
 
     Attributes:
-        outcomes: Rows of the table `outcomes`.
-        checked: How many comparisons were made.
-        disagreements: What does not agree, in words.
+        outcomes: Rows of the table `outcomes`: part, run, outcome, reason, documents.
+        runs: What the page says of each run that made a part of the report or failed on its days.
+        models: Models that tagged the report's parts, sorted.
+        checked: Number of comparisons made.
+        disagreements: Comparisons that failed, in words.
     """
 
     outcomes: list[tuple[str, str, str, str | None, int]] = field(default_factory=list)
@@ -36,11 +38,11 @@ class Health:
     disagreements: list[str] = field(default_factory=list)
 
     def check(self, agrees: bool, text: str) -> None:
-        """Note one comparison of two counts.
+        """Record one comparison of two counts.
 
         Args:
             agrees: Whether they agree.
-            text: What is said if they do not.
+            text: What the page says if they do not.
         """
         self.checked += 1
         if not agrees:
@@ -48,26 +50,33 @@ class Health:
 
 
 def belongs(part: Part, current: int) -> bool:
-    """Whether a part is of a report: it holds a document of its days, or none with a time, so that nothing goes unseen.
+    """Whether a part belongs to a report: it holds a document of the report's days, or no document with a time.
+
+    The latter belong to every report, so that none of them goes unseen.
 
     Args:
         part: The part.
-        current: Its rows of the report's days.
+        current: Number of its rows that are of the report's days.
     """
     return current > 0 or part.dated is None
 
 
 def health_of(store: Store, parts: Sequence[Part], read: Mapping[str, tuple[int, int, int]], window: ReportWindow) -> Health:
-    """Compare what was read with footers, files of dead letters, manifests and records of plans.
+    """Compare what was read with footers, files of left-out documents, manifests and records of plans.
+
+    All parts of the output are compared; outcomes, models and runs are only those of parts that belong to the report.
 
     Args:
-        store: The output.
-        parts: The parts.
-        read: Part -> its rows, rows of the report's days, and rows without a time, as the first pass has counted them.
-        window: The report's days.
+        store: Store of the tagged output.
+        parts: All parts of the output.
+        read: By part: all its rows, its rows of the report's days, and its rows without a time, as the first pass counted them.
+        window: Days of the report.
 
     Returns:
-        What was found.
+        What was found; counts that do not agree are noted in it, and raise nothing.
+
+    Raises:
+        OutputError: A file of left-out documents or a record cannot be read.
     """
     found = Health()
     mine = {part.name: part for part in parts if belongs(part, read[part.name][1])}

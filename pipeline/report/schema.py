@@ -34,10 +34,10 @@ _NPMI = "normalised pointwise mutual information, ln(lift) / -ln P(a, b), from -
 
 
 def tables_of(zone: str) -> dict[str, pa.Schema]:
-    """Return the schemas of a report's tables, by name.
+    """Return the Arrow schemas of a report's tables, by name.
 
     Args:
-        zone: Time zone of its days; the columns' descriptions name it.
+        zone: IANA time zone of the report's days; the descriptions of columns name it.
     """
     hours = "UTC" if zone == "UTC" else f"that of {zone}, as an instant in UTC"
     return {

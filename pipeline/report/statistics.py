@@ -21,7 +21,7 @@ DOCUMENTS_MIN = 3
 def g2(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> Reals:
     """Compute the log-likelihood ratio of [[now, rest of now], [before, rest of before]] (Dunning, 1993).
 
-    Chi-square with one degree of freedom if shares are equal.
+    If both shares are equal in truth, it is distributed as chi-square with one degree of freedom.
 
     Args:
         now: Documents of now that hold each item, shape (n,).
@@ -30,7 +30,7 @@ def g2(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_
         documents_before: All documents of before.
 
     Returns:
-        float64, shape (n,); 0 where either side has no documents.
+        float64, shape (n,), none below 0; 0 where either side has no documents.
     """
     a, b = np.asarray(now, np.float64), np.asarray(before, np.float64)
     total = float(documents_now + documents_before)
@@ -54,7 +54,9 @@ def _term(seen: Reals, expected: Reals) -> Reals:
 
 
 def ratio(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> Reals:
-    """Compute the share of now over the share of before, with half a document added to each count.
+    """Compute the share of now over the share of before, smoothed so that it is finite also where an item was in no document.
+
+    0.5 is added to the count of each item, and 1 to each number of documents.
 
     Args:
         now: Documents of now that hold each item, shape (n,).
@@ -63,14 +65,14 @@ def ratio(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documen
         documents_before: All documents of before.
 
     Returns:
-        float64, shape (n,); finite also where one is 0.
+        float64, shape (n,), all above 0.
     """
     a, b = np.asarray(now, np.float64), np.asarray(before, np.float64)
     return np.asarray((a + 0.5) / (documents_now + 1) / ((b + 0.5) / (documents_before + 1)))
 
 
 def expected(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> Reals:
-    """Compute how many documents of now would hold an item if its share were that of all documents together.
+    """Compute how many documents of now would hold an item if its share were that of now and before together.
 
     Args:
         now: Documents of now that hold each item, shape (n,).
@@ -86,13 +88,16 @@ def expected(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, docu
 
 
 def rises(now: npt.ArrayLike, documents_now: int, before: npt.ArrayLike, documents_before: int) -> npt.NDArray[Any]:
-    """Whether an item rises: in 3 documents or more, a larger share than before, G2 of 15.13 or more.
+    """Whether each item rises: it is in 3 documents of now or more, its share has grown, and its G2 is 15.13 or more.
 
     Args:
         now: Documents of now that hold each item, shape (n,).
         documents_now: All documents of now.
         before: Documents of before that hold each item, shape (n,).
         documents_before: All documents of before.
+
+    Returns:
+        bool, shape (n,).
     """
     a = np.asarray(now, np.float64)
     more = ratio(now, documents_now, before, documents_before) > 1
@@ -103,29 +108,30 @@ def lift(both: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayLike, document
     """Compute P(a, b) / (P(a) P(b)) from counts of documents.
 
     Args:
-        both: Documents that hold both, shape (n,).
-        one: Documents that hold the one, shape (n,).
-        other: Documents that hold the other, shape (n,).
+        both: Documents that hold both items of each pair, shape (n,).
+        one: Documents that hold the first item, at least 1, shape (n,).
+        other: Documents that hold the second item, at least 1, shape (n,).
         documents: All documents.
 
     Returns:
-        float64, shape (n,).
+        float64, shape (n,); 1 where the two stand together as often as by chance.
     """
     ab, a, b = (np.asarray(x, np.float64) for x in (both, one, other))
     return np.asarray(ab * documents / (a * b))
 
 
 def npmi(both: npt.ArrayLike, one: npt.ArrayLike, other: npt.ArrayLike, documents: int) -> Reals:
-    """Compute ln(lift) / -ln P(a, b), normalized pointwise mutual information (Bouma, 2009).
+    """Compute normalized pointwise mutual information, ln(lift) / -ln P(a, b) (Bouma, 2009).
 
     Args:
-        both: Documents that hold both, shape (n,).
-        one: Documents that hold the one, shape (n,).
-        other: Documents that hold the other, shape (n,).
+        both: Documents that hold both items of each pair, at least 1, shape (n,).
+        one: Documents that hold the first item, at least 1, shape (n,).
+        other: Documents that hold the second item, at least 1, shape (n,).
         documents: All documents.
 
     Returns:
-        float64, shape (n,): -1 never together, 0 by chance, 1 only together (and 1 where all documents hold both).
+        float64, shape (n,), above -1: 0 as often as by chance, 1 only together (also if all documents hold both). -1 is the limit
+        for items that never stand together; for 0 in `both` the result is NaN.
     """
     ab = np.asarray(both, np.float64)
     always = ab >= documents

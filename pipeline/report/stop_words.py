@@ -12,10 +12,10 @@ ABSENT = "spacy is not installed, and its stop words with it: pip install 'textm
 
 @cache
 def stop_words(language: str) -> frozenset[str] | None:
-    """Return words of a language that say nothing of a text, in lower case; None if spaCy is not installed.
+    """Return the stop words of a language in lower case; None if spaCy is not installed.
 
     Args:
-        language: ISO 639-1; und, a language that is not known, has the words of all.
+        language: ISO 639-1 code; for any other than en and zh, as for und (not known), the lists of both together.
     """
     if language not in LANGUAGES:
         lists = [stop_words(one) for one in LANGUAGES]

@@ -20,21 +20,21 @@ PAIR_SUMS = {"pairs": (["a", "b"], ["documents"])}
 
 
 class Sums:
-    """Adds partial aggregates inside DuckDB, which writes to disk what its memory does not hold.
+    """Adds up partial aggregates inside DuckDB, which writes to disk what does not fit into its memory.
 
     Args:
-        con: DuckDB connection.
-        sums: Table -> its keys and its values that are added.
+        con: DuckDB connection in which the tables are made.
+        sums: By table: the columns it is grouped by, and the columns that are added.
     """
 
     def __init__(self, con: Any, sums: dict[str, tuple[list[str], list[str]]]) -> None:
         self._con, self._sums, self._made = con, sums, set[str]()
 
     def add(self, partial: Partial) -> None:
-        """Take one more partial aggregate.
+        """Add one more partial aggregate.
 
         Args:
-            partial: Tables by name.
+            partial: Tables by name, with at least those that are summed.
         """
         for name in self._sums:
             self._con.register("partial", partial[name])
@@ -46,7 +46,10 @@ class Sums:
             self._con.unregister("partial")
 
     def close(self) -> None:
-        """Make the tables of the sums, each under its name; the partial ones are dropped."""
+        """Make the tables of the sums in DuckDB, each under its own name, and drop the partial ones.
+
+        At least one partial aggregate must have been added.
+        """
         for name, (keys, values) in self._sums.items():
             chosen = ", ".join([*keys, *(f"sum({value})::BIGINT as {value}" for value in values)])
             groups = ", ".join(map(str, range(1, len(keys) + 1)))
@@ -60,7 +63,7 @@ def merge(con: Any, partials: list[Partial]) -> Partial:
 
     Args:
         con: DuckDB connection.
-        partials: All of the same tables.
+        partials: One or more, all of the same tables, which are among `SUMS`.
     """
     sums = Sums(con, {name: SUMS[name] for name in partials[0]})
     for partial in partials:
@@ -70,11 +73,11 @@ def merge(con: Any, partials: list[Partial]) -> Partial:
 
 
 def count_of(con: Any, sql: str, values: Sequence[Any] = ()) -> int:
-    """Return one number that DuckDB counts; 0 where there is nothing to add.
+    """Return the number that a query yields; 0 for null, as of a sum over no rows.
 
     Args:
         con: DuckDB connection.
-        sql: Gives one row of one number, or null.
-        values: Of the placeholders.
+        sql: Query of one row with one number or null.
+        values: Values of the query's placeholders.
     """
     return int(con.execute(sql, list(values)).fetchall()[0][0] or 0)

@@ -25,10 +25,13 @@ _DAY = "DATE '1970-01-01' + cast({} as INTEGER)"
 
 
 def prepare(con: Any) -> None:
-    """Make `spelling` (how a name is shown, its label) and `total` (a name in all of the report's days), out of the sums.
+    """Make the tables `spelling` and `total` out of the sums of the first pass.
+
+    `spelling` holds the most frequent spelling and label of each name, of equals the first in code point order. `total` adds up
+    each name over all of the report's days.
 
     Args:
-        con: DuckDB connection.
+        con: DuckDB connection with the sums.
     """
     con.execute("""create or replace temp table spelling as
         with spelled as (select name, surface, sum(mentions) as n from surfaces group by all),
@@ -45,8 +48,8 @@ def documents_of(con: Any, current: bool) -> int:
     """Return the number of documents of the report's days, or of the trailing ones.
 
     Args:
-        con: DuckDB connection.
-        current: Whether of the report's days.
+        con: DuckDB connection with the sums of the first pass.
+        current: True for the report's days, False for the trailing ones.
     """
     return count_of(con, f"select sum(documents) from hours where current = {current}")
 
@@ -55,10 +58,10 @@ def rising_entities(con: Any) -> pa.Table:
     """Find the names that rise, see `pipeline.report.statistics.rises`.
 
     Args:
-        con: DuckDB connection.
+        con: DuckDB connection, after `prepare`.
 
     Returns:
-        The table, the most surprising first.
+        The table `rising_entities`, the highest G2 first, `RISING` rows at most.
     """
     rows = con.sql("""select t.name, shown, label, t.documents, coalesce(b.documents, 0)::BIGINT as before
         from total t join spelling using (name)
@@ -68,13 +71,14 @@ def rising_entities(con: Any) -> pa.Table:
 
 
 def rising_terms(con: Any) -> pa.Table:
-    """Find the terms that rise, each compared within its language.
+    """Find the terms that rise, each compared with the documents of its language.
 
     Args:
-        con: DuckDB connection.
+        con: DuckDB connection with the sums of the first pass.
 
     Returns:
-        The table, the most surprising first.
+        The table `rising_terms`, one language after the other in alphabetical order; in each the highest G2 first, `RISING` rows
+        at most.
     """
     rows = con.sql("""select lang, pos, term, coalesce(sum(documents) filter (current), 0)::BIGINT as documents,
         coalesce(sum(documents) filter (not current), 0)::BIGINT as before from terms group by all having documents >= 3
@@ -101,14 +105,17 @@ def _risen(rows: pa.Table, now: int, before: int, schema: pa.Schema) -> pa.Table
 
 
 def choose(con: Any, rising: pa.Table) -> pa.Table:
-    """Choose the names of the second pass: the most frequent, and those of the page, risen ones included.
+    """Choose the names that the second pass looks at: the most frequent ones, and all that rise.
+
+    The `NAMES` most frequent are paired if they are in `SUPPORT` documents or more; the `PAGE_NAMES` most frequent, and those
+    that rise, are shown on the page and get examples.
 
     Args:
-        con: DuckDB connection.
-        rising: The names that rise.
+        con: DuckDB connection, after `prepare`.
+        rising: The table `rising_entities`.
 
     Returns:
-        The names, in the form of `CHOSEN`, numbered by frequency.
+        The names, in the form of `CHOSEN`, ordered and numbered by falling frequency, from 0.
     """
     con.register("risen", rising)
     found = con.sql(f"""select name, (place - 1)::INTEGER as number, documents >= {SUPPORT} and place <= {NAMES} as paired,
@@ -120,13 +127,13 @@ def choose(con: Any, rising: pa.Table) -> pa.Table:
 
 
 def pairs(con: Any) -> pa.Table:
-    """Find the pairs of names, out of the sums of the second pass and `chosen`.
+    """Make the table of names that stand together, out of the sums of the second pass and `chosen`.
 
     Args:
-        con: DuckDB connection.
+        con: DuckDB connection, after `prepare` and the second pass.
 
     Returns:
-        The table, the most frequent first, PAIRS at most.
+        The table `pairs`, the most frequent first, `PAIRS` rows at most.
     """
     rows = con.sql(f"""select least(x.name, y.name) as name_a, greatest(x.name, y.name) as name_b, p.documents
         from pairs p join chosen x on x.number = a join chosen y on y.number = b where p.documents >= {SUPPORT}
@@ -147,14 +154,14 @@ def pairs(con: Any) -> pa.Table:
 
 
 def examples(con: Any, latest: pa.Table) -> pa.Table:
-    """Join examples with their names.
+    """Put the names to examples that are given by the names' numbers.
 
     Args:
-        con: DuckDB connection.
-        latest: Examples by the names' numbers.
+        con: DuckDB connection with the table `chosen`.
+        latest: Examples, in the form of `NO_EXAMPLES`.
 
     Returns:
-        The table, by the names' frequency.
+        The table `examples`: the most frequent names first, and for each name the latest documents first.
     """
     con.register("examples_now", latest)
     found = con.sql("""select name, id, source, make_timestamp(time) as created_at, sentiment
@@ -165,13 +172,13 @@ def examples(con: Any, latest: pa.Table) -> pa.Table:
 
 
 def plain(con: Any) -> Iterator[tuple[str, Iterator[pa.Table]]]:
-    """Make the tables that are sums as they stand.
+    """Make the tables that are the sums as they stand: `sentiment`, `volumes`, `entities` and `terms`.
 
     Args:
-        con: DuckDB connection.
+        con: DuckDB connection, after `prepare`.
 
     Yields:
-        Name, and the table in pieces; each is to be read before the next.
+        Name of a table, and its rows in pieces of up to `BATCH_ROWS`. The pieces must be read before the next table is asked for.
     """
     moods = "documents, negative, neutral, positive"
     summed = ", ".join(f"sum({name})::BIGINT as {name}" for name in (*moods.split(", "), "score"))

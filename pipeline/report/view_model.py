@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import numpy as np
+
 from pipeline.report.aggregate import MICRO
 from pipeline.report.reconciliation import Health
 from pipeline.report.sums import count_of
@@ -22,7 +24,14 @@ HOURLY_DAYS, DAILY_DAYS, MONTHLY_DAYS = 2, 100, 3_700
 
 @dataclass(frozen=True, slots=True)
 class SentimentCounts:
-    """Documents by sentiment, and the sum of their scores in millionths."""
+    """Documents by sentiment, and the sum of their scores.
+
+    Attributes:
+        negative: Documents whose sentiment is negative.
+        neutral: Documents whose sentiment is neutral.
+        positive: Documents whose sentiment is positive.
+        score: Sum of P(positive) - P(negative) over the documents, in millionths.
+    """
 
     negative: int = 0
     neutral: int = 0
@@ -36,12 +45,12 @@ class SentimentCounts:
 
     @property
     def mean(self) -> float:
-        """From -1 to 1; 0 without documents."""
+        """Mean score of a document, -1 to 1; 0 without documents."""
         return self.score / MICRO / self.documents if self.documents else 0.0
 
     @property
     def negative_share(self) -> float:
-        """Share of negative documents, 0 to 1."""
+        """Share of negative documents, 0 to 1; 0 without documents."""
         return self.negative / self.documents if self.documents else 0.0
 
     def __add__(self, other: SentimentCounts) -> SentimentCounts:
@@ -52,12 +61,20 @@ class SentimentCounts:
 
 @dataclass(frozen=True, slots=True)
 class EntityRow:
-    """An entity of the page.
+    """A name on the page.
 
     Attributes:
-        days: Its documents by day, trailing days first.
+        name: The folded name.
+        shown: Its most frequent spelling.
+        label: Its most frequent label: PER, ORG, LOC or MISC.
+        mentions: How often it is named in the report's days.
+        mood: Documents of the report's days that name it.
+        examples: Id, source, time and sentiment of the latest documents that name it, the latest first.
+        before: Documents of the trailing days that name it; 0 if it has not risen.
+        expected: Documents that were to be expected to name it; None if it has not risen.
         ratio: Share of now over share of before; None if it has not risen.
-        expected: Documents that were to be expected; None if it has not risen.
+        g2: Log-likelihood ratio of its rise; None if it has not risen.
+        days: Documents that name it by day, trailing days first; empty where `ReportFacts.days` is.
     """
 
     name: str
@@ -78,7 +95,32 @@ class ReportFacts:
     """All that the page says.
 
     Attributes:
-        buckets: Of the chart, by the beginning of an hour in microseconds, or by a date.
+        window: Days of the report.
+        title: Name of the output's folder.
+        span: First and last day of the report, of a report of everything those that documents are of; None if none has a time.
+        total: Documents of the report's days.
+        before: Documents of the trailing days.
+        undated: Documents of the report without a time.
+        names: Number of different names.
+        mentions: How often any of them is named.
+        bucket: What a bucket of the chart is: hour, day, month or year.
+        buckets: Beginning of each bucket of the chart, by its key: microseconds since 1970 for hours, else its first date.
+        sources: Each source with its documents of the report's days and of the trailing ones, the most frequent first.
+        sources_more: How many sources more there are.
+        series: Documents in each bucket, by source, for the most frequent sources.
+        whole: Documents in each bucket, of all sources.
+        days: Documents by day, trailing days first; empty if there are too many days to be shown one by one.
+        empty_days: Trailing days without documents, as far as `days` has them.
+        langs: Languages and their documents, the most frequent first.
+        entities: Names of the page, the most frequent first.
+        rising: Names that rise, the highest G2 first.
+        rising_terms: First rows of the table `rising_terms`.
+        pairs: Most frequent rows of the table `pairs` whose NPMI is above 0.
+        terms: Most frequent terms and their documents, by language and part of speech.
+        terms_absent: Why there are no terms, as a key of the page's texts; None if there are some.
+        health: The runs behind the report, and whether their counts agree.
+        reasons: Reasons why documents were left out and how many were, the most frequent first, by outcome.
+        rows: Rows of each table of the report, by name.
     """
 
     window: ReportWindow
@@ -115,25 +157,26 @@ _MOOD = "sum(negative)::BIGINT, sum(neutral)::BIGINT, sum(positive)::BIGINT, sum
 def facts_of(
     con: Any, window: ReportWindow, title: str, tables: Mapping[str, Any], health: Health, absent: str | None
 ) -> ReportFacts:
-    """Gather all that the page says.
+    """Gather all that the page says, except `rows`.
 
     Args:
-        con: DuckDB connection, with the sums.
-        window: The report's days.
-        title: Of the page.
-        tables: The Arrow tables rising_entities, rising_terms, pairs and examples.
-        health: Whether counts agree.
-        absent: Why there are no terms, None if there are some.
+        con: DuckDB connection, after `tables.prepare` and the second pass.
+        window: Days of the report.
+        title: Title of the page.
+        tables: The Arrow tables `rising_entities`, `rising_terms`, `pairs` and `examples`, by name.
+        health: Runs behind the report, and whether their counts agree.
+        absent: Why there are no terms, as a key of the page's texts; None if there are some.
 
     Returns:
-        The facts.
+        The facts; `rows` is left to the caller.
     """
     found = _head(con, window, title)
     found.health, found.terms_absent = health, absent
     _times(con, found)
     _sources(con, found)
     _entities(con, found, tables)
-    found.rising_terms = tables["rising_terms"].slice(0, TOP).to_pylist()
+    risen = tables["rising_terms"]  # by language; of all of them the most surprising
+    found.rising_terms = risen.take(np.argsort(-risen["g2"].to_numpy(), kind="stable")[:TOP]).to_pylist()
     together = tables["pairs"].filter(tables["pairs"]["npmi"].to_numpy() > 0) if tables["pairs"].num_rows else tables["pairs"]
     found.pairs = together.slice(0, PAIRS).to_pylist()
     for lang, _ in found.langs:

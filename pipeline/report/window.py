@@ -16,15 +16,15 @@ YEARS = (1000, 9000)
 
 @dataclass(frozen=True, slots=True)
 class ReportWindow:
-    """Days of a time zone, both ends included; without days everything, also what has no time.
+    """Days of a report in a time zone, both ends included; without days it is everything, also documents without a time.
 
     Attributes:
-        first: First day.
-        last: Last day.
-        zone: Time zone.
+        first: First day; None for everything.
+        last: Last day; None for everything.
+        zone: IANA name of the time zone.
 
     Raises:
-        ConfigError: Only one day is given, the later one first, or years that no calendar has.
+        ConfigError: Only one day is given, the later one comes first, a year is not from 1000 to 8999, or there is no such zone.
     """
 
     first: date | None
@@ -40,7 +40,7 @@ class ReportWindow:
 
     @property
     def trailing(self) -> tuple[date, date] | None:
-        """The first and the last of the days before: 7, or as many as the report has if that is more."""
+        """First and last trailing day: of the 7 days before, or of as many as the report has if more; None for everything."""
         if self.first is None or self.last is None:
             return None
         days = max(TRAILING_DAYS, (self.last - self.first).days + 1)
@@ -48,23 +48,23 @@ class ReportWindow:
 
     @property
     def name(self) -> str:
-        """The folder's name: 2026-11-22, 2026-11-16_2026-11-22, or all."""
+        """Name of the report's folder: 2026-11-22, 2026-11-16_2026-11-22, or all."""
         if self.first is None:
             return "all"
         return f"{self.first}" if self.first == self.last else f"{self.first}_{self.last}"
 
     @property
     def days(self) -> list[date]:
-        """The report's days."""
+        """The report's days; none for everything."""
         return [] if self.first is None or self.last is None else self.between(self.first, self.last)
 
     @property
     def before(self) -> list[date]:
-        """The trailing days."""
+        """The trailing days; none for everything."""
         return [] if self.trailing is None else self.between(*self.trailing)
 
     def between(self, first: date, last: date) -> list[date]:
-        """Return the days from the first to the last one, without those that the zone has skipped.
+        """Return the days from the first to the last one, both included, without those that the zone has skipped.
 
         Args:
             first: First day.
@@ -76,7 +76,7 @@ class ReportWindow:
         return [day for day in every if self.begin_us(day) < self.begin_us(day + timedelta(1))]
 
     def begin_us(self, day: date) -> int:
-        """Return when a day begins, in microseconds since 1970.
+        """Return when a day begins in the zone, in microseconds since 1970 in UTC.
 
         Args:
             day: The day.
@@ -84,10 +84,10 @@ class ReportWindow:
         return begin_us(day, zone_of(self.zone))
 
     def local(self, written: str) -> str:
-        """Return an instant by the zone's clocks; what is no instant stays.
+        """Return an ISO 8601 time converted to the zone; text that is no time, or has no offset, comes back as it is.
 
         Args:
-            written: In ISO 8601.
+            written: The time, as a record gives it.
         """
         try:
             found = datetime.fromisoformat(written)
@@ -96,13 +96,14 @@ class ReportWindow:
         return written if self.zone == "UTC" or found.tzinfo is None else found.astimezone(zone_of(self.zone)).isoformat()
 
     def clock(self, stretches: Iterable[int] = ()) -> Clock:
-        """Make the zone's clock for what a report counts.
+        """Make the zone's clock for the times that a report counts.
 
         Args:
-            stretches: Numbers of the stretches of STRETCH_US that times are of, where the report has no days.
+            stretches: Numbers of the stretches of `STRETCH_US` since 1970 in which times lie; only needed for a report of
+                everything in a zone other than UTC.
 
         Returns:
-            The clock, of the report's days and the trailing ones or of these stretches.
+            The clock: valid for the report's days and the trailing ones or, for a report of everything, for these stretches.
         """
         zone = zone_of(self.zone)
         if self.trailing is not None and self.last is not None:
@@ -116,11 +117,11 @@ class ReportWindow:
         return Clock([span for low, high in runs or [(0, 0)] for span in spans(zone, low - 2 * DAY_US, high)])
 
     def touches(self, dated: tuple[int, int] | None, undated: int) -> bool:
-        """Whether documents may be of these days or the trailing ones.
+        """Whether a part may hold documents of the report's days or the trailing ones.
 
         Args:
-            dated: Span of their times, microseconds since 1970; None if none has one.
-            undated: How many have none.
+            dated: Earliest and latest time of its documents, microseconds since 1970; None if none has a time.
+            undated: How many of its documents have no time; without effect, as these belong to reports of everything only.
         """
         if self.trailing is None or self.last is None:
             return True
@@ -131,7 +132,7 @@ class ReportWindow:
         """Return SQL of whether a time is of the report's days; never null.
 
         Args:
-            column: SQL of the time.
+            column: SQL of the time, a TIMESTAMPTZ.
         """
         return "true" if self.first is None else self._between(column, self.first, self.last)
 
@@ -139,7 +140,7 @@ class ReportWindow:
         """Return SQL of whether a time is of the report's days or the trailing ones; never null.
 
         Args:
-            column: SQL of the time.
+            column: SQL of the time, a TIMESTAMPTZ.
         """
         return "true" if self.trailing is None else self._between(column, self.trailing[0], self.last)
 

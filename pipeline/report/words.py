@@ -32,7 +32,10 @@ COUNTS = pa.schema(
 
 
 class Terms:
-    """Counts terms; remembers how a spelling is folded and whether it is a term, since most words have been seen before."""
+    """Counts terms, batch by batch.
+
+    It remembers how each spelling is folded and whether it is a term, since most words of a batch have been seen before.
+    """
 
     def __init__(self) -> None:
         self._known = pa.array([], pa.large_string())
@@ -41,13 +44,14 @@ class Terms:
         self._good: dict[str, npt.NDArray[np.bool_]] = {}
 
     def count(self, batch: pa.RecordBatch) -> pa.Table:
-        """Count the terms of documents.
+        """Count the terms of a batch of documents.
 
         Args:
-            batch: Of B documents, with current, lang, text and words.
+            batch: B documents with the columns `current` (bool), `lang`, `text` (strings) and `words` (lists of structs with
+                `pos`, `start` and `end`, the latter two in code points of the text).
 
         Returns:
-            The terms, in the form of `COUNTS`.
+            Mentions of each term and documents that hold it, in the form of `COUNTS`.
         """
         words = batch["words"]
         flat = words.flatten()
@@ -109,13 +113,13 @@ class Terms:
 
 
 def cut(texts: pa.Array, rows: Whole, starts: Whole, ends: Whole) -> pa.Array:
-    """Return `texts[rows[i]][starts[i]:ends[i]]` of each of W words, as an array of strings.
+    """Return `texts[rows[i]][starts[i]:ends[i]]` for each of W words, as an Arrow array of large strings.
 
     Args:
-        texts: Array of strings.
-        rows: Which text each word is of, int64, shape (W,).
-        starts: Where each begins, in code points, shape (W,).
-        ends: Where each ends, within its text, shape (W,).
+        texts: Arrow array of strings, shape (B,).
+        rows: Place of each word's text in `texts`, int64, shape (W,).
+        starts: Where each word begins in its text, in code points, integers, shape (W,).
+        ends: Where each word ends, exclusive, not beyond its text, in code points, integers, shape (W,).
     """
     if texts.type != pa.large_string():
         texts = texts.cast(pa.large_string())

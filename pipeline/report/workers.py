@@ -35,43 +35,46 @@ _POLL_S, _GET_S = 0.5, 30.0
 
 
 class Pass(Protocol):
-    """What is counted of each block; it can be sent."""
+    """What is counted of each block; it can be pickled, and so sent to an actor."""
 
     def count(self, store: Store, con: Any, block: Sequence[Part]) -> Partial:
         """Count a block.
 
         Args:
-            store: The output.
+            store: Store of the tagged output.
             con: DuckDB connection.
-            block: The parts.
+            block: The parts that are counted together.
 
         Returns:
-            Its partial aggregate.
+            The block's partial aggregate.
         """
         ...
 
 
 class PassRunner(Protocol):
-    """Counts blocks."""
+    """Counts blocks, wherever that is done."""
 
     def each(self, what: Pass, blocks: Iterable[Sequence[Part]]) -> Iterator[Partial]:
-        """Count blocks.
+        """Count blocks one by one or several at a time.
 
         Args:
-            what: What is counted.
-            blocks: The blocks.
+            what: What is counted of each block.
+            blocks: The blocks, each of at least one part.
 
         Yields:
-            Their partial aggregates, in any order.
+            The blocks' partial aggregates, in any order.
+
+        Raises:
+            WorkerLostError: The workers that count have died too often, or none has been alive for too long.
         """
         ...
 
 
 class LocalRunner(PassRunner):
-    """This process.
+    """Counts in this process, one block after the other.
 
     Args:
-        store: The output.
+        store: Store of the tagged output.
         con: DuckDB connection.
     """
 
@@ -85,12 +88,12 @@ class LocalRunner(PassRunner):
 
 
 class Counter:
-    """What runs in an actor: a store and a DuckDB of its own, with a memory limit.
+    """Counts inside a Ray actor, with a store and a DuckDB of its own.
 
     Args:
-        url: Of the output.
+        url: URL of the tagged output.
         reach: How its store is reached.
-        memory_mb: Limit of the actor's memory, MB.
+        memory_mb: Memory limit of the actor's process, MB.
     """
 
     def __init__(self, url: str, reach: StoreConfig, memory_mb: int) -> None:
@@ -98,37 +101,38 @@ class Counter:
         self._con = self._stack.enter_context(database(memory_mb))
 
     def up(self) -> None:
-        """Answer when it is there."""
+        """Return at once: a call that returns shows that the actor has started."""
 
     def count(self, what: Pass, block: Sequence[Part]) -> Partial:
         """Count a block; raises what the pass raises.
 
         Args:
             what: What is counted.
-            block: The parts.
+            block: The parts that are counted together.
 
         Returns:
-            Its partial aggregate.
+            The block's partial aggregate.
         """
         return what.count(self._store, self._con, block)
 
     def close(self) -> None:
-        """Remove what DuckDB has on disk."""
+        """Close DuckDB, and remove what it has written to disk."""
         self._stack.close()
 
 
 @dataclass
 class RayRunner(PassRunner):
-    """Actors, each of which counts one block after the other.
+    """Counts in Ray actors, each of which counts one block after the other.
 
-    A context: it starts a Ray of its own, or joins the one at `address`, and leaves nothing behind.
+    A context manager: it starts a local Ray or joins the one at `address`, and leaves nothing behind. An actor that dies is
+    replaced, and its blocks are counted again, each up to `MAX_LOSSES` times.
 
     Attributes:
-        url: Of the output.
+        url: URL of the tagged output.
         reach: How its store is reached.
-        memory_mb: Limit of each actor's memory, MB.
-        workers: Number of actors; 0 is as many as the cluster has CPUs.
-        address: Of the Ray cluster; None starts one here.
+        memory_mb: Memory limit of each actor's process, MB.
+        workers: Number of actors; 0 is as many as Ray has CPUs.
+        address: Address of the Ray cluster; None starts a local Ray.
     """
 
     url: str

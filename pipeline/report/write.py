@@ -24,11 +24,11 @@ _FORMULA = r"^([=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file of a report.
+    """A file of a report that has been written.
 
     Attributes:
-        rows: Its rows, 0 for a page.
-        sha256: Of its bytes.
+        rows: Its rows; 0 if it is no table.
+        sha256: SHA-256 of its bytes, hexadecimal.
     """
 
     rows: int
@@ -58,10 +58,10 @@ class _Hashed:
 
 
 def harmless(table: pa.Table) -> pa.Table:
-    """Return a table with ' in front of strings that a spreadsheet would take for formulas.
+    """Return a table with an apostrophe in front of all strings that a spreadsheet would take for formulas.
 
     Args:
-        table: The table.
+        table: Any table; columns that are not strings stay as they are.
     """
     for number, field in enumerate(table.schema):
         if field.type == pa.string():
@@ -71,17 +71,22 @@ def harmless(table: pa.Table) -> pa.Table:
 
 
 def write_table(store: Store, folder: str, name: str, schema: pa.Schema, pieces: Iterable[pa.Table]) -> dict[str, Written]:
-    """Write NAME.parquet and NAME.csv; the latter holds the first CSV_ROWS rows.
+    """Write NAME.parquet with all rows, and NAME.csv with the first `CSV_ROWS` of them.
+
+    The CSV file is meant for spreadsheets: it begins with a byte order mark, and its strings are `harmless`.
 
     Args:
-        store: Where the report is.
-        folder: Of its files.
-        name: Of the table.
-        schema: Of the table.
-        pieces: The table.
+        store: Store of the report.
+        folder: Folder of the report's files, below the store's root.
+        name: Name of the table.
+        schema: Schema of the table.
+        pieces: The table's rows in order, in tables of this schema.
 
     Returns:
-        The files, by name.
+        The two files, by file name.
+
+    Raises:
+        TakenError: There is already a file of that name.
     """
     rows = 0
     with ExitStack() as stack:
@@ -105,13 +110,16 @@ def write_bytes(store: Store, folder: str, name: str, data: bytes) -> dict[str, 
     """Write one small file.
 
     Args:
-        store: Where the report is.
-        folder: Of its files.
-        name: Of the file.
+        store: Store of the report.
+        folder: Folder of the report's files, below the store's root.
+        name: Name of the file.
         data: Its bytes.
 
     Returns:
-        The file, by name.
+        The file, by its name.
+
+    Raises:
+        TakenError: There is already a file of that name.
     """
     with store.create_exclusive(f"{folder}/{name}") as stream:
         stream.write(data)

@@ -102,6 +102,7 @@ def test_every_point_is_somewhere():
         *faults.BATCH_POINTS,
         *faults.REPORT_POINTS,
         *faults.SUPERSEDE_POINTS,
+        *faults.INDEX_POINTS,
     }
     made = {one for one in points if one.endswith((".write.before", ".write.after", ".rename.after"))}
     assert points - made <= passed

@@ -259,6 +259,24 @@ def test_what_rises_is_found_and_what_is_merely_frequent_is_not(tmp_path):
     assert "Volta Energy" in page(report)
 
 
+def test_the_page_shows_what_rises_most_whatever_its_language(tmp_path):
+    """Sixteen English terms rise; the Chinese one that rises more is not pushed off the page by them."""
+    pytest.importorskip("spacy")
+    documents = []
+    for day in range(15, 23):
+        for n in range(60):
+            rising = day == 22 and n < 12
+            words = [(f"term{chr(97 + k)}", "NOUN") for k in range(16)] if rising else [("weather", "NOUN")]
+            documents.append(document(f"en{day}-{n}", f"2026-11-{day}T08:00:00", words=words))
+            chinese = [("\u7f62\u5de5", "NOUN")] if day == 22 else [("\u5929\u6c14", "NOUN")]
+            documents.append(document(f"zh{day}-{n}", f"2026-11-{day}T08:00:00", lang="zh", words=chinese))
+    report = made(write_output(tmp_path / "out", [documents]))
+    assert report.rows["rising_terms"] == 17
+    chips = page(report).split(f"<h3>{TEXTS['en']['rising_terms']}</h3>")[1].split("</ul>")[0]
+    assert chips.count("<li>") == 15
+    assert chips.index("\u7f62\u5de5") < chips.index("term")
+
+
 def test_terms_of_cleaned_texts_hold_no_markup(tmp_path):
     """Their offsets lead into the original, where markup may stand inside a word; entities are as the model has read them."""
     pytest.importorskip("spacy")

@@ -1,0 +1,92 @@
+"""textmill ask ANSWERS "question"."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.ask.asker import FoundAnswer, Reply
+
+
+def ask(
+    answers: Annotated[Path, typer.Argument(metavar="ANSWERS", help="Folder of an index, see textmill index.")],
+    question: Annotated[str, typer.Argument(help="The question, in English or Chinese.")],
+    since: Annotated[str | None, typer.Option(help="Only documents from this day on, as 2026-11-22 (UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Only documents up to this day, that day included.")] = None,
+    source: Annotated[str, typer.Option(help="Only documents of this source.")] = "",
+    entity: Annotated[
+        str, typer.Option(help="Only passages that name this entity: NAME or TYPE:NAME, say ORG:Volta Energy.")
+    ] = "",
+    sentiment: Annotated[str, typer.Option(help="Only documents of this sentiment: negative, neutral or positive.")] = "",
+    lang: Annotated[str, typer.Option(help="Only documents in this language: en or zh.")] = "",
+    model: Annotated[
+        str, typer.Option(help="auto (the reader of the question's language), qa-en, qa-zh, or a reader's folder.")
+    ] = "auto",
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Answers with a lower probability are none.")] = 0.5,
+    passages: Annotated[int, typer.Option(min=1, max=100, help="Number of passages that are read.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Answer a question from what was indexed: a span of a document, with its place, or the word that nothing here answers it.
+
+    The score is the probability that the answer is right. Filters choose the documents that may answer.
+    """
+    from models.runtime.package import READER, installed
+    from models.runtime.reader import Reader, load_reader
+    from pipeline.ask.asker import Asker
+    from pipeline.ask.batch import Readers
+    from pipeline.ask.search import Filters, PassageIndex, day
+    from pipeline.signals import handling_signals
+
+    def load(lang: str) -> Reader | None:
+        if model != "auto":
+            return load_reader(model)
+        return load_reader(f"qa-{lang}") if f"qa-{lang}" in installed(READER) else None
+
+    chosen = Filters(source, day(since) if since else None, day(until) if until else None, entity, sentiment, lang)
+    with handling_signals() as stop:
+        reply = Asker(PassageIndex(answers), Readers(load), min_score).ask(question, chosen, passages, stop.check)
+    if as_json:
+        best = _as_json(reply.best) if reply.best is not None else None
+        others = [_as_json(one) for one in reply.others]
+        print(
+            json.dumps(
+                {"question": question, "answer": best, "others": others, "generation": reply.generation}, ensure_ascii=False
+            )
+        )
+    else:
+        _show(reply)
+
+
+def _as_json(found: FoundAnswer) -> dict[str, Any]:
+    passage = found.passage
+    return {
+        "answer": found.answer.text, "score": round(found.answer.score, 4), "id": passage.id, "start": found.start, "end": found.end,
+        "source": passage.source, "time": passage.time.isoformat() if passage.time is not None else None, "lang": passage.lang,
+        "sentiment": passage.sentiment, "passage": passage.text, "passage_start": passage.start, "part": passage.part,
+        "row": passage.row,
+    }  # fmt: skip
+
+
+def _show(reply: Reply) -> None:
+    from rich.console import Console
+
+    from jobs.colours import plain
+
+    console = Console()
+    if reply.best is None:
+        console.print("nothing here answers this" + ("; the nearest passages:" if reply.others else ""))
+    else:
+        console.print(plain(reply.best.answer.text, "bold"), f"({reply.best.answer.score:.0%})")
+    for number, one in enumerate(([reply.best] if reply.best is not None else []) + reply.others[:3]):
+        passage, start, end = one.passage, one.answer.start, one.answer.end
+        if number == 1 and reply.best is not None:
+            console.print("other passages:")
+        text = plain(passage.text)
+        if number == 0 and reply.best is not None:
+            text.stylize("bold reverse", start, end)
+        where = [passage.id, passage.source, f"{passage.time:%Y-%m-%d %H:%M}" if passage.time is not None else ""]
+        console.print(text, plain("  " + ", ".join(part for part in where if part), "dim"), sep="\n")
