@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.ask.asker import FoundAnswer, Reply
+    from pipeline.ask.asker import AskResult, FoundAnswer
 
 
 def ask(
@@ -64,14 +64,14 @@ def ask(
 def _as_json(found: FoundAnswer) -> dict[str, Any]:
     passage = found.passage
     return {
-        "answer": found.answer.text, "score": round(found.answer.score, 4), "id": passage.id, "start": found.start, "end": found.end,
-        "source": passage.source, "time": passage.time.isoformat() if passage.time is not None else None, "lang": passage.lang,
-        "sentiment": passage.sentiment, "passage": passage.text, "passage_start": passage.start, "part": passage.part,
-        "row": passage.row,
+        "answer": found.answer.text, "score": round(found.answer.score, 4), "id": passage.id, "start": found.start,
+        "end": found.end, "source": passage.source, "time": passage.time.isoformat() if passage.time is not None else None,
+        "lang": passage.lang, "sentiment": passage.sentiment, "passage": passage.text, "passage_start": passage.start,
+        "part": passage.part, "row": passage.row,
     }  # fmt: skip
 
 
-def _show(reply: Reply) -> None:
+def _show(reply: AskResult) -> None:
     from rich.console import Console
 
     from jobs.colours import plain

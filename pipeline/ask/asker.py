@@ -41,7 +41,7 @@ class FoundAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class AskResult:
     """What an index says to a question.
 
     Attributes:
@@ -69,7 +69,7 @@ class Asker:
 
     def ask(
         self, question: str, filters: Filters | None = None, read: int = READ, check: Callable[[], object] = lambda: None
-    ) -> Reply:
+    ) -> AskResult:
         """Answer a question.
 
         Args:
@@ -94,5 +94,5 @@ class Asker:
         found = [FoundAnswer(answer, passage) for answer, passage in zip(answers, passages, strict=True)]
         found.sort(key=lambda one: (-(one.answer.logit + BM25_WEIGHT * one.passage.bm25), one.passage.part, one.passage.row))
         if found and found[0].answer.text and found[0].answer.score >= self.min_score:
-            return Reply(found[0], found[1:], self._index.generation)
-        return Reply(None, found, self._index.generation)
+            return AskResult(found[0], found[1:], self._index.generation)
+        return AskResult(None, found, self._index.generation)

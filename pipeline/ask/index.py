@@ -1,8 +1,8 @@
 """The index of passages: immutable generations in a folder, each made of the one before and what has changed in the output.
 
-A generation is a tantivy index and `manifest.json`, which says which parts are in it, by their attempts. It is made in `building`
-and gets its name, `g000001` and so on, when it is whole: by one rename. Whoever reads looks for the highest number. A killed build
-is begun anew.
+A generation is a tantivy index and `manifest.json`, which says which parts are in it, by their attempts. It is made in
+`building` and gets its name, `g000001` and so on, when it is whole: by one rename. Whoever reads looks for the highest number. A
+killed build is begun anew.
 """
 
 from __future__ import annotations

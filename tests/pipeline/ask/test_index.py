@@ -1,0 +1,202 @@
+"""The index: what the output holds is in it once, whatever is added, tagged again or killed; filters leave what they say."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from models.runtime.reader import load_reader
+from pipeline import faults
+from pipeline.ask.asker import Asker
+from pipeline.ask.batch import Readers
+from pipeline.ask.index import build_index, generations, manifest_of
+from pipeline.ask.search import Filters, PassageIndex, day
+from pipeline.errors import ClaimedError, ConfigError, OutputError
+from pipeline.store.local import LocalStore
+from tests.support import ROOT
+from tests.support.runs import run
+from tests.support.small_reader import write_reader
+
+PEOPLE = ["Anna Berg", "Tom Reed", "Lena Okafor"]
+
+
+def put(folder, name, *documents):
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("".join(json.dumps(one) + "\n" for one in documents))
+
+
+def document(number, text, source="news", day=1):
+    return {"id": f"d{number}", "text": text, "source": source, "created_at": f"2026-11-{day:02d}T12:00:00Z"}
+
+
+@pytest.fixture
+def world(tmp_path):
+    put(
+        tmp_path / "in",
+        "a.jsonl",
+        document(1, "Anna Berg opened a harbour office in Oslo. It was cold.", day=1),
+        document(2, "Tom Reed likes the harbour of Cork.", source="forum", day=2),
+        document(3, "Nothing of note.\n" + "Filler without any sense. " * 30 + "Lena Okafor left Lyon.", day=3),
+    )
+    tag(tmp_path)
+    return tmp_path
+
+
+def tag(world, **more):
+    return run(world / "in", world / "out", keep_text=True, id_column="id", **more)
+
+
+def built(world):
+    return build_index(LocalStore(world / "out"), world / "answers")
+
+
+def found(world, question, **filters):
+    return [passage.id for passage in PassageIndex(world / "answers").search(question, 50, Filters(**filters))]
+
+
+def everything(world):
+    """Each passage of the index: its document, place and text."""
+    index = PassageIndex(world / "answers")
+    terms = "harbour note filler left sense cold office likes quay river tower"
+    return sorted((p.id, p.start, p.text) for p in index.search(terms, 1000))
+
+
+def test_passages_are_where_they_say(world):
+    counts = built(world)
+    texts = {f"d{i + 1}": json.loads(line)["text"] for i, line in enumerate((world / "in/a.jsonl").read_text().splitlines())}
+    passages = everything(world)
+    assert (counts.generation, counts.parts, counts.added, counts.passages) == (1, 1, 1, len(passages))
+    assert all(texts[id][start:].startswith(text) for id, start, text in passages)
+    assert found(world, "Where did Lena Okafor go?") == ["d3"]
+
+
+def test_filters_leave_what_they_say(world):
+    built(world)
+    assert sorted(found(world, "harbour")) == ["d1", "d2"]
+    assert found(world, "harbour", source="forum") == ["d2"]
+    assert found(world, "harbour", since=day("2026-11-02")) == ["d2"]
+    assert found(world, "harbour", until=day("2026-11-01")) == ["d1"]
+    assert found(world, "harbour", since=day("2026-11-01"), until=day("2026-11-02")) == ["d1", "d2"]
+    assert found(world, "harbour", entity="Anna BERG") == found(world, "harbour", entity="PER:anna berg") == ["d1"]
+    assert found(world, "harbour", entity="LOC:Anna Berg") == []
+    assert found(world, "harbour", lang="zh") == []
+    with pytest.raises(ConfigError, match="write it as 2026-11-22"):
+        day("yesterday")
+
+
+def test_what_is_new_or_tagged_again_is_taken_in_and_the_rest_stays(world):
+    built(world)
+    assert built(world).added == 0
+    put(world / "in", "b.jsonl", document(4, "A quay by the river.", day=4))
+    tag(world)
+    counts = built(world)
+    assert (counts.generation, counts.added, counts.removed) == (2, 1, 0)
+    assert found(world, "quay") == ["d4"]
+    put(world / "in", "b.jsonl", document(5, "A tower by the river.", day=4))
+    tag(world, retag_files=["b.jsonl"])
+    counts = built(world)
+    assert counts.added >= 1 <= counts.removed
+    assert (found(world, "quay"), found(world, "tower"), found(world, "river")) == ([], ["d5"], ["d5"])
+    fresh = world / "fresh"
+    build_index(LocalStore(world / "out"), fresh)
+    assert {p.id for p in PassageIndex(fresh).search("harbour river left", 50)} == {"d1", "d2", "d3", "d5"}
+    assert sorted(found(world, "harbour river left")) == ["d1", "d2", "d3", "d5"]
+    tag(world, retag=True)
+    assert built(world).removed > 0
+    assert sorted(found(world, "harbour river left")) == ["d1", "d2", "d3", "d5"]
+    assert len(generations(world / "answers")) == 2
+
+
+@pytest.mark.parametrize("point", faults.INDEX_POINTS)
+def test_killed_anywhere_the_same_command_mends_it(world, point):
+    built(world)
+    before = everything(world)
+    put(world / "in", "b.jsonl", document(4, "A quay by the river.", day=4))
+    tag(world)
+    command = [sys.executable, "-m", "jobs", "index", str(world / "out"), str(world / "answers")]
+    killed = subprocess.run(command, env={**os.environ, faults.ENV: point}, capture_output=True, check=False, cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    now = everything(world)
+    assert now == before if point != "index.rename.after" else len(now) == len(before) + 1
+    done = subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
+    assert json.loads(done.stdout)["passages"] == len(before) + 1
+    assert {id for id, _, _ in everything(world)} == {"d1", "d2", "d3", "d4"}
+    assert not (world / "answers" / "building").exists()
+
+
+def test_a_reader_goes_on_with_its_generation_until_it_looks(world):
+    built(world)
+    index = PassageIndex(world / "answers")
+    assert index.refresh() is False
+    for number in range(4, 7):
+        put(world / "in", f"{number}.jsonl", document(number, f"A quay by river {number}.", day=4))
+        tag(world)
+        built(world)
+    assert (index.generation, index.search("quay")) == (1, [])
+    assert index.refresh() is True
+    assert {p.id for p in index.search("quay")} == {"d4", "d5", "d6"}
+
+
+def test_what_cannot_be_indexed_is_said_with_the_remedy(world, tmp_path):
+    run(world / "in", tmp_path / "bare", id_column="id")
+    with pytest.raises(ConfigError, match=r"holds no texts; tag with --keep-text"):
+        build_index(LocalStore(tmp_path / "bare"), tmp_path / "b")
+    with pytest.raises(ConfigError, match=r"no tags/ in it"):
+        build_index(LocalStore(tmp_path / "nothing"), tmp_path / "c")
+    with pytest.raises(ConfigError, match=r"make one with `textmill index"):
+        PassageIndex(tmp_path / "nobody")
+    built(world)
+    run(world / "in", tmp_path / "other", id_column="id", keep_text=True)
+    with pytest.raises(ConfigError, match=r"is an index of .*; name another folder"):
+        build_index(LocalStore(tmp_path / "other"), world / "answers")
+    with LocalStore(world / "answers").claim("_claim"), pytest.raises(ClaimedError):
+        built(world)
+    (world / "answers/g000001/manifest.json").write_text("{")
+    with pytest.raises(OutputError, match="make the index anew"):
+        manifest_of(world / "answers/g000001")
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    return write_reader(tmp_path_factory.mktemp("reader"), calibration=(0.0, 0.0, 3.0))
+
+
+def test_an_answer_says_where_it_stands(world, reader):
+    built(world)
+    loaded = load_reader(reader, threads=1)
+    reply = Asker(PassageIndex(world / "answers"), Readers(lambda lang: loaded)).ask("Where is the harbour office?")
+    texts = [json.loads(line)["text"] for line in (world / "in/a.jsonl").read_text().splitlines()]
+    assert reply.best is not None
+    best = reply.best
+    assert texts[best.passage.row][best.start : best.end] == best.answer.text
+    unsure = Asker(PassageIndex(world / "answers"), Readers(lambda lang: loaded), 0.99).ask("Where is the harbour office?")
+    assert (unsure.best, unsure.others[0]) == (None, best)
+    for bad in ("", " \n"):
+        with pytest.raises(ConfigError, match="empty"):
+            Asker(PassageIndex(world / "answers"), Readers(lambda lang: loaded)).ask(bad)
+    with pytest.raises(ConfigError, match="no reader for the language"):
+        Asker(PassageIndex(world / "answers"), Readers(lambda lang: None)).ask("Who?")
+
+
+def test_the_command_answers_in_words_and_in_json(world, reader):
+    built(world)
+    command = [
+        sys.executable,
+        "-m",
+        "jobs",
+        "ask",
+        str(world / "answers"),
+        "Where is the harbour\x1b[2J office?",
+        "--model",
+        str(reader),
+    ]
+    shown = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ROOT).stdout
+    assert "d1, news, 2026-11-01 12:00" in shown
+    assert "\x1b[2J" not in shown
+    found = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True, text=True, cwd=ROOT).stdout)
+    assert found["answer"]["answer"] in found["answer"]["passage"]
+    none = subprocess.run([*command, "--source", "nowhere"], capture_output=True, check=True, text=True, cwd=ROOT).stdout
+    assert none.strip() == "nothing here answers this"
