@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE = 1
 
-.PHONY: demo test test-all lint chaos docs
+.PHONY: ask demo test test-all lint chaos docs
 
 .venv/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
@@ -11,13 +11,20 @@ export HF_HUB_OFFLINE = 1
 	touch $@
 
 .venv/installed-all: .venv/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray,torch,spacy,factory,silver,cache,formats,avro,delta,iceberg,hdfs,s3,jobs,docs,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray,torch,spacy,factory,silver,cache,formats,avro,delta,iceberg,hdfs,s3,ask,jobs,docs,test]'
 	touch $@
 
 demo: .venv/installed
 	$(BIN)/textmill tag --config conf/tag.toml
 	$(BIN)/textmill show out/demo
 	$(BIN)/textmill report out/demo
+
+# The example documents indexed, and a question answered.
+ask: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ask]'
+	$(BIN)/textmill tag examples/documents/posts.jsonl out/ask --id-column id --keep-text
+	$(BIN)/textmill index out/ask out/answers
+	$(BIN)/textmill ask out/answers "How many jobs did Volta Energy cut?"
 
 lint: .venv/installed-all
 	$(BIN)/ruff check .

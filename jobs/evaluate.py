@@ -9,7 +9,7 @@ import typer
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="en, en-fast, zh, or a model folder.")],
+    model: Annotated[str, typer.Argument(help="en, en-fast, zh, qa-en, or a tagger's folder.")],
     data_dir: Annotated[Path, typer.Option(help="Folder with the labelled corpora, en/ and zh/.")],
     engine: Annotated[str, typer.Option(help="Engine that runs the model: auto, openvino or torch.")] = "auto",
 ) -> None:
@@ -17,6 +17,19 @@ def evaluate(
     from rich.console import Console
     from rich.table import Table
 
+    from models.factory.reader_card import TITLES
+    from models.factory.reader_corpora import dev_questions
+    from models.factory.reader_evaluate import evaluate_reader
+    from models.runtime.package import READER, installed, open_package
+    from models.runtime.reader import load_reader
+
+    if model in installed(READER):
+        figures = evaluate_reader(load_reader(model, engine=engine), dev_questions(data_dir, open_package(model, READER).lang))  # type: ignore[arg-type]
+        table = Table("figure", "per cent")
+        for key, value in figures.items():
+            table.add_row(TITLES[key], f"{value:.2f}")
+        Console().print(table)
+        return
     from models.factory.evaluate import evaluate as measure
     from models.factory.evaluate import figures_of
     from models.runtime.load import load_one

@@ -16,7 +16,7 @@ from models.factory.pareto import comparisons, draw_pareto_front
 from models.factory.recipe import SHIPPED, Recipe
 from models.runtime.config import EncoderConfig
 from models.runtime.engines import default_threads
-from models.runtime.package import MANIFEST, TOKENIZER, WEIGHTS, open_package
+from models.runtime.package import MANIFEST, TAGGER, TOKENIZER, WEIGHTS, open_package
 
 if TYPE_CHECKING:
     from models.factory.run_context import RunContext
@@ -111,7 +111,7 @@ def export(shop: RunContext, name: str, stages: Sequence[str]) -> dict[str, Any]
 def _models_of(shop: RunContext) -> dict[str, Any]:
     """The metrics of the zoo's models of the recipe's language."""
     metrics = {path.parent.name: json.loads(path.read_text()) for path in sorted(shop.zoo.glob("*/metrics.json"))}
-    return {name: m for name, m in metrics.items() if m["lang"] == shop.recipe.lang}
+    return {name: m for name, m in metrics.items() if m["lang"] == shop.recipe.lang and m.get("task", TAGGER) == TAGGER}
 
 
 def _pretrained(recipe: Recipe) -> set[str]:

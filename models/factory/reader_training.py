@@ -19,11 +19,13 @@ from models.factory.examples import Examples, concatenate, draw
 from models.factory.files import write_json, write_whole
 from models.factory.loop import fit
 from models.factory.quantize import calibrate, error_report
+from models.factory.reader_card import folder_bytes, reader_card, reading_ms
 from models.factory.reader_corpora import Question, dev_questions, training_questions, unanswerable
 from models.factory.reader_evaluate import evaluate_reader, fit_calibration, judged
 from models.factory.reader_examples import encode_questions, reader_loss
 from models.factory.reader_recipe import ReaderRecipe
 from models.factory.run_context import key_of
+from models.runtime.cpu import cpu_name
 from models.runtime.encoder import Encoder
 from models.runtime.labels import ANSWERABLE, READER_CASES, SPAN_ENDS
 from models.runtime.package import READER, write_package
@@ -76,7 +78,8 @@ class ReaderRun:
         name, lang, window = self.recipe.name, self.recipe.lang, self.recipe.window
         write(float_folder, name, lang, window, encoder.config, to_weights(encoder))
         self.say("measuring the float reader")
-        before = evaluate_reader(load_reader(float_folder), dev)
+        unrounded = load_reader(float_folder)
+        before = evaluate_reader(unrounded, dev)
         docs = np.random.default_rng(self.recipe.seed).permutation(len(examples))[: self.recipe.calibration_windows]
         self.say(f"int8: ranges of activations on {len(docs)} windows")
         quantize_linears(encoder, calibrate(encoder, examples, docs))
@@ -86,11 +89,15 @@ class ReaderRun:
         calibration = fit_calibration(judgements)
         write(folder, name, lang, window, encoder.config, to_weights(encoder), calibration=calibration)
         self.say("measuring the int8 reader")
-        figures = evaluate_reader(load_reader(folder), dev)
+        reader = load_reader(folder)
+        figures = evaluate_reader(reader, dev)
+        asked = next(iter(dev.values()))
         metrics = {
             "name": name, "lang": lang, "task": READER, "summary": self.recipe.summary, "figures": figures,
             "float_figures": before, "calibration": list(calibration), "window": window, "start": self.recipe.start,
             "layers": [[shape.heads, shape.ffn] for shape in encoder.config.layers],
+            "bytes": folder_bytes(folder), "cpu": cpu_name(), "ms": reading_ms(reader, asked),
+            "float_ms": reading_ms(unrounded, asked), "steps": self._steps, "none_every": self.recipe.train.none_every,
             "quantization_errors": error_report(encoder, examples, docs[:16].tolist()),
         }  # fmt: skip
         write_json(folder / "metrics.json", metrics)
@@ -100,7 +107,9 @@ class ReaderRun:
         if low := [f"{one} {figures.get(one, 0.0):.2f} < {least}" for one, least in gate if figures.get(one, 0.0) < least]:
             raise GateFailedError(f"{name}: {'; '.join(low)}")
         package = write(self.zoo / name, name, lang, window, encoder.config, to_weights(encoder), calibration=calibration)
-        write_json(package.folder / "metrics.json", {**metrics, "digest": package.digest})
+        metrics["digest"] = package.digest
+        write_json(package.folder / "metrics.json", metrics)
+        (package.folder / "card.md").write_text(reader_card(metrics), encoding="utf-8")
         return metrics
 
     def _examples(self, tokenizer: PieceTokenizer) -> Examples:
@@ -125,10 +134,11 @@ class ReaderRun:
         recipe = self.recipe
         encoder = fresh_reader(pretrained.minilm(self.cache) if recipe.start == "minilm" else self._mpnet())
         path = self.work / f"{key}.safetensors"
+        runs = draw(examples, self._repeats, recipe.train.budget_tokens, recipe.seed)
+        self._steps = len(runs)
         if not path.exists():
             encoder.dropout = recipe.train.dropout
             torch.manual_seed(recipe.seed)
-            runs = draw(examples, self._repeats, recipe.train.budget_tokens, recipe.seed)
             checkpoint = self.work / f"{key}.checkpoint"
             self.say(f"{len(runs):,} batches of {recipe.train.budget_tokens:,} tokens")
             fit(encoder, examples, runs, reader_loss, recipe.train.schedule(), checkpoint, recipe.seed, self.say)
