@@ -71,8 +71,8 @@ def reader_card(m: dict[str, Any]) -> str:
     lines = [
         f"# {m['name']}: {m['summary']}",
         "",
-        f"Language {m['lang']}. Reads a question and a passage together, and points at the span that answers it; the score is the",
-        "probability that the span is right. It never makes an answer up: what it says stands in the passage.",
+        f"Language {m['lang']}. Reads a question and a passage together, and points at the span that answers it; the score is",
+        "the probability that the span is right. It never makes an answer up: what it says stands in the passage.",
         f"A post-norm encoder of {len(m['layers'])} layers; heads x feed-forward width: {shapes}.",
         f"Windows of {m['window']} tokens. Static int8 weights and activations. {m['bytes'] / 1e6:.1f} MB.",
         "",
@@ -84,8 +84,8 @@ def reader_card(m: dict[str, Any]) -> str:
         "|---|---|---|",
         *(f"| {TITLES[key]} | {m['float_figures'][key]:.2f} | {value:.2f} |" for key, value in m["figures"].items()),
         "",
-        "F1 and exact match are over questions that have an answer. The calibration error is over those and half as many without one",
-        "(asked of a passage on the topic), by cross-validation over passages; an answer is right if its F1 is 0.5 or more.",
+        "F1 and exact match are over questions that have an answer. The calibration error is over those and half as many without",
+        "one (asked of a passage on the topic), by cross-validation over passages; an answer is right if its F1 is 0.5 or more.",
         f"`textmill evaluate {m['name']} --data-dir DATA` measures it again.",
         "",
         "## Speed",
@@ -99,12 +99,12 @@ def reader_card(m: dict[str, Any]) -> str:
         "## Quantization",
         "",
         f"Relative error of a layer's output when its input and weights are rounded: {min(errors):.3f} to {max(errors):.3f}.",
-        f"Score: the logistic function of {span:.3f} x margin of the span {answerable:+.3f} x margin of answerable {constant:+.3f}.",
+        f"Score: the logistic function of {span:.3f} x margin of span {answerable:+.3f} x margin of answerable {constant:+.3f}.",
         "",
         "## Made of",
         "",
-        f"{STARTS[m['start']]}, taught for {m['steps']:,} steps; no teacher. One question in {m['none_every']} was also asked of a",
-        "neighbouring passage that does not answer it:",
+        f"{STARTS[m['start']]}, taught for {m['steps']:,} steps; no teacher. One question in {m['none_every']} was also asked of",
+        "a neighbouring passage that does not answer it:",
         "",
         "| corpus | licence |",
         "|---|---|",
@@ -121,6 +121,4 @@ def folder_bytes(folder: Path) -> int:
     Args:
         folder: Of the model.
     """
-    return sum(
-        path.stat().st_size for path in folder.iterdir() if path.suffix in (".json", ".safetensors") and path.stem != "metrics"
-    )
+    return sum((folder / name).stat().st_size for name in (WEIGHTS, TOKENIZER, MANIFEST))
