@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from pipeline.ask.asker import AskResult, FoundAnswer
+    from pipeline.ask.counting import CountedAnswer
 
 
 def ask(
@@ -32,12 +33,15 @@ def ask(
 ) -> None:
     """Answer a question from what was indexed: a span of a document, with its place, or the word that nothing here answers it.
 
-    The score is the probability that the answer is right. Filters choose the documents that may answer.
+    The score is the probability that the answer is right. Filters choose the documents that may answer. Some questions are
+    counted instead, and show the SQL that counted: how negative is X, which companies are named with X, the most mentioned
+    people, how many documents mention X.
     """
     from models.runtime.package import READER, installed
     from models.runtime.reader import Reader, load_reader
     from pipeline.ask.asker import Asker
     from pipeline.ask.batch import Readers
+    from pipeline.ask.counting import count_answer, intent_of
     from pipeline.ask.search import Filters, PassageIndex, day
     from pipeline.signals import handling_signals
 
@@ -47,8 +51,12 @@ def ask(
         return load_reader(f"qa-{lang}") if f"qa-{lang}" in installed(READER) else None
 
     chosen = Filters(source, day(since) if since else None, day(until) if until else None, entity, sentiment, lang)
+    index = PassageIndex(answers)
+    if (intent := intent_of(question)) is not None and (counted := count_answer(intent, index.output, chosen)) is not None:
+        _show_counted(question, counted, as_json)
+        return
     with handling_signals() as stop:
-        reply = Asker(PassageIndex(answers), Readers(load), min_score).ask(question, chosen, passages, stop.check)
+        reply = Asker(index, Readers(load), min_score).ask(question, chosen, passages, stop.check)
     if as_json:
         best = _as_json(reply.best) if reply.best is not None else None
         others = [_as_json(one) for one in reply.others]
@@ -90,3 +98,19 @@ def _show(reply: AskResult) -> None:
             text.stylize("bold reverse", start, end)
         where = [passage.id, passage.source, f"{passage.time:%Y-%m-%d %H:%M}" if passage.time is not None else ""]
         console.print(text, plain("  " + ", ".join(part for part in where if part), "dim"), sep="\n")
+
+
+def _show_counted(question: str, counted: CountedAnswer, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from jobs.colours import plain
+
+    rows = counted.table.to_pylist()
+    if as_json:
+        print(json.dumps({"question": question, "title": counted.title, "rows": rows, "sql": counted.sql}, ensure_ascii=False))
+        return
+    table = Table(*counted.table.column_names, title=plain(counted.title))
+    for row in rows:
+        table.add_row(*(plain(f"{value:,}" if isinstance(value, int) else str(value)) for value in row.values()))
+    Console().print(table, plain(counted.sql, "dim"), sep="\n", soft_wrap=True)

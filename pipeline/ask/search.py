@@ -68,6 +68,7 @@ class PassageIndex:
     Attributes:
         generation: Its number.
         passages: How many it holds.
+        output: The output that it is of.
 
     Raises:
         ConfigError: There is no index, or tantivy is not installed.
@@ -95,7 +96,7 @@ class PassageIndex:
         number, path = whole[-1]
         manifest = manifest_of(path)
         self._searcher = Index(self._schema, path=str(path), reuse=True).searcher()
-        self.generation, self.passages = number, int(manifest["passages"])
+        self.generation, self.passages, self.output = number, int(manifest["passages"]), str(manifest["output"])
         return True
 
     def search(self, question: str, most: int = 20, filters: Filters | None = None) -> list[Passage]:
