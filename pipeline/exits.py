@@ -91,7 +91,7 @@ def exit_of(error: BaseException) -> Exit:
     if isinstance(cause, BaseException) and "RayTaskError" in _names(error):
         return exit_of(cause)
     if isinstance(error, errors.Cancelled):
-        return Exit(TRY_AGAIN, REMEDIES[PipelineError]) if error.__cause__ is None else exit_of(error.__cause__)
+        return Exit(TRY_AGAIN, REMEDIES[errors.StoppedError]) if error.__cause__ is None else exit_of(error.__cause__)
     if isinstance(error, PipelineError):
         kind = next(kind for kind in type(error).__mro__ if kind in REMEDIES)
         return Exit(error.exit_code, REMEDIES[kind])
