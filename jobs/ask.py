@@ -52,7 +52,8 @@ def ask(
 
     chosen = Filters(source, day(since) if since else None, day(until) if until else None, entity, sentiment, lang)
     index = PassageIndex(answers)
-    if (intent := intent_of(question)) is not None and (counted := count_answer(intent, index.output, chosen)) is not None:
+    intent = intent_of(question) if "://" not in index.output else None  # elsewhere it is read
+    if intent is not None and (counted := count_answer(intent, index.output, chosen)) is not None:
         _show_counted(question, counted, as_json)
         return
     with handling_signals() as stop:

@@ -177,8 +177,18 @@ def _copied(old: Path | None, building: Path) -> Path:
     for path in old.iterdir() if old is not None else ():
         if path.name == MANIFEST or path.name.endswith(".lock"):
             continue
-        (shutil.copy2 if path.suffix == ".json" else os.link)(path, building / path.name)
+        if path.suffix == ".json" or not _linked(path, building / path.name):
+            shutil.copy2(path, building / path.name)
     return building
+
+
+def _linked(path: Path, link: Path) -> bool:
+    """Whether a file has a second name now; some file systems give none."""
+    try:
+        os.link(path, link)
+    except OSError:
+        return False
+    return True
 
 
 def _fill(
