@@ -48,6 +48,8 @@ def answer(
             return load_reader(model, threads=threads)
         return load_reader(f"qa-{lang}", threads=threads) if f"qa-{lang}" in installed(READER) else None
 
+    if str(answers) != "-" and questions.exists() and answers.exists() and questions.samefile(answers):
+        raise ConfigError(f"{answers} is the file of questions; name another one for the answers")
     counts = BatchCounts()
     with _reading(questions) as lines, _writing(answers) as out, handling_signals() as stop:
         for line in answer_lines(lines, Readers(load), min_score, counts, stop.check):

@@ -81,6 +81,7 @@ def test_pipes_and_files_that_are_not_there(tmp_path, folder):
     assert b"no such file" in textmill(tmp_path / "none", code=2).stderr.lower()
     (tmp_path / "q").write_text(json.dumps(ASKED))
     assert b"folder that is there" in textmill(tmp_path / "q", tmp_path / "no" / "a", "--model", folder, code=2).stderr
+    assert b"name another one" in textmill(tmp_path / "q", tmp_path / "q", "--model", folder, code=2).stderr
     assert b"no model" in textmill(tmp_path / "q", tmp_path / "a", "--model", "nobody", code=2).stderr
     assert not (tmp_path / "a").exists()
     assert list(tmp_path.glob(".*")) == []
