@@ -23,6 +23,8 @@ EXTRAS = {"ray": "ray", "torch": "torch", "spacy": "spacy"}
 LOW_BYTES = 1 << 30
 # By language: a sentence, and a place that its models must find in it.
 SENTENCES = {"en": ("Ms Keller flew to Oslo.", "Oslo"), "zh": ("王芳昨天从北京飞往上海。", "北京")}
+# What readers are asked of them.
+QUESTIONS = {"en": "Where?", "zh": "\u54ea\u91cc\uff1f"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +90,25 @@ def _cpu() -> Iterator[Check]:
 def _models() -> Iterator[Check]:
     from models.errors import ModelError
     from models.runtime.load import load
-    from models.runtime.package import ZOO
+    from models.runtime.package import READER, installed
+    from models.runtime.reader import load_reader
 
-    for folder in sorted(path.parent for path in ZOO.glob("*/model.json")):
+    for name in installed():
         try:
-            tagger = load(folder, engine="openvino")
+            tagger = load(name, engine="openvino")
             text, place = SENTENCES[tagger.languages[0]]
             found = [entity["text"] for entity in tagger.tag([text])["entities"][0].as_py()]
-            yield Check(f"model {folder.name}", place in found, f"finds {', '.join(found) or 'nothing'} in {text}")
+            yield Check(f"model {name}", place in found, f"finds {', '.join(found) or 'nothing'} in {text}")
         except (ModelError, RuntimeError, OSError) as error:
-            yield Check(f"model {folder.name}", False, f"{error}; install the package again")
+            yield Check(f"model {name}", False, f"{error}; install the package again")
+    for name in installed(READER):
+        try:
+            reader = load_reader(name, engine="openvino")
+            text, _ = SENTENCES[reader.lang]
+            answer = reader.read([QUESTIONS[reader.lang]], [text])[0].text
+            yield Check(f"reader {name}", bool(answer), f"{QUESTIONS[reader.lang]} {answer or 'nothing'}, in {text}")
+        except (ModelError, RuntimeError, OSError) as error:
+            yield Check(f"reader {name}", False, f"{error}; install the package again")
 
 
 def check_output(output: str, config: StoreConfig | None) -> Iterator[Check]:
