@@ -24,7 +24,7 @@ LOW_BYTES = 1 << 30
 # By language: a sentence, and a place that its models must find in it.
 SENTENCES = {"en": ("Ms Keller flew to Oslo.", "Oslo"), "zh": ("王芳昨天从北京飞往上海。", "北京")}
 # What readers are asked of them.
-QUESTIONS = {"en": "Where?", "zh": "\u54ea\u91cc\uff1f"}
+QUESTIONS = {"en": "Where did Ms Keller fly to?", "zh": "王芳飞往哪里\uff1f"}
 
 
 @dataclass(frozen=True, slots=True)
