@@ -43,18 +43,16 @@ def load_reader_recipe(path: Path) -> ReaderRecipe | None:
         path: TOML file.
 
     Returns:
-        The recipe; None for one of another task.
+        The recipe; None for one of another task, and for what is no TOML file, of which `load_recipe` says what is wrong.
 
     Raises:
-        RecipeError: The file cannot be read, or a key of it is wrong; names the key.
+        RecipeError: A key of it is wrong; names the key.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         return ReaderRecipe.model_validate(values) if values.get("task") == "reader" else None
-    except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not TOML: {error}") from error
     except ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise RecipeError("\n".join(lines)) from error
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return None
