@@ -24,7 +24,7 @@ def answer(
         Path, typer.Argument(metavar="ANSWERS", help="File of JSON lines that is written. - is standard output.")
     ] = Path("-"),
     model: Annotated[
-        str, typer.Option(help="auto (the reader of each question's language), qa-en, qa-zh, or a reader's folder.")
+        str, typer.Option(help="auto (the shipped reader of each question's language), qa-en, or a reader's folder.")
     ] = "auto",
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Answers with a lower probability are given as not answerable.")
@@ -38,21 +38,14 @@ def answer(
     an error in place of an answer; then the exit code is 4.
     """
     from jobs.streams import note
-    from models.runtime.package import READER, installed
-    from models.runtime.reader import Reader, load_reader
     from pipeline.ask.batch import BatchCounts, Readers, answer_lines
     from pipeline.signals import handling_signals
-
-    def load(lang: str) -> Reader | None:
-        if model != "auto":
-            return load_reader(model, threads=threads)
-        return load_reader(f"qa-{lang}", threads=threads) if f"qa-{lang}" in installed(READER) else None
 
     if str(answers) != "-" and questions.exists() and answers.exists() and questions.samefile(answers):
         raise ConfigError(f"{answers} is the file of questions; name another one for the answers")
     counts = BatchCounts()
     with _reading(questions) as lines, _writing(answers) as out, handling_signals() as stop:
-        for line in answer_lines(lines, Readers(load), min_score, counts, stop.check):
+        for line in answer_lines(lines, Readers.choose(model, threads), min_score, counts, stop.check):
             out.write(line + "\n")
     print(json.dumps(asdict(counts)), file=sys.stderr if str(answers) == "-" else sys.stdout)
     if counts.errors:

@@ -25,7 +25,7 @@ def ask(
     sentiment: Annotated[str, typer.Option(help="Only documents of this sentiment: negative, neutral or positive.")] = "",
     lang: Annotated[str, typer.Option(help="Only documents in this language: en or zh.")] = "",
     model: Annotated[
-        str, typer.Option(help="auto (the reader of the question's language), qa-en, qa-zh, or a reader's folder.")
+        str, typer.Option(help="auto (the shipped reader of the question's language), qa-en, or a reader's folder.")
     ] = "auto",
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Answers with a lower probability are none.")] = 0.5,
     passages: Annotated[int, typer.Option(min=1, max=100, help="Number of passages that are read.")] = 10,
@@ -37,18 +37,11 @@ def ask(
     counted instead, and show the SQL that counted: how negative is X, which companies are named with X, the most mentioned
     people, how many documents mention X.
     """
-    from models.runtime.package import READER, installed
-    from models.runtime.reader import Reader, load_reader
     from pipeline.ask.asker import Asker
     from pipeline.ask.batch import Readers
     from pipeline.ask.counting import count_answer, intent_of
     from pipeline.ask.search import Filters, PassageIndex, day
     from pipeline.signals import handling_signals
-
-    def load(lang: str) -> Reader | None:
-        if model != "auto":
-            return load_reader(model)
-        return load_reader(f"qa-{lang}") if f"qa-{lang}" in installed(READER) else None
 
     chosen = Filters(source, day(since) if since else None, day(until) if until else None, entity, sentiment, lang)
     index = PassageIndex(answers)
@@ -57,7 +50,7 @@ def ask(
         _show_counted(question, counted, as_json)
         return
     with handling_signals() as stop:
-        reply = Asker(index, Readers(load), min_score).ask(question, chosen, passages, stop.check)
+        reply = Asker(index, Readers.choose(model), min_score).ask(question, chosen, passages, stop.check)
     if as_json:
         best = _as_json(reply.best) if reply.best is not None else None
         others = [_as_json(one) for one in reply.others]

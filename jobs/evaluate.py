@@ -19,12 +19,13 @@ def evaluate(
 
     from models.factory.reader_card import TITLES
     from models.factory.reader_corpora import dev_questions
-    from models.factory.reader_evaluate import evaluate_reader
-    from models.runtime.package import READER, installed, open_package
+    from models.factory.reader_evaluate import judged, reader_figures
+    from models.runtime.package import READER, installed
     from models.runtime.reader import load_reader
 
     if model in installed(READER):
-        figures = evaluate_reader(load_reader(model, engine=engine), dev_questions(data_dir, open_package(model, READER).lang))  # type: ignore[arg-type]
+        reader = load_reader(model, engine=engine)  # type: ignore[arg-type]
+        figures = reader_figures(judged(reader, dev_questions(data_dir, reader.lang)))
         table = Table("figure", "per cent")
         for key, value in figures.items():
             table.add_row(TITLES[key], f"{value:.2f}")

@@ -64,6 +64,15 @@ def instant(time_us: int) -> datetime:
     return EPOCH + time_us * _US
 
 
+def microseconds(when: datetime) -> int:
+    """Return an instant in microseconds since 1970 (UTC); the inverse of `instant`.
+
+    Args:
+        when: With a time zone.
+    """
+    return (when - EPOCH) // _US
+
+
 def spans(zone: ZoneInfo, low_us: int, high_us: int) -> list[Span]:
     """Return the spans of constant offset that cover the time between two instants; the first begins at `low_us`.
 

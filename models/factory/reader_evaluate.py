@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.factory.evaluate import expected_calibration_error
 from models.factory.reader_corpora import Question, unanswerable
-from models.factory.reader_metrics import answers_score, calibration_error, f1, precision_at
+from models.factory.reader_metrics import answers_score, f1, precision_at
 from models.runtime.reader import Reader
 
 # An answer that shares so much with the right one is right, where scores are judged.
@@ -26,12 +27,14 @@ class Judgements:
         right: Whether the answer is right; never where the passage holds none, shape (n,).
         holds: Whether the passage holds an answer, shape (n,).
         fold: Which fifth of the questions each is in; questions of one passage share theirs, shape (n,).
+        shares: In per cent, `NAME_em` and `NAME_f1` of each figure, over questions that have an answer.
     """
 
     margins: npt.NDArray[np.float64]
     right: npt.NDArray[np.bool_]
     holds: npt.NDArray[np.bool_]
     fold: npt.NDArray[np.int64]
+    shares: Mapping[str, float]
 
 
 def judged(reader: Reader, dev: Mapping[str, Sequence[Question]]) -> Judgements:
@@ -45,35 +48,37 @@ def judged(reader: Reader, dev: Mapping[str, Sequence[Question]]) -> Judgements:
         What came of it.
     """
     margins, right, holds, fold = [], [], [], []
-    plain = Reader(reader.tokenizer, reader.engine, reader.lang, reader.window, (1.0, 0.0, 0.0), reader.budget_tokens)
-    other = Reader(reader.tokenizer, reader.engine, reader.lang, reader.window, (0.0, 1.0, 0.0), reader.budget_tokens)
-    for questions in dev.values():
+    shares: dict[str, float] = {}
+    for name, questions in dev.items():
         asked = [*questions, *unanswerable(questions, 2)]
-        texts, passages = [one.question for one in asked], [one.context for one in asked]
-        spans, answerable = plain.read(texts, passages), other.read(texts, passages)
+        passages = [one.context for one in asked]
+        answers = reader.read([one.question for one in asked], passages)
+        held = [(answer.text, one.texts) for answer, one in zip(answers, questions, strict=False) if one.answers]
+        shares[f"{name}_em"], shares[f"{name}_f1"] = answers_score([a for a, _ in held], [b for _, b in held], reader.lang)
         number = {context: i for i, context in enumerate(dict.fromkeys(passages))}
-        for one, span, sure in zip(asked, spans, answerable, strict=True):
-            margins.append((span.logit, sure.logit))
-            right.append(any(f1(span.text, text, reader.lang) >= RIGHT_F1 for text in one.texts))
+        for one, answer in zip(asked, answers, strict=True):
+            margins.append(answer.margins)
+            right.append(any(f1(answer.text, text, reader.lang) >= RIGHT_F1 for text in one.texts))
             holds.append(bool(one.answers))
             fold.append(number[one.context] % FOLDS)
-    return Judgements(np.array(margins), np.array(right), np.array(holds), np.array(fold))
+    return Judgements(np.array(margins), np.array(right), np.array(holds), np.array(fold), shares)
 
 
-def fit_calibration(judgements: Judgements) -> tuple[float, float, float]:
+def fit_calibration(margins: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
     """Find weights of the margins that make a probability of them, by logistic regression (Platt, 1999) with Newton's method.
 
     Args:
-        judgements: Answers, and whether they are right.
+        margins: Margins of span and of answerable, shape (n, 2).
+        right: Whether the answer is right, shape (n,).
 
     Returns:
         Weight of the span's margin, of the answerable margin, and the constant.
     """
-    x = np.column_stack([np.clip(judgements.margins, -50, 50), np.ones(len(judgements.right))])
+    x = np.column_stack([np.clip(margins, -50, 50), np.ones(len(right))])
     weights = np.zeros(3)
     for _ in range(50):
         p = 1 / (1 + np.exp(-x @ weights))
-        gradient = x.T @ (p - judgements.right) + 1e-3 * weights
+        gradient = x.T @ (p - right) + 1e-3 * weights
         hessian = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(3)
         step = np.linalg.solve(hessian, gradient)
         weights -= step
@@ -82,30 +87,26 @@ def fit_calibration(judgements: Judgements) -> tuple[float, float, float]:
     return float(weights[0]), float(weights[1]), float(weights[2])
 
 
-def evaluate_reader(reader: Reader, dev: Mapping[str, Sequence[Question]]) -> dict[str, float]:
-    """Measure a reader.
+def reader_figures(judgements: Judgements) -> dict[str, float]:
+    """Measure a reader by its answers; its own calibration does not count.
 
     Args:
-        reader: The reader.
-        dev: Name of the figure -> questions.
+        judgements: Its answers, and whether they are right.
 
     Returns:
         In per cent: `NAME_em` and `NAME_f1` of each figure, over questions that have an answer; by scores whose weights were
         found on other passages, `calibration_error` over questions with and without an answer, and `precision_at_60`, how many
         of the surest 60 % are right of those with one.
     """
-    found: dict[str, float] = {}
-    for name, questions in dev.items():
-        given = reader.read([one.question for one in questions], [one.context for one in questions])
-        held = [(answer.text, one.texts) for answer, one in zip(given, questions, strict=True) if one.answers]
-        found[f"{name}_em"], found[f"{name}_f1"] = answers_score([a for a, _ in held], [b for _, b in held], reader.lang)
-    every = judged(reader, dev)
+    every = judgements
     scores = np.zeros(len(every.right))
     for fold in range(FOLDS):
         inside = every.fold == fold
-        a, b, c = fit_calibration(Judgements(*(part[~inside] for part in (every.margins, every.right, every.holds, every.fold))))
+        a, b, c = fit_calibration(every.margins[~inside], every.right[~inside])
         margins = np.clip(every.margins[inside], -50, 50)
         scores[inside] = 1 / (1 + np.exp(-(a * margins[:, 0] + b * margins[:, 1] + c)))
-    found["calibration_error"] = 100 * calibration_error(scores, every.right)
-    found["precision_at_60"] = 100 * precision_at(scores[every.holds], every.right[every.holds], 0.6)
-    return found
+    return {
+        **every.shares,
+        "calibration_error": 100 * expected_calibration_error(scores, every.right),
+        "precision_at_60": 100 * precision_at(scores[every.holds], every.right[every.holds], 0.6),
+    }

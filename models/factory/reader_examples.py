@@ -92,32 +92,3 @@ def reader_loss(model: nn.Module, batch: Batch) -> Tensor:
     start, end = ends_of(batch, tokens)
     spans = F.cross_entropy(start, (batch.tags & BEGIN).argmax(1)) + F.cross_entropy(end, (batch.tags & END).argmax(1))
     return spans / 2 + 0.5 * F.cross_entropy(answerable.float(), batch.sentiment)
-
-
-def distilled_loss(student: nn.Module, teacher: nn.Module, batch: Batch, temperature: float = 2.0) -> Tensor:
-    """Compute a reader's loss where a teacher says how likely each end is (Hinton et al., 2015).
-
-    Args:
-        student: The reader that learns.
-        teacher: One that knows, in evaluation mode.
-        batch: Windows of pairs.
-        temperature: Softens both distributions.
-
-    Returns:
-        Half of `reader_loss`, and half of the divergence from the teacher; a scalar.
-    """
-    tokens, answerable = student(batch.ids, batch.cases, batch.mask)
-    with torch.no_grad():
-        known_tokens, known_answerable = teacher(batch.ids, batch.cases, batch.mask)
-    pairs = [
-        *zip(ends_of(batch, tokens), ends_of(batch, known_tokens), strict=True),
-        (answerable.float(), known_answerable.float()),
-    ]
-    soft = [
-        F.kl_div(F.log_softmax(a / temperature, -1), F.softmax(b / temperature, -1), reduction="batchmean") * temperature**2
-        for a, b in pairs
-    ]
-    start, end = ends_of(batch, tokens)
-    spans = F.cross_entropy(start, (batch.tags & BEGIN).argmax(1)) + F.cross_entropy(end, (batch.tags & END).argmax(1))
-    hard = spans / 2 + 0.5 * F.cross_entropy(answerable.float(), batch.sentiment)
-    return hard / 2 + (soft[0] + soft[1]) / 4 + soft[2] / 4

@@ -93,22 +93,6 @@ def answers_score(given: Sequence[str], wanted: Sequence[Sequence[str]], lang: s
     return 100 * sum(match) / len(match), 100 * sum(share) / len(share)
 
 
-def calibration_error(scores: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], bins: int = 10) -> float:
-    """Measure the expected calibration error (Naeini et al., 2015) with bins of equal width.
-
-    Args:
-        scores: Probabilities, shape (n,).
-        right: Whether each came true, shape (n,).
-        bins: Number of bins.
-
-    Returns:
-        0 to 1.
-    """
-    which = np.minimum((scores * bins).astype(int), bins - 1)
-    gaps = [abs(scores[which == b].mean() - right[which == b].mean()) * (which == b).mean() for b in set(which.tolist())]
-    return float(sum(gaps))
-
-
 def precision_at(scores: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], share: float) -> float:
     """Measure how many of the surest answers are right.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +20,7 @@ from models.factory.loop import fit
 from models.factory.quantize import calibrate, error_report
 from models.factory.reader_card import folder_bytes, reader_card, reading_ms
 from models.factory.reader_corpora import Question, dev_questions, training_questions, unanswerable
-from models.factory.reader_evaluate import evaluate_reader, fit_calibration, judged
+from models.factory.reader_evaluate import fit_calibration, judged, reader_figures
 from models.factory.reader_examples import encode_questions, reader_loss
 from models.factory.reader_recipe import ReaderRecipe
 from models.factory.run_context import key_of
@@ -79,18 +78,18 @@ class ReaderRun:
         write(float_folder, name, lang, window, encoder.config, to_weights(encoder))
         self.say("measuring the float reader")
         unrounded = load_reader(float_folder)
-        before = evaluate_reader(unrounded, dev)
+        before = reader_figures(judged(unrounded, dev))
         docs = np.random.default_rng(self.recipe.seed).permutation(len(examples))[: self.recipe.calibration_windows]
         self.say(f"int8: ranges of activations on {len(docs)} windows")
         quantize_linears(encoder, calibrate(encoder, examples, docs))
         folder = self.work / f"{key}-int8"
         write(folder, name, lang, window, encoder.config, to_weights(encoder))
-        judgements = judged(load_reader(folder), dev)
-        calibration = fit_calibration(judgements)
-        write(folder, name, lang, window, encoder.config, to_weights(encoder), calibration=calibration)
         self.say("measuring the int8 reader")
         reader = load_reader(folder)
-        figures = evaluate_reader(reader, dev)
+        judgements = judged(reader, dev)
+        calibration = fit_calibration(judgements.margins, judgements.right)
+        write(folder, name, lang, window, encoder.config, to_weights(encoder), calibration=calibration)
+        figures = reader_figures(judgements)
         asked = next(iter(dev.values()))
         metrics = {
             "name": name, "lang": lang, "task": READER, "summary": self.recipe.summary, "figures": figures,
@@ -169,16 +168,3 @@ def fresh_reader(encoder: Encoder) -> Encoder:
     state = {name: value for name, value in encoder.state_dict().items() if not name.startswith(fresh)}
     reader.load_state_dict({**reader.state_dict(), **state})
     return reader
-
-
-def metrics_of(folder: Path) -> dict[str, Any]:
-    """Read the metrics that stand beside a reader.
-
-    Args:
-        folder: The model's folder.
-
-    Returns:
-        What its metrics.json holds.
-    """
-    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return found

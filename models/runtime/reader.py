@@ -35,6 +35,7 @@ class Answer:
         end: Where it ends.
         score: Probability that the passage answers the question with this span.
         logit: The score before the logistic function: higher is surer, also where scores round to 1.
+        margins: Of the span and of "answerable", which the score is made of; they are before calibration.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Answer:
     end: int
     score: float
     logit: float
+    margins: tuple[float, float]
 
 
 class Reader:
@@ -129,7 +131,7 @@ class Reader:
         logit = a * span + b * answerable + c
         text = passage[first:last]
         score = 1.0 / (1.0 + np.exp(-logit)) if text else 0.0
-        return Answer(text, first, last, float(score), float(logit))
+        return Answer(text, first, last, float(score), float(logit), (span, answerable))
 
 
 def best_span(logits: Float64, begins: npt.NDArray[np.bool_], ends: npt.NDArray[np.bool_]) -> tuple[int, int, float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from models.runtime.reader import Answer
-from pipeline.ask.batch import Readers
+from pipeline.ask.batch import Readers, no_reader
 from pipeline.ask.search import Filters, Passage, PassageIndex
 from pipeline.errors import ConfigError
 
@@ -88,7 +88,7 @@ class Asker:
             raise ConfigError("the question is empty")
         reader = self._readers.of(question)
         if reader is None:
-            raise ConfigError("there is no reader for the language of this question")
+            raise ConfigError(no_reader(question))
         passages = self._index.search(question, read, filters)
         answers = reader.read([question] * len(passages), [passage.text for passage in passages], check)
         found = [FoundAnswer(answer, passage) for answer, passage in zip(answers, passages, strict=True)]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from models.runtime.reader import Reader
+from models.runtime.package import READER, installed
+from models.runtime.reader import Reader, load_reader
 from models.runtime.script import languages
 
 # Questions that are read together: enough for full batches, few enough that answers come soon.
@@ -28,6 +30,26 @@ class Readers:
     load: Callable[[str], Reader | None]
     loaded: dict[str, Reader | None] = field(default_factory=dict)
 
+    @classmethod
+    def choose(cls, model: str, threads: int | None = None) -> Readers:
+        """Choose the readers of all languages.
+
+        Args:
+            model: auto, which is the shipped reader of each language, or one reader for all: its name or its folder.
+            threads: Of each reader; by default the CPUs that this process may use.
+
+        Returns:
+            The readers; none is loaded before the first question in its language.
+
+        Raises:
+            ModelError: By `of`: there is no such reader, or its files are damaged.
+        """
+        if model == "auto":
+            shipped = installed(READER)
+            return cls(lambda lang: load_reader(f"qa-{lang}", threads=threads) if f"qa-{lang}" in shipped else None)
+        only = cache(lambda: load_reader(model, threads=threads))
+        return cls(lambda lang: only())
+
     def of(self, question: str) -> Reader | None:
         """Find the reader of a question.
 
@@ -41,6 +63,19 @@ class Readers:
         if lang not in self.loaded:
             self.loaded[lang] = self.load(lang)
         return self.loaded[lang]
+
+
+def no_reader(question: str) -> str:
+    """Say that no reader reads a question, and which readers there are.
+
+    Args:
+        question: The question.
+
+    Returns:
+        A message.
+    """
+    lang = languages([question])[0] or "en"
+    return f"no reader for the language of this question ({lang}); there are: {', '.join(installed(READER)) or 'none'}"
 
 
 @dataclass(slots=True)
@@ -125,7 +160,7 @@ def _answered(
             continue
         reader = readers.of(line.question)
         if reader is None:
-            line.error = f"no reader for {languages([line.question])[0]}; readers are there for English and Chinese"
+            line.error = no_reader(line.question)
         else:
             by_reader.setdefault(id(reader), (reader, []))[1].append(i)
     found: dict[int, dict[str, Any]] = {}

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,14 +28,15 @@ from pipeline.sink.layout import TAGS
 from pipeline.store.base import Store
 from pipeline.store.local import LocalStore
 from pipeline.store.parquet import batches, parquet_file
+from pipeline.timezones import microseconds
 
 MANIFEST, BUILDING, CLAIM = "manifest.json", "building", "_claim"
 _GENERATION = re.compile(r"g(\d{6,})")
 # Generations that stay beside the newest one, for those who still read them.
 KEPT = 1
 HEAP_BYTES = 100_000_000
+SAY_EVERY_S = 5.0
 COLUMNS = ("id", "text", "source", "created_at", "lang", "sentiment", "entities")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +202,14 @@ def _fill(
     writer = index.writer(HEAP_BYTES, 1)
     for path in gone:
         writer.delete_documents_by_term("part", path)
+    said = time.monotonic()
     for number, path in enumerate(new, 1):
         for document in _documents(store, path, check):
             writer.add_document(document)
         point("index.part")
-        say(f"{path}: {number:,} of {len(new):,} parts")
+        if number == len(new) or time.monotonic() - said >= SAY_EVERY_S:
+            say(f"{path}: {number:,} of {len(new):,} parts")
+            said = time.monotonic()
     writer.commit()
     writer.wait_merging_threads()
     index.reload()
@@ -245,13 +250,3 @@ def entity_terms(label: str, name: str) -> tuple[str, str]:
     """
     folded = normalize_name(name)
     return folded, f"{label}:{folded}"
-
-
-def microseconds(when: datetime) -> int:
-    """Return an instant in microseconds since 1970.
-
-    Args:
-        when: With a time zone.
-    """
-    delta = when - EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

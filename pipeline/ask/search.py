@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeline.ask.index import EPOCH, entity_terms, generations, manifest_of, microseconds, schema
+from models.runtime.labels import SENTIMENTS
+from pipeline.ask.index import entity_terms, generations, manifest_of, schema
 from pipeline.ask.terms import terms_of
 from pipeline.errors import ConfigError
+from pipeline.timezones import instant, microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,9 @@ class Filters:
         entity: A name, or TYPE:NAME, that stands in the passage.
         sentiment: negative, neutral or positive.
         lang: Language of the document.
+
+    Raises:
+        ConfigError: There is no such sentiment.
     """
 
     source: str = ""
@@ -32,6 +37,11 @@ class Filters:
     entity: str = ""
     sentiment: str = ""
     lang: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a sentiment that no document can have: it would leave none, as if nothing answered."""
+        if self.sentiment and self.sentiment not in SENTIMENTS:
+            raise ConfigError(f"no sentiment {self.sentiment!r}; there are {', '.join(SENTIMENTS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +150,7 @@ class PassageIndex:
     def _passage(self, address: Any, score: float) -> Passage:
         one = self._searcher.doc(address).to_dict()
         time = one.get("time")
-        when = EPOCH + timedelta(microseconds=time[0]) if time else None
+        when = instant(time[0]) if time else None
         text, start, row = one["text"][0], int(one["start"][0]), int(one["row"][0])
         source, lang, sentiment = one["source"][0], one["lang"][0], one["sentiment"][0]
         return Passage(one["id"][0], text, start, source, when, lang, sentiment, one["part"][0], row, float(score))

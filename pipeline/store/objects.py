@@ -6,14 +6,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import quote
 
 from pipeline.errors import ConfigError, FolderError, MissingError, StoreError, TakenError, UnavailableError
 from pipeline.store.base import BlockLocation, Entry, Listing
 from pipeline.store.claim import claimed
-from pipeline.store.file_by_file import rename_file_by_file
+from pipeline.store.file_by_file import FileByFile
 from pipeline.store.fsspec_client import FsspecClient
 from pipeline.store.os_errors import error_of_system
 from pipeline.store.ranges import buffered
@@ -35,7 +34,7 @@ def _list_of(folder: str) -> str:
     return f"{BEFORE}/{quote(folder, safe='')}.json"
 
 
-class ObjectStore:
+class ObjectStore(FileByFile):
     """Objects below a prefix of a bucket; a structural `pipeline.store.base.Store`. Folders are nothing but parts of names.
 
     Only stores whose PUT is atomic and can be told not to overwrite (ATOMIC) can be written; the others are read only, and
@@ -261,31 +260,6 @@ class ObjectStore:
         data = self._call(start, lambda client: client.reader(start)(0, entry.size) if entry.size else b"", entry.size)
         self._put(at, data)
         self._call(start, lambda client: client.remove([start]))
-
-    def local_path(self, path: str) -> Path | None:
-        """Say where other software on this machine can read a file itself.
-
-        Args:
-            path: Path of the file.
-
-        Returns:
-            None: other software cannot.
-        """
-        return None
-
-    def rename_folder(self, source: str, target: str, last: str) -> None:
-        """Give a folder a name that nothing bears, file by file.
-
-        Args:
-            source: Path of the folder.
-            target: Its new path.
-            last: Name of the file in it that comes last: where it is, everything is.
-
-        Raises:
-            TakenError: There is something else of the target's name.
-            FolderError: A folder bears the name of a file.
-        """
-        rename_file_by_file(self, source, target, last)
 
     def swap_folders(self, one: str, other: str) -> None:
         """Swap the names of two folders, object by object.

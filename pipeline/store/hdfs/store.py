@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from operator import attrgetter
-from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
@@ -17,7 +16,7 @@ from uuid import uuid4
 from pipeline.errors import ConfigError, DeniedError, FolderError, MissingError, StoreError, TakenError, UnavailableError
 from pipeline.store.base import BlockLocation, Entry, Listing
 from pipeline.store.claim import claimed
-from pipeline.store.file_by_file import rename_file_by_file
+from pipeline.store.file_by_file import FileByFile
 from pipeline.store.os_errors import error_of_system
 from pipeline.store.ranges import buffered
 from pipeline.store.retrying_client import Client, Ranged, RetryingClient, Status
@@ -34,7 +33,7 @@ def _aside(folder: str) -> str:
     return f"{BEFORE}/{quote(folder, safe='')}"
 
 
-class HdfsStore:
+class HdfsStore(FileByFile):
     """A folder of an HDFS; a structural `pipeline.store.base.Store`.
 
     Clients are made when they are first needed, and anew when one is stuck.
@@ -323,31 +322,6 @@ class HdfsStore:
                 raise FolderError(target, "is a folder")
 
         self._call(target, renamed)
-
-    def local_path(self, path: str) -> Path | None:
-        """Say where other software on this machine can read a file itself.
-
-        Args:
-            path: Path of the file.
-
-        Returns:
-            None: other software cannot.
-        """
-        return None
-
-    def rename_folder(self, source: str, target: str, last: str) -> None:
-        """Give a folder a name that nothing bears, file by file.
-
-        Args:
-            source: Path of the folder.
-            target: Its new path.
-            last: Name of the file in it that comes last: where it is, everything is.
-
-        Raises:
-            TakenError: There is something else of the target's name.
-            FolderError: A folder bears the name of a file.
-        """
-        rename_file_by_file(self, source, target, last)
 
     def swap_folders(self, one: str, other: str) -> None:
         """Swap the names of two folders, by three renames.

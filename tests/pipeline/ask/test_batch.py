@@ -71,7 +71,7 @@ def test_order_holds_over_batches_and_languages(folder):
     found = [json.loads(one) for one in answer_lines(lines, Readers(lambda lang: reader if lang == "en" else None), 0.5, counts)]
     assert [one["id"] for one in found] == list(range(2 * AT_ONCE + 5))
     assert all(("error" in one) == (one["id"] % 3 == 0) for one in found)
-    assert "no reader for zh" in found[0]["error"]
+    assert found[0]["error"].startswith("no reader for the language of this question (zh); there are: qa-en")
 
 
 def test_pipes_and_files_that_are_not_there(tmp_path, folder):
@@ -89,3 +89,15 @@ def test_pipes_and_files_that_are_not_there(tmp_path, folder):
 
 def test_nothing_in_gives_nothing_out(folder):
     assert list(answer_lines(io.BytesIO(b"\n\n"), Readers(lambda lang: load_reader(folder)), 0.5, BatchCounts())) == []
+
+
+def test_one_reader_is_loaded_once_for_all_languages(folder):
+    readers = Readers.choose(str(folder), threads=1)
+    assert readers.of("Who?") is readers.of("\u8c01\uff1f") is not None
+
+
+def test_shipped_readers_are_chosen_by_the_language_of_the_question():
+    readers = Readers.choose("auto", threads=1)
+    found = readers.of("Who?")
+    assert found is not None
+    assert found.lang == "en"

@@ -85,6 +85,8 @@ def test_filters_leave_what_they_say(world):
     assert found(world, "harbour", lang="zh") == []
     with pytest.raises(ConfigError, match="write it as 2026-11-22"):
         day("yesterday")
+    with pytest.raises(ConfigError, match="no sentiment 'angry'; there are negative, neutral, positive"):
+        found(world, "harbour", sentiment="angry")
 
 
 def test_what_is_new_or_tagged_again_is_taken_in_and_the_rest_stays(world):
@@ -177,7 +179,7 @@ def test_an_answer_says_where_it_stands(world, reader):
     for bad in ("", " \n"):
         with pytest.raises(ConfigError, match="empty"):
             Asker(PassageIndex(world / "answers"), Readers(lambda lang: loaded)).ask(bad)
-    with pytest.raises(ConfigError, match="no reader for the language"):
+    with pytest.raises(ConfigError, match=r"no reader for the language of this question \(en\); there are: qa-en"):
         Asker(PassageIndex(world / "answers"), Readers(lambda lang: None)).ask("Who?")
 
 

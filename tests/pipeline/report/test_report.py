@@ -32,7 +32,7 @@ from pipeline.report.schema import TABLES
 from pipeline.report.sums import merge
 from pipeline.report.window import ReportWindow
 from pipeline.report.words import Terms
-from pipeline.store.file_by_file import rename_file_by_file
+from pipeline.store.file_by_file import FileByFile
 from pipeline.store.local import LocalStore
 from tests.support import ROOT
 from tests.support.report_data import document, hostile_output, letter, made_up, state, visible, write_output
@@ -185,7 +185,7 @@ def test_how_parts_are_cut_blocked_and_read_changes_no_table(output, tmp_path, m
         assert len({Path(report.tables[name]).read_bytes() for report in reports}) == 1, name
 
 
-class _Elsewhere:
+class _Elsewhere(FileByFile):
     """The same store, but one of whose files DuckDB knows nothing."""
 
     def __init__(self, store):
@@ -193,12 +193,6 @@ class _Elsewhere:
 
     def __getattr__(self, name):
         return getattr(self._store, name)
-
-    def local_path(self, path):
-        return None
-
-    def rename_folder(self, source, target, last):
-        rename_file_by_file(self, source, target, last)
 
 
 def test_without_documents_a_report_says_so(tmp_path):
