@@ -171,7 +171,7 @@ def drive(
     splits: Iterable[Split],
     pool: WorkerPool,
     finished: Callable[[PartResult], object],
-    careful: Iterable[str] = (),
+    isolated: Iterable[str] = (),
     priority: Callable[[Split], float] = lambda split: 0.0,
     more: Callable[[], Iterable[Split]] = tuple,
     seen: Callable[[dict[str, Any]], object] = lambda view: None,
@@ -184,7 +184,7 @@ def drive(
         splits: The splits.
         pool: The workers; as many are started as it says.
         finished: Hears of each part.
-        careful: Names of the splits that an earlier run died over.
+        isolated: Names of the splits that an earlier run died over.
         priority: Of a split; those of a higher one overtake.
         more: Asked often whether splits have come since.
         seen: Hears, at most every VIEW_S and at the end, what `Policy.view` gives, and if workers are idle whether a `packed`
@@ -200,7 +200,7 @@ def drive(
             died of if that is the settings' fault.
         NoWorkersError: No worker can be had.
     """
-    return _Driver(pool, finished, set(careful), priority, near, clock).run(splits, more, seen)
+    return _Driver(pool, finished, set(isolated), priority, near, clock).run(splits, more, seen)
 
 
 class _Driver:
@@ -208,12 +208,12 @@ class _Driver:
         self,
         pool: WorkerPool,
         finished: Callable[[PartResult], object],
-        careful: set[str],
+        isolated: set[str],
         priority: Callable[[Split], float],
         near: Near,
         clock: Callable[[], float],
     ) -> None:
-        self._pool, self._tell, self._careful, self._priority, self._near = pool, finished, careful, priority, near
+        self._pool, self._tell, self._isolated, self._priority, self._near = pool, finished, isolated, priority, near
         self._homes: dict[str, int] = {}  # a machine's name -> the number of the place
         self._splits: list[Split] = []
         self._policy = Policy(range(pool.size), pool.ahead_s)
@@ -243,22 +243,22 @@ class _Driver:
                 for _ in range(self._pool.room()):
                     self._pool.start(policy.hire())
         seen(self._view())
-        return {self._splits[number].name: self._errors[number] for number in sorted(policy.book.given_up)}
+        return {self._splits[number].name: self._errors[number] for number in sorted(policy.splits.given_up)}
 
     def _arrive(self, splits: Iterable[Split]) -> None:
         by_priority: dict[float, list[tuple[int, int]]] = {}
-        careful, splits = set(), list(splits)
+        isolated, splits = set(), list(splits)
         near = self._near(splits) if splits else {}
         homes: dict[int, int] = {}
         for number, split in enumerate(splits, len(self._splits)):
             self._splits.append(split)
             by_priority.setdefault(self._priority(split), []).append((number, split.tokens))
-            if split.name in self._careful:
-                careful.add(number)
+            if split.name in self._isolated:
+                isolated.add(number)
             if split.name in near:
                 homes[number] = self._home(near[split.name])
         for priority, tokens in sorted(by_priority.items(), reverse=True):
-            self._obey(Arrived(self._now(), tuple(tokens), priority, frozenset(careful), homes))
+            self._obey(Arrived(self._now(), tuple(tokens), priority, frozenset(isolated), homes))
 
     def _home(self, hosts: tuple[str, ...]) -> int:
         """The number of the place that has one of these names, which it has all from now on."""
@@ -272,7 +272,7 @@ class _Driver:
     def _view(self) -> dict[str, Any]:
         view = self._policy.view()
         # Looked for only where it explains why workers are idle: there may be a million splits.
-        tail = [self._splits[split] for split in self._policy.book.holders] if view["idle"] and not view["waiting"] else []
+        tail = [self._splits[split] for split in self._policy.splits.holders] if view["idle"] and not view["waiting"] else []
         return view | {
             "packed": any(
                 piece.unpacked is None and piece.path.lower().endswith(PACKED) for split in tail for piece in split.fragments

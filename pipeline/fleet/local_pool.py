@@ -66,7 +66,7 @@ class LocalPool(WorkerPool):
         lease, split = self._given.popleft()
         began = time.monotonic()
         try:
-            done = self._worker.run(split, self._check, self._tell, lease.careful)
+            done = self._worker.run(split, self._check, self._tell, lease.isolated)
         except (PipelineError, MemoryError) as error:
             return [LeaseResult(lease, time.monotonic() - began, error=error)]
         return [LeaseResult(lease, time.monotonic() - began, done)]

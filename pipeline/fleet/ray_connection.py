@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.errors import ConfigError, PipelineError, WorkerLostError
 from textmill_names import check_names
 
-KNOCK_S = 10.0
+PROBE_S = 10.0
 _RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"
 # Ray's C++ ends a driver whose head has not answered for so long (60 s), with 1 and without asking anybody. A run ends itself
 # before, with words: after this share of it, so that there is time to leave. What the variable says once Ray is imported does
@@ -41,7 +41,7 @@ def probe(address: str) -> None:
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon:
-        with socket.create_connection((host, int(port)), KNOCK_S):
+        with socket.create_connection((host, int(port)), PROBE_S):
             pass
 
 

@@ -144,7 +144,7 @@ class RayPool(WorkerPool):
     def begin(self, lease: Lease, split: Split) -> None:
         if (actor := self._actors.get(lease.worker)) is not None:
             with told(f"worker {lease.worker} cannot be told of {split.name}"):
-                self._running[actor.run.remote(lease.number, split, lease.careful)] = lease, split.name
+                self._running[actor.run.remote(lease.number, split, lease.isolated)] = lease, split.name
 
     @override
     def call_back(self, lease: int, worker: int) -> None:

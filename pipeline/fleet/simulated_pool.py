@@ -141,7 +141,7 @@ class SimulatedPool(WorkerPool):
     def begin(self, lease: Lease, split: Split) -> None:
         state = self.workers[lease.worker]
         assert not state.told_gone, "a lease for a worker that was told as gone"
-        assert not lease.careful or lease.split in self.died_over, "care for what nobody died over"
+        assert not lease.isolated or lease.split in self.died_over, "care for what nobody died over"
         self.at(self.random.uniform(0, 0.2), "reach", (lease, split))
 
     @override
@@ -224,7 +224,7 @@ class SimulatedPool(WorkerPool):
         lease, what = state.queue[0]
         if lease.number in state.unwanted:
             self.at(0.01, "stopped", (worker, state.epoch))
-        elif lease.split in self.poisonous and not lease.careful and self._deaths:
+        elif lease.split in self.poisonous and not lease.isolated and self._deaths:
             self.at(self.random.uniform(0, 5), "poisoned", (worker, state.epoch))
         elif self._deaths and self.random.random() < self._hangs:
             self._deaths -= 1  # until it is dismissed

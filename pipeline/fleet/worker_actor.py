@@ -55,13 +55,13 @@ class WorkerActor:
         self._worker = TagWorker(self._work)
         return str(ray.get_runtime_context().get_node_id()), (ray.util.get_node_ip_address(), socket.gethostname())
 
-    def run(self, lease: int, split: Split, careful: bool) -> LeaseOutcome:
+    def run(self, lease: int, split: Split, isolated: bool) -> LeaseOutcome:
         """Make a part of a split; raises what TagWorker.run raises.
 
         Args:
             lease: Number of the lease.
             split: The split.
-            careful: See `TagWorker.run`.
+            isolated: See `TagWorker.run`.
 
         Returns:
             The part, or that the lease was called back.
@@ -75,7 +75,7 @@ class WorkerActor:
         assert self._worker is not None
         try:
             check()
-            done = self._worker.run(split, check, careful=careful)
+            done = self._worker.run(split, check, isolated=isolated)
         except RevokedError:
             self._called_back.discard(lease)
             return LeaseOutcome(time.monotonic() - began, None)

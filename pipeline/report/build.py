@@ -117,10 +117,10 @@ def make_report(
             staged = f"{folder}.new"
             try:
                 with ExitStack() as stack:
-                    crew: PassRunner = LocalRunner(store, con)
+                    runner: PassRunner = LocalRunner(store, con)
                     if workers or address:
-                        crew = stack.enter_context(RayRunner(store.url, reach or StoreConfig(), memory_mb, workers, address))
-                    files, facts = _write(store, con, crew, parts, window, target, staged, lang, held)
+                        runner = stack.enter_context(RayRunner(store.url, reach or StoreConfig(), memory_mb, workers, address))
+                    files, facts = _write(store, con, runner, parts, window, target, staged, lang, held)
                 digests = {name: written.sha256 for name, written in sorted(files.items())}
                 changed = before is None or before["files"] != digests
                 body = _about(window, lang, revision, digests, facts, parts)
@@ -151,7 +151,7 @@ def _place(store: Store, window: ReportWindow, into: str | None, reach: StoreCon
 def _write(
     store: Store,
     con: Any,
-    crew: PassRunner,
+    runner: PassRunner,
     parts: Sequence[Part],
     window: ReportWindow,
     target: Store,
@@ -160,11 +160,11 @@ def _write(
     held: Callable[[], object],
 ) -> tuple[dict[str, Written], ReportFacts]:
     """Write all files but the last, each while the report is `held`; gives their digests, and what the page says."""
-    read = first_pass(crew, con, parts, window)
+    read = first_pass(runner, con, parts, window)
     tables.prepare(con)
     risen = tables.rising_entities(con)
     chosen = tables.choose(con, risen)
-    examples = second_pass(crew, con, [part for part in parts if read[part.name][1]], window, chosen)
+    examples = second_pass(runner, con, [part for part in parts if read[part.name][1]], window, chosen)
     health = health_of(store, parts, read, window)
     outcomes = pa.Table.from_arrays(
         [pa.array([row[n] for row in health.outcomes], field.type) for n, field in enumerate(TABLES["outcomes"])],

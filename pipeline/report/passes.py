@@ -61,13 +61,13 @@ class Second(Pass):
         return cooccurrences(store, con, block, self.window, self.chosen)
 
 
-def first_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: ReportWindow) -> dict[str, tuple[int, int, int]]:
+def first_pass(runner: PassRunner, con: Any, parts: Sequence[Part], window: ReportWindow) -> dict[str, tuple[int, int, int]]:
     """Count the parts by hour, name and term, and leave the sums in DuckDB as the tables of `SUMS`.
 
     Parts whose statistics say that no row is of the report's days or the trailing ones are not opened again.
 
     Args:
-        crew: Runner that counts the blocks.
+        runner: Runner that counts the blocks.
         con: DuckDB connection in which the tables are made.
         parts: All parts of the output.
         window: Days of the report.
@@ -78,7 +78,7 @@ def first_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Report
     sums = Sums(con, SUMS)
     sums.add(EMPTY)
     touched = [part for part in parts if window.touches(part.dated, part.undated)]
-    for partial in crew.each(First(window, terms_are_there(parts)), blocks(touched)):
+    for partial in runner.each(First(window, terms_are_there(parts)), blocks(touched)):
         sums.add(partial)
     sums.close()
     _terms.cache_clear()
@@ -86,11 +86,11 @@ def first_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Report
     return {part.name: seen.get(part.name, (part.rows, 0, part.undated)) for part in parts}
 
 
-def second_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: ReportWindow, chosen: pa.Table) -> pa.Table:
+def second_pass(runner: PassRunner, con: Any, parts: Sequence[Part], window: ReportWindow, chosen: pa.Table) -> pa.Table:
     """Count the pairs of names, and leave the tables `pairs` (the sums) and `chosen` in DuckDB.
 
     Args:
-        crew: Runner that counts the blocks.
+        runner: Runner that counts the blocks.
         con: DuckDB connection in which the tables are made.
         parts: The parts that hold documents of the report's days.
         window: Days of the report.
@@ -101,7 +101,7 @@ def second_pass(crew: PassRunner, con: Any, parts: Sequence[Part], window: Repor
     """
     sums, examples = Sums(con, PAIR_SUMS), NO_EXAMPLES.empty_table()
     sums.add({"pairs": NO_PAIRS.empty_table()})
-    for partial in crew.each(Second(window, chosen), blocks(parts)):
+    for partial in runner.each(Second(window, chosen), blocks(parts)):
         sums.add(partial)
         examples = latest(con, [examples, partial["examples"]])
     sums.close()

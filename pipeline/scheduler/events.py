@@ -11,14 +11,14 @@ from typing import NamedTuple
 class Arrived:
     """Splits wait from now on: `splits` are numbers (each once in a run) with predicted tokens.
 
-    A `priority` of 1 goes before all that has waited for less than `WAIT_S` longer. `careful`: somebody died over them.
+    A `priority` of 1 goes before all that has waited for less than `WAIT_S` longer. `isolated`: somebody died over them.
     `homes`: the places, by number, where the data of some of them lies.
     """
 
     now: float
     splits: tuple[tuple[int, int], ...]
     priority: float = 0.0
-    careful: frozenset[int] = frozenset()
+    isolated: frozenset[int] = frozenset()
     homes: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -96,14 +96,14 @@ Event = Arrived | WorkerJoined | Finished | Failed | Stopped | Draining | Worker
 class Lease(NamedTuple):
     """Command: this worker does this split after those that it has. No two leases have one number.
 
-    `careful` if a worker has died over the split; `copy` if another worker has it too, and is late. A tuple: it is made a
+    `isolated` if a worker has died over the split; `copy` if another worker has it too, and is late. A tuple: it is made a
     million times, in a third of what a frozen dataclass takes.
     """
 
     number: int
     worker: int
     split: int
-    careful: bool = False
+    isolated: bool = False
     copy: bool = False
 
 

@@ -39,7 +39,7 @@ AHEAD_S, AHEAD = 2.0, 64
 FIRST_S, GROWTH = 2.0, 0.5
 # No two looks at a worker are nearer to each other; who has nothing to do asks again after so many seconds; the sums over
 # all workers are added up anew after so many.
-SOON_S, HUNGRY_S, ADD_UP_S = 0.05, 0.5, 300.0
+SOON_S, IDLE_S, ADD_UP_S = 0.05, 0.5, 300.0
 EVERYBODY = -1
 
 
@@ -53,10 +53,10 @@ class Policy:
 
     def __init__(self, starting: Iterable[int] = (), ahead_s: float = AHEAD_S) -> None:
         self._ahead_s = ahead_s
-        self.book, self.staff, self.capacity = SplitTable(), WorkerRegistry(starting), Capacity()
+        self.splits, self.registry, self.capacity = SplitTable(), WorkerRegistry(starting), Capacity()
         self.copies = 0
-        self._latest = Stragglers(self.book.holders)
-        self._hungry: dict[int, Worker] = {}
+        self._stragglers = Stragglers(self.splits.holders)
+        self._idle: dict[int, Worker] = {}
         self._due = TimerQueue()
         self._looking = False  # whether a Tick for the hungry is due
         self._next = 0
@@ -65,7 +65,7 @@ class Policy:
     @property
     def over(self) -> bool:
         """Whether every split has ended. Leases that were called back may still run."""
-        return self.book.finished + len(self.book.given_up) == self.book.arrived
+        return self.splits.finished + len(self.splits.given_up) == self.splits.arrived
 
     @property
     def wake(self) -> float | None:
@@ -74,20 +74,20 @@ class Policy:
 
     def hire(self) -> int:
         """Return the number of one more worker, which is to be started now."""
-        return self.staff.hire()
+        return self.registry.hire()
 
     def view(self) -> dict[str, Any]:
         """Return what people want to see: numbers of workers, leases and splits, and speeds in predicted tokens/s."""
-        speeds = [worker.speed for worker in self.staff.workers.values() if worker.speed]
+        speeds = [worker.speed for worker in self.registry.workers.values() if worker.speed]
         return {
-            "workers": len(self.staff.workers),
-            "starting": len(self.staff.starting),
-            "idle": len(self._hungry),
-            "leases": len(self.book.leases),
-            "parts_begun": len(self.book.holders),
-            "waiting": self.book.waiting.count,
+            "workers": len(self.registry.workers),
+            "starting": len(self.registry.starting),
+            "idle": len(self._idle),
+            "leases": len(self.splits.leases),
+            "parts_begun": len(self.splits.holders),
+            "waiting": self.splits.waiting.count,
             "copies": self.copies,
-            "near": self.book.near,
+            "near": self.splits.near,
             "speed": round(sum(speeds)),
             "slowest": round(min(speeds, default=0)),
             "fastest": round(max(speeds, default=0)),
@@ -107,81 +107,81 @@ class Policy:
         return commands
 
     def _arrived(self, event: Arrived, commands: list[Command]) -> None:
-        if not self.book.arrived:
+        if not self.splits.arrived:
             self._began = event.now
-        self.book.arrive(event)
+        self.splits.arrive(event)
         self._feed(event.now, commands)
 
     def _joined(self, event: WorkerJoined, commands: list[Command]) -> None:
-        worker = self.staff.join(event)
+        worker = self.registry.join(event)
         self.capacity.count(worker, event.now)
         # Not at once: of those that come together the fastest shall choose first.
-        self._hungry[worker.number] = worker
+        self._idle[worker.number] = worker
         self._look_at(worker, event.now)
 
     def _finished(self, event: Finished, commands: list[Command]) -> None:
-        lease = self.book.leases.get(event.lease)
+        lease = self.splits.leases.get(event.lease)
         if lease is None:
             return
-        if not lease.careful:
-            self.staff.unknown -= lease.worker.speed is None
+        if not lease.isolated:
+            self.registry.unknown -= lease.worker.speed is None
             lease.worker.measure(lease.tokens, event.seconds)
         self._take_off(lease, event.now)
-        self.book.finish(lease, commands)
+        self.splits.finish(lease, commands)
         self._give(lease.worker, event.now, commands)
 
     def _failed(self, event: Failed, commands: list[Command]) -> None:
-        lease = self.book.leases.get(event.lease)
+        lease = self.splits.leases.get(event.lease)
         if lease is not None:
             self._take_off(lease, event.now)
-            self.book.try_again(lease, event.again, commands)
+            self.splits.try_again(lease, event.again, commands)
             self._give(lease.worker, event.now, commands)
             self._feed(event.now, commands)
 
     def _stopped(self, event: Stopped, commands: list[Command]) -> None:
-        lease = self.book.leases.get(event.lease)
+        lease = self.splits.leases.get(event.lease)
         if lease is not None:
-            self.book.wasted_tokens += lease.tokens
+            self.splits.wasted_tokens += lease.tokens
             self._take_off(lease, event.now)
-            self.book.wait_again(lease)
+            self.splits.wait_again(lease)
             self._give(lease.worker, event.now, commands)
 
     def _leaving(self, event: Draining, commands: list[Command]) -> None:
-        worker = self.staff.workers.get(event.worker)
+        worker = self.registry.workers.get(event.worker)
         if worker is None or not worker.open:
             return
         worker.open = False
-        self._hungry.pop(worker.number, None)
+        self._idle.pop(worker.number, None)
         self.capacity.count(worker, event.now)
         for lease in list(worker.held)[1:]:
             if lease.wanted:
-                self.book.call_back(lease, commands)
-                self.book.wait_again(lease)
+                self.splits.call_back(lease, commands)
+                self.splits.wait_again(lease)
         self._feed(event.now, commands)
 
     def _lost(self, event: WorkerVanished, commands: list[Command]) -> None:
-        worker = self.staff.workers.get(event.worker)
+        worker = self.registry.workers.get(event.worker)
         if worker is not None:
-            self._hungry.pop(worker.number, None)
+            self._idle.pop(worker.number, None)
             held = list(worker.held)
             worker.held.clear()
-            self.staff.leave(worker)
+            self.registry.leave(worker)
             self._slower(worker, event.now, gone=True)
             for lease in held:
-                self.book.let_go(lease)
+                self.splits.let_go(lease)
             for lease in held:
                 if lease.number == event.over and event.blame:
-                    self.book.careful.add(lease.split)
-                    self.book.try_again(lease, True, commands)
+                    self.splits.isolated.add(lease.split)
+                    self.splits.try_again(lease, True, commands)
                 else:
-                    self.book.wait_again(lease)
-        commands += self.staff.replace(event.worker, event.blame, worker is not None)
+                    self.splits.wait_again(lease)
+        commands += self.registry.replace(event.worker, event.blame, worker is not None)
         self._feed(event.now, commands)
 
     def _tick(self, event: Tick, commands: list[Command]) -> None:
         now = event.now
         for at, number in self._due.until(now):
-            worker = self.staff.workers.get(number)
+            worker = self.registry.workers.get(number)
             if worker is not None and worker.watched == at:
                 worker.watched = None
                 if worker.due > now + SOON_S / 2:  # since then it has begun another lease
@@ -191,22 +191,22 @@ class Policy:
                     self._look(worker, now, commands)
                     self._give(worker, now, commands)
         self._looking = False
-        if self._hungry:
-            self._latest.renew(now)
+        if self._idle:
+            self._stragglers.renew(now)
         if now >= self._added_up + ADD_UP_S:
             self._added_up = now
-            self.capacity.again(self.staff.workers.values(), now)
+            self.capacity.again(self.registry.workers.values(), now)
         self._feed(now, commands)
 
     def _look(self, worker: Worker, now: float, commands: list[Command]) -> None:
         """See whether a worker is late, holds up the whole, or hangs."""
         unknown = worker.speed is None
         if worker.late(now):
-            self.staff.unknown -= unknown
+            self.registry.unknown -= unknown
             self._slower(worker, now)
         if worker.slowed:
-            if worker.finish_of(worker.held[0], now) > self.capacity.end(self.book.waiting.tokens, now):
-                self._latest.holds_up(worker.held[0].split)
+            if worker.finish_of(worker.held[0], now) > self.capacity.end(self.splits.waiting.tokens, now):
+                self._stragglers.holds_up(worker.held[0].split)
             if worker.hangs(now):
                 commands.append(Kill(worker.number))
 
@@ -219,7 +219,7 @@ class Policy:
         else:
             worker.held.remove(lease)
         worker.load -= lease.tokens
-        self.book.let_go(lease)
+        self.splits.let_go(lease)
         self.capacity.count(worker, now)
 
     def _slower(self, worker: Worker, now: float, gone: bool = False) -> None:
@@ -227,14 +227,14 @@ class Policy:
         fastest = worker.counted >= self.capacity.fastest
         self.capacity.forget(worker)
         if fastest:
-            self.capacity.again(self.staff.workers.values(), now)
+            self.capacity.again(self.registry.workers.values(), now)
         elif not gone:
             self.capacity.count(worker, now)
 
     def _feed(self, now: float, commands: list[Command]) -> None:
         """Whoever had nothing to do asks again, the fastest first; what that one may not take no other may."""
-        if self._hungry:
-            for worker in sorted(self._hungry.values(), key=lambda one: (one.speed is not None, -one.counted)):
+        if self._idle:
+            for worker in sorted(self._idle.values(), key=lambda one: (one.speed is not None, -one.counted)):
                 self._give(worker, now, commands)
                 if not worker.held and worker.speed is not None:
                     break
@@ -253,47 +253,47 @@ class Policy:
                 worker.began = now
             held.append(lease)
             worker.load += lease.tokens
-            self.book.begin(lease)
+            self.splits.begin(lease)
             self.capacity.give(worker, now)
-            commands.append(Lease(lease.number, worker.number, lease.split, lease.careful, lease.copy))
+            commands.append(Lease(lease.number, worker.number, lease.split, lease.isolated, lease.copy))
         if held:
-            self._hungry.pop(worker.number, None)
+            self._idle.pop(worker.number, None)
             self._watch(worker, now)
         elif worker.open:
-            self._hungry[worker.number] = worker
-            if self.book.leases and not self._looking:
+            self._idle[worker.number] = worker
+            if self.splits.leases and not self._looking:
                 self._looking = True
-                self._due.add(now + HUNGRY_S, EVERYBODY)
+                self._due.add(now + IDLE_S, EVERYBODY)
 
     def _choose(self, worker: Worker, now: float) -> ActiveLease | None:
-        book, speed = self.book, worker.speed
-        uncertain = bool(self.staff.unknown or self.staff.starting)
-        if self._latest.holding_up and worker.counted >= FAST * self.capacity.fastest:
-            late = self._latest.next_holding_up(worker, now)
+        splits, speed = self.splits, worker.speed
+        uncertain = bool(self.registry.unknown or self.registry.starting)
+        if self._stragglers.holding_up and worker.counted >= FAST * self.capacity.fastest:
+            late = self._stragglers.next_holding_up(worker, now)
             if late is not None:
                 return self._copy(worker, late)
-        for before, sizes in book.waiting.groups():
-            most = self.capacity.most(worker, before, sizes, now) if book.leases else math.inf
+        for before, sizes in splits.waiting.groups():
+            most = self.capacity.most(worker, before, sizes, now) if splits.leases else math.inf
             if speed is None:
                 most = None
             elif uncertain and most is not None:
                 first = speed * (FIRST_S + GROWTH * (now - self._began))
                 # Rather the smallest than nothing.
                 most = min(most, first) if worker.held or first >= sizes.least else None
-            while (found := book.waiting.take(sizes, most, worker.home)) is not None:
+            while (found := splits.waiting.take(sizes, most, worker.home)) is not None:
                 split, tokens = found
-                if not book.done(split):
-                    return ActiveLease(self._next, worker, split, tokens, sizes.rank, split in book.careful, False)
+                if not splits.done(split):
+                    return ActiveLease(self._next, worker, split, tokens, sizes.rank, split in splits.isolated, False)
         if worker.held:
             return None
-        late = self._latest.worth_a_copy(worker, self.capacity.fastest, now)
+        late = self._stragglers.worth_a_copy(worker, self.capacity.fastest, now)
         if late is None:
             return None
         return self._copy(worker, late)
 
     def _copy(self, worker: Worker, late: ActiveLease) -> ActiveLease:
         self.copies += 1
-        return ActiveLease(self._next, worker, late.split, late.tokens, late.rank, late.careful, True)
+        return ActiveLease(self._next, worker, late.split, late.tokens, late.rank, late.isolated, True)
 
     def _watch(self, worker: Worker, now: float) -> None:
         """Have a Tick when the worker may be given more, or is late."""

@@ -22,7 +22,7 @@ class ActiveLease:
 
     Attributes:
         tokens: Predicted tokens of its split.
-        careful: Whether the model runs in a process of its own, as somebody has died over the split.
+        isolated: Whether the model runs in a process of its own, as somebody has died over the split.
         copy: Whether it is a speculative copy of another lease.
         wanted: False once it was called back.
     """
@@ -32,7 +32,7 @@ class ActiveLease:
     split: int
     tokens: int
     rank: float
-    careful: bool
+    isolated: bool
     copy: bool
     wanted: bool = True
 

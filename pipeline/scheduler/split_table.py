@@ -19,7 +19,7 @@ class SplitTable:
         self.waiting = PendingQueue()
         self.leases: dict[int, ActiveLease] = {}
         self.holders: dict[int, list[ActiveLease]] = {}
-        self.careful: set[int] = set()
+        self.isolated: set[int] = set()
         self.given_up: set[int] = set()
         self.homes: dict[int, int] = {}
         self.near = 0  # leases whose data lies where their worker is
@@ -39,7 +39,7 @@ class SplitTable:
         self._done.extend(bytes(max(0, top + 1 - len(self._done))))
         self.waiting.extend(event.splits, at, event.homes)
         self.homes.update(event.homes)
-        self.careful |= event.careful
+        self.isolated |= event.isolated
         self.arrived += len(event.splits)
 
     def done(self, split: int) -> bool:

@@ -44,7 +44,7 @@ class Watcher:
 
     Args:
         config: Settings of the job.
-        book: What is known of batches.
+        log: What is known of batches.
         runner: Runs a batch.
         say: Gets batch, revision, decision and why.
         check: Called often; what it raises ends a poll.
@@ -54,13 +54,13 @@ class Watcher:
     def __init__(
         self,
         config: NightConfig,
-        book: BatchLog,
+        log: BatchLog,
         runner: Runner,
         say: Callable[[str, str, str, str], object],
         check: Callable[[], object] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._config, self._book, self._runner, self._say, self._check = config, book, runner, say, check
+        self._config, self._log, self._runner, self._say, self._check = config, log, runner, say, check
         self._monotonic = monotonic
         self._landing = Landing(config.tag, config.watch.marker, config.watch.manifest)
         self._memory: dict[str, Seen] = {}
@@ -80,7 +80,7 @@ class Watcher:
         """
         try:
             batches = self._landing.look()
-            recorded = self._book.recorded([batch.revision for batch in batches])
+            recorded = self._log.recorded([batch.revision for batch in batches])
         except PipelineError as error:
             self._tell("", "", "wait", f"the input cannot be looked at: {error}")
             return 0
@@ -104,7 +104,7 @@ class Watcher:
     def _run(self, one: Decision) -> bool:
         batch, config = one.batch, self._config
         try:
-            with held(Claim(self._book.store, claim_folder(batch.revision), config.claim_s)) as claim:
+            with held(Claim(self._log.store, claim_folder(batch.revision), config.claim_s)) as claim:
                 return self._claimed(batch, claim)
         except ClaimedError as error:
             self._tell(batch.name, batch.revision, "wait", str(error))
@@ -112,13 +112,13 @@ class Watcher:
             self._again(batch, f"the output cannot be written: {error}", 1)
         finally:
             with suppress(StoreError):
-                if self._book.is_recorded(batch.revision):  # nobody needs the claim any more: who takes it finds the record
-                    self._book.store.delete(claim_folder(batch.revision))
+                if self._log.is_recorded(batch.revision):  # nobody needs the claim any more: who takes it finds the record
+                    self._log.store.delete(claim_folder(batch.revision))
         return False
 
     def _claimed(self, batch: InputBatch, claim: Claim) -> bool:
-        book = self._book
-        if book.is_recorded(batch.revision):
+        log = self._log
+        if log.is_recorded(batch.revision):
             return False  # somebody was faster
         if not is_as_seen(self._config.tag, batch):
             self._tell(batch.name, batch.revision, "wait", "it has changed just now")
@@ -128,7 +128,7 @@ class Watcher:
             self._check()
             claim.check()
 
-        number = book.begin(batch.revision, claim.owner)
+        number = log.begin(batch.revision, claim.owner)
         point("batch.begin")
         if number > self._config.watch.attempts:
             ran = BatchResult(TRY_AGAIN, error=f"given up after {number - 1} attempts that ended with `try again`, or not at all")
@@ -139,18 +139,18 @@ class Watcher:
             except LostClaimError:
                 raise
             except ClaimedError as error:
-                book.take_back(batch.revision, number)
+                log.take_back(batch.revision, number)
                 self._tell(batch.name, batch.revision, "wait", str(error))
                 return False
             except KeyboardInterrupt:
-                book.take_back(batch.revision, number)
+                log.take_back(batch.revision, number)
                 raise
             point("batch.ran")
             if ran.exit_code == TRY_AGAIN and number < self._config.watch.attempts:
                 self._again(batch, ran.error, number)
                 return False
         claim.check()
-        first = book.record(batch, ran, number)
+        first = log.record(batch, ran, number)
         self._tell(batch.name, batch.revision, "done", f"exit code {ran.exit_code} {ran.manifest or ran.error}".strip())
         return first
 

@@ -106,7 +106,7 @@ class TagWorker:
         split: Split,
         check: Callable[[], object] | None = None,
         tell: Callable[[BlockStats], object] | None = None,
-        careful: bool = False,
+        isolated: bool = False,
     ) -> PartResult:
         """Read, tag and publish a split.
 
@@ -114,7 +114,7 @@ class TagWorker:
             split: The split.
             check: Called often; what it raises ends the work without a trace.
             tell: Hears of every block.
-            careful: Whether the model works in a process of its own, as somebody has died over this split.
+            isolated: Whether the model works in a process of its own, as somebody has died over this split.
 
         Returns:
             The part, which is in place.
@@ -127,14 +127,14 @@ class TagWorker:
             OutputError: The output is not as it should be.
         """
         try:
-            return self._with_care(split, check, tell, careful)
+            return self._run_isolated(split, check, tell, isolated)
         except OSError as error:
             raise error_of_system(split.name, error) from error
 
-    def _with_care(
-        self, split: Split, check: Callable[[], object] | None, tell: Callable[[BlockStats], object] | None, careful: bool
+    def _run_isolated(
+        self, split: Split, check: Callable[[], object] | None, tell: Callable[[BlockStats], object] | None, isolated: bool
     ) -> PartResult:
-        if not careful:
+        if not isolated:
             return self._run(split, check, tell)
         usual, child = self._tagging.tagger, SubprocessTagger(self._work.model, self._work.engine, self._work.threads)
         try:

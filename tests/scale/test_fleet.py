@@ -81,8 +81,8 @@ def test_fault_schedules():
         simulation.at(0.0, "arrive", (everything[:cut], 0.0))
         simulation.at(rng.uniform(0, 100), "arrive", (everything[cut:], rng.choice((0.0, 1.0))))
         report = simulation.run()
-        given_up = simulation.policy.book.given_up
-        assert len(report.order) == len(set(report.order)) == simulation.policy.book.finished, f"seed {seed}"
+        given_up = simulation.policy.splits.given_up
+        assert len(report.order) == len(set(report.order)) == simulation.policy.splits.finished, f"seed {seed}"
         if not report.ended:
             assert set(report.order) | given_up == set(range(splits)), f"seed {seed}"
             assert not set(report.order) & given_up, f"seed {seed}"

@@ -123,7 +123,7 @@ class Simulation:
             getattr(self, f"_{kind}")(what)
         assert self.policy.over or self.report.ended, "work waits and nothing happens"
         self.report.makespan = self.now
-        self.report.copies, self.report.wasted_tokens = self.policy.copies, self.policy.book.wasted_tokens
+        self.report.copies, self.report.wasted_tokens = self.policy.copies, self.policy.splits.wasted_tokens
         return self.report
 
     def policy_s(self) -> float:
@@ -178,7 +178,7 @@ class Simulation:
         kind = "finish"
         if faults.fail and self.random.random() < faults.fail:
             kind, seconds = "fail", seconds * self.random.random()
-        if lease.split in faults.poison and not lease.careful:
+        if lease.split in faults.poison and not lease.isolated:
             kind, seconds = "die", seconds * self.random.random()
         self.at(self.now + seconds, kind, (number, machine.epoch))
 

@@ -15,7 +15,7 @@ _KINDS = {
     "worker": r"ray::WorkerActor",
     "server": r"ray::EngineServer",
     "reader": r"-m pipeline\.source\.tables",
-    "careful": r"-m pipeline\.careful",
+    "isolated": r"-m pipeline\.worker\.isolated",
     "driver": r"-m jobs ",
     "gcs": r"/gcs_server ",
     "raylet": r"/raylet/raylet ",

@@ -260,7 +260,7 @@ class Trial:
 
     def _check_gone(self) -> None:
         """I8: of all runs no process is left."""
-        kinds = {"driver", "worker", "server", "reader", "careful", "other"}
+        kinds = {"driver", "worker", "server", "reader", "isolated", "other"}
         if self.schedule.crew != "cluster":
             kinds |= RAY_KINDS
         until = time.monotonic() + GONE_S

@@ -105,7 +105,7 @@ def test_a_worker_that_answers_and_dies_in_one_breath():
             return [WorkerReady(0, 1000.0)]
         begun, pool.begun = pool.begun, []
         if begun[0][0].worker == 1:
-            assert not any(lease.careful for lease, _ in begun)
+            assert not any(lease.isolated for lease, _ in begun)
             return [LeaseResult(lease, 0.5, part_result(what)) for lease, what in begun]
         answers = [LeaseResult(lease, 0.5, part_result(what)) for lease, what in begun]
         return [*answers, WorkerLost(0, WorkerLostError("died")), answers[0], WorkerReady(0)]

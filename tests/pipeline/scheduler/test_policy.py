@@ -56,7 +56,7 @@ def test_what_would_hold_up_the_whole_is_copied_before_everything_else_is_done()
         mine += [order for order in given if isinstance(order, Lease) and order.worker == 0]
         if any(order.copy for order in mine):
             break
-    assert policy.book.waiting.count > 1
+    assert policy.splits.waiting.count > 1
 
 
 def test_what_is_only_said_of_a_workers_speed_gives_it_no_long_lease():
@@ -116,7 +116,7 @@ def test_an_idle_worker_copies_what_is_late_and_the_first_to_end_wins():
     assert policy.on(Finished(40.0, copies[0].number, 10.0)) == [Revoke(1, 1)]
     assert policy.over
     assert policy.on(Finished(41.0, 1, 41.0)) == []
-    assert (policy.book.finished, policy.copies) == (2, 1)
+    assert (policy.splits.finished, policy.copies) == (2, 1)
 
 
 def test_careful_after_a_death_and_given_up_before_the_workers_are():
@@ -126,7 +126,7 @@ def test_careful_after_a_death_and_given_up_before_the_workers_are():
     policy.on(WorkerJoined(0.0, 0, 10.0))
     (lease,) = policy.on(Tick(0.0))
     for number in range(MAX_LOSSES):
-        assert lease == Lease(number, number, 0, careful=number > 0)
+        assert lease == Lease(number, number, 0, isolated=number > 0)
         assert policy.on(WorkerVanished(float(number), number, over=lease.number)) == [Replace(number, number + 1)]
         policy.on(WorkerJoined(float(number), number + 1, 10.0))
         (lease,) = policy.on(Tick(float(number)))
@@ -141,7 +141,7 @@ def test_a_lost_node_blames_nobody():
         assert again == Replace(number, number + 1)
         policy.on(WorkerJoined(0.0, again.by, 10.0))
         (lease,) = policy.on(Tick(0.0))
-        assert not lease.careful
+        assert not lease.isolated
     policy.on(Finished(1.0, lease.number, 1.0))
     assert policy.over
 
@@ -153,7 +153,7 @@ def test_a_worker_that_is_taken_away_before_it_is_up_is_replaced_whoever_could_n
     for _ in range(START_BUDGET + 3):
         for command in policy.on(WorkerVanished(0.0, worker)):
             worker = command.by
-    assert worker not in policy.staff.starting
+    assert worker not in policy.registry.starting
     (replaced,) = policy.on(WorkerVanished(0.0, 0, blame=False))
     assert isinstance(replaced, Replace)
 
@@ -163,10 +163,10 @@ def test_only_the_lease_that_a_worker_was_at_is_blamed():
     policy.on(Finished(1.0, orders[0].number, 1.0))
     policy.on(WorkerVanished(1.0, 0, over=orders[0].number))  # what it was at has ended: its death is nobody else's fault
     policy.on(WorkerJoined(1.0, 1, 10.0))
-    assert not any(lease.careful for lease in policy.on(Tick(1.0)))
+    assert not any(lease.isolated for lease in policy.on(Tick(1.0)))
     policy.on(WorkerVanished(2.0, 1))
     policy.on(WorkerJoined(2.0, 2, 10.0))
-    assert not any(lease.careful for lease in policy.on(Tick(2.0)))
+    assert not any(lease.isolated for lease in policy.on(Tick(2.0)))
 
 
 def test_a_worker_that_is_to_leave_gives_back_what_it_has_not_begun():
@@ -185,7 +185,7 @@ def test_a_worker_that_hangs_is_dismissed_once():
     assert [c for now in range(311, 400, 10) for c in policy.on(Tick(float(now)))] == [Kill(0)]
     assert policy.on(WorkerVanished(400.0, 0, over=0)) == [Replace(0, 1)]
     policy.on(WorkerJoined(401.0, 1, 10.0))
-    assert policy.on(Tick(401.0)) == [Lease(1, 1, 0, careful=True)]
+    assert policy.on(Tick(401.0)) == [Lease(1, 1, 0, isolated=True)]
 
 
 def test_workers_may_come_later():
@@ -233,10 +233,10 @@ def test_every_split_ends_once_whatever_happens(workers, splits, seed, known, ra
     simulation.at(rng.uniform(0, 50), "arrive", (everything[cut:], 1.0))
     report = simulation.run()
     policy = simulation.policy
-    assert len(report.order) == len(set(report.order)) == policy.book.finished
+    assert len(report.order) == len(set(report.order)) == policy.splits.finished
     if not report.ended:
-        assert set(report.order) | policy.book.given_up == set(range(splits))
-        assert not set(report.order) & policy.book.given_up
+        assert set(report.order) | policy.splits.given_up == set(range(splits))
+        assert not set(report.order) & policy.splits.given_up
 
 
 @pytest.mark.parametrize("places", [2, 7])
