@@ -22,7 +22,7 @@ TITLES = {
     "calibration_error": "expected calibration error of the score (0 is best)",
     "precision_at_60": "of the surest 60 % of answers, so many are right",
 }
-STARTS = {"minilm": "MiniLM-L6-H384 (Apache-2.0)", "mpnet": "MPNet-base (Apache-2.0)"}
+STARTS = {"minilm": "MiniLM-L6-H384 (Apache-2.0)", "mpnet": "MPNet-base (Apache-2.0)", "e5": "multilingual-e5-small (MIT)"}
 LICENCES = {
     "squad11_part": "CC BY-SA 4.0",
     "tydi_goldp_en_train": "Apache-2.0",

@@ -68,9 +68,9 @@ TRAIN: dict[str, tuple[QuestionCorpus, ...]] = {
         QuestionCorpus("subjqa_train", 0.1),
     ),
     "zh": (
-        QuestionCorpus("cmrc2018_train", 3.0),
+        QuestionCorpus("cmrc2018_train", 1.3),
         QuestionCorpus("squad20_dev_zh_mt", 1.0),
-        QuestionCorpus("cjrc_law_dev_test", 0.5),
+        QuestionCorpus("cjrc_law_dev_test", 0.25),
         QuestionCorpus("webqa_sample", 1.0),
         QuestionCorpus("bipar_valid_dev", 0.5),
     ),

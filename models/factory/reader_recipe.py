@@ -28,7 +28,11 @@ class ReaderRecipe(BaseModel):
     name: str = Field(description="name in the zoo")
     summary: str = Field(description="what it is for, for its card")
     lang: Literal["en", "zh"]
-    start: Literal["minilm", "mpnet"] = Field("minilm", description="pretrained encoder that is taught")
+    start: Literal["minilm", "mpnet", "e5"] = Field("minilm", description="pretrained encoder that is taught")
+    layers: tuple[int, ...] = Field((), description="layers of it that are kept; by default all")
+    latin: int = Field(0, ge=0, description="for e5, pieces of Latin words in the vocabulary")
+    pairs: int = Field(0, ge=0, description="for e5, rows of the table of neighbouring characters")
+    pair_width: int = Field(0, ge=0, description="for e5, width of such a row")
     seed: int = 1
     window: int = Field(256, ge=64, description="tokens of the longest sequence")
     train: ReaderFit

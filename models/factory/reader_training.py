@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.errors import GateFailedError
-from models.factory import pretrained
 from models.factory.examples import Examples, concatenate, draw
 from models.factory.files import write_json, write_whole
 from models.factory.loop import fit
@@ -23,10 +22,10 @@ from models.factory.reader_corpora import Question, dev_questions, training_ques
 from models.factory.reader_evaluate import fit_calibration, judged, reader_figures
 from models.factory.reader_examples import encode_questions, reader_loss
 from models.factory.reader_recipe import ReaderRecipe
+from models.factory.reader_start import Vocabulary, beginning, vocabulary
 from models.factory.run_context import key_of
 from models.runtime.cpu import cpu_name
 from models.runtime.encoder import Encoder
-from models.runtime.labels import ANSWERABLE, READER_CASES, SPAN_ENDS
 from models.runtime.package import READER, write_package
 from models.runtime.quantized import quantize_linears
 from models.runtime.reader import load_reader
@@ -66,14 +65,13 @@ class ReaderRun:
             GateFailedError: A figure is below the recipe's gate; the model is not exported.
         """
         self.work.mkdir(parents=True, exist_ok=True)
-        tokenizer_json = pretrained.tokenizer_json(self.cache)
-        tokenizer = PieceTokenizer(tokenizer_json)
+        words = vocabulary(self.recipe, self.data_dir, self.cache)
         key = key_of(self.recipe.model_dump(exclude={"gate", "summary", "name"}))
-        examples = self._examples(tokenizer)
-        encoder = self._trained(key, examples)
+        examples = self._examples(words.tokenizer())
+        encoder = self._trained(key, examples, words)
         dev = dev_questions(self.data_dir, self.recipe.lang)
         float_folder = self.work / f"{key}-float"
-        write = partial(write_package, tokenizer_json=tokenizer_json, task=READER)
+        write = partial(write_package, tokenizer_json=words.tokenizer_json, task=READER, folds=words.folds)
         name, lang, window = self.recipe.name, self.recipe.lang, self.recipe.window
         write(float_folder, name, lang, window, encoder.config, to_weights(encoder))
         self.say("measuring the float reader")
@@ -129,9 +127,9 @@ class ReaderRun:
         self._repeats = np.concatenate(repeats)
         return concatenate(parts)
 
-    def _trained(self, key: str, examples: Examples) -> Encoder:
+    def _trained(self, key: str, examples: Examples, words: Vocabulary) -> Encoder:
         recipe = self.recipe
-        encoder = fresh_reader(pretrained.minilm(self.cache) if recipe.start == "minilm" else self._mpnet())
+        encoder = beginning(recipe, words, self.cache)
         path = self.work / f"{key}.safetensors"
         runs = draw(examples, self._repeats, recipe.train.budget_tokens, recipe.seed)
         self._steps = len(runs)
@@ -146,25 +144,3 @@ class ReaderRun:
         encoder.load_state_dict(load_file(path))
         encoder.dropout = 0.0
         return encoder.eval()
-
-    def _mpnet(self) -> Encoder:
-        return pretrained.mpnet(self.cache, pretrained.tokenizer_json(self.cache))
-
-
-def fresh_reader(encoder: Encoder) -> Encoder:
-    """Make a reader of a pretrained encoder: with heads for both ends and for whether there is an answer.
-
-    Args:
-        encoder: The encoder; it is not changed.
-
-    Returns:
-        The reader, its heads and case features fresh.
-    """
-    config = replace(
-        encoder.config, cases=READER_CASES, token_outputs=len(SPAN_ENDS), text_outputs=len(ANSWERABLE), transitions=False
-    )
-    reader = Encoder(config)
-    fresh = ("cases.", "tokens_head.", "sentiment_head.", "pool.", "transitions")
-    state = {name: value for name, value in encoder.state_dict().items() if not name.startswith(fresh)}
-    reader.load_state_dict({**reader.state_dict(), **state})
-    return reader

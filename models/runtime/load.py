@@ -69,7 +69,9 @@ def load_one(model: str | Path, engine: EngineName = "auto", threads: int | None
 def _of_package(package: ModelPackage, engine: EngineName, threads: int | None, devices: Sequence[Sequence[str]] = ()) -> Tagger:
     chosen = _staged(package, devices) if devices else make_engine(package, engine, threads or default_threads())
     transitions = package.weights()["transitions"] if package.config.transitions else None
-    return Tagger(PieceTokenizer(package.tokenizer_json()), chosen, package.lang, package.window, transitions=transitions)
+    return Tagger(
+        PieceTokenizer(package.tokenizer_json(), package.folds), chosen, package.lang, package.window, transitions=transitions
+    )
 
 
 def _staged(package: ModelPackage, devices: Sequence[Sequence[str]]) -> Engine:

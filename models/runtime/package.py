@@ -75,6 +75,7 @@ class ModelPackage:
         window: Tokens of the longest window, specials included.
         digest: SHA-256 of `model.json`, which names the model with everything that it holds.
         calibration: What makes a probability of a reader's margins.
+        folds: Characters that its tokenizer reads as others, and those others.
     """
 
     folder: Path
@@ -84,6 +85,7 @@ class ModelPackage:
     config: EncoderConfig
     digest: str
     calibration: tuple[float, ...] = ()
+    folds: tuple[str, str] = ("", "")
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
         """Return all tensors by their names in the encoder's state dict, as stored: int8 with scales, float16 or float32."""
@@ -142,7 +144,7 @@ def open_package(model: str | Path, task: str = TAGGER) -> ModelPackage:
         config = EncoderConfig.from_json(manifest["config"])
         package = ModelPackage(
             folder, manifest["name"], manifest["lang"], manifest["window"], config, hashlib.sha256(raw).hexdigest(),
-            tuple(map(float, manifest.get("calibration", ()))),
+            tuple(map(float, manifest.get("calibration", ()))), _folds(manifest),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ModelDamagedError(f"{folder / MANIFEST}: not a model manifest ({error})") from error
@@ -191,6 +193,13 @@ def open_models(model: str | Path) -> Models:
     return Models(str(model) if len(packages) > 1 else packages[0].name, packages)
 
 
+def _folds(manifest: dict[str, Any]) -> tuple[str, str]:
+    these, those = map(str, manifest.get("folds", ("", "")))
+    if len(these) != len(those):
+        raise ValueError(f"folds: {len(these)} characters, of which {len(those)} are to be read")
+    return these, those
+
+
 def _check_shapes(package: ModelPackage) -> None:
     config, path = package.config, package.folder / WEIGHTS
     try:
@@ -230,6 +239,7 @@ def write_package(
     tokenizer_json: str,
     task: str = TAGGER,
     calibration: Sequence[float] = (),
+    folds: tuple[str, str] = ("", ""),
 ) -> ModelPackage:
     """Write the three files of a model and open the result, which checks it.
 
@@ -243,6 +253,7 @@ def write_package(
         tokenizer_json: The tokenizer in JSON.
         task: What it does.
         calibration: What makes a probability of a reader's margins.
+        folds: Characters that the tokenizer reads as others, and those others.
 
     Returns:
         The model.
@@ -261,6 +272,7 @@ def write_package(
         "config": config.to_json(),
         "labels": label_map(task),
         **({} if task == TAGGER else {"task": task, "calibration": list(calibration)}),
+        **({"folds": list(folds)} if folds[0] else {}),
         "files": {file: sha256(folder / file) for file in (WEIGHTS, TOKENIZER)},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -16,8 +16,8 @@ from models.runtime.pairs import PairWindows, may_begin, may_end, pair_windows
 from models.runtime.tagger import as_texts
 from models.runtime.tokenizer import PieceTokenizer
 
-# Pieces of the longest answer.
-LONGEST = 40
+# Pieces of the longest answer; Chinese ones are often clauses, and a piece is a character there.
+LONGEST = {"en": 40, "zh": 120}
 BUDGET_TOKENS = 2048
 # Weights of span margin and answerable margin, and the constant, of the logistic function that makes a probability of them; for
 # models that say none.
@@ -110,6 +110,7 @@ class Reader:
         """
         begins, ends = may_begin(windows.passages), may_end(windows.passages)
         found = np.zeros((len(windows.pair), 4))
+        longest = LONGEST.get(self.lang, LONGEST["en"])
         for logits in self.engine.infer(windows.batches(self.budget_tokens)):
             if check is not None:
                 check()
@@ -120,7 +121,7 @@ class Reader:
                 inside = np.flatnonzero(piece >= 0)
                 base = windows.passages.offsets[windows.pair[window]]
                 which = piece[inside] + base
-                first, last, span = best_span(mine[inside], begins[which], ends[which])
+                first, last, span = best_span(mine[inside], begins[which], ends[which], longest)
                 no, yes = logits.sentiment[row].astype(np.float64)
                 at = (piece[inside[first]], piece[inside[last]]) if len(inside) else (-1, -1)
                 found[window] = (*at, span - mine[0].sum(), yes - no)
@@ -134,13 +135,16 @@ class Reader:
         return Answer(text, first, last, float(score), float(logit), (span, answerable))
 
 
-def best_span(logits: Float64, begins: npt.NDArray[np.bool_], ends: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
-    """Find the span with the highest sum of logits, at most LONGEST pieces long.
+def best_span(
+    logits: Float64, begins: npt.NDArray[np.bool_], ends: npt.NDArray[np.bool_], longest: int = LONGEST["en"]
+) -> tuple[int, int, float]:
+    """Find the span with the highest sum of logits.
 
     Args:
         logits: Of beginning and end, shape (pieces, 2).
         begins: Pieces that may begin a span, shape (pieces,).
         ends: Pieces that may end one, shape (pieces,).
+        longest: Pieces that it has at most.
 
     Returns:
         First piece, last piece and sum; of equal ones the shortest, and then the earliest. (0, 0, -inf) if there is no span.
@@ -148,7 +152,7 @@ def best_span(logits: Float64, begins: npt.NDArray[np.bool_], ends: npt.NDArray[
     start = np.where(begins, logits[:, 0], -np.inf)
     end = np.where(ends, logits[:, 1], -np.inf)
     count = len(start)
-    sums = np.full((min(LONGEST, count), count), -np.inf)
+    sums = np.full((min(longest, count), count), -np.inf)
     for length in range(len(sums)):
         sums[length, : count - length] = start[: count - length] + end[length:]
     if not sums.size:
@@ -192,4 +196,6 @@ def load_reader(model: str | Path = "qa-en", engine: EngineName = "auto", thread
     """
     package = open_package(model, READER)
     chosen = make_engine(package, engine, threads or default_threads())
-    return Reader(PieceTokenizer(package.tokenizer_json()), chosen, package.lang, package.window, package.calibration)
+    return Reader(
+        PieceTokenizer(package.tokenizer_json(), package.folds), chosen, package.lang, package.window, package.calibration
+    )

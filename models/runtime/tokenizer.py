@@ -117,6 +117,7 @@ class PieceTokenizer:
 
     Args:
         tokenizer_json: Tokenizer in the JSON format of the `tokenizers` library, with [CLS], [SEP] and [PAD] in its vocabulary.
+        folds: Characters that are read as others, and those others, in the same order: traditional Chinese as simplified.
 
     Attributes:
         vocab_size: One more than the highest token id.
@@ -125,7 +126,8 @@ class PieceTokenizer:
         pad_id: Id of [PAD].
     """
 
-    def __init__(self, tokenizer_json: str) -> None:
+    def __init__(self, tokenizer_json: str, folds: tuple[str, str] = ("", "")) -> None:
+        self._folds = str.maketrans(*folds)
         self._tokenizer = Tokenizer.from_str(tokenizer_json)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -163,6 +165,8 @@ class PieceTokenizer:
         readable = texts
         if ((flat >= 0xD800) & (flat <= 0xDFFF)).any():
             readable = [_SURROGATES.sub("\ufffd", text) for text in texts]
+        if self._folds:
+            readable = [text.translate(self._folds) for text in readable]
         encodings = self._tokenizer.encode_batch(list(readable), add_special_tokens=False)
         counts = np.fromiter(map(len, encodings), dtype=np.int64, count=len(texts))
         offsets = np.concatenate(([0], np.cumsum(counts)))

@@ -84,7 +84,7 @@ def test_the_best_span_is_the_best_of_all():
             (a, b): logits[a, 0] + logits[b, 1]
             for a in np.flatnonzero(begins)
             for b in np.flatnonzero(ends)
-            if a <= b < a + LONGEST
+            if a <= b < a + LONGEST["en"]
         }
         first, last, value = best_span(logits, begins, ends)
         if spans:
