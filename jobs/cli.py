@@ -19,6 +19,7 @@ from jobs import (
     list_models,
     nightly,
     report,
+    serve,
     show,
     status,
     submit,
@@ -50,6 +51,7 @@ app.command("status")(status.status)
 app.command("verify")(verify.verify)
 app.command("index")(index.index)
 app.command("ask")(ask.ask)
+app.command("serve")(serve.serve)
 app.command("answer")(answer.answer)
 app.command("try")(try_text.try_text)
 app.command("models")(list_models.list_models)
@@ -63,6 +65,9 @@ app.add_typer(bench.app, name="bench")
 EXTRAS = {
     "ray": "ray",
     "tantivy": "ask",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
     "spacy": "spacy",
     "redis": "cache",
     "fastavro": "avro",
