@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.ask.asker import Asker
 from pipeline.ask.counting import count_answer, intent_of
@@ -26,6 +26,7 @@ from pipeline.ask.service.policy import Priority, QuestionQueue, QueueLimits, Re
 from pipeline.errors import PipelineError
 
 log = logging.getLogger("textmill")
+T = TypeVar("T")
 # Tokens that a passage has before any is known, and questions that may wait for being counted.
 PASSAGE_TOKENS = 90
 COUNTED_AT_ONCE = 32
@@ -122,8 +123,8 @@ class Answerer:
         self._flights: dict[str, _Flight] = {}
         self._changed = threading.Condition()
         self._closed = False
-        self._counting = ThreadPoolExecutor(1, "textmill-ask-count")
-        self._storing = ThreadPoolExecutor(2, "textmill-ask-cache")
+        self._counting = _threads(1, "textmill-ask-count")
+        self._beside = _threads(2, "textmill-ask-beside")
         self._counted = 0
         self.use(asker)
         self._thread = threading.Thread(target=self._work, name="textmill-ask-read", daemon=True)
@@ -165,6 +166,18 @@ class Answerer:
         self.metrics.seconds.labels("total", question.priority.name.lower()).observe(self._clock() - began)
         return reply
 
+    async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do in another thread what may take a while, beside the questions.
+
+        Args:
+            work: What is done.
+            *arguments: What it gets.
+
+        Returns:
+            What it gives.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._beside, work, *arguments)
+
     async def _answered(self, question: Question, found: Callable[[list[dict[str, Any]]], object] | None) -> Reply:
         asker = self._asker
         reader = asker.reader_of(question.text)
@@ -174,7 +187,7 @@ class Answerer:
         if (flight := self._flights.get(key)) is not None:
             return Reply(await self._joined(flight, question, found), "merged")
         if self._cache.shared is not None:
-            body = await asyncio.get_running_loop().run_in_executor(self._storing, self._cache.fetch, key)
+            body = await self.beside(self._cache.fetch, key)
             if body is not None:
                 return Reply(body, "redis")
             if (flight := self._flights.get(key)) is not None:
@@ -199,7 +212,7 @@ class Answerer:
         if counted is None:
             return None
         body = _body(counted_reply(question.text, counted, asker.index.generation))
-        self._storing.submit(self._cache.store, key, body, 0.0)
+        self._beside.submit(self._cache.store, key, body, 0.0)
         return body
 
     async def _read(
@@ -316,7 +329,7 @@ class Answerer:
             return
         body = _body(read_reply(flight.question.text, flight.reading.result()))
         self.metrics.seconds.labels("read", flight.question.priority.name.lower()).observe(flight.read_s)
-        self._storing.submit(self._cache.store, flight.key, body, flight.read_s)
+        self._beside.submit(self._cache.store, flight.key, body, flight.read_s)
         self._ended(flight)
         flight.loop.call_soon_threadsafe(_settle, flight.answer, body)
 
@@ -341,7 +354,16 @@ class Answerer:
             self._fail(one, RefusedError(Refused("full", 1.0)))
         self._thread.join()
         self._counting.shutdown(cancel_futures=True)
-        self._storing.shutdown()
+        self._beside.shutdown()
+
+
+def _threads(count: int, name: str) -> ThreadPoolExecutor:
+    """A pool whose threads are there from the beginning: a question waits for none."""
+    pool, there = ThreadPoolExecutor(count, name), threading.Barrier(count + 1)
+    for _ in range(count):
+        pool.submit(there.wait)
+    there.wait()
+    return pool
 
 
 def _tokens(question: str, passage: str) -> int:

@@ -171,12 +171,12 @@ class AskApi:
             raise ConfigError("most: a number from 1 to 100")
         filters = parsed_filters(query).filters()
         index = self._answerer.asker.index
-        found = await asyncio.to_thread(index.search, asked, int(most), filters)
+        found = await self._answerer.beside(index.search, asked, int(most), filters)
         return JSONResponse({"passages": [passage_reply(one) for one in found], "generation": index.generation})
 
     async def _filters(self, request: Request, client: Client) -> Response:
         index = self._answerer.asker.index
-        return JSONResponse(await asyncio.to_thread(index.facets))
+        return JSONResponse(await self._answerer.beside(index.facets))
 
     async def _readiness(self, request: Request) -> Response:
         return Response("ready\n" if self._ready() else "not ready\n", 200 if self._ready() else 503, media_type="text/plain")
