@@ -14,8 +14,8 @@ from pipeline.ask.service.settings import ServeConfig
 @with_settings(ServeConfig)
 def serve(
     answers: Annotated[Path, typer.Argument(metavar="ANSWERS", help="Folder of an index, see textmill index.")],
-    ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Ray cluster that the replicas run on, or auto; without it, here.")
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster that the replicas run on, or auto; without it the service runs here.")
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="Replicas on that cluster.")] = 1,
     detach: Annotated[bool, typer.Option("--detach", help="Return when the service is ready; it stays on the cluster.")] = False,
@@ -38,15 +38,15 @@ def serve(
     logging.basicConfig(format="%(message)s")
     if config.tokens is None and config.host not in ("127.0.0.1", "::1", "localhost"):
         note("everybody who reaches this address may ask; --tokens FILE lets only some in")
-    if ray is None and (detach or replicas > 1):
-        raise ConfigError("--replicas and --detach need a cluster: --ray ADDRESS")
+    if address is None and (detach or replicas > 1):
+        raise ConfigError("--replicas and --detach need a cluster: --address ADDRESS")
     with handling_signals() as stop:
-        if ray is None:
+        if address is None:
             from pipeline.ask.service.server import serve_here
 
             serve_here(answers, config, stop, note)
         else:
             from pipeline.ask.service.ray_serve import serve_on_ray
 
-            serve_on_ray(answers.absolute(), config, ray, replicas, None if detach else stop, note)
+            serve_on_ray(answers.absolute(), config, address, replicas, None if detach else stop, note)
     note("stopped" if not detach else "the service goes on without this command")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.ask.service.settings import ServeConfig
-from pipeline.errors import ConfigError
+from pipeline.fleet.ray_connection import join
 from pipeline.signals import StopToken
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ APP = "textmill-ask"
 FAST = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 # Requests that a replica may hold; its own queue refuses those that it cannot answer in time.
 AT_ONCE = 2000
-HEALTH_S = 2.0
+HEALTH_S, GRACE_S = 2.0, 5.0
 LOOK_S = 0.5
 
 
@@ -37,22 +39,18 @@ def serve_on_ray(
         say: Hears what is done.
 
     Raises:
-        ConfigError: There is no such cluster, or a file of the settings is wrong.
+        ConfigError: No cluster answers there, or a file of the settings is wrong.
     """
-    import time
-
+    os.environ.update(FAST)  # this process, too, has to know how it is served
     import ray
     from ray import serve
     from ray.serve.config import HTTPOptions
 
     config.check()
-    os.environ.update(FAST)
-    try:
-        ray.init(address, namespace="serve", log_to_driver=False, runtime_env={"env_vars": FAST}, configure_logging=False)
-    except ConnectionError as error:
-        raise ConfigError(f"--ray {address}: no such cluster ({error}); `ray start --head` begins one here") from error
+    join(address, 0, FAST)
     try:
         tls = {"ssl_certfile": str(config.tls_cert), "ssl_keyfile": str(config.tls_key)} if config.tls_cert is not None else {}
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.start(http_options=HTTPOptions(host=config.host, port=config.port, **tls))
         serve.run(_application(folder, config, replicas), name=APP, route_prefix="/")
         say(f"answering at {'https' if tls else 'http'}://{config.host}:{config.port}/ by {replicas} replicas")
@@ -76,6 +74,6 @@ def _application(folder: Path, config: ServeConfig, replicas: int) -> object:
     threads = config.threads or 1
     deployment = serve.deployment(
         name="answers", num_replicas=replicas, max_ongoing_requests=AT_ONCE, health_check_period_s=HEALTH_S,
-        health_check_timeout_s=3 * HEALTH_S, ray_actor_options={"num_cpus": threads},
+        health_check_timeout_s=3 * HEALTH_S, graceful_shutdown_timeout_s=GRACE_S, graceful_shutdown_wait_loop_s=LOOK_S, ray_actor_options={"num_cpus": threads},
     )  # fmt: skip
     return deployment(serve.ingress(build)(type("Answers", (), {}))).bind()

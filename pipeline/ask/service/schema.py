@@ -124,6 +124,7 @@ def _complaint(one: Any) -> str:
 def openapi() -> dict[str, Any]:
     """Return the description of the service as OpenAPI 3.1."""
     ask = AskRequest.model_json_schema()
+    ask["properties"] = {"question": ask["properties"]["question"], **ask["properties"]}
     query = [
         {"name": name, "in": "query", "schema": {"type": "string"}, "description": field.description}
         for name, field in FilterFields.model_fields.items()
