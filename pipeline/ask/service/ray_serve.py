@@ -73,7 +73,8 @@ def _application(folder: Path, config: ServeConfig, replicas: int) -> object:
 
     threads = config.threads or 1
     deployment = serve.deployment(
-        name="answers", num_replicas=replicas, max_ongoing_requests=AT_ONCE, health_check_period_s=HEALTH_S,
-        health_check_timeout_s=3 * HEALTH_S, graceful_shutdown_timeout_s=GRACE_S, graceful_shutdown_wait_loop_s=LOOK_S, ray_actor_options={"num_cpus": threads},
+        name="answers", num_replicas=replicas, max_ongoing_requests=AT_ONCE, ray_actor_options={"num_cpus": threads},
+        health_check_period_s=HEALTH_S, health_check_timeout_s=3 * HEALTH_S, graceful_shutdown_timeout_s=GRACE_S,
+        graceful_shutdown_wait_loop_s=LOOK_S,
     )  # fmt: skip
     return deployment(serve.ingress(build)(type("Answers", (), {}))).bind()
