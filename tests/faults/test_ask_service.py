@@ -5,6 +5,7 @@ the killed replica fail, and it is back within 10 s.
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from tests.faults.fleet_runs import below
 from tests.support import ROOT
-from tests.support.asking import QUESTIONS, ask, make_index
+from tests.support.asking import QUESTIONS, ask, make_index, request
 from tests.support.redis_server import free_port
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -92,6 +93,8 @@ def test_killed_replicas_and_a_killed_command(cluster, answers, tmp_path):
     port = free_port()
     process = start(cluster, answers, port, tmp_path / "log")
     try:
+        text = request(port, "GET", "/metrics")[2].decode()
+        assert len(set(re.findall(r'ask_index_passages{replica="(\w+)"}', text))) == 2
         with Load(port) as load:
             time.sleep(2.0)
             os.kill(process.pid, signal.SIGKILL)

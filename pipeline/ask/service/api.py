@@ -67,11 +67,11 @@ class AskApi:
     Args:
         answerer: Answers.
         config: Settings of the service.
-        ready: Whether it may be asked; while it may not, `/readyz` says 503.
+        told: Gives the metrics of all replicas; by default those of this one.
     """
 
-    def __init__(self, answerer: Answerer, config: ServeConfig, ready: Callable[[], bool] = lambda: True) -> None:
-        self._answerer, self._config, self._ready = answerer, config, ready
+    def __init__(self, answerer: Answerer, config: ServeConfig, told: Callable[[], Awaitable[bytes]] | None = None) -> None:
+        self._answerer, self._config, self._all_told = answerer, config, told
         self._clients, self._rates = Clients(config.tokens), RateLimit(config.requests_per_s)
         self._metrics = answerer.metrics
 
@@ -86,7 +86,7 @@ class AskApi:
             Route("/v1/passages", self._guarded("passages", self._passages)),
             Route("/v1/filters", self._guarded("filters", self._filters)),
             Route("/", _page), Route("/docs", _docs), Route("/openapi.json", _openapi),
-            Route("/healthz", _health), Route("/readyz", self._readiness), Route("/metrics", self._told),
+            Route("/healthz", _health), Route("/readyz", _health), Route("/metrics", self._told),
         ]  # fmt: skip
         cors = Middleware(
             CORSMiddleware, allow_origins=self._config.cors_origins, allow_methods=["GET", "POST"],
@@ -178,11 +178,9 @@ class AskApi:
         index = self._answerer.asker.index
         return JSONResponse(await self._answerer.beside(index.facets))
 
-    async def _readiness(self, request: Request) -> Response:
-        return Response("ready\n" if self._ready() else "not ready\n", 200 if self._ready() else 503, media_type="text/plain")
-
     async def _told(self, request: Request) -> Response:
-        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
+        text = self._metrics.text() if self._all_told is None else await self._all_told()
+        return Response(text, media_type="text/plain; version=0.0.4")
 
 
 async def _events(found: asyncio.Queue[list[dict[str, Any]]], answer: asyncio.Task[Any]) -> AsyncIterator[bytes]:
@@ -235,4 +233,5 @@ async def _openapi(request: Request) -> Response:
 
 
 async def _health(request: Request) -> Response:
+    """Who listens has its index and its readers: before that the port is closed, or the proxy does not send anything here."""
     return Response("ok\n", media_type="text/plain")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 15.0)
 _SIZES = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80)
@@ -48,3 +54,32 @@ class ServiceMetrics:
         """Return all metrics in Prometheus' text format."""
         found: bytes = generate_latest(self._registry)
         return found
+
+
+class _Joined(Collector):
+    """The metrics of several replicas, each with its name as a label."""
+
+    def __init__(self, texts: Mapping[str, bytes]) -> None:
+        self._texts = texts
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        for replica, text in self._texts.items():
+            for one in text_string_to_metric_families(text.decode()):
+                family = families.setdefault(one.name, Metric(one.name, one.documentation, one.type))
+                for sample in one.samples:
+                    family.add_sample(sample.name, {**sample.labels, "replica": replica}, sample.value)
+        yield from families.values()
+
+
+def joined(texts: Mapping[str, bytes]) -> bytes:
+    """Return the metrics of all replicas as one text: whoever asks a service of several meets now this one and now that one.
+
+    Args:
+        texts: What each replica tells, by its name.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Joined(texts))
+    found: bytes = generate_latest(registry)
+    return found

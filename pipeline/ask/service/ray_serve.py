@@ -16,13 +16,15 @@ from pipeline.signals import StopToken
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-APP = "textmill-ask"
+    from pipeline.ask.service.replica import Replica
+
+APP, DEPLOYMENT = "textmill-ask", "answers"
 # HAProxy hands requests to the replicas' own servers: without it each goes through two more processes.
 FAST = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 # Requests that a replica may hold; its own queue refuses those that it cannot answer in time.
 AT_ONCE = 2000
 HEALTH_S, GRACE_S = 2.0, 5.0
-LOOK_S = 0.5
+LOOK_S, TOLD_S = 0.5, 5.0
 
 
 def serve_on_ray(
@@ -63,18 +65,43 @@ def serve_on_ray(
         ray.shutdown()
 
 
+class _Answers:
+    """What Ray Serve makes replicas of: it is asked over HTTP, and for its metrics by the other replicas."""
+
+    def told(self) -> tuple[str, bytes]:
+        """Return the name of this replica, and its metrics."""
+        from ray import serve
+
+        return serve.get_replica_context().replica_id.unique_id, _here[0].answerer.metrics.text()
+
+
+# The replica of this process.
+_here: list[Replica] = []
+
+
+async def _all_told() -> bytes:
+    from ray import serve
+
+    from pipeline.ask.service.metrics import joined
+
+    response = serve.get_deployment_handle(DEPLOYMENT, APP).broadcast("told")
+    return joined(dict(await response.results_async(timeout_s=TOLD_S)))
+
+
 def _application(folder: Path, config: ServeConfig, replicas: int) -> object:
     from ray import serve
 
     def build() -> Starlette:
+        from pipeline.ask.service import ray_serve
         from pipeline.ask.service.replica import Replica
 
-        return Replica(folder, config).app()
+        ray_serve._here[:] = [Replica(folder, config, ray_serve._all_told)]
+        return ray_serve._here[0].app()
 
     threads = config.threads or 1
     deployment = serve.deployment(
-        name="answers", num_replicas=replicas, max_ongoing_requests=AT_ONCE, ray_actor_options={"num_cpus": threads},
+        name=DEPLOYMENT, num_replicas=replicas, max_ongoing_requests=AT_ONCE, ray_actor_options={"num_cpus": threads},
         health_check_period_s=HEALTH_S, health_check_timeout_s=3 * HEALTH_S, graceful_shutdown_timeout_s=GRACE_S,
         graceful_shutdown_wait_loop_s=LOOK_S,
     )  # fmt: skip
-    return deployment(serve.ingress(build)(type("Answers", (), {}))).bind()
+    return deployment(serve.ingress(build)(_Answers)).bind()

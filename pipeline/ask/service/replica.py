@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -31,6 +31,7 @@ class Replica:
     Args:
         folder: Of the index.
         config: Settings of the service.
+        told: Gives the metrics of all replicas; by default those of this one.
 
     Raises:
         ConfigError: There is no index, or a file of the settings is wrong.
@@ -38,7 +39,7 @@ class Replica:
         ModelError: There is no such reader, or its files are damaged.
     """
 
-    def __init__(self, folder: Path, config: ServeConfig) -> None:
+    def __init__(self, folder: Path, config: ServeConfig, told: Callable[[], Awaitable[bytes]] | None = None) -> None:
         self._folder, self._config = folder, config
         self._readers = Readers.choose(config.model, config.threads)
         asker = self._asker()
@@ -50,7 +51,7 @@ class Replica:
         cache = AnswerCache(CacheConfig(local_mb=config.cache_mb, redis_url=config.redis_url))
         limits = QueueLimits(waiting_tokens=config.waiting_tokens)
         self.answerer = Answerer(asker, cache, limits=limits)
-        self._api = AskApi(self.answerer, config)
+        self._api = AskApi(self.answerer, config, told)
         self._stopped = threading.Event()
         self._following = threading.Thread(target=self._follow, name="textmill-ask-follow", daemon=True)
         self._following.start()
