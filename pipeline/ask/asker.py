@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from models.runtime.reader import Reader
 from pipeline.ask.batch import Readers, no_reader
-from pipeline.ask.reading import READ, AskResult, Reading
+from pipeline.ask.reading import READ, AskResult, QuestionReading
 from pipeline.ask.search import Filters, PassageIndex
 from pipeline.errors import ConfigError
 
@@ -61,7 +61,7 @@ class Asker:
             raise ConfigError(no_reader(question))
         return reader
 
-    def begin(self, question: str, filters: Filters | None = None, read: int = READ) -> Reading:
+    def begin(self, question: str, filters: Filters | None = None, read: int = READ) -> QuestionReading:
         """Find the passages that may answer a question.
 
         Args:
@@ -76,16 +76,16 @@ class Asker:
             ConfigError: The question is empty, or there is no reader for its language.
         """
         self.reader_of(question)
-        return Reading(question, self.index.search(question, read, filters), self.index.generation, self.min_score)
+        return QuestionReading(question, self.index.search(question, read, filters), self.index.generation, self.min_score)
 
-    def read(self, readings: Sequence[Reading], check: Callable[[], object] = lambda: None) -> None:
+    def read(self, readings: Sequence[QuestionReading], check: Callable[[], object] = lambda: None) -> None:
         """Read what several questions want read, in full batches.
 
         Args:
             readings: The questions; what they want is read and given to them.
             check: Called after every batch of the model; what it raises ends the call.
         """
-        by_reader: dict[int, tuple[Reader, list[Reading]]] = {}
+        by_reader: dict[int, tuple[Reader, list[QuestionReading]]] = {}
         for reading in readings:
             reader = self.reader_of(reading.question)
             by_reader.setdefault(id(reader), (reader, []))[1].append(reading)

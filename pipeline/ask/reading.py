@@ -56,7 +56,7 @@ class AskResult:
     generation: int = 0
 
 
-class Reading:
+class QuestionReading:
     """One question on its way through its passages. What is read hangs on its own answers alone, and never on who asks beside it.
 
     Args:

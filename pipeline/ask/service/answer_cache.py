@@ -62,6 +62,9 @@ class AnswerCache:
 
         Args:
             key: Of `answer_key`.
+
+        Returns:
+            The answer; None if it is not there.
         """
         with self._lock:
             found = self._memory.get(key)

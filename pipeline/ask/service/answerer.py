@@ -17,23 +17,25 @@ from typing import Any, TypeVar
 
 from pipeline.ask.asker import Asker
 from pipeline.ask.counting import count_answer, intent_of
-from pipeline.ask.reading import FIRST, READ, Reading
+from pipeline.ask.reading import FIRST, READ, QuestionReading
 from pipeline.ask.replies import counted_reply, passage_reply, read_reply
 from pipeline.ask.search import Filters
 from pipeline.ask.service.answer_cache import AnswerCache, answer_key
 from pipeline.ask.service.metrics import ServiceMetrics
-from pipeline.ask.service.policy import Priority, QuestionQueue, QueueLimits, Refused, Waiting
+from pipeline.ask.service.policy import QuestionClass, QuestionQueue, QueueLimits, Refused, Waiting
 from pipeline.errors import PipelineError
 
 log = logging.getLogger("textmill")
 T = TypeVar("T")
+# Gets the passages of a question as soon as they are found.
+Found = Callable[[list[dict[str, Any]]], object]
 # Tokens that a passage has before any is known, and questions that may wait for being counted.
 PASSAGE_TOKENS = 90
 COUNTED_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AskedQuestion:
     """What is asked.
 
     Attributes:
@@ -47,12 +49,12 @@ class Question:
     text: str
     filters: Filters = field(default_factory=Filters)
     read: int = READ
-    priority: Priority = Priority.NORMAL
+    priority: QuestionClass = QuestionClass.NORMAL
     deadline_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ServedAnswer:
     """What is said.
 
     Attributes:
@@ -82,14 +84,14 @@ class RefusedError(PipelineError):
 class _Flight:
     """A question that is being answered, for all who ask it."""
 
-    question: Question
+    question: AskedQuestion
     key: str
     asker: Asker
     waiting: Waiting
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[bytes]
     found: asyncio.Future[list[dict[str, Any]]]
-    reading: Reading | None = None
+    reading: QuestionReading | None = None
     read_s: float = 0.0
 
 
@@ -145,7 +147,7 @@ class Answerer:
         self.metrics.generation.set(asker.index.generation)
         self.metrics.passages.set(asker.index.passages)
 
-    async def ask(self, question: Question, found: Callable[[list[dict[str, Any]]], object] | None = None) -> Reply:
+    async def ask(self, question: AskedQuestion, found: Found | None = None) -> ServedAnswer:
         """Answer a question.
 
         Args:
@@ -178,27 +180,27 @@ class Answerer:
         """
         return await asyncio.get_running_loop().run_in_executor(self._beside, work, *arguments)
 
-    async def _answered(self, question: Question, found: Callable[[list[dict[str, Any]]], object] | None) -> Reply:
+    async def _answered(self, question: AskedQuestion, found: Found | None) -> ServedAnswer:
         asker = self._asker
         reader = asker.reader_of(question.text)
         key = answer_key(question.text, question.filters, question.read, asker.min_score, asker.index.digest, reader)
         if (body := self._cache.remembered(key)) is not None:
-            return Reply(body, "memory")
+            return ServedAnswer(body, "memory")
         if (flight := self._flights.get(key)) is not None:
-            return Reply(await self._joined(flight, question, found), "merged")
+            return ServedAnswer(await self._joined(flight, question, found), "merged")
         if self._cache.shared is not None:
             body = await self.beside(self._cache.fetch, key)
             if body is not None:
-                return Reply(body, "redis")
+                return ServedAnswer(body, "redis")
             if (flight := self._flights.get(key)) is not None:
-                return Reply(await self._joined(flight, question, found), "merged")
+                return ServedAnswer(await self._joined(flight, question, found), "merged")
         if "://" not in asker.index.output and (intent := intent_of(question.text)) is not None:
             counted = await self._count(question, intent, key, asker)
             if counted is not None:
-                return Reply(counted, "counted")
-        return Reply(await self._read(question, key, asker, found), "read")
+                return ServedAnswer(counted, "counted")
+        return ServedAnswer(await self._read(question, key, asker, found), "read")
 
-    async def _count(self, question: Question, intent: Any, key: str, asker: Asker) -> bytes | None:
+    async def _count(self, question: AskedQuestion, intent: Any, key: str, asker: Asker) -> bytes | None:
         if self._counted >= COUNTED_AT_ONCE:
             raise self._refused(Refused("full", 1.0), question.priority)
         self._counted += 1
@@ -215,9 +217,7 @@ class Answerer:
         self._beside.submit(self._cache.store, key, body, 0.0)
         return body
 
-    async def _read(
-        self, question: Question, key: str, asker: Asker, found: Callable[[list[dict[str, Any]]], object] | None
-    ) -> bytes:
+    async def _read(self, question: AskedQuestion, key: str, asker: Asker, found: Found | None) -> bytes:
         now = self._clock()
         loop = asyncio.get_running_loop()
         tokens = FIRST * (PASSAGE_TOKENS + len(question.text) // 4)
@@ -235,16 +235,14 @@ class Answerer:
             raise self._refused(refused, question.priority)
         return await self._awaited(flight, deadline, question.priority, found)
 
-    async def _joined(self, flight: _Flight, question: Question, found: Callable[[list[dict[str, Any]]], object] | None) -> bytes:
+    async def _joined(self, flight: _Flight, question: AskedQuestion, found: Found | None) -> bytes:
         deadline = self._clock() + self._seconds(question)
         with self._changed:
             if self._queue.find(flight.key) is flight.waiting:
                 self._queue.hasten(flight.waiting, question.priority, deadline)
         return await self._awaited(flight, deadline, question.priority, found)
 
-    async def _awaited(
-        self, flight: _Flight, deadline: float, priority: Priority, found: Callable[[list[dict[str, Any]]], object] | None
-    ) -> bytes:
+    async def _awaited(self, flight: _Flight, deadline: float, priority: QuestionClass, found: Found | None) -> bytes:
         try:
             async with asyncio.timeout(max(0.0, deadline - self._clock())):
                 if found is not None:
@@ -253,10 +251,10 @@ class Answerer:
         except TimeoutError as error:
             raise self._refused(Refused("late", 1.0), priority) from error
 
-    def _seconds(self, question: Question) -> float:
+    def _seconds(self, question: AskedQuestion) -> float:
         return question.deadline_s if question.deadline_s is not None else self._limits.deadline_s[question.priority]
 
-    def _refused(self, refused: Refused, priority: Priority) -> RefusedError:
+    def _refused(self, refused: Refused, priority: QuestionClass) -> RefusedError:
         self.metrics.refused.labels(priority.name.lower(), refused.why).inc()
         return RefusedError(refused)
 

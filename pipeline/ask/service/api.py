@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from pipeline.ask.replies import passage_reply
 from pipeline.ask.service.answerer import Answerer, RefusedError
-from pipeline.ask.service.clients import Client, Clients, RateLimit
+from pipeline.ask.service.clients import Clients, KnownClient, RateLimit
 from pipeline.ask.service.schema import openapi, parsed, parsed_filters, readable
 from pipeline.ask.service.settings import ServeConfig
 from pipeline.errors import ConfigError, PipelineError
@@ -39,7 +39,7 @@ SECURITY = {
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
 }
-Handler = Callable[[Request, Client], Awaitable[Response]]
+Handler = Callable[[Request, KnownClient], Awaitable[Response]]
 
 
 class _FailedError(Exception):
@@ -120,7 +120,7 @@ class AskApi:
 
         return guarded
 
-    def _let_in(self, request: Request) -> Client:
+    def _let_in(self, request: Request) -> KnownClient:
         address = request.client.host if request.client is not None else "?"
         client = self._clients.who(request.headers.get("authorization"), address)
         if client is None:
@@ -129,7 +129,7 @@ class AskApi:
             raise _busy(wait, "too many requests")
         return client
 
-    async def _ask(self, request: Request, client: Client) -> Response:
+    async def _ask(self, request: Request, client: KnownClient) -> Response:
         kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
         if kind != JSON:
             raise _FailedError(415, "unsupported_media_type", f"send {JSON}")
@@ -160,7 +160,7 @@ class AskApi:
             raise _FailedError(408, "timeout", "the request did not arrive in time", {"Connection": "close"}) from error
         return b"".join(parts)
 
-    async def _passages(self, request: Request, client: Client) -> Response:
+    async def _passages(self, request: Request, client: KnownClient) -> Response:
         query = dict(request.query_params)
         asked, most = readable(query.pop("q", "")), query.pop("most", str(PASSAGES))
         if not asked:
@@ -174,7 +174,7 @@ class AskApi:
         found = await self._answerer.beside(index.search, asked, int(most), filters)
         return JSONResponse({"passages": [passage_reply(one) for one in found], "generation": index.generation})
 
-    async def _filters(self, request: Request, client: Client) -> Response:
+    async def _filters(self, request: Request, client: KnownClient) -> Response:
         index = self._answerer.asker.index
         return JSONResponse(await self._answerer.beside(index.facets))
 

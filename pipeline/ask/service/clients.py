@@ -9,7 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.ask.service.policy import Priority
+from pipeline.ask.service.policy import QuestionClass
 from pipeline.errors import ConfigError
 
 # Clients whose rates are remembered, and seconds of their rate that they may use at once.
@@ -19,7 +19,7 @@ SHORTEST_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class KnownClient:
     """One who asks.
 
     Attributes:
@@ -28,7 +28,7 @@ class Client:
     """
 
     name: str
-    highest: Priority = Priority.HIGH
+    highest: QuestionClass = QuestionClass.HIGH
 
 
 class Clients:
@@ -42,9 +42,9 @@ class Clients:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._known: dict[bytes, Client] | None = None if path is None else _read(path)
+        self._known: dict[bytes, KnownClient] | None = None if path is None else _read(path)
 
-    def who(self, authorization: str | None, address: str) -> Client | None:
+    def who(self, authorization: str | None, address: str) -> KnownClient | None:
         """Find out who asks.
 
         Args:
@@ -55,7 +55,7 @@ class Clients:
             The client; None if it shows no token that is known.
         """
         if self._known is None:
-            return Client(address)
+            return KnownClient(address)
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             return None
@@ -68,22 +68,22 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
-def _read(path: Path) -> dict[bytes, Client]:
+def _read(path: Path) -> dict[bytes, KnownClient]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: the file of tokens cannot be read ({error})") from error
-    found: dict[bytes, Client] = {}
+    found: dict[bytes, KnownClient] = {}
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         kind = words[2].upper() if len(words) == 3 else "NORMAL"
-        if len(words) not in (2, 3) or not _NAME.fullmatch(words[0]) or kind not in Priority.__members__:
+        if len(words) not in (2, 3) or not _NAME.fullmatch(words[0]) or kind not in QuestionClass.__members__:
             raise ConfigError(f"{path}:{number}: write NAME TOKEN, and mostly high, normal or low behind them")
         if len(words[1]) < SHORTEST_TOKEN:
             raise ConfigError(f"{path}:{number}: the token of {words[0]} is shorter than {SHORTEST_TOKEN} characters")
-        found[_digest(words[1])] = Client(words[0], Priority[kind])
+        found[_digest(words[1])] = KnownClient(words[0], QuestionClass[kind])
     if not found:
         raise ConfigError(f"{path}: no token in it; nobody could ask")
     return found

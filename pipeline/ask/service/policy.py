@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 
-class Priority(IntEnum):
+class QuestionClass(IntEnum):
     """Class of a question; the lowest number goes first."""
 
     HIGH = 0
@@ -56,7 +56,7 @@ class Waiting:
     """
 
     key: Hashable
-    priority: Priority
+    priority: QuestionClass
     tokens: int
     arrived: float
     deadline: float
@@ -91,10 +91,10 @@ class QuestionQueue:
 
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
-        self._lines: dict[Priority, list[tuple[float, int, Waiting]]] = {priority: [] for priority in Priority}
-        self._tokens = dict.fromkeys(Priority, 0)
+        self._lines: dict[QuestionClass, list[tuple[float, int, Waiting]]] = {priority: [] for priority in QuestionClass}
+        self._tokens = dict.fromkeys(QuestionClass, 0)
         # What each class has got, in tokens by its share; the class with the least is next.
-        self._got = dict.fromkeys(Priority, 0.0)
+        self._got = dict.fromkeys(QuestionClass, 0.0)
         self._now_at = 0.0
         self._by_key: dict[Hashable, Waiting] = {}
         self._count = 0
@@ -145,7 +145,7 @@ class QuestionQueue:
         one.tokens = tokens
         self._add(one)
 
-    def hasten(self, one: Waiting, priority: Priority, deadline: float) -> None:
+    def hasten(self, one: Waiting, priority: QuestionClass, deadline: float) -> None:
         """Let a question that waits answer an equal one too, which may be of a higher class or have more time.
 
         Args:
@@ -173,7 +173,7 @@ class QuestionQueue:
         late: list[Waiting] = []
         tokens = 0
         while self._by_key:
-            priority = min((one for one in Priority if self._lines[one]), key=lambda one: (self._got[one], one))
+            priority = min((one for one in QuestionClass if self._lines[one]), key=lambda one: (self._got[one], one))
             one = self._lines[priority][0][2]
             if now + one.tokens / self.tokens_per_s > one.deadline:
                 late.append(one)
@@ -197,9 +197,9 @@ class QuestionQueue:
         if tokens and seconds > 0:
             self.tokens_per_s += self.NEW * (tokens / seconds - self.tokens_per_s)
 
-    def _share(self, priority: Priority) -> float:
+    def _share(self, priority: QuestionClass) -> float:
         shares = self._limits.shares
-        return shares[priority] / sum(shares[one] for one in Priority if self._lines[one] or one == priority)
+        return shares[priority] / sum(shares[one] for one in QuestionClass if self._lines[one] or one == priority)
 
     def _add(self, one: Waiting) -> None:
         line = self._lines[one.priority]

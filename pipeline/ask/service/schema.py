@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.ask.reading import READ
 from pipeline.ask.search import Filters, day
-from pipeline.ask.service.answerer import Question
-from pipeline.ask.service.policy import Priority
+from pipeline.ask.service.answerer import AskedQuestion
+from pipeline.ask.service.policy import QuestionClass
 from pipeline.errors import ConfigError
 
 VERSION = "1"
@@ -54,12 +54,15 @@ class AskRequest(FilterFields):
         Field(ge=1, le=60_000, description="milliseconds in which the answer is wanted; by default its class's"),
     ] = None
 
-    def asked(self, highest: Priority, most_characters: int) -> Question:
+    def asked(self, highest: QuestionClass, most_characters: int) -> AskedQuestion:
         """Return what is asked, as it is read.
 
         Args:
             highest: Highest class that the asker may claim.
             most_characters: Characters of the longest question.
+
+        Returns:
+            The question.
 
         Raises:
             ConfigError: The question is empty or too long, a filter is wrong, or the class is above the asker's.
@@ -69,11 +72,11 @@ class AskRequest(FilterFields):
             raise ConfigError("the question is empty")
         if len(text) > most_characters:
             raise ConfigError(f"the question has {len(text):,} characters; {most_characters:,} may be asked")
-        wanted = Priority[self.priority.upper()] if self.priority is not None else max(highest, Priority.NORMAL)
+        wanted = QuestionClass[self.priority.upper()] if self.priority is not None else max(highest, QuestionClass.NORMAL)
         if wanted < highest:
             raise ConfigError(f"priority: {self.priority} is above yours, which is {highest.name.lower()}")
         seconds = self.deadline_ms / 1e3 if self.deadline_ms is not None else None
-        return Question(text, self.filters(), self.passages, wanted, seconds)
+        return AskedQuestion(text, self.filters(), self.passages, wanted, seconds)
 
 
 def readable(text: str) -> str:
@@ -92,6 +95,9 @@ def parsed(raw: bytes) -> AskRequest:
     Args:
         raw: JSON in UTF-8, whatever it is.
 
+    Returns:
+        The question.
+
     Raises:
         ConfigError: It is no question; names the field.
     """
@@ -106,6 +112,9 @@ def parsed_filters(query: dict[str, str]) -> FilterFields:
 
     Args:
         query: Names and values.
+
+    Returns:
+        The filters.
 
     Raises:
         ConfigError: One of them is none.
