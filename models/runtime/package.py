@@ -34,16 +34,22 @@ WEIGHTS, TOKENIZER, MANIFEST = "weights.safetensors", "tokenizer.json", "model.j
 
 
 # What a model does, and what it is for where it was not asked for.
-TAGGER, READER = "tagger", "reader"
-USES = {TAGGER: "it tags texts: textmill tag", READER: "it answers questions: textmill answer"}
+TAGGER, READER, EMBEDDER = "tagger", "reader", "embedder"
+USES = {
+    TAGGER: "it tags texts: textmill tag",
+    READER: "it answers questions: textmill answer",
+    EMBEDDER: "it makes vectors of passages: textmill index",
+}
 
 
 def label_map(task: str = TAGGER) -> dict[str, list[str]]:
     """Return the label sets of this version, as they stand in `model.json`.
 
     Args:
-        task: What a model does: tag texts, or read answers.
+        task: What a model does: tag texts, read answers, or make vectors.
     """
+    if task == EMBEDDER:
+        return {"word_cases": list(labels.WORD_CASES)}
     if task == READER:
         return {"spans": list(labels.SPAN_ENDS), "answerable": list(labels.ANSWERABLE), "word_cases": list(labels.WORD_CASES)}
     return {
@@ -215,8 +221,9 @@ def _check_shapes(package: ModelPackage) -> None:
     if config.transitions:
         wanted["transitions"] = (START + 1, NUM_TAGS)
     wanted["places.weight"] = (config.positions, config.hidden)
-    wanted["tokens_head.weight"] = (config.token_outputs, config.hidden)
-    wanted["sentiment_head.weight"] = (config.text_outputs, config.hidden)
+    if not config.headless:
+        wanted["tokens_head.weight"] = (config.token_outputs, config.hidden)
+        wanted["sentiment_head.weight"] = (config.text_outputs, config.hidden)
     for i, shape in enumerate(config.layers):
         wanted[f"layers.{i}.qkv.weight"] = (3 * shape.heads * config.head_dim, config.hidden)
         wanted[f"layers.{i}.out.weight"] = (config.hidden, shape.heads * config.head_dim)
@@ -271,7 +278,8 @@ def write_package(
         "window": window,
         "config": config.to_json(),
         "labels": label_map(task),
-        **({} if task == TAGGER else {"task": task, "calibration": list(calibration)}),
+        **({} if task == TAGGER else {"task": task}),
+        **({"calibration": list(calibration)} if task == READER else {}),
         **({"folds": list(folds)} if folds[0] else {}),
         "files": {file: sha256(folder / file) for file in (WEIGHTS, TOKENIZER)},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from models.runtime.reader import Answer
@@ -55,6 +55,25 @@ class AskResult:
     generation: int = 0
 
 
+def order(answers: Sequence[Answer], passages: Sequence[Passage]) -> list[FoundAnswer]:
+    """Order what was read: what the reader is sure of, and a little of how well the passage fits.
+
+    Args:
+        answers: What each passage says.
+        passages: The passages, as many.
+
+    Returns:
+        The answers with their passages, surest first; equal ones by part and place.
+    """
+    found = [FoundAnswer(answer, passage) for answer, passage in zip(answers, passages, strict=True)]
+    return sorted(
+        found,
+        key=lambda one: (
+            -(one.answer.logit + BM25_WEIGHT * one.passage.bm25), one.passage.part, one.passage.row, one.passage.start,
+        ),
+    )  # fmt: skip
+
+
 class Asker:
     """Answers questions from an index.
 
@@ -91,8 +110,7 @@ class Asker:
             raise ConfigError(no_reader(question))
         passages = self._index.search(question, read, filters)
         answers = reader.read([question] * len(passages), [passage.text for passage in passages], check)
-        found = [FoundAnswer(answer, passage) for answer, passage in zip(answers, passages, strict=True)]
-        found.sort(key=lambda one: (-(one.answer.logit + BM25_WEIGHT * one.passage.bm25), one.passage.part, one.passage.row))
+        found = order(answers, passages)
         if found and found[0].answer.text and found[0].answer.score >= self.min_score:
             return AskResult(found[0], found[1:], self._index.generation)
         return AskResult(None, found, self._index.generation)
