@@ -63,6 +63,7 @@ app.add_typer(bench.app, name="bench")
 EXTRAS = {
     "ray": "ray",
     "tantivy": "ask",
+    "pypinyin": "ask",
     "spacy": "spacy",
     "redis": "cache",
     "fastavro": "avro",

@@ -48,7 +48,15 @@ def write_output(folder: Path, documents: Sequence[str], lang: str) -> None:
     for at in range(0, len(documents), DOCUMENTS_A_PART):
         some = documents[at : at + DOCUMENTS_A_PART]
         rows = [
-            {"id": str(at + i), "text": text, "source": "", "created_at": None, "lang": lang, "sentiment": "neutral", "entities": []}
+            {
+                "id": str(at + i),
+                "text": text,
+                "source": "",
+                "created_at": None,
+                "lang": lang,
+                "sentiment": "neutral",
+                "entities": [],
+            }
             for i, text in enumerate(some)
         ]
         table = pa.Table.from_pylist(rows, SCHEMA)

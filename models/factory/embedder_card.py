@@ -32,14 +32,12 @@ def embedder_card(m: dict[str, Any]) -> str:
         "",
         "| | float | int8 (shipped) |",
         "|---|---|---|",
-        *(
-            f"| {TITLES[key]} | {m['float_figures'].get(key, 100.0):.2f} | {value:.2f} |"
-            for key, value in m["figures"].items()
-        ),
+        *(f"| {TITLES[key]} | {m['float_figures'].get(key, 100.0):.2f} | {value:.2f} |" for key, value in m["figures"].items()),
         "",
         f"{sum(m['asked'].values()):,} questions: {asked}; {m['documents']:,} documents: passages of {beside}.",
-        "A document is read up to the window. Not what `textmill ask` reaches: that also looks for terms, in shorter passages, and",
-        f"reads what it finds (docs/benchmarks.md). `textmill evaluate {m['name']} --data-dir DATA` measures it again.",
+        "A document is read up to the window. This is not what `textmill ask` reaches, which also looks for terms, in shorter",
+        "passages, and reads what it finds (docs/benchmarks.md).",
+        f"`textmill evaluate {m['name']} --data-dir DATA` measures it again.",
         "",
         "## Speed",
         "",
@@ -56,7 +54,7 @@ def embedder_card(m: dict[str, Any]) -> str:
         "",
         "## Made of",
         "",
-        "all-MiniLM-L6-v2 (Apache-2.0) as its package brings it: nothing was taught here. It was taught elsewhere on pairs of texts,",
-        "SQuAD's and Natural Questions' among them, of which some questions above are.",
+        "all-MiniLM-L6-v2 (Apache-2.0) as its package brings it: nothing was taught here. It was taught elsewhere on pairs of",
+        "texts, SQuAD's and Natural Questions' among them, of which some questions above are.",
     ]
     return "\n".join(lines) + "\n"

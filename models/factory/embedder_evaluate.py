@@ -91,4 +91,7 @@ def embedder_speed(embedder: Embedder, found_in: RetrievalSet) -> dict[str, floa
     asked = [one.question for one in found_in.questions[:21]]
     texts = [text[:250] for text in found_in.documents[:TIMED]]
     times = [median_s(lambda one=one: embedder.vectors([one]), 3) for one in asked]  # type: ignore[misc]
-    return {"question_ms": 1000 * float(np.median(times)), "passages_s": len(texts) / median_s(lambda: embedder.vectors(texts), 5)}
+    return {
+        "question_ms": 1000 * float(np.median(times)),
+        "passages_s": len(texts) / median_s(lambda: embedder.vectors(texts), 5),
+    }

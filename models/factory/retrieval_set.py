@@ -16,7 +16,10 @@ ASKED: dict[str, dict[str, int]] = {
     "en": {"tydi_goldp_en_dev": 0, "realtimeqa_2020_2024": 400, "multispanqa_valid": 400, "squad11_part": 760},
     "zh": {"cmrc2018_trial_dev": 0, "drcd_dev": 1403},
 }
-BESIDE: dict[str, dict[str, int]] = {"en": {"tydi_goldp_en_train": 2014}, "zh": {"webqa_sample": 2000, "cmrc2018_train": 1619, "squad20_dev_zh_mt": 0}}
+BESIDE: dict[str, dict[str, int]] = {
+    "en": {"tydi_goldp_en_train": 2014},
+    "zh": {"webqa_sample": 2000, "cmrc2018_train": 1619, "squad20_dev_zh_mt": 0},
+}
 # Corpora of which only questions with a date from this on are asked.
 NEWEST = {"realtimeqa_2020_2024"}
 

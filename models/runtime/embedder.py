@@ -20,8 +20,8 @@ BUDGET_TOKENS = 2048
 class Embedder:
     """Makes vectors of texts: the mean of the last layer's states, of length 1.
 
-    One Embedder serves one thread at a time. The vector of a text does not depend on the texts beside it; with the openvino engine
-    not even in its last bit.
+    One Embedder serves one thread at a time. The vector of a text does not depend on the texts beside it; with the openvino
+    engine not even in its last bit.
 
     Args:
         tokenizer: The model's tokenizer.
@@ -87,6 +87,4 @@ def load_embedder(model: str | Path = "embed-en", engine: EngineName = "auto", t
     """
     package = open_package(model, EMBEDDER)
     chosen = make_engine(package, engine, threads or default_threads())
-    return Embedder(
-        PieceTokenizer(package.tokenizer_json(), package.folds), chosen, package.lang, package.window, package.digest
-    )
+    return Embedder(PieceTokenizer(package.tokenizer_json(), package.folds), chosen, package.lang, package.window, package.digest)

@@ -206,14 +206,7 @@ def _folds(manifest: dict[str, Any]) -> tuple[str, str]:
     return these, those
 
 
-def _check_shapes(package: ModelPackage) -> None:
-    config, path = package.config, package.folder / WEIGHTS
-    try:
-        weights = package.weights()
-    except SafetensorError as error:
-        raise ModelDamagedError(f"{path}: not readable as safetensors ({error})") from error
-    if not isinstance(package.window, int) or not MIN_WINDOW <= package.window <= config.positions:
-        raise ModelDamagedError(f"{path.parent / MANIFEST}: window {package.window!r} is not in {MIN_WINDOW}..{config.positions}")
+def _shapes(config: EncoderConfig) -> dict[str, tuple[int, int]]:
     wanted = {"words.weight": (config.vocab, config.hidden), "cases.weight": (config.cases, config.hidden)}
     if config.pairs:
         wanted["pairs.weight"] = (config.pairs, config.pair_width)
@@ -228,7 +221,18 @@ def _check_shapes(package: ModelPackage) -> None:
         wanted[f"layers.{i}.qkv.weight"] = (3 * shape.heads * config.head_dim, config.hidden)
         wanted[f"layers.{i}.out.weight"] = (config.hidden, shape.heads * config.head_dim)
         wanted[f"layers.{i}.down.weight"] = (config.hidden, shape.ffn)
-    for name, size in wanted.items():
+    return wanted
+
+
+def _check_shapes(package: ModelPackage) -> None:
+    config, path = package.config, package.folder / WEIGHTS
+    try:
+        weights = package.weights()
+    except SafetensorError as error:
+        raise ModelDamagedError(f"{path}: not readable as safetensors ({error})") from error
+    if not isinstance(package.window, int) or not MIN_WINDOW <= package.window <= config.positions:
+        raise ModelDamagedError(f"{path.parent / MANIFEST}: window {package.window!r} is not in {MIN_WINDOW}..{config.positions}")
+    for name, size in _shapes(config).items():
         if name not in weights or weights[name].shape != size:
             raise ModelDamagedError(f"{path}: {name} should be {size}, is {getattr(weights.get(name), 'shape', None)}")
     for name, values in weights.items():

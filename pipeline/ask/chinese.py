@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import pairwise
 
 from pipeline.errors import ConfigError
 
@@ -86,5 +87,5 @@ def sounds_of(text: str) -> list[str]:
     found: list[str] = []
     for run in HAN.findall(text):
         said = [_sound(one) for one in run]
-        found += [f"{a}'{b}" for a, b in zip(said, said[1:], strict=False)] or said
+        found += [f"{a}'{b}" for a, b in pairwise(said)] or said
     return found

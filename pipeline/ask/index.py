@@ -1,9 +1,8 @@
 """The index of passages: immutable generations in a folder, each made of the one before and what has changed in the output.
 
-A generation is a tantivy index, vectors of the passages (`pipeline.ask.vectors`) and `manifest.json`, which says which parts are
-in it, by their attempts. It is made in
-`building` and gets its name, `g000001` and so on, when it is whole: by one rename. Whoever reads looks for the highest number. A
-killed build is begun anew.
+A generation is a tantivy index, vectors of its passages (`vectors.py`) and `manifest.json`, which says which parts are in it, by
+their attempts. It is made in `building` and gets its name, `g000001` and so on, when it is whole: by one rename. Whoever reads
+looks for the highest number. A killed build is begun anew.
 """
 
 from __future__ import annotations
@@ -158,7 +157,9 @@ def _build(
     there = {path: _attempt(store, path) for path in _parts(store)}
     whole = generations(folder)
     number, old = whole[-1] if whole else (0, None)
-    before: dict[str, Any] = manifest_of(old) if old is not None else {"output": store.url, "parts": {}, "passages": 0, "vectors": VectorsOf()}
+    before: dict[str, Any] = (
+        manifest_of(old) if old is not None else {"output": store.url, "parts": {}, "passages": 0, "vectors": VectorsOf()}
+    )
     if before["output"] != store.url:
         raise ConfigError(f"{folder} is an index of {before['output']}, not of {store.url}; name another folder")
     package = open_package(embedder, EMBEDDER) if embedder is not None else None
@@ -274,7 +275,7 @@ def _documents(store: Store, path: str, vectors: VectorWriter, check: Callable[[
                         fields["time"] = microseconds(one["created_at"])
                     fields["around"] = " ".join(terms_of(surroundings(one["text"], start, end)))
                     fields["characters"], fields["sounds"] = " ".join(characters_of(text)), " ".join(sounds_of(text))
-                    if (number := vectors.add(text, one["lang"])) is not None:
+                    if (number := vectors.add(text, one["lang"], row)) is not None:
                         fields["vector"] = number
                     inside = [e for e in one["entities"] if start <= e["start"] < end]
                     fields["entity"] = sorted({name for e in inside for name in entity_terms(e["label"], e["text"])})

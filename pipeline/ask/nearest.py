@@ -14,7 +14,7 @@ from pipeline.ask.vectors import PassageVectors, VectorsOf
 from pipeline.errors import OutputError
 
 # How much BM25 counts beside the cosine.
-BM25_SHARE = 0.02
+BM25_SHARE = 0.01
 
 
 class NearestPassages:

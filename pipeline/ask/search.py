@@ -132,9 +132,7 @@ class PassageIndex:
         self.generation, self.passages, self.output = number, int(manifest["passages"]), str(manifest["output"])
         return True
 
-    def search(
-        self, question: str, most: int = 20, filters: Filters | None = None, spoken: bool = False
-    ) -> list[Passage]:
+    def search(self, question: str, most: int = 20, filters: Filters | None = None, spoken: bool = False) -> list[Passage]:
         """Find the passages that fit a question best, by terms and, where the index has vectors in its language, by nearness.
 
         Args:

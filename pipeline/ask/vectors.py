@@ -1,8 +1,9 @@
 """Vectors of passages beside tantivy's files: one file a part, never changed, found by numbers that no other passage has.
 
-A file holds, for n passages, n scales (float32) and n rows of whole numbers (int8), of which the greatest is 127; row times scale
-is the unit vector. Its name has the number of its first passage, and the tantivy document of a passage has the passage's number.
-Numbers go on from generation to generation and are not used again.
+A vector is of a passage and, a little, of what stands around it: of the passages before and behind it and of the first of its
+document, which often alone name what it speaks of. A file holds, for n passages, n scales (float32) and n rows of whole numbers
+(int8), of which the greatest is 127; row times scale is the unit vector. Its name has the number of its first passage, and the
+tantivy document of a passage has the passage's number. Numbers go on from generation to generation and are not used again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pipeline.errors import OutputError
 if TYPE_CHECKING:
     from models.runtime.embedder import Embedder
 
+# How much of the vectors of a passage's neighbours, and of its document's first passage, is added to its own.
+NEIGHBOUR_SHARE, FIRST_SHARE = 0.2, 0.2
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 MOST, QUERY_MOST = 127, 340
@@ -87,6 +90,7 @@ class VectorWriter:
         self._folder, self._load, self._digest, self._lang = folder, load, digest, lang
         self._next, self._parts = before.next, dict(before.parts or {})
         self._texts: list[str] = []
+        self._documents: list[int] = []
         self._embedder: Embedder | None = None
 
     def drop(self, part: str) -> None:
@@ -98,12 +102,13 @@ class VectorWriter:
         if part in self._parts:
             vectors_file(self._folder, self._parts.pop(part)[0]).unlink()
 
-    def add(self, text: str, lang: str) -> int | None:
+    def add(self, text: str, lang: str, document: int) -> int | None:
         """Take in a passage of the part that is read.
 
         Args:
             text: The passage.
             lang: Language of its document.
+            document: Which of the part's documents it is of; passages of one come one behind another.
 
         Returns:
             Its number; None if it gets no vector.
@@ -111,6 +116,7 @@ class VectorWriter:
         if self._load is None or lang != self._lang:
             return None
         self._texts.append(text)
+        self._documents.append(document)
         return self._next + len(self._texts) - 1
 
     def close_part(self, part: str, check: Callable[[], object]) -> None:
@@ -123,7 +129,8 @@ class VectorWriter:
         if self._load is None or not self._texts:
             return
         self._embedder = self._embedder or self._load()
-        rows, scales = rounded(self._embedder.vectors(self._texts, check))
+        vectors = with_neighbours(self._embedder.vectors(self._texts, check), np.array(self._documents))
+        rows, scales = rounded(vectors)
         with vectors_file(self._folder, self._next).open("wb") as out:
             out.write(scales.tobytes())
             out.write(rows.tobytes())
@@ -131,11 +138,33 @@ class VectorWriter:
             os.fsync(out.fileno())
         self._parts[part] = (self._next, len(self._texts))
         self._next += len(self._texts)
-        self._texts = []
+        self._texts, self._documents = [], []
 
     def of(self) -> VectorsOf:
         """Return what the manifest of the new generation is to say."""
         return VectorsOf(self._digest, self._next, self._parts)
+
+
+def with_neighbours(vectors: npt.NDArray[np.float32], documents: Int64) -> npt.NDArray[np.float32]:
+    """Add to the vector of each passage a little of those around it.
+
+    Args:
+        vectors: Unit vectors of passages, shape (n, width).
+        documents: Document of each, shape (n,); those of one document stand together, in their order.
+
+    Returns:
+        Unit vectors of the same shape.
+    """
+    mixed = vectors.copy()
+    follows = np.flatnonzero(documents[1:] == documents[:-1])
+    mixed[follows] += NEIGHBOUR_SHARE * vectors[follows + 1]
+    mixed[follows + 1] += NEIGHBOUR_SHARE * vectors[follows]
+    begins = np.flatnonzero(np.append(True, documents[1:] != documents[:-1]))
+    first = begins[np.cumsum(np.append(False, documents[1:] != documents[:-1]))]
+    later = np.flatnonzero(first != np.arange(len(first)))
+    mixed[later] += FIRST_SHARE * vectors[first[later]]
+    unit: npt.NDArray[np.float32] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+    return unit
 
 
 def rounded(vectors: npt.NDArray[np.float32], most: int = MOST) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:

@@ -58,7 +58,9 @@ def test_a_vector_is_the_mean_of_the_last_states(folder, embedder):
     package = open_package(folder, EMBEDDER)
     encoder = to_encoder(package.config, package.weights())
     pieces = embedder.tokenizer.encode(TEXTS[:3])
-    for text, vector, torch_vector in zip(TEXTS, embedder.vectors(TEXTS[:3]), load_embedder(folder, "torch").vectors(TEXTS[:3]), strict=False):
+    for text, vector, torch_vector in zip(
+        TEXTS, embedder.vectors(TEXTS[:3]), load_embedder(folder, "torch").vectors(TEXTS[:3]), strict=False
+    ):
         first, last = pieces.offsets[TEXTS.index(text)], pieces.offsets[TEXTS.index(text) + 1]
         inner = pieces.ids[first:last][:62].tolist()
         ids = torch.tensor([[embedder.tokenizer.cls_id, *inner, embedder.tokenizer.sep_id]])

@@ -50,7 +50,7 @@ def tag(world, **more):
 
 
 def built(world):
-    return build_index(LocalStore(world / "out"), world / "answers")
+    return build_index(LocalStore(world / "out"), world / "answers", embedder=None)
 
 
 def found(world, question, **filters):
@@ -103,7 +103,7 @@ def test_what_is_new_or_tagged_again_is_taken_in_and_the_rest_stays(world):
     assert counts.added >= 1 <= counts.removed
     assert (found(world, "quay"), found(world, "tower"), found(world, "river")) == ([], ["d5"], ["d5"])
     fresh = world / "fresh"
-    build_index(LocalStore(world / "out"), fresh)
+    build_index(LocalStore(world / "out"), fresh, embedder=None)
     assert {p.id for p in PassageIndex(fresh).search("harbour river left", 50)} == {"d1", "d2", "d3", "d5"}
     assert sorted(found(world, "harbour river left")) == ["d1", "d2", "d3", "d5"]
     tag(world, retag=True)
@@ -118,7 +118,7 @@ def test_killed_anywhere_the_same_command_mends_it(world, point):
     before = everything(world)
     put(world / "in", "b.jsonl", document(4, "A quay by the river.", day=4))
     tag(world)
-    command = [sys.executable, "-m", "jobs", "index", str(world / "out"), str(world / "answers")]
+    command = [sys.executable, "-m", "jobs", "index", str(world / "out"), str(world / "answers"), "--no-vectors"]
     killed = subprocess.run(command, env={**os.environ, faults.ENV: point}, capture_output=True, check=False, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     now = everything(world)

@@ -7,7 +7,17 @@ import pytest
 
 from pipeline.ask.index import build_index, manifest_of
 from pipeline.ask.search import Filters, PassageIndex
-from pipeline.ask.vectors import BLOCK, PassageVectors, VectorsOf, VectorWriter, rounded, vectors_file
+from pipeline.ask.vectors import (
+    BLOCK,
+    FIRST_SHARE,
+    NEIGHBOUR_SHARE,
+    PassageVectors,
+    VectorsOf,
+    VectorWriter,
+    rounded,
+    vectors_file,
+    with_neighbours,
+)
 from pipeline.errors import OutputError
 from pipeline.store.local import LocalStore
 from tests.support.runs import run
@@ -35,8 +45,8 @@ def written(folder, vectors, *counts):
     writer = VectorWriter(folder, VectorsOf(), lambda: Fixed(vectors), "digest", "en")
     for part, count in enumerate(counts):
         for i in range(count):
-            assert writer.add(f"{i}", "zh") is None
-            assert writer.add(f"{i}", "en") == sum(counts[:part]) + i
+            assert writer.add(f"{i}", "zh", i) is None
+            assert writer.add(f"{i}", "en", i) == sum(counts[:part]) + i
         writer.close_part(f"p{part}", lambda: None)
     return writer.of()
 
@@ -51,6 +61,15 @@ def test_cosines_are_those_of_the_vectors(tmp_path):
     assert np.allclose(opened.cosines(query), vectors @ query, atol=0.02)
     rows, scales = rounded(vectors)
     assert np.allclose(rows * scales[:, None], vectors, atol=0.01)
+
+
+def test_a_passage_has_a_little_of_its_neighbours_and_of_the_first_of_its_document():
+    vectors = np.eye(6, dtype=np.float32)
+    mixed = with_neighbours(vectors, np.array([0, 0, 0, 0, 1, 2]))
+    assert (mixed[4:] == vectors[4:]).all()
+    wanted = vectors[2] + NEIGHBOUR_SHARE * (vectors[1] + vectors[3]) + FIRST_SHARE * vectors[0]
+    assert np.allclose(mixed[2], wanted / np.linalg.norm(wanted))
+    assert np.allclose(np.linalg.norm(mixed, axis=1), 1)
 
 
 def test_sums_are_exact_in_any_order(tmp_path):
@@ -71,7 +90,7 @@ def test_parts_that_go_take_their_vectors_along_and_numbers_are_not_used_again(t
     writer = VectorWriter(tmp_path, before, lambda: Fixed(units(3)), "digest", "en")
     writer.drop("p1")
     writer.drop("nobody")
-    assert [writer.add("a", "en") for _ in range(3)] == [10, 11, 12]
+    assert [writer.add("a", "en", i) for i in range(3)] == [10, 11, 12]
     writer.close_part("p2", lambda: None)
     assert writer.of().parts == {"p0": (0, 4), "p2": (10, 3)}
     assert sorted(path.name for path in tmp_path.glob("*.int8")) == [vectors_file(tmp_path, n).name for n in (0, 10)]
@@ -130,7 +149,9 @@ def test_chinese_is_found_in_either_script_and_by_sound(world, embedder):
     pytest.importorskip("opencc")
     pytest.importorskip("pypinyin")
     built(world, embedder)
-    assert found(world, embedder, "\u51fa\u5e2d\u4f1a\u8bae") == found(world, embedder, "\u51fa\u5e2d\u6703\u8b70") == {"d3": None}
+    assert (
+        found(world, embedder, "\u51fa\u5e2d\u4f1a\u8bae") == found(world, embedder, "\u51fa\u5e2d\u6703\u8b70") == {"d3": None}
+    )
     misheard = "\u80cc\u666f\u5427"  # sounds like the city
     assert found(world, embedder, misheard) == {}
     assert found(world, embedder, misheard, spoken=True) == {"d3": None}
