@@ -1,15 +1,17 @@
 """How often the passage that answers a question is found: by terms, by vectors, by both, and after the reader has read.
 
 Run: python docs/measure/retrieval.py DATA LANG [READ [KEEP]]   (needs textmill[ask,factory])
-LANG is en or zh. READ is the number of passages that the reader reads of every question; 0, the default, reads none. KEEP is a
-folder for the index, which is then not made again. The questions and documents are those of models/factory/retrieval_set.py; what
-is found are the passages that `textmill index` cuts. A question counts as found at R@k if among the first k passages one holds at
-least half of an answer where the corpus says that it stands, or, in the column "document", one is of its document.
+LANG is en or zh. READ is the number of passages that the reader reads of every fourth question; 0, the default, reads none.
+KEEP is a folder for the index, which is then not made again. The questions and documents are those of
+models/factory/retrieval_set.py; what is found are the passages that `textmill index` cuts. A question counts as found at R@k if
+among the first k passages one holds at least half of an answer where the corpus says that it stands, or, in the column
+"document", one is of its document.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import sys
 import tempfile
 import time
@@ -35,6 +37,11 @@ from pipeline.store.local import LocalStore
 RANKS = (1, 5, 20)
 DEPTH = 50
 DOCUMENTS_A_PART = 1000
+# One question in so many is read.
+FOURTH = 4
+# Share of Chinese characters that are misheard, and the common characters of each sound, made when they are first needed.
+MISHEARD = 0.15
+SOUNDING: dict[str, list[str]] = {}
 ENTITY = pa.struct([("text", pa.string()), ("label", pa.string()), ("start", pa.int32())])
 SCHEMA = pa.schema(
     [("id", pa.string()), ("text", pa.string()), ("source", pa.string()), ("created_at", pa.timestamp("us", "UTC")),
@@ -86,6 +93,22 @@ def shares(found_in: RetrievalSet, ranked: Sequence[Sequence[Passage]]) -> dict[
     return table
 
 
+def heard_wrongly(question: str, rng: random.Random) -> str:
+    """A question of which some Chinese characters are others that sound the same, tones apart, as a recognizer may write them."""
+    from pypinyin import lazy_pinyin
+
+    if not SOUNDING:
+        for row in range(0xB0, 0xD8):
+            for column in range(0xA1, 0xFF):
+                try:
+                    one = bytes((row, column)).decode("gb2312")
+                except UnicodeDecodeError:
+                    continue
+                SOUNDING.setdefault(lazy_pinyin(one)[0], []).append(one)
+    changed = [(rng.random() < MISHEARD and SOUNDING.get(lazy_pinyin(one)[0])) or [one] for one in question]
+    return "".join(rng.choice(some) for some in changed)
+
+
 def by(key: Callable[[Passage], float], found: Sequence[Sequence[Passage]]) -> list[list[Passage]]:
     """The passages of each question, those with the highest score first."""
     return [sorted(some, key=lambda one: (-key(one), one.part, one.row, one.start)) for some in found]
@@ -117,15 +140,25 @@ def main() -> None:
         if vectors:
             show("vectors", shares(found_in, by(lambda one: one.cosine or 0.0, found)))
             show("both", shares(found_in, by(lambda one: one.score, found)))
+        if lang == "zh":
+            misheard = [heard_wrongly(one.question, random.Random(i)) for i, one in enumerate(found_in.questions)]
+            for spoken in (False, True):
+                heard = [index.candidates(question, DEPTH, spoken=spoken) for question in misheard]
+                show(f"BM25, misheard, spoken={spoken}", shares(found_in, by(lambda one: one.score, heard)))
         if read and f"qa-{lang}" in installed(READER):
             reader = load_reader(f"qa-{lang}")
+            some = RetrievalSet(found_in.questions[::FOURTH], found_in.corpus[::FOURTH], found_in.documents)
+            first = by(lambda one: one.score, found[::FOURTH])
+            show("these before", shares(some, first))
             begin = time.perf_counter()
             ranked = []
-            for question, some in zip(found_in.questions, by(lambda one: one.score, found), strict=True):
-                answers = reader.read([question.question] * len(some[:read]), [one.text for one in some[:read]])
-                ranked.append([one.passage for one in order(answers, some[:read])])
-            show(f"{read} read by qa-{lang}", shares(found_in, ranked))
-            print(f"{1000 * (time.perf_counter() - begin) / len(found):.0f} ms a question")
+            for question, passages in zip(some.questions, first, strict=True):
+                asked = passages[:read]
+                answers = reader.read([question.question] * len(asked), [one.text for one in asked])
+                ranked.append([one.passage for one in order(answers, asked)])
+            took = (time.perf_counter() - begin) / len(ranked)
+            show(f"{read} read by qa-{lang}", shares(some, ranked))
+            print(f"{len(ranked):,} questions read, {1000 * took:.0f} ms each")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pipeline.errors import ConfigError
 
 # Passages that are read of those that are found, and how much being found well counts beside what the reader says.
 READ = 10
-BM25_WEIGHT = 0.05
+FOUND_WEIGHT = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def order(answers: Sequence[Answer], passages: Sequence[Passage]) -> list[FoundA
     return sorted(
         found,
         key=lambda one: (
-            -(one.answer.logit + BM25_WEIGHT * one.passage.bm25), one.passage.part, one.passage.row, one.passage.start,
+            -(one.answer.logit + FOUND_WEIGHT * one.passage.score), one.passage.part, one.passage.row, one.passage.start,
         ),
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from pipeline.timezones import instant, microseconds
 
 # Passages that are looked at of either kind, and how much the fields of terms count.
 DEPTH = 50
-SHARES = {"terms": 1.0, "around": 1.0, "characters": 0.4, "sounds": 0.5}
+SHARES = {"terms": 1.0, "around": 1.0, "characters": 0.4, "sounds": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
