@@ -41,7 +41,7 @@ def embedder_card(m: dict[str, Any]) -> str:
         "",
         "## Speed",
         "",
-        f"CPU: {m['cpu']}. Medians, from strings to vectors, passages of 250 characters:",
+        f"CPU: {m['cpu']}. Medians, from strings to vectors, passages of 250 characters; the machine may have been shared:",
         "",
         "| | before rounding | int8 |",
         "|---|---|---|",

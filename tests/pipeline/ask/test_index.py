@@ -70,7 +70,7 @@ def test_passages_are_where_they_say(world):
     passages = everything(world)
     assert (counts.generation, counts.parts, counts.added, counts.passages) == (1, 1, 1, len(passages))
     assert all(texts[id][start:].startswith(text) for id, start, text in passages)
-    assert found(world, "Where did Lena Okafor go?") == ["d3"]
+    assert set(found(world, "Where did Lena Okafor go?")) == {"d3"}
 
 
 def test_filters_leave_what_they_say(world):
@@ -105,10 +105,10 @@ def test_what_is_new_or_tagged_again_is_taken_in_and_the_rest_stays(world):
     fresh = world / "fresh"
     build_index(LocalStore(world / "out"), fresh, embedder=None)
     assert {p.id for p in PassageIndex(fresh).search("harbour river left", 50)} == {"d1", "d2", "d3", "d5"}
-    assert sorted(found(world, "harbour river left")) == ["d1", "d2", "d3", "d5"]
+    assert sorted(set(found(world, "harbour river left"))) == ["d1", "d2", "d3", "d5"]
     tag(world, retag=True)
     assert built(world).removed > 0
-    assert sorted(found(world, "harbour river left")) == ["d1", "d2", "d3", "d5"]
+    assert sorted(set(found(world, "harbour river left"))) == ["d1", "d2", "d3", "d5"]
     assert len(generations(world / "answers")) == 2
 
 
