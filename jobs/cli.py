@@ -68,6 +68,7 @@ EXTRAS = {
     "starlette": "serve",
     "uvicorn": "serve",
     "prometheus_client": "serve",
+    "pypinyin": "ask",
     "spacy": "spacy",
     "redis": "cache",
     "fastavro": "avro",

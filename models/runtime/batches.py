@@ -161,6 +161,8 @@ def make_batches(pieces: Pieces, windows: Windows, cls_id: int, sep_id: int, bud
     """
     lengths = windows.last - windows.first + 2
     order = np.argsort(-lengths, kind="stable")
+    # One more than there are, which stands where a special token comes.
+    ids_of, cases_of = np.append(pieces.ids, np.int32(0)), np.append(pieces.cases, np.uint8(0))
     for run in cut_by_budget(lengths, order, budget):
         size = lengths[run]
         offsets = np.concatenate(([0], np.cumsum(size)))
@@ -168,11 +170,9 @@ def make_batches(pieces: Pieces, windows: Windows, cls_id: int, sep_id: int, bud
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1] + 1, size)
         source = np.repeat(windows.first[run], size) + within
         is_cls, is_sep = within < 0, within == np.repeat(size - 2, size)
-        source[is_cls | is_sep] = 0
-        ids = pieces.ids[source]
-        cases = pieces.cases[source]
+        source[is_cls | is_sep] = -1
+        ids, cases = ids_of[source], cases_of[source]
         ids[is_cls], ids[is_sep] = cls_id, sep_id
-        cases[is_cls | is_sep] = 0
         yield RaggedBatch(ids, cases, offsets, run)
 
 

@@ -43,9 +43,10 @@ class EncoderConfig:
         cases: Number of case features; a teacher may have more than the students.
         pairs: Rows of the hashed embedding table of token bigrams, 0 without one.
         pair_width: Width of a row of that table.
-            transitions: Whether steps from one entity tag to the next have weights; then entities are read off the best path.
+        transitions: Whether steps from one entity tag to the next have weights; then entities are read off the best path.
         token_outputs: What the heads give for each token: a tagger's labels, or a reader's.
-        text_outputs: What they give for the whole.
+        text_outputs: What they give for the whole. Where both are 0 there are no heads: the last layer's states are what each
+            token gives, and their mean over the tokens is what the whole gives.
     """
 
     vocab: int
@@ -61,6 +62,11 @@ class EncoderConfig:
     transitions: bool = False
     token_outputs: int = NUM_TOKEN_OUTPUTS
     text_outputs: int = NUM_SENTIMENTS
+
+    @property
+    def headless(self) -> bool:
+        """Whether there are no heads."""
+        return not self.token_outputs
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as a JSON object, which `from_json` reads."""

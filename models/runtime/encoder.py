@@ -114,15 +114,17 @@ class TokenModel(nn.Module):
     Args:
         hidden: Width of the states.
         token_outputs: Logits of each token.
-        text_outputs: Logits of the whole.
+        text_outputs: Logits of the whole. Where both are 0 there are no heads, see `EncoderConfig`.
     """
 
     def __init__(self, hidden: int, token_outputs: int = NUM_TOKEN_OUTPUTS, text_outputs: int = NUM_SENTIMENTS) -> None:
         super().__init__()
         self.hidden = hidden
-        self.tokens_head = nn.Linear(hidden, token_outputs)
-        self.pool = nn.Linear(hidden, hidden)
-        self.sentiment_head = nn.Linear(hidden, text_outputs)
+        self.headless = not token_outputs
+        if not self.headless:
+            self.tokens_head = nn.Linear(hidden, token_outputs)
+            self.pool = nn.Linear(hidden, hidden)
+            self.sentiment_head = nn.Linear(hidden, text_outputs)
         self.dropout = self.pair_dropout = 0.0
 
     def encode(self, ids: Tensor, cases: Tensor, mask: Tensor | None) -> list[Tensor]:
@@ -154,6 +156,20 @@ class TokenModel(nn.Module):
             weight = mask[:, :, None].to(last.dtype)
             mean = (last * weight).sum(dim=1) / weight.sum(dim=1)
         last = dropped(last, self.dropout, self.training)
+        return self.outputs(last, mean)
+
+    def outputs(self, last: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the heads.
+
+        Args:
+            last: States after the last layer, shape (..., hidden).
+            mean: Their mean over the tokens of each text, shape (B, hidden).
+
+        Returns:
+            Logits of tokens and of texts; without heads what came in.
+        """
+        if self.headless:
+            return last, mean
         return self.tokens_head(last), self.sentiment_head(torch.tanh(self.pool(mean)))
 
     def forward(self, ids: Tensor, cases: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -124,7 +124,8 @@ def build(config: EncoderConfig, weights: Weights, hidden: bool = False) -> ov.M
     Returns:
         A model with the inputs `ids` (int32), `cases` (int32) and `mask` (float32, 1 where a token is, 0 for padding), all of
         shape (B, S). Its outputs, all float32, are the token logits, shape (B, S, NUM_TOKEN_OUTPUTS), the sentiment logits, shape
-        (B, 3), and with `hidden` the states, shape (B, S, hidden).
+        (B, 3), and with `hidden` the states, shape (B, S, hidden). Without heads they are the states and their mean over the
+        tokens, shape (B, hidden).
     """
     b = _Builder(config, weights)
     ids, cases = (op.parameter([-1, -1], np.int32, name=name) for name in ("ids", "cases"))
@@ -144,9 +145,11 @@ def build(config: EncoderConfig, weights: Weights, hidden: bool = False) -> ov.M
         bias = op.add(bias, b.relative(where, op.range(first, op.add(length, more), one, "i64")))
     for i in range(len(config.layers)):
         x = b.layer(x, i, bias, more)
-    tokens = b.linear(x, "tokens_head")
     axis = op.constant(np.array([1], dtype=np.int64))
     weight = op.unsqueeze(mask, op.constant(np.int64(2)))
     mean = op.divide(op.reduce_sum(op.multiply(x, weight), axis), op.reduce_sum(weight, axis))
+    if config.headless:
+        return ov.Model([x, mean], [ids, cases, mask], "textmill")
+    tokens = b.linear(x, "tokens_head")
     sentiment = b.linear(op.tanh(b.linear(mean, "pool")), "sentiment_head")
     return ov.Model([tokens, sentiment, x] if hidden else [tokens, sentiment], [ids, cases, mask], "textmill")

@@ -34,16 +34,22 @@ WEIGHTS, TOKENIZER, MANIFEST = "weights.safetensors", "tokenizer.json", "model.j
 
 
 # What a model does, and what it is for where it was not asked for.
-TAGGER, READER = "tagger", "reader"
-USES = {TAGGER: "it tags texts: textmill tag", READER: "it answers questions: textmill answer"}
+TAGGER, READER, EMBEDDER = "tagger", "reader", "embedder"
+USES = {
+    TAGGER: "it tags texts: textmill tag",
+    READER: "it answers questions: textmill answer",
+    EMBEDDER: "it makes vectors of passages: textmill index",
+}
 
 
 def label_map(task: str = TAGGER) -> dict[str, list[str]]:
     """Return the label sets of this version, as they stand in `model.json`.
 
     Args:
-        task: What a model does: tag texts, or read answers.
+        task: What a model does: tag texts, read answers, or make vectors.
     """
+    if task == EMBEDDER:
+        return {"word_cases": list(labels.WORD_CASES)}
     if task == READER:
         return {"spans": list(labels.SPAN_ENDS), "answerable": list(labels.ANSWERABLE), "word_cases": list(labels.WORD_CASES)}
     return {
@@ -200,6 +206,24 @@ def _folds(manifest: dict[str, Any]) -> tuple[str, str]:
     return these, those
 
 
+def _shapes(config: EncoderConfig) -> dict[str, tuple[int, int]]:
+    wanted = {"words.weight": (config.vocab, config.hidden), "cases.weight": (config.cases, config.hidden)}
+    if config.pairs:
+        wanted["pairs.weight"] = (config.pairs, config.pair_width)
+        wanted["pair_project.weight"] = (config.hidden, 2 * config.pair_width)
+    if config.transitions:
+        wanted["transitions"] = (START + 1, NUM_TAGS)
+    wanted["places.weight"] = (config.positions, config.hidden)
+    if not config.headless:
+        wanted["tokens_head.weight"] = (config.token_outputs, config.hidden)
+        wanted["sentiment_head.weight"] = (config.text_outputs, config.hidden)
+    for i, shape in enumerate(config.layers):
+        wanted[f"layers.{i}.qkv.weight"] = (3 * shape.heads * config.head_dim, config.hidden)
+        wanted[f"layers.{i}.out.weight"] = (config.hidden, shape.heads * config.head_dim)
+        wanted[f"layers.{i}.down.weight"] = (config.hidden, shape.ffn)
+    return wanted
+
+
 def _check_shapes(package: ModelPackage) -> None:
     config, path = package.config, package.folder / WEIGHTS
     try:
@@ -208,20 +232,7 @@ def _check_shapes(package: ModelPackage) -> None:
         raise ModelDamagedError(f"{path}: not readable as safetensors ({error})") from error
     if not isinstance(package.window, int) or not MIN_WINDOW <= package.window <= config.positions:
         raise ModelDamagedError(f"{path.parent / MANIFEST}: window {package.window!r} is not in {MIN_WINDOW}..{config.positions}")
-    wanted = {"words.weight": (config.vocab, config.hidden), "cases.weight": (config.cases, config.hidden)}
-    if config.pairs:
-        wanted["pairs.weight"] = (config.pairs, config.pair_width)
-        wanted["pair_project.weight"] = (config.hidden, 2 * config.pair_width)
-    if config.transitions:
-        wanted["transitions"] = (START + 1, NUM_TAGS)
-    wanted["places.weight"] = (config.positions, config.hidden)
-    wanted["tokens_head.weight"] = (config.token_outputs, config.hidden)
-    wanted["sentiment_head.weight"] = (config.text_outputs, config.hidden)
-    for i, shape in enumerate(config.layers):
-        wanted[f"layers.{i}.qkv.weight"] = (3 * shape.heads * config.head_dim, config.hidden)
-        wanted[f"layers.{i}.out.weight"] = (config.hidden, shape.heads * config.head_dim)
-        wanted[f"layers.{i}.down.weight"] = (config.hidden, shape.ffn)
-    for name, size in wanted.items():
+    for name, size in _shapes(config).items():
         if name not in weights or weights[name].shape != size:
             raise ModelDamagedError(f"{path}: {name} should be {size}, is {getattr(weights.get(name), 'shape', None)}")
     for name, values in weights.items():
@@ -271,7 +282,8 @@ def write_package(
         "window": window,
         "config": config.to_json(),
         "labels": label_map(task),
-        **({} if task == TAGGER else {"task": task, "calibration": list(calibration)}),
+        **({} if task == TAGGER else {"task": task}),
+        **({"calibration": list(calibration)} if task == READER else {}),
         **({"folds": list(folds)} if folds[0] else {}),
         "files": {file: sha256(folder / file) for file in (WEIGHTS, TOKENIZER)},
     }

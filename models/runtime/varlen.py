@@ -87,4 +87,4 @@ def forward(encoder: Encoder, ids: Tensor, cases: Tensor, bounds: Tensor, attend
         x = layer.norm2(x + layer.down(F.gelu(layer.up(x))))
     sums = torch.zeros(len(lengths), x.shape[1], dtype=torch.float32, device=x.device).index_add_(0, owner, x.float())
     mean = (sums / lengths[:, None]).to(x.dtype)
-    return encoder.tokens_head(x), encoder.sentiment_head(torch.tanh(encoder.pool(mean)))
+    return encoder.outputs(x, mean)

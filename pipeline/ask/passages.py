@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 # A passage has about so many characters: the reader sees a question and a passage in one short window.
 CHARACTERS = 250
+# So much on either side of a passage, and at the beginning of its document, says what it is about.
+AROUND, HEAD = 500, 100
 # Ends of sentences: marks of Latin scripts with space behind them, of Chinese without, and line breaks.
 _END = re.compile(r"(?<=[.!?\u2026])[\"'\u2019\u201d)\]]*\s+|(?<=[\u3002\uff01\uff1f\uff1b])[\u201d\u300d\u300f]*|\s*\n\s*")
 
@@ -33,6 +35,19 @@ def cut_passages(text: str, characters: int = CHARACTERS) -> Iterator[tuple[int,
             begin = cut
         last = end
     yield from _trimmed(text, begin, len(text))
+
+
+def surroundings(text: str, start: int, end: int) -> str:
+    """Return a passage with what stands around it: often only that names what the passage speaks of.
+
+    Args:
+        text: The document.
+        start: Where the passage begins.
+        end: Where it ends.
+    """
+    first = max(0, start - AROUND)
+    head = text[: min(HEAD, first)]
+    return f"{head} {text[first : end + AROUND]}" if head else text[first : end + AROUND]
 
 
 def _ends(text: str) -> Iterator[int]:

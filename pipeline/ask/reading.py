@@ -11,7 +11,7 @@ from pipeline.ask.search import Passage
 # Passages that are read at most, how many of them first, and the probability from which on an answer of those will do.
 READ, FIRST, SURE = 10, 3, 0.9
 # How much being found well counts beside what the reader says.
-BM25_WEIGHT = 0.05
+FOUND_WEIGHT = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,25 @@ class AskResult:
     generation: int = 0
 
 
+def order(answers: Sequence[Answer], passages: Sequence[Passage]) -> list[FoundAnswer]:
+    """Order what was read: what the reader is sure of, and a little of how well the passage fits.
+
+    Args:
+        answers: What each passage says.
+        passages: The passages, as many.
+
+    Returns:
+        The answers with their passages, surest first; equal ones by part and place.
+    """
+    found = [FoundAnswer(answer, passage) for answer, passage in zip(answers, passages, strict=True)]
+    return sorted(
+        found,
+        key=lambda one: (
+            -(one.answer.logit + FOUND_WEIGHT * one.passage.score), one.passage.part, one.passage.row, one.passage.start,
+        ),
+    )  # fmt: skip
+
+
 class QuestionReading:
     """One question on its way through its passages. What is read hangs on its own answers alone, and never on who asks beside it.
 
@@ -94,8 +113,7 @@ class QuestionReading:
     def result(self) -> AskResult:
         """Return what came of it, when nothing is wanted any more."""
         read = len(self._answers)
-        found = [FoundAnswer(answer, passage) for answer, passage in zip(self._answers, self.passages, strict=False)]
-        found.sort(key=lambda one: (-(one.answer.logit + BM25_WEIGHT * one.passage.bm25), one.passage.part, one.passage.row))
+        found = order(self._answers, self.passages[:read])
         unread = self.passages[read:]
         if found and found[0].answer.text and found[0].answer.score >= self._min_score:
             return AskResult(found[0], found[1:], unread, self._generation)

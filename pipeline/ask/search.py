@@ -1,20 +1,27 @@
-"""Passages that may answer a question: by their terms (BM25), among those that filters leave."""
+"""Passages that may answer a question: by their terms (BM25) and their vectors, among those that filters leave."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from models.runtime.labels import SENTIMENTS
 from models.runtime.package import sha256
-from pipeline.ask.index import MANIFEST, entity_terms, generations, manifest_of, schema
-from pipeline.ask.terms import terms_of
-from pipeline.errors import ConfigError
+from pipeline.ask.chinese import sounds_of
+from pipeline.ask.index import EMBEDDER_NAME, FORMAT, MANIFEST, entity_terms, generations, manifest_of, schema
+from pipeline.ask.nearest import NearestPassages, fused
+from pipeline.ask.terms import characters_of, terms_of
+from pipeline.errors import ConfigError, OutputError
 from pipeline.timezones import instant, microseconds
 
+# Passages that are looked at of either kind, and how much the fields of terms count.
+DEPTH = 50
+SHARES = {"terms": 1.0, "around": 1.0, "characters": 0.4, "sounds": 1.0}
 # Values that are named of what can be filtered by.
 FACETS = 50
 ENTITY_TYPES = ("PER", "ORG", "LOC", "MISC")
@@ -60,6 +67,7 @@ class Passage:
         part: The part that holds its document.
         row: Which of the part's documents it is of.
         bm25: How well its terms fit the question.
+        cosine: How near it is to the question, None where there are no vectors.
     """
 
     id: str
@@ -72,6 +80,12 @@ class Passage:
     part: str
     row: int
     bm25: float
+    cosine: float | None = None
+
+    @property
+    def score(self) -> float:
+        """How well it fits, all in all."""
+        return fused(self.bm25, self.cosine)
 
 
 class PassageIndex:
@@ -79,6 +93,7 @@ class PassageIndex:
 
     Args:
         folder: Of the index.
+        embedder: Name or folder of the embedder that its vectors are of.
 
     Attributes:
         generation: Its number.
@@ -91,8 +106,8 @@ class PassageIndex:
         OutputError: The index is not as it should be.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, embedder: str | Path = EMBEDDER_NAME) -> None:
+        self._folder, self._embedder = folder, embedder
         self.generation = 0
         if not self.refresh():
             raise ConfigError(f"{folder}: no index in it; make one with `textmill index OUTPUT {folder}`")
@@ -102,6 +117,9 @@ class PassageIndex:
 
         Returns:
             Whether another one is open now.
+
+        Raises:
+            OutputError: It is of another version, or damaged.
         """
         from tantivy import Index
 
@@ -111,6 +129,10 @@ class PassageIndex:
         self._schema = schema()
         number, path = whole[-1]
         manifest = manifest_of(path)
+        if manifest["format"] != FORMAT:
+            raise OutputError(f"{path} was made by another version; run `textmill index {manifest['output']} {self._folder}`")
+        vectors = manifest["vectors"]
+        self._nearest = NearestPassages(path, vectors, self._embedder) if vectors.digest else None
         self._searcher = Index(self._schema, path=str(path), reuse=True).searcher()
         self.digest = sha256(path / MANIFEST)
         self.generation, self.passages, self.output = number, int(manifest["passages"]), str(manifest["output"])
@@ -137,31 +159,67 @@ class PassageIndex:
             found[name] = [list(pair) for pair in terms[:FACETS]]
         return found
 
-    def search(self, question: str, most: int = 20, filters: Filters | None = None) -> list[Passage]:
-        """Find the passages whose terms fit a question best.
+    def search(self, question: str, most: int = 20, filters: Filters | None = None, spoken: bool = False) -> list[Passage]:
+        """Find the passages that fit a question best, by terms and, where the index has vectors in its language, by nearness.
 
         Args:
             question: The question.
             most: At most so many.
             filters: Which documents may answer.
+            spoken: Whether the question was spoken: then Chinese passages are also found by what they sound like.
 
         Returns:
             The passages, best first; equal ones by part and place. None if the question has no term.
         """
-        query = self._query(question, filters or Filters())
-        if query is None:
-            return []
-        found = [(score, self._passage(address, score)) for score, address in self._searcher.search(query, most).hits]
-        return [passage for _, passage in sorted(found, key=lambda pair: (-pair[0], pair[1].part, pair[1].row, pair[1].start))]
+        found = self.candidates(question, max(most, DEPTH), filters, spoken)
+        return sorted(found, key=lambda one: (-one.score, one.part, one.row, one.start))[:most]
 
-    def _query(self, question: str, filters: Filters) -> Any:
+    def candidates(self, question: str, depth: int, filters: Filters | None = None, spoken: bool = False) -> list[Passage]:
+        """Find the passages among which the best are: those whose terms fit best, and the nearest.
+
+        Args:
+            question: The question.
+            depth: So many of either kind.
+            filters: Which documents may answer.
+            spoken: Whether the question was spoken.
+
+        Returns:
+            The passages, in no order, each once.
+        """
+        from tantivy import Occur, Query
+
+        terms, wanted = self._terms(question, spoken), self._wanted(filters or Filters())
+        if terms is None:
+            return []
+        cosines = self._nearest.cosines(question) if self._nearest is not None else None
+        found = self._found(Query.boolean_query([(Occur.Must, terms), *wanted]), depth, cosines)
+        if self._nearest is not None and cosines is not None:
+            near = self._nearest.best(cosines, depth, self._numbers(wanted) if wanted else None)
+            if near:
+                those = _constant(Query.term_set_query(self._schema, "vector", near))
+                found += self._found(Query.boolean_query([(Occur.Must, those), (Occur.Should, terms)]), len(near), cosines)
+        return list({(one.part, one.row, one.start): one for one in found}.values())
+
+    def _terms(self, question: str, spoken: bool) -> Any:
+        """A query for passages that have any term of the question; None if it has none."""
+        from tantivy import Occur, Query
+
+        terms = terms_of(question, question=True) or terms_of(question)
+        asked = {"terms": terms, "around": terms, "characters": characters_of(question)}
+        if spoken:
+            asked["sounds"] = sounds_of(question)
+        parts = []
+        for field, words in asked.items():
+            if words:
+                any_of = [(Occur.Should, Query.term_query(self._schema, field, word, "freq")) for word in dict.fromkeys(words)]
+                parts.append((Occur.Should, Query.boost_query(Query.boolean_query(any_of), SHARES[field])))
+        return Query.boolean_query(parts) if parts else None
+
+    def _wanted(self, filters: Filters) -> list[tuple[Any, Any]]:
+        """What the filters leave, as clauses of a query."""
         from tantivy import FieldType, Occur, Query
 
-        counts = Counter(terms_of(question, question=True)) or Counter(terms_of(question))
-        if not counts:
-            return None
-        any_term = Query.boolean_query([(Occur.Should, Query.term_query(self._schema, "terms", term, "freq")) for term in counts])
-        wanted = [(Occur.Must, any_term)]
+        wanted = []
         for field in ("source", "sentiment", "lang"):
             if value := getattr(filters, field):
                 wanted.append((Occur.Must, _constant(Query.term_query(self._schema, field, value, "basic"))))
@@ -173,15 +231,30 @@ class PassageIndex:
             low = microseconds(filters.since) if filters.since is not None else None
             high = microseconds(filters.until + timedelta(1)) - 1 if filters.until is not None else None
             wanted.append((Occur.Must, _constant(Query.range_query(self._schema, "time", FieldType.Integer, low, high))))
-        return Query.boolean_query(wanted)
+        return wanted
 
-    def _passage(self, address: Any, score: float) -> Passage:
+    def _numbers(self, wanted: list[tuple[Any, Any]]) -> npt.NDArray[np.int64]:
+        """Numbers of the vectors that the filters leave."""
+        from tantivy import Query
+
+        most = max(1, self._searcher.num_docs)
+        hits = self._searcher.search(Query.boolean_query(wanted), most, count=False, order_by_field="vector").hits
+        return np.array([number for number, _ in hits if number is not None], np.int64)
+
+    def _found(self, query: Any, most: int, cosines: npt.NDArray[np.float64] | None) -> list[Passage]:
+        return [self._passage(address, score, cosines) for score, address in self._searcher.search(query, most, count=False).hits]
+
+    def _passage(self, address: Any, bm25: float, cosines: npt.NDArray[np.float64] | None) -> Passage:
         one = self._searcher.doc(address).to_dict()
-        time = one.get("time")
+        time, number = one.get("time"), one.get("vector")
         when = instant(time[0]) if time else None
         text, start, row = one["text"][0], int(one["start"][0]), int(one["row"][0])
         source, lang, sentiment = one["source"][0], one["lang"][0], one["sentiment"][0]
-        return Passage(one["id"][0], text, start, source, when, lang, sentiment, one["part"][0], row, float(score))
+        cosine = None
+        if self._nearest is not None and cosines is not None:
+            cosine = self._nearest.of(cosines, int(number[0]) if number else None)
+        place = (one["part"][0], row, float(bm25), cosine)
+        return Passage(one["id"][0], text, start, source, when, lang, sentiment, *place)
 
 
 def _constant(query: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What passages are found by: stems of English words, pairs of Chinese characters."""
+"""What passages are found by: stems of English words, pairs of Chinese characters in simplified script."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+from pipeline.ask.chinese import HAN, simplified
+
 # Words that say nothing of what a question is about.
 STOP = frozenset(
     "a an and are as at be been being but by can could did do does for from had has have he her his how i in is it its me my "
@@ -24,6 +25,21 @@ def _english() -> Any:
     return builder.filter(Filter.remove_long(60)).filter(Filter.stemmer("English")).build()
 
 
+def characters_of(text: str) -> list[str]:
+    """Find the single Chinese characters of a text.
+
+    Args:
+        text: A passage or a question.
+
+    Returns:
+        The characters in simplified script, in order.
+
+    Raises:
+        ConfigError: The text holds Chinese characters, and OpenCC is not installed.
+    """
+    return [one for run in HAN.findall(simplified(unicodedata.normalize("NFKC", text))) for one in run]
+
+
 def terms_of(text: str, question: bool = False) -> list[str]:
     """Find the terms of a text.
 
@@ -33,8 +49,11 @@ def terms_of(text: str, question: bool = False) -> list[str]:
 
     Returns:
         Stems of words, and pairs of neighbouring Chinese characters (single ones where they stand alone), in order.
+
+    Raises:
+        ConfigError: The text holds Chinese characters, and OpenCC is not installed.
     """
-    text = unicodedata.normalize("NFKC", text)
+    text = simplified(unicodedata.normalize("NFKC", text))
     found: list[str] = []
     rest = HAN.sub(" ", text)
     if question:

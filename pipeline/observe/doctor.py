@@ -89,8 +89,9 @@ def _cpu() -> Iterator[Check]:
 
 def _models() -> Iterator[Check]:
     from models.errors import ModelError
+    from models.runtime.embedder import load_embedder
     from models.runtime.load import load
-    from models.runtime.package import READER, installed
+    from models.runtime.package import EMBEDDER, READER, installed
     from models.runtime.reader import load_reader
 
     for name in installed():
@@ -109,6 +110,14 @@ def _models() -> Iterator[Check]:
             yield Check(f"reader {name}", bool(answer), f"{QUESTIONS[reader.lang]} {answer or 'nothing'}, in {text}")
         except (ModelError, RuntimeError, OSError) as error:
             yield Check(f"reader {name}", False, f"{error}; install the package again")
+    for name in installed(EMBEDDER):
+        try:
+            embedder = load_embedder(name, engine="openvino")
+            text, other = SENTENCES[embedder.lang][0], SENTENCES["en" if embedder.lang == "zh" else "zh"][0]
+            asked, mine, foreign = embedder.vectors([QUESTIONS[embedder.lang], text, other])
+            yield Check(f"embedder {name}", bool(asked @ mine > asked @ foreign), f"{text} is near {QUESTIONS[embedder.lang]}")
+        except (ModelError, RuntimeError, OSError) as error:
+            yield Check(f"embedder {name}", False, f"{error}; install the package again")
 
 
 def check_output(output: str, config: StoreConfig | None) -> Iterator[Check]:

@@ -50,7 +50,7 @@ def tag(world, **more):
 
 
 def built(world):
-    return build_index(LocalStore(world / "out"), world / "answers")
+    return build_index(LocalStore(world / "out"), world / "answers", embedder=None)
 
 
 def found(world, question, **filters):
@@ -70,7 +70,7 @@ def test_passages_are_where_they_say(world):
     passages = everything(world)
     assert (counts.generation, counts.parts, counts.added, counts.passages) == (1, 1, 1, len(passages))
     assert all(texts[id][start:].startswith(text) for id, start, text in passages)
-    assert found(world, "Where did Lena Okafor go?") == ["d3"]
+    assert set(found(world, "Where did Lena Okafor go?")) == {"d3"}
 
 
 def test_filters_leave_what_they_say(world):
@@ -103,12 +103,12 @@ def test_what_is_new_or_tagged_again_is_taken_in_and_the_rest_stays(world):
     assert counts.added >= 1 <= counts.removed
     assert (found(world, "quay"), found(world, "tower"), found(world, "river")) == ([], ["d5"], ["d5"])
     fresh = world / "fresh"
-    build_index(LocalStore(world / "out"), fresh)
+    build_index(LocalStore(world / "out"), fresh, embedder=None)
     assert {p.id for p in PassageIndex(fresh).search("harbour river left", 50)} == {"d1", "d2", "d3", "d5"}
-    assert sorted(found(world, "harbour river left")) == ["d1", "d2", "d3", "d5"]
+    assert sorted(set(found(world, "harbour river left"))) == ["d1", "d2", "d3", "d5"]
     tag(world, retag=True)
     assert built(world).removed > 0
-    assert sorted(found(world, "harbour river left")) == ["d1", "d2", "d3", "d5"]
+    assert sorted(set(found(world, "harbour river left"))) == ["d1", "d2", "d3", "d5"]
     assert len(generations(world / "answers")) == 2
 
 
@@ -118,7 +118,7 @@ def test_killed_anywhere_the_same_command_mends_it(world, point):
     before = everything(world)
     put(world / "in", "b.jsonl", document(4, "A quay by the river.", day=4))
     tag(world)
-    command = [sys.executable, "-m", "jobs", "index", str(world / "out"), str(world / "answers")]
+    command = [sys.executable, "-m", "jobs", "index", str(world / "out"), str(world / "answers"), "--no-vectors"]
     killed = subprocess.run(command, env={**os.environ, faults.ENV: point}, capture_output=True, check=False, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     now = everything(world)
