@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from models.runtime.labels import SENTIMENTS
-from pipeline.ask.index import entity_terms, generations, manifest_of, schema
+from pipeline.ask.documents import entity_terms, schema
+from pipeline.ask.fetching import newest_generation
+from pipeline.ask.generations import store_of, whole_generations
 from pipeline.ask.terms import terms_of
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, OutputError
+from pipeline.store.base import Store
 from pipeline.timezones import instant, microseconds
 
 
@@ -73,7 +76,7 @@ class PassageIndex:
     """The newest generation of an index, open for reading; `refresh` looks for a newer one.
 
     Args:
-        folder: Of the index.
+        answers: The index: a store, or a folder of this machine.
 
     Attributes:
         generation: Its number.
@@ -85,29 +88,33 @@ class PassageIndex:
         OutputError: The index is not as it should be.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, answers: Store | Path) -> None:
+        self._answers = store_of(answers)
         self.generation = 0
         if not self.refresh():
-            raise ConfigError(f"{folder}: no index in it; make one with `textmill index OUTPUT {folder}`")
+            url = self._answers.url
+            raise ConfigError(f"{url}: no index in it; make one with `textmill index OUTPUT {url}`")
 
     def refresh(self) -> bool:
-        """Open the newest generation, if it is not open.
+        """Open the newest generation, if it is not open; from HDFS or S3 it is fetched first.
 
         Returns:
             Whether another one is open now.
         """
         from tantivy import Index
 
-        whole = generations(self._folder)
-        if not whole or whole[-1][0] == self.generation:
-            return False
         self._schema = schema()
-        number, path = whole[-1]
-        manifest = manifest_of(path)
-        self._searcher = Index(self._schema, path=str(path), reuse=True).searcher()
-        self.generation, self.passages, self.output = number, int(manifest["passages"]), str(manifest["output"])
-        return True
+        while (found := newest_generation(self._answers, self.generation)) is not None:
+            generation, path = found
+            try:
+                self._searcher = Index(self._schema, path=str(path), reuse=True).searcher()
+            except (OSError, ValueError) as error:
+                if whole_generations(self._answers)[-1:] != [generation.number]:
+                    continue  # it was replaced, and removed, just now
+                raise OutputError(f"{path} is no index ({error}); remove it and make the index anew") from error
+            self.generation, self.passages, self.output = generation.number, generation.passages, generation.output
+            return True
+        return False
 
     def search(self, question: str, most: int = 20, filters: Filters | None = None) -> list[Passage]:
         """Find the passages whose terms fit a question best.

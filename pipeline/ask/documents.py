@@ -1,0 +1,75 @@
+"""What stands in the index: the passages of a part's documents, with what they are found by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pipeline.ask.passages import cut_passages
+from pipeline.ask.terms import terms_of
+from pipeline.errors import ConfigError
+from pipeline.report.name_normalization import normalize_name
+from pipeline.timezones import microseconds
+
+COLUMNS = ("id", "source", "created_at", "lang", "sentiment", "entities")
+
+
+def schema() -> Any:
+    """Return tantivy's schema of a passage.
+
+    Raises:
+        ConfigError: tantivy is not installed.
+    """
+    try:
+        from tantivy import SchemaBuilder
+    except ModuleNotFoundError as error:
+        raise ConfigError("an index needs the package tantivy: pip install 'textmill[ask]'") from error
+    builder = SchemaBuilder()
+    for name in ("part", "id", "source", "lang", "sentiment"):
+        builder.add_text_field(name, stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("entity", stored=False, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("text", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("terms", stored=False, tokenizer_name="whitespace", index_option="freq")
+    builder.add_integer_field("time", stored=True, indexed=True, fast=True)
+    for name in ("start", "row"):
+        builder.add_integer_field(name, stored=True)
+    return builder.build()
+
+
+def documents(path: str, rows: Iterator[tuple[dict[str, Any], str]], check: Callable[[], object] = lambda: None) -> Iterator[Any]:
+    """Make a document of tantivy of each passage.
+
+    Args:
+        path: Of the part.
+        rows: Its rows, in order: COLUMNS by name, and the text.
+        check: Called often; what it raises passes through.
+
+    Yields:
+        The documents, in order of the rows and of the places in their texts.
+    """
+    from tantivy import Document
+
+    for row, (one, whole) in enumerate(rows):
+        check()
+        for start, end in cut_passages(whole):
+            text = whole[start:end]
+            fields: dict[str, Any] = {
+                "part": path, "id": one["id"], "source": one["source"] or "", "lang": one["lang"], "row": row,
+                "sentiment": one["sentiment"], "start": start, "text": text, "terms": " ".join(terms_of(text)),
+            }  # fmt: skip
+            if one["created_at"] is not None:
+                fields["time"] = microseconds(one["created_at"])
+            inside = [e for e in one["entities"] if start <= e["start"] < end]
+            fields["entity"] = sorted({name for e in inside for name in entity_terms(e["label"], e["text"])})
+            yield Document(**{key: value if isinstance(value, list) else [value] for key, value in fields.items()})
+
+
+def entity_terms(label: str, name: str) -> tuple[str, str]:
+    """Return what an entity is found by: its folded name, and its type with it.
+
+    Args:
+        label: PER, ORG, LOC or MISC.
+        name: As it stands in the text.
+    """
+    folded = normalize_name(name)
+    return folded, f"{label}:{folded}"
