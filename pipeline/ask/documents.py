@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pyarrow as pa
+
 from pipeline.ask.passages import cut_passages
 from pipeline.ask.terms import terms_of
 from pipeline.errors import ConfigError
-from pipeline.report.name_normalization import normalize_name
+from pipeline.report.name_normalization import normalize_name, normalize_names
 from pipeline.timezones import microseconds
 
 COLUMNS = ("id", "source", "created_at", "lang", "sentiment", "entities")
@@ -36,12 +38,14 @@ def schema() -> Any:
     return builder.build()
 
 
-def documents(path: str, rows: Iterator[tuple[dict[str, Any], str]], check: Callable[[], object] = lambda: None) -> Iterator[Any]:
+def documents(
+    path: str, rows: Iterator[tuple[list[dict[str, Any]], list[str]]], check: Callable[[], object] = lambda: None
+) -> Iterator[Any]:
     """Make a document of tantivy of each passage.
 
     Args:
         path: Of the part.
-        rows: Its rows, in order: COLUMNS by name, and the text.
+        rows: Its rows, in order and some at a time: COLUMNS by name, and the texts.
         check: Called often; what it raises passes through.
 
     Yields:
@@ -49,19 +53,29 @@ def documents(path: str, rows: Iterator[tuple[dict[str, Any], str]], check: Call
     """
     from tantivy import Document
 
-    for row, (one, whole) in enumerate(rows):
-        check()
-        for start, end in cut_passages(whole):
-            text = whole[start:end]
-            fields: dict[str, Any] = {
-                "part": path, "id": one["id"], "source": one["source"] or "", "lang": one["lang"], "row": row,
-                "sentiment": one["sentiment"], "start": start, "text": text, "terms": " ".join(terms_of(text)),
-            }  # fmt: skip
-            if one["created_at"] is not None:
-                fields["time"] = microseconds(one["created_at"])
-            inside = [e for e in one["entities"] if start <= e["start"] < end]
-            fields["entity"] = sorted({name for e in inside for name in entity_terms(e["label"], e["text"])})
-            yield Document(**{key: value if isinstance(value, list) else [value] for key, value in fields.items()})
+    row = 0
+    for some, texts in rows:
+        folded = _folded(some)
+        for one, whole in zip(some, texts, strict=True):
+            check()
+            for start, end in cut_passages(whole):
+                text = whole[start:end]
+                fields: dict[str, Any] = {
+                    "part": path, "id": one["id"], "source": one["source"] or "", "lang": one["lang"], "row": row,
+                    "sentiment": one["sentiment"], "start": start, "text": text, "terms": " ".join(terms_of(text)),
+                }  # fmt: skip
+                if one["created_at"] is not None:
+                    fields["time"] = microseconds(one["created_at"])
+                inside = [(e["label"], folded[e["text"]]) for e in one["entities"] if start <= e["start"] < end]
+                fields["entity"] = sorted({term for label, name in inside for term in (name, f"{label}:{name}")})
+                yield Document(**{key: value if isinstance(value, list) else [value] for key, value in fields.items()})
+            row += 1
+
+
+def _folded(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The folded names of all entities, by how they stand in the texts: one call for many, as a call takes milliseconds."""
+    names = sorted({one["text"] for row in rows for one in row["entities"]})
+    return dict(zip(names, normalize_names(pa.array(names, pa.string())).to_pylist(), strict=True))
 
 
 def entity_terms(label: str, name: str) -> tuple[str, str]:

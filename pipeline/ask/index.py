@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from pipeline.store.parquet import batches, parquet_file
 from pipeline.store.settings import StoreConfig
 
 HEAP_BYTES = 100_000_000
+# Rows of a part that are in memory as Python's values at once.
+ROWS = 4096
 SAY_EVERY_S = 5.0
 # So often a build is begun anew because parts were replaced while it read them.
 TRIES = 3
@@ -81,7 +84,7 @@ def build_index(
         ConfigError: tantivy is not installed, this is no output, or the index is of another output.
         ClaimedError: Another process makes this index.
         OutputError: A part or the index is not as it should be.
-        InputChangedError: Texts were not kept, and a file of the input is not what it was; all other parts are in the index.
+        InputError: Texts were not kept, and a file of the input is not what it was; all other parts are in the index.
         UnavailableError: Parts are replaced again and again while they are read.
     """
     answers = store_of(answers)
@@ -194,7 +197,7 @@ class _Build:
             raise OutputError(f"{self._store.url}/{path} cannot be read ({what}); is it a part of a run?") from error
         return attempt
 
-    def _rows(self, file: Any, texts: Iterator[str] | None) -> Iterator[tuple[dict[str, Any], str]]:
-        for batch in batches(file, columns=[*COLUMNS, *([] if texts is not None else ["text"])]):
-            for one in batch.to_pylist():
-                yield one, next(texts) if texts is not None else one["text"] or ""
+    def _rows(self, file: Any, texts: Iterator[str] | None) -> Iterator[tuple[list[dict[str, Any]], list[str]]]:
+        for batch in batches(file, columns=[*COLUMNS, *([] if texts is not None else ["text"])], rows=ROWS):
+            rows = batch.to_pylist()
+            yield rows, [one["text"] or "" for one in rows] if texts is None else list(islice(texts, len(rows)))

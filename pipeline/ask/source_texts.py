@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.contract import Block, DocumentSpec, Split
-from pipeline.errors import InputChangedError, LostDocumentsError, OutputError
+from pipeline.contract import DocumentSpec, Split
+from pipeline.errors import DeniedError, InputChangedError, LostDocumentsError, OutputError, UnreadableInputError
 from pipeline.run.planning import columns_of
 from pipeline.sink.layout import OUTCOMES, TAGS
 from pipeline.sink.origins import decode, paths_of
@@ -28,6 +28,7 @@ from pipeline.source.archives import outer
 from pipeline.source.cursors import Cursors
 from pipeline.source.prefetch import read_ahead
 from pipeline.source.read import read_fragment
+from pipeline.source.read_counts import ReadCounts
 from pipeline.store.base import Store
 from pipeline.store.open import open_store
 from pipeline.store.parquet import batches, parquet_file, read_table
@@ -49,6 +50,7 @@ class SourceTexts:
     def __init__(self, store: Store, config: StoreConfig | None, check: Callable[[], object]) -> None:
         self._store, self._config, self._check = store, config, check
         self._log: PlanLog | None = None
+        self._why = ""
         self._plan = lru_cache(2)(self._read_plan)
 
     def of(self, path: str, stream: Any) -> list[str]:
@@ -63,6 +65,7 @@ class SourceTexts:
 
         Raises:
             InputChangedError: A file has changed since it was tagged, or is gone; says which, where, and what to do.
+            UnreadableInputError: A file may not be looked at.
             OutputError: No plan names the part.
             StoreError: The input cannot be read for now.
         """
@@ -78,6 +81,8 @@ class SourceTexts:
         except InputChangedError as error:
             what = f"{error.message}; {path} was made of it without --keep-text; {REMEDY}"
             raise type(error)(error.path, what) from error
+        except DeniedError as error:
+            raise UnreadableInputError(error.path, f"{error.message}; have its permissions changed, or {REMEDY}") from error
         except LostDocumentsError as error:
             raise InputChangedError(path, f"{error}; {REMEDY}") from error
         found = [self._text(texts, key, row, columns, path, split) for key, row in _rows(table, origins)]
@@ -106,12 +111,9 @@ class SourceTexts:
         """Key, text, file and place of the documents from which rows may have come."""
         source, left_out, cursors = open_store(plan.root, self._config), self._left_out(part), Cursors()
         places = {path: place for place, path in enumerate(paths_of(split))}
-        wanted = set(places) if origins is None else {path for path, place in places.items() if place in set(origins.tolist())}
-
-        def reader(number: int) -> Callable[[], Iterator[Block]]:
-            return lambda: read_fragment(source, split.fragments[number], columns, cursors=cursors)
-
-        readers = [reader(number) for number, piece in enumerate(split.fragments) if piece.path in wanted]
+        held = range(len(places)) if origins is None else set(origins.tolist())
+        met = {piece: ReadCounts() for piece in split.fragments if places[piece.path] in held}
+        readers = [partial(read_fragment, source, piece, columns, one, cursors=cursors) for piece, one in met.items()]
         with closing(read_ahead(readers, source.read_concurrency, self._check)) as blocks:
             for block in blocks:
                 keys = block.columns.select(_KEYS[:3]).to_pylist()
@@ -119,6 +121,7 @@ class SourceTexts:
                     if (path, position) not in left_out:
                         place = places.get(path, places.get(outer(path), -1))
                         yield _key(key, -1 if origins is None else place), text, path, position
+        self._why = next((f" ({one.why})" for one in met.values() if one.why), "")
 
     def _left_out(self, part: str) -> set[tuple[str, int]]:
         found: set[tuple[str, int]] = set()
@@ -137,7 +140,7 @@ class SourceTexts:
         if not texts.get(key):
             files = paths_of(split)
             file = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-            raise InputChangedError(file, f"the document {row['id']!r} of {part} is no longer in it; {REMEDY}")
+            raise InputChangedError(file, f"the document {row['id']!r} of {part} is no longer in it{self._why}; {REMEDY}")
         text, path, position = texts[key].popleft()
         if not _fits(text, row, columns):
             raise InputChangedError(path, f"at {position:,} is not the text of {row['id']!r} that {part} has tags of; {REMEDY}")

@@ -2,9 +2,11 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -18,7 +20,7 @@ from pipeline.ask.search import Filters, PassageIndex, day
 from pipeline.errors import ClaimedError, ConfigError, OutputError
 from pipeline.store.local import LocalStore
 from tests.support import ROOT
-from tests.support.runs import run
+from tests.support.runs import rows, run
 from tests.support.small_reader import write_reader
 
 PEOPLE = ["Anna Berg", "Tom Reed", "Lena Okafor"]
@@ -128,6 +130,61 @@ def test_killed_anywhere_the_same_command_mends_it(world, point):
     assert json.loads(done.stdout)["passages"] == len(before) + 1
     assert {id for id, _, _ in everything(world)} == {"d1", "d2", "d3", "d4"}
     assert not (world / "answers" / "building").exists()
+
+
+def tiring(calls):
+    """A check that ends the build at one of its calls."""
+    left = iter(range(calls))
+
+    def check():
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    return check
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_comes_is_replaced_or_ends_a_build_each_document_is_there_once(world, seed):
+    """Files come, are tagged again, everything is, builds end anywhere: what is built at last is what a fresh build gives."""
+    rng, number = random.Random(seed), 3
+    for _ in range(8):
+        if rng.random() < 0.6:
+            name = rng.choice("abcde")
+            number += 1
+            known = (world / "in" / f"{name}.jsonl").exists()
+            put(world / "in", f"{name}.jsonl", *(document(10 * number + i, f"A quay and tower {i} of {name}.") for i in range(4)))
+            tag(world, **({"retag_files": [f"{name}.jsonl"]} if known else {}))
+        elif rng.random() < 0.2:
+            tag(world, retag=True)
+        with suppress(KeyboardInterrupt):
+            build_index(LocalStore(world / "out"), world / "answers", check=tiring(rng.randrange(1, 40)))
+    counts = built(world)
+    build_index(LocalStore(world / "out"), world / "fresh")
+    fresh = PassageIndex(world / "fresh")
+    terms = "harbour note filler left sense cold office likes quay river tower"
+    wanted = sorted((p.id, p.start, p.text, p.part, p.row) for p in fresh.search(terms, 1000))
+    found = PassageIndex(world / "answers").search(terms, 1000)
+    assert sorted((p.id, p.start, p.text, p.part, p.row) for p in found) == wanted
+    assert counts.passages == len(wanted) == len(set(wanted))
+    assert {p.id for p in found} == {row["id"] for row in rows(world / "out")}
+
+
+def test_parts_that_are_replaced_while_they_are_read_are_read_again(world):
+    build = built(world)
+    put(world / "in", "b.jsonl", *(document(10 + i, f"A quay by river {i}.") for i in range(3)))
+    tag(world)
+    calls = 0
+
+    def check():
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            put(world / "in", "b.jsonl", document(20, "A tower by the river."))
+            tag(world, retag_files=["b.jsonl"])
+
+    counts = build_index(LocalStore(world / "out"), world / "answers", check=check)
+    assert (counts.generation, calls > 3) == (build.generation + 1, True)
+    assert found(world, "quay river tower") == ["d20"]
 
 
 def test_a_reader_goes_on_with_its_generation_until_it_looks(world):
