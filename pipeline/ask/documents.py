@@ -13,6 +13,9 @@ from pipeline.errors import ConfigError
 from pipeline.report.name_normalization import normalize_name, normalize_names
 from pipeline.timezones import microseconds
 
+# So many folded names are kept from part to part.
+NAMES = 200_000
+_known: dict[str, str] = {}
 COLUMNS = ("id", "source", "created_at", "lang", "sentiment", "entities")
 
 
@@ -73,9 +76,13 @@ def documents(
 
 
 def _folded(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """The folded names of all entities, by how they stand in the texts: one call for many, as a call takes milliseconds."""
-    names = sorted({one["text"] for row in rows for one in row["entities"]})
-    return dict(zip(names, normalize_names(pa.array(names, pa.string())).to_pylist(), strict=True))
+    """The folded names of all entities, by how they stand in the texts: new ones in one call, as a call takes milliseconds."""
+    names = {one["text"] for row in rows for one in row["entities"]}
+    if len(_known) > NAMES:
+        _known.clear()
+    if new := sorted(names - _known.keys()):
+        _known.update(zip(new, normalize_names(pa.array(new, pa.string())).to_pylist(), strict=True))
+    return {name: _known[name] for name in names}
 
 
 def entity_terms(label: str, name: str) -> tuple[str, str]:

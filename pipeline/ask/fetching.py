@@ -114,6 +114,9 @@ def locked(folder: Path, check: Callable[[], object] = lambda: None) -> Iterator
     Args:
         folder: The folder; made if it is absent.
         check: Called while it waits.
+
+    Yields:
+        Nothing; the folder is locked meanwhile.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / _LOCK).open("ab") as lock:
