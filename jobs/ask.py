@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def ask(
-    answers: Annotated[Path, typer.Argument(metavar="ANSWERS", help="Folder of an index, see textmill index.")],
+    answers: Annotated[str, typer.Argument(metavar="ANSWERS", help="Folder of an index, or its URL, see textmill index.")],
     question: Annotated[str, typer.Argument(help="The question, in English or Chinese.")],
     since: Annotated[str | None, typer.Option(help="Only documents from this day on, as 2026-11-22 (UTC).")] = None,
     until: Annotated[str | None, typer.Option(help="Only documents up to this day, that day included.")] = None,
@@ -30,22 +30,28 @@ def ask(
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Answers with a lower probability are none.")] = 0.5,
     passages: Annotated[int, typer.Option(min=1, max=100, help="Number of passages that are read.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    config: Annotated[Path | None, typer.Option(help="TOML file. Its table store says how HDFS is reached.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
+    ] = None,
 ) -> None:
     """Answer a question from what was indexed: a span of a document, with its place, or the word that nothing here answers it.
 
     The score is the probability that the answer is right. Filters choose the documents that may answer. Some questions are
     counted instead, and show the SQL that counted: how negative is X, which companies are named with X, the most mentioned
-    people, how many documents mention X.
+    people, how many documents mention X. An index on HDFS or S3 is fetched once, into ~/.cache/textmill (XDG_CACHE_HOME).
     """
     from pipeline.ask.asker import Asker
     from pipeline.ask.batch import Readers
     from pipeline.ask.counting import count_answer, intent_of
     from pipeline.ask.replies import read_reply
     from pipeline.ask.search import Filters, PassageIndex, day
+    from pipeline.config import load_store
     from pipeline.signals import handling_signals
+    from pipeline.store.open import open_store
 
     chosen = Filters(source, day(since) if since else None, day(until) if until else None, entity, sentiment, lang)
-    index = PassageIndex(answers)
+    index = PassageIndex(open_store(answers, load_store(config, sets or ())))
     intent = intent_of(question) if "://" not in index.output else None  # elsewhere it is read
     if intent is not None and (counted := count_answer(intent, index.output, chosen)) is not None:
         _show_counted(question, counted, index.generation, as_json)

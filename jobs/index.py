@@ -11,9 +11,9 @@ import typer
 
 
 def index(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of textmill tag --keep-text, or its URL.")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output folder of textmill tag, or its URL.")],
     answers: Annotated[
-        Path, typer.Argument(metavar="ANSWERS", help="Folder of the index on this machine. It is made if need be.")
+        str, typer.Argument(metavar="ANSWERS", help="Folder of the index, or its URL on HDFS or S3. It is made if need be.")
     ],
     vectors: Annotated[
         bool,
@@ -28,8 +28,10 @@ def index(
 ) -> None:
     """Make the passages of tagged documents findable, for textmill ask.
 
-    The same command takes in what is new, and what was tagged again; the rest stays as it is. Readers see the old generation
-    until the new one is whole. A build that was killed is begun anew by the same command.
+    The same command takes in what is new, and what was tagged again; the rest stays as it is. Texts that were not kept
+    (--keep-text) are read again from the input. Readers see the old generation until the new one is whole. A build that was
+    killed is begun anew by the same command. Exit code 4 means that a file of the input has changed since it was tagged, or is
+    gone: its part is not in the index, all others are.
     """
     from jobs.streams import note
     from pipeline.ask.index import EMBEDDER_NAME, build_index
@@ -37,7 +39,8 @@ def index(
     from pipeline.signals import handling_signals
     from pipeline.store.open import open_store
 
+    reach = load_store(config, sets or ())
     with handling_signals() as stop:
-        store = open_store(output, load_store(config, sets or ()))
-        counts = build_index(store, answers, note, stop.check, EMBEDDER_NAME if vectors else None)
+        embedder = EMBEDDER_NAME if vectors else None
+        counts = build_index(open_store(output, reach), open_store(answers, reach), note, stop.check, reach, embedder)
     print(json.dumps({"status": "finished" if counts.added or counts.removed else "nothing to do", **asdict(counts)}, indent=1))

@@ -6,13 +6,14 @@ import json
 import os
 import shlex
 import sys
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from pipeline.ask.feeder import IndexFeeder
     from pipeline.nightly.config import NightConfig
     from pipeline.signals import StopToken
     from pipeline.store.base import Store
@@ -27,6 +28,10 @@ def watch(
     address: Annotated[
         str | None, typer.Option(help="Run batches as jobs of a Ray cluster. Address of its dashboard: http://HEAD:8265.")
     ] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(metavar="ANSWERS", help="Folder or URL of an index that is kept up to date, see textmill index."),
+    ] = None,
     batch: Annotated[str | None, typer.Option(help="Run this batch, which a watcher has listed, and end.", hidden=True)] = None,
     submission: Annotated[str, typer.Option(help="The id under which the batch was submitted.", hidden=True)] = "",
 ) -> None:
@@ -39,7 +44,9 @@ def watch(
 
     Hints are optional and make it look at once: POST a path to /hint of watch.http (with an Authorization: Bearer header if
     TEXTMILL_HINT_TOKEN is set), or XADD to the stream of watch.redis. Each decision is one JSON line on standard error. Ctrl-C
-    and SIGTERM stop it cleanly with exit code 0; the next watcher goes on.
+    and SIGTERM stop it cleanly with exit code 0; the next watcher goes on. With --index, or the key index, a process beside the
+    watcher takes new parts into that index every index_s seconds. If that fails it is said, and tried again; a watcher that ends
+    while it fails has its exit code.
     """
     from jobs.streams import note
     from pipeline.nightly.config import load_night
@@ -52,7 +59,7 @@ def watch(
     from pipeline.trigger.watcher import Watcher, run_here
 
     safe_stderr()
-    config = load_night(conf)
+    config = load_night(conf, index)
     store = output_of(config.tag)
     with redirect_stdout(sys.stderr), handling_signals() as stop:
         if batch is not None:
@@ -60,9 +67,10 @@ def watch(
             raise SystemExit(ran.exit_code)
         runner = run_here(config) if address is None else _there(conf, config, store, address, stop)
         hints = Notifications()
+        feeder = _feeder(config)
         watcher = Watcher(config, BatchLog(store), runner, decided, stop.check)
         try:
-            with listening(_sources(config), hints, note):
+            with feeder or nullcontext(), listening(_sources(config), hints, note):
                 note(f"watching {', '.join(config.tag.sources)}")
                 hinted: list[str] = []
                 while True:
@@ -70,12 +78,25 @@ def watch(
                     hinted = hints.wait(config.watch.poll_s, stop.check)
         except KeyboardInterrupt:
             note("stopped; what has been begun is finished by the next watcher")
+    if feeder is not None and feeder.failed is not None:
+        raise feeder.failed
 
 
 def decided(batch: str, revision: str, action: str, why: str) -> None:
     """One line for one decision."""
     line = {"event": "decision", "batch": batch, "revision": revision, "decision": action, "why": why}
     print(json.dumps(line), file=sys.stderr, flush=True)
+
+
+def _feeder(config: NightConfig) -> IndexFeeder | None:
+    from jobs.streams import note
+    from pipeline.ask.feeder import IndexFeeder, check_index
+    from pipeline.nightly.locations import index_order_of
+
+    if (order := index_order_of(config, config.index_s)) is None:
+        return None
+    check_index(order)
+    return IndexFeeder(order, note)
 
 
 def _sources(config: NightConfig) -> list[NotificationSource]:

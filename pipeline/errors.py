@@ -9,6 +9,7 @@ PipelineError                exit 4  (not to be tried again)
 |-- JobLostError             exit 3  a submitted job has ended, or is gone, without a manifest that says how
 |-- JobFailedError           exit 4  a submitted job's manifest says that it has failed
 |-- NoReportError            exit 4  the report of a night could not be made
+|-- NoIndexError             exit 4  the index of passages could not be brought up to date
 |-- WorkerLostError          exit 3  a worker died; the run may be tried again
 |   `-- NoWorkersError               no worker has been alive for too long
 |-- InputError               exit 4  something is wrong with a file of the input
@@ -122,6 +123,19 @@ class JobFailedError(PipelineError):
 
 class NoReportError(PipelineError):
     """The report of a night could not be made.
+
+    Args:
+        message: What the user reads.
+        exit_code: The exit code of its cause, if that has one.
+    """
+
+    def __init__(self, message: str, exit_code: int = 4) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class NoIndexError(PipelineError):
+    """The index of passages could not be brought up to date; what was tagged is complete.
 
     Args:
         message: What the user reads.

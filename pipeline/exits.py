@@ -37,6 +37,7 @@ REMEDIES: dict[type[PipelineError], str] = {
     errors.JobLostError: "look at the cluster, then submit again",
     errors.JobFailedError: "read the job's manifest",
     errors.NoReportError: "read the message, then run `textmill report` for that day",
+    errors.NoIndexError: "read the message, then run `textmill index`",
     errors.WorkerLostError: "run the command again; it goes on where it was",
     errors.NoWorkersError: "start the cluster's nodes, or give fewer --workers; then run the command again",
     errors.InputError: "correct or replace the file that the message names",

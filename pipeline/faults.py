@@ -91,11 +91,32 @@ REPORT_POINTS = ("report.publish.before", "report.exchange.after", "report.publi
 # model (drop: it does not).
 READ_POINTS = ("source.read", "tables.batch", "block.read")
 
-# Every point of an index of passages that is made: a part is in it, the generation is about to get its name, it has it.
+# Every point of an index of passages that is made on a disk: a part is in it, the generation is about to get its name, it has it.
 INDEX_POINTS = ("index.part", "index.rename.before", "index.rename.after")
+# Those of one that is made on HDFS or S3: a file of the generation is there, then its manifest is written and gets its name.
+INDEX_PUBLISH_POINTS = (
+    "index.part",
+    "index.file",
+    "generation.write.before",
+    "generation.write.after",
+    "generation.rename.after",
+)
+# Those of a generation that is fetched from there, in their order.
+INDEX_FETCH_POINTS = ("fetch.file", "fetch.rename.before", "fetch.rename.after")
 
 _KNOWN = frozenset(
-    (*INDEX_POINTS, *POINTS, *COMPACT_POINTS, *NIGHT_POINTS, *BATCH_POINTS, *REPORT_POINTS, *READ_POINTS, *SUPERSEDE_POINTS)
+    (
+        *POINTS,
+        *COMPACT_POINTS,
+        *NIGHT_POINTS,
+        *BATCH_POINTS,
+        *REPORT_POINTS,
+        *READ_POINTS,
+        *SUPERSEDE_POINTS,
+        *INDEX_POINTS,
+        *INDEX_PUBLISH_POINTS,
+        *INDEX_FETCH_POINTS,
+    )
 )
 
 

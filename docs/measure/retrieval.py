@@ -27,8 +27,8 @@ from models.factory.retrieval_set import RetrievalSet, retrieval_set
 from models.runtime.cpu import cpu_name
 from models.runtime.package import EMBEDDER, READER, installed
 from models.runtime.reader import load_reader
-from pipeline.ask.reading import order
 from pipeline.ask.index import build_index
+from pipeline.ask.reading import order
 from pipeline.ask.search import Passage, PassageIndex
 from pipeline.sink.attempt import FOOTER
 from pipeline.sink.layout import TAGS

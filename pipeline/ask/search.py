@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from models.runtime.labels import SENTIMENTS
-from models.runtime.package import sha256
 from pipeline.ask.chinese import sounds_of
-from pipeline.ask.index import EMBEDDER_NAME, FORMAT, MANIFEST, entity_terms, generations, manifest_of, schema
+from pipeline.ask.documents import entity_terms, schema
+from pipeline.ask.fetching import newest_generation
+from pipeline.ask.generations import encode, store_of, whole_generations
+from pipeline.ask.index import EMBEDDER_NAME, FORMAT, about_of
 from pipeline.ask.nearest import NearestPassages, fused
 from pipeline.ask.terms import characters_of, terms_of
+from pipeline.ask.vectors import VectorsOf
 from pipeline.errors import ConfigError, OutputError
+from pipeline.store.base import Store
 from pipeline.timezones import instant, microseconds
 
 # Passages that are looked at of either kind, and how much the fields of terms count.
@@ -92,7 +97,7 @@ class PassageIndex:
     """The newest generation of an index, open for reading; `refresh` looks for a newer one.
 
     Args:
-        folder: Of the index.
+        answers: The index: a store, or a folder of this machine.
         embedder: Name or folder of the embedder that its vectors are of.
 
     Attributes:
@@ -106,14 +111,15 @@ class PassageIndex:
         OutputError: The index is not as it should be.
     """
 
-    def __init__(self, folder: Path, embedder: str | Path = EMBEDDER_NAME) -> None:
-        self._folder, self._embedder = folder, embedder
+    def __init__(self, answers: Store | Path, embedder: str | Path = EMBEDDER_NAME) -> None:
+        self._answers, self._embedder = store_of(answers), embedder
         self.generation = 0
         if not self.refresh():
-            raise ConfigError(f"{folder}: no index in it; make one with `textmill index OUTPUT {folder}`")
+            url = self._answers.url
+            raise ConfigError(f"{url}: no index in it; make one with `textmill index OUTPUT {url}`")
 
     def refresh(self) -> bool:
-        """Open the newest generation, if it is not open.
+        """Open the newest generation, if it is not open; from HDFS or S3 it is fetched first.
 
         Returns:
             Whether another one is open now.
@@ -123,25 +129,30 @@ class PassageIndex:
         """
         from tantivy import Index
 
-        whole = generations(self._folder)
-        if not whole or whole[-1][0] == self.generation:
-            return False
         self._schema = schema()
-        number, path = whole[-1]
-        manifest = manifest_of(path)
-        if manifest["format"] != FORMAT:
-            raise OutputError(f"{path} was made by another version; run `textmill index {manifest['output']} {self._folder}`")
-        vectors = manifest["vectors"]
-        self._nearest = NearestPassages(path, vectors, self._embedder) if vectors.digest else None
-        self._searcher = Index(self._schema, path=str(path), reuse=True).searcher()
-        self.digest = sha256(path / MANIFEST)
-        self.generation, self.passages, self.output = number, int(manifest["passages"]), str(manifest["output"])
-        return True
+        while (found := newest_generation(self._answers, self.generation)) is not None:
+            generation, path = found
+            made, digest = about_of(generation)
+            if made != FORMAT:
+                what = f"{path} was made by another version"
+                raise OutputError(f"{what}; run `textmill index {generation.output} {self._answers.url}`")
+            try:
+                vectors = VectorsOf.from_json(generation.about["vectors"])
+                nearest = NearestPassages(path, vectors, self._embedder) if digest else None
+                searcher = Index(self._schema, path=str(path), reuse=True).searcher()
+            except (OSError, ValueError, OutputError) as error:
+                if whole_generations(self._answers)[-1:] != [generation.number]:
+                    continue  # it was replaced, and removed, just now
+                raise OutputError(f"{path} is no index ({error}); remove it and make the index anew") from error
+            self._searcher, self._nearest = searcher, nearest
+            self.digest = sha256(encode(generation)).hexdigest()
+            self.generation, self.passages, self.output = generation.number, generation.passages, generation.output
+            return True
+        return False
 
     def outdated(self) -> bool:
         """Whether there is a newer generation."""
-        whole = generations(self._folder)
-        return bool(whole) and whole[-1][0] != self.generation
+        return whole_generations(self._answers)[-1:] not in ([], [self.generation])
 
     def facets(self) -> dict[str, Any]:
         """Count what can be filtered by.

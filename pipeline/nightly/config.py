@@ -71,6 +71,13 @@ class NightConfig(_Settings):
     report_s: Annotated[float, Field(gt=0, description="seconds after which a report is given up")] = 3600.0
     retire_h: Annotated[float, Field(ge=0, description="hours after which leftovers of killed runs are removed")] = 24.0
     claim_s: Annotated[float, Field(ge=3, description="seconds after which a claim that is not renewed has expired")] = 120.0
+    index: Annotated[
+        str | None,
+        Field(min_length=1, description="folder or URL of the index of passages that nights and watchers keep up to date"),
+    ] = None
+    index_s: Annotated[
+        float, Field(gt=0, description="seconds between a watcher's looks for parts that are not in the index")
+    ] = 15.0
     metrics_url: Annotated[
         str | None, Field(description="Prometheus Pushgateway that gets figures of each night; it may be down")
     ] = None
@@ -84,11 +91,12 @@ class NightConfig(_Settings):
         return zone
 
 
-def load_night(path: Path) -> NightConfig:
+def load_night(path: Path, index: str | None = None) -> NightConfig:
     """Load the settings of a job.
 
     Args:
         path: TOML file.
+        index: An index that takes the place of the file's.
 
     Returns:
         The settings.
@@ -117,7 +125,8 @@ def load_night(path: Path) -> NightConfig:
         key, flag = ("retag_files", "--retag-files") if tag.retag_files else ("retry_dead_letters", "--retry-dead-letters")
         raise ConfigError(f"{path}: tag.{key}: every night would tag these files anew; run textmill tag {flag} once")
     try:
-        return NightConfig.model_validate({**values, "tag": tag})
+        given = {} if index is None else {"index": index}
+        return NightConfig.model_validate({**values, **given, "tag": tag})
     except ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise ConfigError("\n".join(lines) + "\nconf/nightly.toml describes every key") from error

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pipeline.ask.index_process import IndexOrder
 from pipeline.config import TagConfig
+from pipeline.nightly.config import NightConfig
 from pipeline.source.discover import Discovered, discover
 from pipeline.store.base import Store
 from pipeline.store.open import open_store
@@ -37,6 +39,24 @@ def input_of(tag: TagConfig, marks: Collection[str] = ()) -> Discovered:
         StoreError: It cannot be listed.
     """
     return discover(tag.sources, tag.store, marks, tag.format)
+
+
+def index_order_of(config: NightConfig, every_s: float = 0.0, wait_s: float = 0.0) -> IndexOrder | None:
+    """Say which index a job keeps up to date.
+
+    Args:
+        config: Settings of the job.
+        every_s: Seconds between looks; 0 for one look.
+        wait_s: Seconds for which one look waits for another process that makes the index.
+
+    Returns:
+        The index; None if the settings name none.
+    """
+    if config.index is None:
+        return None
+    reach = config.tag.store
+    answers = open_store(config.index, reach).url
+    return IndexOrder(output_of(config.tag).url, answers, reach.told(), every_s, wait_s)
 
 
 def root_of(tag: TagConfig, url: str) -> Store:

@@ -1,4 +1,4 @@
-"""A night: tag what no plan has named, report what is due, publish, remove what is old, and say what came of it."""
+"""A night: tag what no plan has named, report what is due, publish, remove what is old, index, and say what came of it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 
-from pipeline.errors import PipelineError, StoppedError, StoreError
+from pipeline.ask.feeder import check_index, index_once
+from pipeline.errors import ClaimedError, ConfigError, NoIndexError, PipelineError, StoppedError, StoreError
 from pipeline.exits import exit_of
 from pipeline.faults import point
 from pipeline.nightly.config import NightConfig
 from pipeline.nightly.dates import days
 from pipeline.nightly.garbage_collect import garbage_collect
 from pipeline.nightly.index import Index, index_of
-from pipeline.nightly.locations import output_of
+from pipeline.nightly.locations import index_order_of, output_of
 from pipeline.nightly.pushgateway import push_metrics
 from pipeline.nightly.record import Night, new_night, write_night
 from pipeline.nightly.reporting import Reporter, ReportRequest
@@ -29,6 +30,8 @@ from pipeline.store.base import Store
 from pipeline.store.claim import Claim, held
 
 Say = Callable[[str], object]
+# So long a night waits for a watcher that makes the same index.
+INDEX_WAIT_S = 600.0
 
 
 class _Night:
@@ -40,7 +43,33 @@ class _Night:
         self._settings = {"lang": config.lang, "zone": config.zone, "trailing_days": self._trailing_days}
 
     def go(self, store: Store, night: Night) -> None:
+        """What is there of the tags is indexed whatever else has failed, unless somebody else is at work or wants this to end."""
         point("night.begin")
+        failed: PipelineError | None = None
+        try:
+            self._tag_and_report(store, night)
+        except (ConfigError, ClaimedError, StoppedError):
+            raise
+        except PipelineError as error:
+            failed = error
+        try:
+            self._index(night)
+        except NoIndexError as error:
+            if failed is None:
+                raise
+            failed.add_note(f"and {error}")
+        if failed is not None:
+            raise failed
+
+    def _index(self, night: Night) -> None:
+        if (order := index_order_of(self._config, wait_s=INDEX_WAIT_S)) is not None:
+            del self._held[1:]  # the output's claim is given back: parts may come meanwhile
+            night.index = index_once(order, self._check)
+            self._say(
+                f"index: {night.index.get('parts', 0):,} parts, {night.index.get('passages', 0):,} passages, {order.answers}"
+            )
+
+    def _tag_and_report(self, store: Store, night: Night) -> None:
         result = tag_documents(self._config.tag)
         night.tag = {key: value for key, value in asdict(result).items() if key not in ("documents_s", "tokens_s")}
         with hold_claim(store, CLAIM) as output:  # nobody tags while the reports are made: they agree with what is counted here
@@ -135,9 +164,12 @@ def run_night(
         ClaimedError: Another run is at work on this output.
         StoppedError: SIGTERM or Ctrl-C came.
         NoReportError: A report was not made.
+        NoIndexError: The index could not be brought up to date; all else is done.
         PipelineError: What `tag_documents` raises.
     """
     store = output_of(config.tag)
+    if (order := index_order_of(config)) is not None:
+        check_index(order)
     night = new_night(day, config.zone, submission)
     error: BaseException | None = None
     with handling_signals() as stop:

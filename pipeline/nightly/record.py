@@ -24,6 +24,7 @@ class Night:
         made: The published revisions: date, revision, reason, rows, manifest.
         undated: Documents without a date: no report has them.
         older: Documents of dates before the first that is reported: no report has them.
+        index: What the index of passages holds, see `IndexCounts`; empty if the job has none, or it is not up to date.
     """
 
     date: str
@@ -40,6 +41,7 @@ class Night:
     undated: int = 0
     older: int = 0
     retired: list[str] = field(default_factory=list)
+    index: dict[str, int] = field(default_factory=dict)
 
 
 def new_night(day: date, zone: str, submission: str | None) -> Night:

@@ -55,3 +55,10 @@ def remote_place(request):
         return Place(f"s3://textmill/{name}", StoreConfig())
     hdfs = request.getfixturevalue("hdfs")
     return Place(f"{hdfs.url}/{name}", hdfs.config(client="native" if request.param == "hdfs-native" else "webhdfs"))
+
+
+def table_of_store(place, name):
+    """The settings of the store as a table of TOML."""
+    given = place.config.model_dump(mode="json", exclude_none=True, exclude={"token"})
+    lines = [f"{key} = {json.dumps(value)}" for key, value in given.items()]
+    return "\n".join([f"[{name}]", *lines, ""])

@@ -2,9 +2,11 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -12,12 +14,14 @@ from models.runtime.reader import load_reader
 from pipeline import faults
 from pipeline.ask.asker import Asker
 from pipeline.ask.batch import Readers
-from pipeline.ask.index import build_index, generations, manifest_of
+from pipeline.ask.generations import read_generation, whole_generations
+from pipeline.ask.index import build_index
 from pipeline.ask.search import Filters, PassageIndex, day
 from pipeline.errors import ClaimedError, ConfigError, OutputError
 from pipeline.store.local import LocalStore
 from tests.support import ROOT
-from tests.support.runs import run
+from tests.support.runs import rows, run
+from tests.support.small_embedder import write_embedder
 from tests.support.small_reader import write_reader
 
 PEOPLE = ["Anna Berg", "Tom Reed", "Lena Okafor"]
@@ -109,7 +113,7 @@ def test_what_is_new_or_tagged_again_is_taken_in_and_the_rest_stays(world):
     tag(world, retag=True)
     assert built(world).removed > 0
     assert sorted(set(found(world, "harbour river left"))) == ["d1", "d2", "d3", "d5"]
-    assert len(generations(world / "answers")) == 2
+    assert len(whole_generations(LocalStore(world / "answers"))) == 2
 
 
 @pytest.mark.parametrize("point", faults.INDEX_POINTS)
@@ -129,6 +133,62 @@ def test_killed_anywhere_the_same_command_mends_it(world, point):
     assert not (world / "answers" / "building").exists()
 
 
+def tiring(calls):
+    """A check that ends the build at one of its calls."""
+    left = iter(range(calls))
+
+    def check():
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    return check
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_comes_is_replaced_or_ends_a_build_each_document_is_there_once(world, seed, tmp_path_factory):
+    """Files come, are tagged again, everything is, builds end anywhere: what is built at last is what a fresh build gives."""
+    rng, number = random.Random(seed), 3
+    small = write_embedder(tmp_path_factory.mktemp("small"))
+    for _ in range(8):
+        if rng.random() < 0.6:
+            name = rng.choice("abcde")
+            number += 1
+            known = (world / "in" / f"{name}.jsonl").exists()
+            put(world / "in", f"{name}.jsonl", *(document(10 * number + i, f"A quay and tower {i} of {name}.") for i in range(4)))
+            tag(world, **({"retag_files": [f"{name}.jsonl"]} if known else {}))
+        elif rng.random() < 0.2:
+            tag(world, retag=True)
+        with suppress(KeyboardInterrupt):
+            build_index(LocalStore(world / "out"), world / "answers", check=tiring(rng.randrange(1, 40)), embedder=small)
+    counts = build_index(LocalStore(world / "out"), world / "answers", embedder=small)
+    build_index(LocalStore(world / "out"), world / "fresh", embedder=small)
+    fresh = PassageIndex(world / "fresh", small)
+    terms = "harbour note filler left sense cold office likes quay river tower"
+    wanted = sorted((p.id, p.start, p.text, p.part, p.row, p.cosine) for p in fresh.search(terms, 1000))
+    found = PassageIndex(world / "answers", small).search(terms, 1000)
+    assert sorted((p.id, p.start, p.text, p.part, p.row, p.cosine) for p in found) == wanted
+    assert counts.passages == len(wanted) == len(set(wanted))
+    assert {p.id for p in found} == {row["id"] for row in rows(world / "out")}
+
+
+def test_parts_that_are_replaced_while_they_are_read_are_read_again(world):
+    build = built(world)
+    put(world / "in", "b.jsonl", *(document(10 + i, f"A quay by river {i}.") for i in range(3)))
+    tag(world)
+    calls = 0
+
+    def check():
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            put(world / "in", "b.jsonl", document(20, "A tower by the river."))
+            tag(world, retag_files=["b.jsonl"])
+
+    counts = build_index(LocalStore(world / "out"), world / "answers", check=check, embedder=None)
+    assert (counts.generation, calls > 3) == (build.generation + 1, True)
+    assert found(world, "quay river tower") == ["d20"]
+
+
 def test_a_reader_goes_on_with_its_generation_until_it_looks(world):
     built(world)
     index = PassageIndex(world / "answers")
@@ -143,22 +203,19 @@ def test_a_reader_goes_on_with_its_generation_until_it_looks(world):
 
 
 def test_what_cannot_be_indexed_is_said_with_the_remedy(world, tmp_path):
-    run(world / "in", tmp_path / "bare", id_column="id")
-    with pytest.raises(ConfigError, match=r"holds no texts; tag with --keep-text"):
-        build_index(LocalStore(tmp_path / "bare"), tmp_path / "b")
     with pytest.raises(ConfigError, match=r"no tags/ in it"):
-        build_index(LocalStore(tmp_path / "nothing"), tmp_path / "c")
+        build_index(LocalStore(tmp_path / "nothing"), tmp_path / "c", embedder=None)
     with pytest.raises(ConfigError, match=r"make one with `textmill index"):
         PassageIndex(tmp_path / "nobody")
     built(world)
     run(world / "in", tmp_path / "other", id_column="id", keep_text=True)
     with pytest.raises(ConfigError, match=r"is an index of .*; name another folder"):
-        build_index(LocalStore(tmp_path / "other"), world / "answers")
+        build_index(LocalStore(tmp_path / "other"), world / "answers", embedder=None)
     with LocalStore(world / "answers").claim("_claim"), pytest.raises(ClaimedError):
         built(world)
     (world / "answers/g000001/manifest.json").write_text("{")
     with pytest.raises(OutputError, match="make the index anew"):
-        manifest_of(world / "answers/g000001")
+        read_generation(LocalStore(world / "answers"), 1)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from pipeline.sink.layout import CLAIM
 from pipeline.store.claim import holder
 from pipeline.store.objects import ObjectStore
 from pipeline.store.open import open_store
-from tests.support.remote import remote_place
+from tests.support.remote import remote_place, table_of_store
 from tests.support.report_data import made_up, write_output
 
 DAY = date(2026, 11, 22)
@@ -38,13 +38,6 @@ def one_model():
 @pytest.fixture(params=["hdfs-native", pytest.param("s3", marks=pytest.mark.slow)])
 def place(request):
     return remote_place(request)
-
-
-def table_of_store(place, name):
-    """The settings of the store as a table of TOML."""
-    given = place.config.model_dump(mode="json", exclude_none=True, exclude={"token"})
-    lines = [f"{key} = {json.dumps(value)}" for key, value in given.items()]
-    return "\n".join([f"[{name}]", *lines, ""])
 
 
 def upload(place, folder, source):
