@@ -2,8 +2,8 @@
 
 Run: python docs/measure/voice.py FOLDER [THREADS [VARIANT ...]]   (FOLDER is made by speak.py; needs textmill[voice] and weights)
 A variant is BEAM or BEAM+names; by default 1, 5, 1+names and 5+names. Names are those of spoken_questions.json: some that are
-asked for, some that are not, in alphabetical order. Each file is heard by all variants in turn. Seconds are by the clock and of the
-CPU, for recordings of 3 to 4.2 s. TEXTMILL_VOICE_CACHE names another folder of weights; TEXTMILL_VOICE_SHOW=1 shows what is misheard.
+asked for, some that are not, in alphabetical order. Each file is heard by all variants in turn. Seconds are by the clock and of
+the CPU, for recordings of 3 to 4.2 s. TEXTMILL_VOICE_CACHE names another folder of weights, TEXTMILL_VOICE_SHOW=1 shows errors.
 """
 
 from __future__ import annotations
