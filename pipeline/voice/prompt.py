@@ -1,4 +1,4 @@
-"""What the speech model is told before it listens: names of the corpus, so that it hears them rather than words that sound alike."""
+"""What the speech model is told before it listens: names of the corpus, so that it hears them and not words that sound alike."""
 
 from __future__ import annotations
 
