@@ -93,9 +93,21 @@ READ_POINTS = ("source.read", "tables.batch", "block.read")
 
 # Every point of an index of passages that is made: a part is in it, the generation is about to get its name, it has it.
 INDEX_POINTS = ("index.part", "index.rename.before", "index.rename.after")
+# Those of the speech model's installation: behind a wheel, within a file, before and behind the rename that names it.
+VOICE_POINTS = ("voice.fetched", "voice.chunk", "voice.rename.before", "voice.rename.after")
 
 _KNOWN = frozenset(
-    (*INDEX_POINTS, *POINTS, *COMPACT_POINTS, *NIGHT_POINTS, *BATCH_POINTS, *REPORT_POINTS, *READ_POINTS, *SUPERSEDE_POINTS)
+    (
+        *INDEX_POINTS,
+        *VOICE_POINTS,
+        *POINTS,
+        *COMPACT_POINTS,
+        *NIGHT_POINTS,
+        *BATCH_POINTS,
+        *REPORT_POINTS,
+        *READ_POINTS,
+        *SUPERSEDE_POINTS,
+    )
 )
 
 

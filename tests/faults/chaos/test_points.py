@@ -103,6 +103,7 @@ def test_every_point_is_somewhere():
         *faults.REPORT_POINTS,
         *faults.SUPERSEDE_POINTS,
         *faults.INDEX_POINTS,
+        *faults.VOICE_POINTS,
     }
     made = {one for one in points if one.endswith((".write.before", ".write.after", ".rename.after"))}
     assert points - made <= passed
