@@ -32,7 +32,7 @@ def frequent_names(output: str, most: int = MOST) -> list[str]:
     sql = (
         "select name from (select entity.text as name, lang, count(distinct doc) as documents from "
         f"(select lang, unnest(entities) as entity, row_number() over () as doc from {tags}) "
-        "group by all qualify row_number() over (partition by lang order by documents desc, name) <= $most) "
+        "group by entity.text, lang qualify row_number() over (partition by lang order by documents desc, name) <= $most) "
         "group by name order by sum(documents) desc, name"
     )
     try:
