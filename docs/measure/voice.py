@@ -1,7 +1,7 @@
 """How well and how fast spoken questions are understood: word errors in English, character errors in Chinese, seconds.
 
 Run: python docs/measure/voice.py FOLDER [THREADS [VARIANT ...]]   (FOLDER is made by speak.py; needs textmill[voice] and weights)
-A variant is BEAM or BEAM+names; by default 1, 5, 1+names and 5+names. Names are those of spoken_questions.json: some that are
+A variant is BEAM or BEAM+names; by default those of VARIANTS. Names are those of spoken_questions.json: some that are
 asked for, some that are not, in alphabetical order. Each file is heard by all variants in turn. Seconds are by the clock and of
 the CPU, for recordings of 3 to 4.2 s. TEXTMILL_VOICE_CACHE names another folder of weights, TEXTMILL_VOICE_SHOW=1 shows errors.
 """
@@ -21,7 +21,7 @@ from models.runtime.cpu import cpu_name
 from pipeline.voice.install import default_cache, installed
 from pipeline.voice.transcriber import Transcriber
 
-VARIANTS = ("1", "5", "1+names", "5+names")
+VARIANTS = ("1", "5", "1+names", "5+names", "10+names")
 
 
 def units(text: str, lang: str) -> list[str]:

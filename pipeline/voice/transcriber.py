@@ -84,8 +84,8 @@ class Transcriber:
         with self._lock:
             for window in windows(samples):
                 check()
-                one, lang = self._whisper.hear(window, lang, names)
-                heard.append(one)
+                heard.append(self._whisper.hear(window, lang, names))
+                lang = heard[-1].lang
         said = [one for one in heard if one.text]
         text = ("" if lang == "zh" else " ").join(one.text for one in said)
         tokens = sum(one.tokens for one in said)

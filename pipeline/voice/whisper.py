@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from models.runtime.script import languages
 from pipeline.voice.audio import RATE
 from pipeline.voice.prompt import prompt_of
 
@@ -27,9 +28,10 @@ SILENCE_S, LEAST_S = 2, 10
 # Half of what the decoder holds is for the prompt, less the mark before it.
 PROMPT_TOKENS = 448 // 2 - 1
 TOKENS_PER_S, MORE_TOKENS = 12, 24
-# Below this mean log probability, or above this ratio of compression, what was heard is doubted (Radford et al., 2022, 4.5).
-DOUBTED_LOGPROB, REPEATING = -1.0, 2.4
-NO_SPEECH = 0.6
+# Below this mean log probability, or above this ratio of compression, what was heard is doubted.
+DOUBTED_LOGPROB, REPEATING = -0.7, 2.4
+# Above this probability that nobody speaks, and below this mean log probability, it is nothing (Radford et al., 2022, 4.5).
+NO_SPEECH, NO_SPEECH_LOGPROB = 0.6, -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,13 @@ class Heard:
         text: The words; "" if it is no speech.
         logprob: Sum of the log probabilities of its tokens.
         tokens: Number of tokens, the end included.
+        lang: The language that it was heard in.
     """
 
     text: str
     logprob: float
     tokens: int
+    lang: str
 
     @property
     def mean(self) -> float:
@@ -53,9 +57,12 @@ class Heard:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether it is improbable, or says the same again and again."""
+        """Whether it is improbable, says the same again and again, or is in another script than its language's."""
         raw = self.text.encode()
-        return self.mean < DOUBTED_LOGPROB or (bool(raw) and len(raw) / len(zlib.compress(raw)) > REPEATING)
+        if not raw:
+            return False
+        romanized = self.lang == "zh" and languages([self.text]) != ["zh"]
+        return romanized or self.mean < DOUBTED_LOGPROB or len(raw) / len(zlib.compress(raw)) > REPEATING
 
 
 class Whisper:
@@ -73,7 +80,7 @@ class Whisper:
         self._beam = beam
         self._model = WhisperModel(str(folder), "cpu", compute_type="int8", cpu_threads=threads, local_files_only=True)
 
-    def hear(self, window: npt.NDArray[np.float32], lang: str, names: Sequence[str]) -> tuple[Heard, str]:
+    def hear(self, window: npt.NDArray[np.float32], lang: str, names: Sequence[str]) -> Heard:
         """Hear one window.
 
         Args:
@@ -82,7 +89,7 @@ class Whisper:
             names: Names that may be heard, the likeliest first.
 
         Returns:
-            What was heard, and its language.
+            What was heard.
         """
         seconds = len(window) / RATE
         context_s = min(WINDOW_S, max(LEAST_S, math.ceil(seconds) + SILENCE_S))
@@ -92,7 +99,7 @@ class Whisper:
         if heard.is_doubtful:
             again = self._decode(self._encode(window, WINDOW_S), lang, (), seconds)
             heard = max(heard, again, key=lambda one: (not one.is_doubtful, one.mean))
-        return heard, lang
+        return heard
 
     def _encode(self, window: npt.NDArray[np.float32], context_s: int) -> Any:
         padded = np.pad(window, (0, max(0, context_s * RATE - len(window))))
@@ -114,7 +121,5 @@ class Whisper:
             encoded, [prompt], beam_size=self._beam, max_length=most, return_scores=True, return_no_speech_prob=True
         )[0]
         ids = result.sequences_ids[0]
-        heard = Heard(tokenizer.decode(ids).strip(), result.scores[0] * len(ids), len(ids) + 1)
-        if result.no_speech_prob > NO_SPEECH and heard.mean < DOUBTED_LOGPROB:
-            return Heard("", heard.logprob, heard.tokens)
-        return heard
+        heard = Heard(tokenizer.decode(ids).strip(), result.scores[0] * len(ids), len(ids) + 1, lang)
+        return replace(heard, text="") if result.no_speech_prob > NO_SPEECH and heard.mean < NO_SPEECH_LOGPROB else heard
