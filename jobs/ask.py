@@ -88,7 +88,9 @@ def _heard(audio: Path, output: str, cache: Path | None) -> str:
     with handling_signals() as stop:
         text = hear(audio, names=frequent_names(output), cache=cache, check=stop.check).text
     if not text:
-        raise AudioError("nobody speaks in the recording; record the question again, nearer to the microphone")
+        raise AudioError(
+            "nobody speaks in the recording, or nothing is understood; record the question again, nearer to the microphone"
+        )
     note(f"heard: {text}")
     return text
 

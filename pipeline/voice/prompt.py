@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 
 from models.runtime.script import languages
 
-# Before the names: the model goes on in the script and with the punctuation of what it has just read.
-OPENING = {"en": "", "zh": "以下是普通话的问题。"}
 BETWEEN = {"en": ", ", "zh": "、"}
 END = {"en": ".", "zh": "。"}
 
@@ -25,14 +23,32 @@ def prompt_of(names: Sequence[str], lang: str, tokens_of: Callable[[str], list[i
         The prompt's tokens; none where there is nothing to say.
     """
     fitting = [name for name, script in zip(names, languages(names), strict=True) if script == lang]
-    opening, low, high = OPENING[lang], 0, len(fitting)
+    low, high = 0, len(fitting)
     while low < high:  # the most names that fit, by halving
         middle = (low + high + 1) // 2
-        fits = len(tokens_of(_text(opening, fitting[:middle], lang))) <= budget_tokens
+        fits = len(tokens_of(_text(fitting[:middle], lang))) <= budget_tokens
         low, high = (middle, high) if fits else (low, middle - 1)
-    text = _text(opening, fitting[:low], lang)
-    return tokens_of(text) if text else []
+    return tokens_of(_text(fitting[:low], lang)) if low else []
 
 
-def _text(opening: str, names: Sequence[str], lang: str) -> str:
-    return f" {opening}{BETWEEN[lang].join(names)}{END[lang]}" if names else opening
+def is_echo(text: str, prompt: str, names: Sequence[str]) -> bool:
+    """Tell whether a text is not what was said but a piece of the prompt, as models give where nothing can be understood.
+
+    Args:
+        text: What came out.
+        prompt: What the model was told.
+        names: The names in it; one alone may well have been said.
+
+    Returns:
+        Whether it stands in the prompt, and is more than one name.
+    """
+    plain = _letters(text)
+    return bool(plain) and plain in _letters(prompt) and plain not in map(_letters, names)
+
+
+def _letters(text: str) -> str:
+    return "".join(one for one in text.casefold() if one.isalnum())
+
+
+def _text(names: Sequence[str], lang: str) -> str:
+    return f" {BETWEEN[lang].join(names)}{END[lang]}"

@@ -27,10 +27,10 @@ class Transcript:
     """What was said in a recording.
 
     Attributes:
-        text: The words; "" if nobody spoke.
+        text: The words; "" if nobody spoke, or nothing was understood.
         lang: Their language, en or zh; "" if nobody spoke and no language was given.
         seconds: Length of the recording.
-        confidence: The geometric mean of the probabilities of the text's tokens; 0 if nobody spoke. It is not calibrated.
+        confidence: The geometric mean of the probabilities of the text's tokens; 0 if there is none. It is not calibrated.
     """
 
     text: str

@@ -1,7 +1,8 @@
 """Whisper on one window of speech: its language, its words, and how sure it is, by one pass of the encoder.
 
 The encoder sees the window and some silence behind it, not thirty seconds: it takes a sixth of the time for a question of four
-seconds. A window that comes out badly is heard again with the whole thirty seconds and without a prompt.
+seconds. A window that comes out badly is heard again with the whole thirty seconds and without a prompt; a loop is nothing that
+was said.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from models.runtime.script import languages
 from pipeline.voice.audio import RATE
-from pipeline.voice.prompt import prompt_of
+from pipeline.voice.prompt import is_echo, prompt_of
 
 LANGS = ("en", "zh")
 WINDOW_S = 30
@@ -43,12 +44,14 @@ class Heard:
         logprob: Sum of the log probabilities of its tokens.
         tokens: Number of tokens, the end included.
         lang: The language that it was heard in.
+        is_echo: Whether it is a piece of the prompt.
     """
 
     text: str
     logprob: float
     tokens: int
     lang: str
+    is_echo: bool = False
 
     @property
     def mean(self) -> float:
@@ -56,13 +59,16 @@ class Heard:
         return self.logprob / self.tokens if self.tokens else -math.inf
 
     @property
-    def is_doubtful(self) -> bool:
-        """Whether it is improbable, says the same again and again, or is in another script than its language's."""
+    def is_loop(self) -> bool:
+        """Whether it says the same again and again."""
         raw = self.text.encode()
-        if not raw:
-            return False
+        return bool(raw) and len(raw) / len(zlib.compress(raw)) > REPEATING
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it is improbable, an echo, a loop, or in another script than its language's."""
         romanized = self.lang == "zh" and languages([self.text]) != ["zh"]
-        return romanized or self.mean < DOUBTED_LOGPROB or len(raw) / len(zlib.compress(raw)) > REPEATING
+        return bool(self.text) and (romanized or self.is_echo or self.is_loop or self.mean < DOUBTED_LOGPROB)
 
 
 class Whisper:
@@ -99,7 +105,7 @@ class Whisper:
         if heard.is_doubtful:
             again = self._decode(self._encode(window, WINDOW_S), lang, (), seconds)
             heard = max(heard, again, key=lambda one: (not one.is_doubtful, one.mean))
-        return heard
+        return replace(heard, text="") if heard.is_loop else heard
 
     def _encode(self, window: npt.NDArray[np.float32], context_s: int) -> Any:
         padded = np.pad(window, (0, max(0, context_s * RATE - len(window))))
@@ -121,5 +127,8 @@ class Whisper:
             encoded, [prompt], beam_size=self._beam, max_length=most, return_scores=True, return_no_speech_prob=True
         )[0]
         ids = result.sequences_ids[0]
-        heard = Heard(tokenizer.decode(ids).strip(), result.scores[0] * len(ids), len(ids) + 1, lang)
-        return replace(heard, text="") if result.no_speech_prob > NO_SPEECH and heard.mean < NO_SPEECH_LOGPROB else heard
+        text = tokenizer.decode(ids).strip()
+        echo = is_echo(text, tokenizer.decode(previous), names)
+        heard = Heard(text, result.scores[0] * len(ids), len(ids) + 1, lang, echo)
+        silent = result.no_speech_prob > NO_SPEECH and heard.mean < NO_SPEECH_LOGPROB
+        return replace(heard, text="") if silent or not any(map(str.isalnum, text)) else heard

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.voice.prompt import prompt_of
+from pipeline.voice.prompt import is_echo, prompt_of
 
 NAMES = ["Volta Energy", "\u534e\u4e3a", "Oslo", "\u4e0a\u6d77", "Anna Keller"]
 
@@ -25,6 +25,14 @@ def test_names_are_left_out_and_never_cut():
     assert said(NAMES, "en", 25) == " Volta Energy, Oslo."
     assert said(NAMES, "en", 5) == ""
     assert said([], "en", 100) == ""
+
+
+def test_an_echo_of_the_prompt_is_no_question():
+    prompt = said(NAMES, "en", 100)
+    assert is_echo("Volta Energy, Oslo", prompt, NAMES)
+    assert is_echo("oslo anna keller.", prompt, NAMES)
+    for question in ("Volta Energy?", "Who is Anna Keller?", "", "..."):
+        assert not is_echo(question, prompt, NAMES)
 
 
 @given(st.lists(st.text(max_size=30), max_size=40), st.sampled_from(["en", "zh"]), st.integers(30, 120))
