@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.ask.asker import AskResult, FoundAnswer
     from pipeline.ask.counting import CountedAnswer
+    from pipeline.ask.reading import AskResult
 
 
 def ask(
@@ -50,6 +50,7 @@ def ask(
     from pipeline.ask.asker import Asker
     from pipeline.ask.batch import Readers
     from pipeline.ask.counting import count_answer, intent_of
+    from pipeline.ask.replies import read_reply
     from pipeline.ask.search import Filters, PassageIndex, day
     from pipeline.errors import ConfigError
     from pipeline.signals import handling_signals
@@ -61,18 +62,12 @@ def ask(
     question = _heard(audio, index.output, voice_cache) if audio is not None else question or ""
     intent = intent_of(question) if "://" not in index.output else None  # elsewhere it is read
     if intent is not None and (counted := count_answer(intent, index.output, chosen)) is not None:
-        _show_counted(question, counted, as_json)
+        _show_counted(question, counted, index.generation, as_json)
         return
     with handling_signals() as stop:
         reply = Asker(index, Readers.choose(model), min_score).ask(question, chosen, passages, stop.check)
     if as_json:
-        best = _as_json(reply.best) if reply.best is not None else None
-        others = [_as_json(one) for one in reply.others]
-        print(
-            json.dumps(
-                {"question": question, "answer": best, "others": others, "generation": reply.generation}, ensure_ascii=False
-            )
-        )
+        print(json.dumps(read_reply(question, reply), ensure_ascii=False))
     else:
         _show(reply)
 
@@ -93,16 +88,6 @@ def _heard(audio: Path, output: str, cache: Path | None) -> str:
         )
     note(f"heard: {text}")
     return text
-
-
-def _as_json(found: FoundAnswer) -> dict[str, Any]:
-    passage = found.passage
-    return {
-        "answer": found.answer.text, "score": round(found.answer.score, 4), "id": passage.id, "start": found.start,
-        "end": found.end, "source": passage.source, "time": passage.time.isoformat() if passage.time is not None else None,
-        "lang": passage.lang, "sentiment": passage.sentiment, "passage": passage.text, "passage_start": passage.start,
-        "part": passage.part, "row": passage.row,
-    }  # fmt: skip
 
 
 def _show(reply: AskResult) -> None:
@@ -126,17 +111,17 @@ def _show(reply: AskResult) -> None:
         console.print(text, plain("  " + ", ".join(part for part in where if part), "dim"), sep="\n")
 
 
-def _show_counted(question: str, counted: CountedAnswer, as_json: bool) -> None:
+def _show_counted(question: str, counted: CountedAnswer, generation: int, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from jobs.colours import plain
+    from pipeline.ask.replies import counted_reply
 
-    rows = counted.table.to_pylist()
     if as_json:
-        print(json.dumps({"question": question, "title": counted.title, "rows": rows, "sql": counted.sql}, ensure_ascii=False))
+        print(json.dumps(counted_reply(question, counted, generation), ensure_ascii=False, default=str))
         return
     table = Table(*counted.table.column_names, title=plain(counted.title))
-    for row in rows:
+    for row in counted.table.to_pylist():
         table.add_row(*(plain(f"{value:,}" if isinstance(value, int) else str(value)) for value in row.values()))
     Console().print(table, plain(counted.sql, "dim"), sep="\n", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""textmill bench model."""
+"""textmill bench model, fleet and ask."""
 
 from __future__ import annotations
 
@@ -60,3 +60,33 @@ def fleet(
     from pipeline.run.fleet_bench import measure
 
     print(json.dumps({"cpu": cpu_name(), **measure(source, name, workers, split_tokens, rounds)}, indent=1))
+
+
+@app.command("ask")
+def ask(
+    data_dir: Annotated[Path, typer.Option(help="Folder that holds the corpora of questions (qa/).")],
+    work: Annotated[Path, typer.Option(help="Folder of the documents, the index and the log. What is there is used.")] = Path(
+        "out/bench-ask"
+    ),
+    documents: Annotated[int, typer.Option(min=100, help="Number of documents.")] = 10_000,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of each load.")] = 30.0,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Python with transformers 4.57 and torch: its question-answering pipeline is timed too.")
+    ] = None,
+) -> None:
+    """Measure the service that answers questions: latency, throughput, classes, the cache, memory.
+
+    The documents are passages of the corpora. With --baseline the same passages are read by the question-answering pipeline of
+    transformers in fp32, with an encoder of the same shape.
+    """
+    from jobs.bench_ask import against, documents_and_questions, indexed
+    from jobs.streams import note
+    from models.runtime.cpu import cpu_name
+    from pipeline.ask.service.bench import measure
+
+    questions = documents_and_questions(data_dir, work, documents)
+    answers = indexed(work, note)
+    found = {"cpu": cpu_name(), "documents": documents, **measure(answers, questions, seconds, work, note)}
+    if baseline is not None:
+        found["baseline"] = against(answers, questions[:60], baseline, note)
+    print(json.dumps(found, indent=1))

@@ -19,6 +19,7 @@ from jobs import (
     list_models,
     nightly,
     report,
+    serve,
     show,
     status,
     submit,
@@ -51,6 +52,7 @@ app.command("status")(status.status)
 app.command("verify")(verify.verify)
 app.command("index")(index.index)
 app.command("ask")(ask.ask)
+app.command("serve")(serve.serve)
 app.command("answer")(answer.answer)
 app.command("try")(try_text.try_text)
 app.command("models")(list_models.list_models)
@@ -68,6 +70,9 @@ EXTRAS = {
     "av": "voice",
     "faster_whisper": "voice",
     "opencc": "voice",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
     "spacy": "spacy",
     "redis": "cache",
     "fastavro": "avro",

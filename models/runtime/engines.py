@@ -44,9 +44,11 @@ class Engine(Protocol):
 
     Attributes:
         name: Which kind of engine this is.
+        streams: Batches that it computes at a time.
     """
 
     name: str
+    streams: int
     arithmetic: str | None
     """Names all that a text's scores depend on to the last bit, beside the model, the versions and the CPU's instructions; None
     if they depend on more, say on the texts beside it: such scores must not be shared as equal."""
@@ -95,6 +97,7 @@ class OpenVinoEngine(Engine):
             compiled = ov.Core().compile_model(build(config, weights), "CPU", settings)
         # Neither threads, nor streams, nor the texts beside a text change a bit of its scores.
         self.arithmetic: str | None = f"openvino-{compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}"
+        self.streams = threads
         self._requests = [compiled.create_infer_request() for _ in range(threads + 1)]
 
     @override
@@ -142,6 +145,7 @@ class TorchEngine(Engine):
     """
 
     name = "torch"
+    streams = 1
     arithmetic: str | None = None  # its kernels are chosen by a batch's shape, so the last bits depend on a text's neighbours
     flat = False  # whether batches are computed without padding
     on_cuda = False

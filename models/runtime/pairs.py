@@ -38,18 +38,24 @@ class PairWindows:
     pair: Int64
     passages: Pieces
 
-    def batches(self, budget: int) -> list[RaggedBatch]:
+    def batches(self, budget: int, streams: int = 1) -> list[RaggedBatch]:
         """Cut the sequences into batches of about equal length.
 
         Args:
             budget: Tokens of a batch, padding included; a single sequence may have more.
+            streams: Batches that are computed at a time: a few sequences are cut into so many, so that no stream idles.
 
         Returns:
             The batches, longest sequences first; `windows` are numbers of sequences.
         """
         lengths = np.diff(self.offsets)
         order = np.argsort(-lengths, kind="stable")
-        return [self._batch(run, lengths) for run in cut_by_budget(lengths, order, budget)]
+        runs = cut_by_budget(lengths, order, budget)
+        if len(runs) < streams:
+            budget = -(-int(lengths.sum()) // streams)
+            while len(runs := cut_by_budget(lengths, order, budget)) > streams:
+                budget += max(1, budget // 16)
+        return [self._batch(run, lengths) for run in runs]
 
     def _batch(self, run: Int64, lengths: Int64) -> RaggedBatch:
         at = np.concatenate([np.arange(self.offsets[i], self.offsets[i + 1]) for i in run])

@@ -78,6 +78,7 @@ class PipelineParallelEngine:
     def __init__(self, encoder: Encoder, chains: Sequence[Sequence[str]]) -> None:
         if not chains or not all(chains):
             raise ValueError("name at least one device for every chain")
+        self.streams = len(chains)
         self._chains = [_Chain(encoder if len(chains) == 1 else copy.deepcopy(encoder), devices) for devices in chains]
 
     def infer(self, batches: Iterable[RaggedBatch]) -> Iterator[Logits]:

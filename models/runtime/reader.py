@@ -58,6 +58,7 @@ class Reader:
         window: Tokens of the longest sequence, specials included.
         calibration: Weights of the margins and a constant, see UNCALIBRATED.
         budget_tokens: Tokens of a batch, padding included.
+        digest: Names the model with everything that it holds, "" for none.
     """
 
     def __init__(
@@ -68,10 +69,11 @@ class Reader:
         window: int,
         calibration: Sequence[float] = UNCALIBRATED,
         budget_tokens: int = BUDGET_TOKENS,
+        digest: str = "",
     ) -> None:
         self.tokenizer, self.engine, self.lang, self.window = tokenizer, engine, lang, window
         self.calibration = tuple(calibration) or UNCALIBRATED
-        self.budget_tokens = budget_tokens
+        self.budget_tokens, self.digest = budget_tokens, digest
 
     def read(self, questions: Sequence[str], passages: Sequence[str], check: Callable[[], object] | None = None) -> list[Answer]:
         """Find the best span of each passage for its question, and how sure it is that it answers it.
@@ -111,7 +113,7 @@ class Reader:
         begins, ends = may_begin(windows.passages), may_end(windows.passages)
         found = np.zeros((len(windows.pair), 4))
         longest = LONGEST.get(self.lang, LONGEST["en"])
-        for logits in self.engine.infer(windows.batches(self.budget_tokens)):
+        for logits in self.engine.infer(windows.batches(self.budget_tokens, self.engine.streams)):
             if check is not None:
                 check()
             batch = logits.batch
@@ -196,6 +198,5 @@ def load_reader(model: str | Path = "qa-en", engine: EngineName = "auto", thread
     """
     package = open_package(model, READER)
     chosen = make_engine(package, engine, threads or default_threads())
-    return Reader(
-        PieceTokenizer(package.tokenizer_json(), package.folds), chosen, package.lang, package.window, package.calibration
-    )
+    tokenizer = PieceTokenizer(package.tokenizer_json(), package.folds)
+    return Reader(tokenizer, chosen, package.lang, package.window, package.calibration, digest=package.digest)

@@ -2,57 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
-from models.runtime.reader import Answer
+from models.runtime.reader import Reader
 from pipeline.ask.batch import Readers, no_reader
-from pipeline.ask.search import Filters, Passage, PassageIndex
+from pipeline.ask.reading import READ, AskResult, Reading
+from pipeline.ask.search import Filters, PassageIndex
 from pipeline.errors import ConfigError
-
-# Passages that are read of those that are found, and how much being found well counts beside what the reader says.
-READ = 10
-BM25_WEIGHT = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class FoundAnswer:
-    """An answer, and where it stands.
-
-    Attributes:
-        answer: The answer in its passage.
-        passage: The passage.
-        start: Where it begins in its document, in code points.
-        end: Where it ends there.
-    """
-
-    answer: Answer
-    passage: Passage
-
-    @property
-    def start(self) -> int:
-        """Where it begins in its document, in code points."""
-        return self.passage.start + self.answer.start
-
-    @property
-    def end(self) -> int:
-        """Where it ends in its document."""
-        return self.passage.start + self.answer.end
-
-
-@dataclass(frozen=True, slots=True)
-class AskResult:
-    """What an index says to a question.
-
-    Attributes:
-        best: The surest answer; None if nothing here answers the question.
-        others: What else was read, surest first; the best one first if it is not sure enough.
-        generation: Generation of the index.
-    """
-
-    best: FoundAnswer | None
-    others: list[FoundAnswer] = field(default_factory=list)
-    generation: int = 0
 
 
 class Asker:
@@ -65,7 +21,7 @@ class Asker:
     """
 
     def __init__(self, index: PassageIndex, readers: Readers, min_score: float = 0.5) -> None:
-        self._index, self._readers, self.min_score = index, readers, min_score
+        self.index, self._readers, self.min_score = index, readers, min_score
 
     def ask(
         self, question: str, filters: Filters | None = None, read: int = READ, check: Callable[[], object] = lambda: None
@@ -75,11 +31,25 @@ class Asker:
         Args:
             question: The question.
             filters: Which documents may answer.
-            read: Passages that are read.
+            read: Passages that are read at most.
             check: Called after every batch of the model; what it raises ends the call.
 
         Returns:
             The surest answer, if there is one, and what else was read.
+
+        Raises:
+            ConfigError: The question is empty, or there is no reader for its language.
+        """
+        reading = self.begin(question, filters, read)
+        while reading.wanted():
+            self.read([reading], check)
+        return reading.result()
+
+    def reader_of(self, question: str) -> Reader:
+        """Return what reads a question.
+
+        Args:
+            question: The question.
 
         Raises:
             ConfigError: The question is empty, or there is no reader for its language.
@@ -89,10 +59,39 @@ class Asker:
         reader = self._readers.of(question)
         if reader is None:
             raise ConfigError(no_reader(question))
-        passages = self._index.search(question, read, filters)
-        answers = reader.read([question] * len(passages), [passage.text for passage in passages], check)
-        found = [FoundAnswer(answer, passage) for answer, passage in zip(answers, passages, strict=True)]
-        found.sort(key=lambda one: (-(one.answer.logit + BM25_WEIGHT * one.passage.bm25), one.passage.part, one.passage.row))
-        if found and found[0].answer.text and found[0].answer.score >= self.min_score:
-            return AskResult(found[0], found[1:], self._index.generation)
-        return AskResult(None, found, self._index.generation)
+        return reader
+
+    def begin(self, question: str, filters: Filters | None = None, read: int = READ) -> Reading:
+        """Find the passages that may answer a question.
+
+        Args:
+            question: The question.
+            filters: Which documents may answer.
+            read: Passages that are read at most.
+
+        Returns:
+            The question with its passages, none of them read.
+
+        Raises:
+            ConfigError: The question is empty, or there is no reader for its language.
+        """
+        self.reader_of(question)
+        return Reading(question, self.index.search(question, read, filters), self.index.generation, self.min_score)
+
+    def read(self, readings: Sequence[Reading], check: Callable[[], object] = lambda: None) -> None:
+        """Read what several questions want read, in full batches.
+
+        Args:
+            readings: The questions; what they want is read and given to them.
+            check: Called after every batch of the model; what it raises ends the call.
+        """
+        by_reader: dict[int, tuple[Reader, list[Reading]]] = {}
+        for reading in readings:
+            reader = self.reader_of(reading.question)
+            by_reader.setdefault(id(reader), (reader, []))[1].append(reading)
+        for reader, mine in by_reader.values():
+            wanted = [reading.wanted() for reading in mine]
+            asked = [reading.question for reading, some in zip(mine, wanted, strict=True) for _ in some]
+            answers = iter(reader.read(asked, [passage.text for some in wanted for passage in some], check))
+            for reading, some in zip(mine, wanted, strict=True):
+                reading.give([next(answers) for _ in some])

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from models.runtime.labels import SENTIMENTS
-from pipeline.ask.index import entity_terms, generations, manifest_of, schema
+from models.runtime.package import sha256
+from pipeline.ask.index import MANIFEST, entity_terms, generations, manifest_of, schema
 from pipeline.ask.terms import terms_of
 from pipeline.errors import ConfigError
 from pipeline.timezones import instant, microseconds
+
+# Values that are named of what can be filtered by.
+FACETS = 50
+ENTITY_TYPES = ("PER", "ORG", "LOC", "MISC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class PassageIndex:
         generation: Its number.
         passages: How many it holds.
         output: The output that it is of.
+        digest: SHA-256 of the generation's manifest, in hex, which names what it holds.
 
     Raises:
         ConfigError: There is no index, or tantivy is not installed.
@@ -106,8 +112,30 @@ class PassageIndex:
         number, path = whole[-1]
         manifest = manifest_of(path)
         self._searcher = Index(self._schema, path=str(path), reuse=True).searcher()
+        self.digest = sha256(path / MANIFEST)
         self.generation, self.passages, self.output = number, int(manifest["passages"]), str(manifest["output"])
         return True
+
+    def outdated(self) -> bool:
+        """Whether there is a newer generation."""
+        whole = generations(self._folder)
+        return bool(whole) and whole[-1][0] != self.generation
+
+    def facets(self) -> dict[str, Any]:
+        """Count what can be filtered by.
+
+        Returns:
+            `sources`, `langs`, `sentiments` and `entities` (TYPE:NAME, names folded), each as lists of value and number of
+            passages, the most first, at most FACETS.
+        """
+        found: dict[str, Any] = {"generation": self.generation, "passages": self.passages}
+        for name, field in (("sources", "source"), ("langs", "lang"), ("sentiments", "sentiment"), ("entities", "entity")):
+            terms = [(term, count) for term, count in self._searcher.terms_with_prefix(field, "") if term]
+            if field == "entity":
+                terms = [(term, count) for term, count in terms if term.partition(":")[0] in ENTITY_TYPES]
+            terms.sort(key=lambda pair: (-pair[1], pair[0]))
+            found[name] = [list(pair) for pair in terms[:FACETS]]
+        return found
 
     def search(self, question: str, most: int = 20, filters: Filters | None = None) -> list[Passage]:
         """Find the passages whose terms fit a question best.

@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import ConfigError, PipelineError, WorkerLostError
 from textmill_names import check_names
@@ -45,12 +47,13 @@ def probe(address: str) -> None:
             pass
 
 
-def join(address: str | None, cpus: int) -> None:
+def join(address: str | None, cpus: int, env: Mapping[str, str] | None = None) -> None:
     """Join the Ray cluster at an address, or start a Ray of this process's own.
 
     Args:
         address: Of the cluster, see `ray.init`; None starts one here.
         cpus: CPUs of the one that is started here.
+        env: Environment variables of all processes that do this process's work there.
 
     Raises:
         ConfigError: No cluster answers there, or it has other versions. No Ray is left then.
@@ -60,7 +63,9 @@ def join(address: str | None, cpus: int) -> None:
     os.environ[_RECONNECT] = f"{HEAD_S + MORE_S:.0f}"  # read by Ray's C++, perhaps when it is imported
     import ray
 
-    quiet = {"log_to_driver": False, "configure_logging": False}
+    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    if env:
+        quiet["runtime_env"] = {"env_vars": dict(env)}
     others = ray.is_initialized()  # by who uses this as a library; it is refused, and goes on
     # Ray sets a handler of its own, which ends the process with 1 and without a word to anybody.
     on_main = threading.current_thread() is threading.main_thread()

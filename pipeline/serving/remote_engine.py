@@ -74,6 +74,7 @@ class RemoteEngine:
     """
 
     name = "remote"
+    streams = 1
     # Who computes a batch hangs on how busy everybody is, and servers answer in float16: its scores are no other engine's.
     arithmetic: str | None = None
 

@@ -45,7 +45,7 @@ class Browser:
             raise RuntimeError(json.load(error)["value"]["message"]) from error
 
     def open(self, path):
-        self._call("POST", f"{self._path}/url", {"url": path.as_uri()})
+        self._call("POST", f"{self._path}/url", {"url": path if isinstance(path, str) else path.as_uri()})
 
     def run(self, script, *arguments):
         return self._call("POST", f"{self._path}/execute/sync", {"script": script, "args": list(arguments)})

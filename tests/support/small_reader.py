@@ -6,7 +6,7 @@ import random
 
 import torch
 
-from models.factory.reader_training import fresh_reader
+from models.factory.reader_start import fresh_reader
 from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.encoder import Encoder
 from models.runtime.package import READER, ZOO, write_package

@@ -1,0 +1,1 @@
+"""Questions answered over HTTP, for many askers at a time."""
