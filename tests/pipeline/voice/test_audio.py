@@ -8,7 +8,7 @@ import wave
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import AudioError, AudioLimitError
@@ -136,6 +136,7 @@ def test_too_big_and_too_long_are_refused_before_they_cost_anything():
         decode(silence, AudioLimits(decode_s=0))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(HEADS), st.binary(max_size=3000))
 @example(b"RIFF\x24\x00\x00\x00WAVEfmt ", b"\x10\x00\x00\x00\x55\x11" + b"\x01" * 40)
 def test_any_bytes_are_a_recording_or_an_error(head, rest):
@@ -146,6 +147,7 @@ def test_any_bytes_are_a_recording_or_an_error(head, rest):
     assert np.isfinite(samples).all()
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_damage_anywhere_is_survived(data):
     kind = data.draw(st.sampled_from([("ogg", "libopus"), ("webm", "libopus"), ("mp3", "libmp3lame"), ("mp4", "aac")]))

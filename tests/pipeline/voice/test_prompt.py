@@ -1,6 +1,6 @@
 """The prompt holds as many whole names as fit, the likeliest first, in the script of the language."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.voice.prompt import is_echo, prompt_of
@@ -35,6 +35,7 @@ def test_an_echo_of_the_prompt_is_no_question():
         assert not is_echo(question, prompt, NAMES)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=40), st.sampled_from(["en", "zh"]), st.integers(30, 120))
 def test_no_names_overflow_the_prompt(names, lang, budget):
     assert len(prompt_of(names, lang, letters, budget)) <= budget
