@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE = 1
 	touch $@
 
 .venv/installed-all: .venv/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray,torch,spacy,factory,silver,cache,formats,avro,delta,iceberg,hdfs,s3,ask,serve,jobs,docs,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray,torch,spacy,factory,silver,cache,formats,avro,delta,iceberg,hdfs,s3,ask,serve,voice,jobs,docs,test]'
 	touch $@
 
 demo: .venv/installed

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def ask(
     answers: Annotated[str, typer.Argument(metavar="ANSWERS", help="Folder of an index, or its URL, see textmill index.")],
-    question: Annotated[str, typer.Argument(help="The question, in English or Chinese.")],
+    question: Annotated[
+        str | None, typer.Argument(help="The question, in English or Chinese. Left out where --audio asks it.")
+    ] = None,
     since: Annotated[str | None, typer.Option(help="Only documents from this day on, as 2026-11-22 (UTC).")] = None,
     until: Annotated[str | None, typer.Option(help="Only documents up to this day, that day included.")] = None,
     source: Annotated[str, typer.Option(help="Only documents of this source.")] = "",
@@ -29,6 +31,13 @@ def ask(
     ] = "auto",
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Answers with a lower probability are none.")] = 0.5,
     passages: Annotated[int, typer.Option(min=1, max=100, help="Number of passages that are read.")] = 10,
+    audio: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A recording of the question: wav, ogg, webm, mp3 or m4a. - is standard input."),
+    ] = None,
+    voice_cache: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the speech model's weights, see textmill voice install.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file. Its table store says how HDFS is reached.")] = None,
     sets: Annotated[
@@ -40,6 +49,9 @@ def ask(
     The score is the probability that the answer is right. Filters choose the documents that may answer. Some questions are
     counted instead, and show the SQL that counted: how negative is X, which companies are named with X, the most mentioned
     people, how many documents mention X. An index on HDFS or S3 is fetched once, into ~/.cache/textmill (XDG_CACHE_HOME).
+
+    A spoken question (--audio) is shown as it was understood, on standard error; the names that most documents name help to
+    understand it.
     """
     from pipeline.ask.asker import Asker
     from pipeline.ask.batch import Readers
@@ -47,21 +59,45 @@ def ask(
     from pipeline.ask.replies import read_reply
     from pipeline.ask.search import Filters, PassageIndex, day
     from pipeline.config import load_store
+    from pipeline.errors import ConfigError
     from pipeline.signals import handling_signals
     from pipeline.store.open import open_store
 
     chosen = Filters(source, day(since) if since else None, day(until) if until else None, entity, sentiment, lang)
+    if (question is None) == (audio is None):
+        raise ConfigError("give a question, or a recording of one with --audio FILE")
     index = PassageIndex(open_store(answers, load_store(config, sets or ())))
+    question = _heard(audio, index.output, voice_cache) if audio is not None else question or ""
     intent = intent_of(question) if "://" not in index.output else None  # elsewhere it is read
     if intent is not None and (counted := count_answer(intent, index.output, chosen)) is not None:
         _show_counted(question, counted, index.generation, as_json)
         return
     with handling_signals() as stop:
-        reply = Asker(index, Readers.choose(model), min_score).ask(question, chosen, passages, stop.check)
+        reply = Asker(index, Readers.choose(model), min_score).ask(
+            question, chosen, passages, stop.check, spoken=audio is not None
+        )
     if as_json:
         print(json.dumps(read_reply(question, reply), ensure_ascii=False))
     else:
         _show(reply)
+
+
+def _heard(audio: Path, output: str, cache: Path | None) -> str:
+    """A spoken question in words."""
+    from jobs.streams import note
+    from jobs.voice import hear
+    from pipeline.ask.names import frequent_names
+    from pipeline.errors import AudioError
+    from pipeline.signals import handling_signals
+
+    with handling_signals() as stop:
+        text = hear(audio, names=frequent_names(output), cache=cache, check=stop.check).text
+    if not text:
+        raise AudioError(
+            "nobody speaks in the recording, or nothing is understood; record the question again, nearer to the microphone"
+        )
+    note(f"heard: {text}")
+    return text
 
 
 def _show(reply: AskResult) -> None:

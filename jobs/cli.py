@@ -26,6 +26,7 @@ from jobs import (
     tag,
     try_text,
     verify,
+    voice,
     watch,
 )
 from models.errors import GateFailedError, ModelError
@@ -58,6 +59,7 @@ app.command("models")(list_models.list_models)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compress")(compress.compress)
 app.command("doctor")(doctor.doctor)
+app.add_typer(voice.app, name="voice")
 app.add_typer(bench.app, name="bench")
 
 
@@ -65,6 +67,9 @@ app.add_typer(bench.app, name="bench")
 EXTRAS = {
     "ray": "ray",
     "tantivy": "ask",
+    "av": "voice",
+    "faster_whisper": "voice",
+    "opencc": "voice",
     "starlette": "serve",
     "uvicorn": "serve",
     "prometheus_client": "serve",

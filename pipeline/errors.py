@@ -20,6 +20,8 @@ PipelineError                exit 4  (not to be tried again)
 |-- TaggerBrokenError        exit 4  the model fails on any text
 |-- LostDocumentsError       exit 4  documents were read that are in no file: a bug
 |-- ReportError              exit 4  a report cannot be made, or its own numbers do not agree
+|-- AudioError               exit 4  a recording is empty, damaged, or none
+|   `-- AudioLimitError              it is bigger or longer than allowed
 `-- StoreError               exit 4  a file could not be read or written
     |-- MissingError                 there is no such file
     |-- TakenError                   the name is taken
@@ -199,6 +201,14 @@ class LostDocumentsError(PipelineError):
 
 class ReportError(PipelineError):
     """A report cannot be made in the memory it has, or its page and its tables do not agree: a bug, and nothing is published."""
+
+
+class AudioError(PipelineError):
+    """A recording is empty, damaged, or none that can be read."""
+
+
+class AudioLimitError(AudioError):
+    """A recording is bigger or longer than allowed, or takes too long to decode."""
 
 
 class StoreError(PipelineError):

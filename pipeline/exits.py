@@ -48,6 +48,8 @@ REMEDIES: dict[type[PipelineError], str] = {
     errors.TaggerBrokenError: "run `textmill doctor`; this is a fault of the model or its engine, not of the documents",
     errors.LostDocumentsError: "report this bug; nothing that is in doubt was published",
     errors.ReportError: "give --memory-mb more; where numbers do not agree, report this bug",
+    errors.AudioError: "record the question again, as wav, ogg, webm, mp3 or m4a",
+    errors.AudioLimitError: "record the question again, in fewer words",
     errors.StoreError: "correct the path, or have the file system's settings corrected",
     errors.MissingError: "put the file back, or name another path",
     errors.TakenError: "name another path, or remove what is there",

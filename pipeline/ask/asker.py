@@ -24,7 +24,12 @@ class Asker:
         self.index, self._readers, self.min_score = index, readers, min_score
 
     def ask(
-        self, question: str, filters: Filters | None = None, read: int = READ, check: Callable[[], object] = lambda: None
+        self,
+        question: str,
+        filters: Filters | None = None,
+        read: int = READ,
+        check: Callable[[], object] = lambda: None,
+        spoken: bool = False,
     ) -> AskResult:
         """Answer a question.
 
@@ -33,6 +38,7 @@ class Asker:
             filters: Which documents may answer.
             read: Passages that are read at most.
             check: Called after every batch of the model; what it raises ends the call.
+            spoken: Whether it was spoken: then Chinese passages are also found by what they sound like.
 
         Returns:
             The surest answer, if there is one, and what else was read.
@@ -40,7 +46,7 @@ class Asker:
         Raises:
             ConfigError: The question is empty, or there is no reader for its language.
         """
-        reading = self.begin(question, filters, read)
+        reading = self.begin(question, filters, read, spoken)
         while reading.wanted():
             self.read([reading], check)
         return reading.result()
@@ -61,13 +67,14 @@ class Asker:
             raise ConfigError(no_reader(question))
         return reader
 
-    def begin(self, question: str, filters: Filters | None = None, read: int = READ) -> QuestionReading:
+    def begin(self, question: str, filters: Filters | None = None, read: int = READ, spoken: bool = False) -> QuestionReading:
         """Find the passages that may answer a question.
 
         Args:
             question: The question.
             filters: Which documents may answer.
             read: Passages that are read at most.
+            spoken: Whether it was spoken.
 
         Returns:
             The question with its passages, none of them read.
@@ -76,7 +83,8 @@ class Asker:
             ConfigError: The question is empty, or there is no reader for its language.
         """
         self.reader_of(question)
-        return QuestionReading(question, self.index.search(question, read, filters), self.index.generation, self.min_score)
+        passages = self.index.search(question, read, filters, spoken)
+        return QuestionReading(question, passages, self.index.generation, self.min_score)
 
     def read(self, readings: Sequence[QuestionReading], check: Callable[[], object] = lambda: None) -> None:
         """Read what several questions want read, in full batches.

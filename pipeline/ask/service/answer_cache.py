@@ -24,13 +24,16 @@ FORMAT = 1
 WITHIN_S = 0.2
 
 
-def answer_key(question: str, filters: Filters, read: int, min_score: float, index: str, reader: Reader | None) -> str:
+def answer_key(
+    question: str, filters: Filters, read: int, spoken: bool, min_score: float, index: str, reader: Reader | None
+) -> str:
     """Return what an answer is filed under.
 
     Args:
         question: The question as it is read.
         filters: Which documents may answer.
         read: Passages that are read at most.
+        spoken: Whether it was spoken.
         min_score: Answers with a lower probability are none.
         index: Digest of the index's generation.
         reader: What reads it; None where it is counted.
@@ -38,7 +41,7 @@ def answer_key(question: str, filters: Filters, read: int, min_score: float, ind
     days = [None if one is None else microseconds(one) for one in (filters.since, filters.until)]
     kept = [filters.source, *days, filters.entity, filters.sentiment, filters.lang]
     reads = [reader.digest, reader.engine.arithmetic] if reader is not None else []
-    return json.dumps([FORMAT, question, kept, read, min_score, index, reads], ensure_ascii=False)
+    return json.dumps([FORMAT, question, kept, read, spoken, min_score, index, reads], ensure_ascii=False)
 
 
 class AnswerCache:

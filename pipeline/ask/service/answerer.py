@@ -44,6 +44,7 @@ class AskedQuestion:
         read: Passages that are read at most.
         priority: Class of the question.
         deadline_s: Seconds in which it is to be answered; None takes those of its class.
+        spoken: Whether it was spoken.
     """
 
     text: str
@@ -51,6 +52,7 @@ class AskedQuestion:
     read: int = READ
     priority: QuestionClass = QuestionClass.NORMAL
     deadline_s: float | None = None
+    spoken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,9 @@ class Answerer:
     async def _answered(self, question: AskedQuestion, found: Found | None) -> ServedAnswer:
         asker = self._asker
         reader = asker.reader_of(question.text)
-        key = answer_key(question.text, question.filters, question.read, asker.min_score, asker.index.digest, reader)
+        key = answer_key(
+            question.text, question.filters, question.read, question.spoken, asker.min_score, asker.index.digest, reader
+        )
         if (body := self._cache.remembered(key)) is not None:
             return ServedAnswer(body, "memory")
         if (flight := self._flights.get(key)) is not None:
@@ -306,7 +310,7 @@ class Answerer:
         question, priority = flight.question, flight.question.priority.name.lower()
         self.metrics.seconds.labels("wait", priority).observe(began - flight.waiting.arrived)
         try:
-            flight.reading = flight.asker.begin(question.text, question.filters, question.read)
+            flight.reading = flight.asker.begin(question.text, question.filters, question.read, question.spoken)
         except Exception as error:  # noqa: BLE001 - as in _serve
             self._ended(flight)
             self._fail(flight, error)

@@ -12,26 +12,32 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pipeline.ask.replies import passage_reply
 from pipeline.ask.service.answerer import Answerer, RefusedError
 from pipeline.ask.service.clients import Clients, KnownClient, RateLimit
-from pipeline.ask.service.schema import openapi, parsed, parsed_filters, readable
+from pipeline.ask.service.schema import AskRequest, openapi, parsed, parsed_filters, readable
 from pipeline.ask.service.settings import ServeConfig
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.errors import AudioError, AudioLimitError, ConfigError, PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.ask.service.voice import Listener
 
 log = logging.getLogger("textmill.ask")
 # Bytes of the longest body of a question; its characters are limited besides.
 MOST_BYTES = 64 * 1024
 PASSAGES = 20
+# Seconds in which a recording must have come to its end.
+RECORDING_S = 90.0
 JSON, EVENTS = "application/json", "text/event-stream"
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -68,10 +74,17 @@ class AskApi:
         answerer: Answers.
         config: Settings of the service.
         told: Gives the metrics of all replicas; by default those of this one.
+        listener: Hears spoken questions; None where none are taken.
     """
 
-    def __init__(self, answerer: Answerer, config: ServeConfig, told: Callable[[], Awaitable[bytes]] | None = None) -> None:
-        self._answerer, self._config, self._all_told = answerer, config, told
+    def __init__(
+        self,
+        answerer: Answerer,
+        config: ServeConfig,
+        told: Callable[[], Awaitable[bytes]] | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self._answerer, self._config, self._all_told, self._listener = answerer, config, told, listener
         self._clients, self._rates = Clients(config.tokens), RateLimit(config.requests_per_s)
         self._metrics = answerer.metrics
 
@@ -85,6 +98,8 @@ class AskApi:
             Route("/v1/ask", self._guarded("ask", self._ask), methods=["POST"]),
             Route("/v1/passages", self._guarded("passages", self._passages)),
             Route("/v1/filters", self._guarded("filters", self._filters)),
+            Route("/v1/transcribe", self._guarded("transcribe", self._transcribe), methods=["POST"]),
+            WebSocketRoute("/v1/voice", self._voice),
             Route("/", _page), Route("/docs", _docs), Route("/openapi.json", _openapi),
             Route("/healthz", _health), Route("/readyz", _health), Route("/metrics", self._told),
         ]  # fmt: skip
@@ -120,7 +135,7 @@ class AskApi:
 
         return guarded
 
-    def _let_in(self, request: Request) -> KnownClient:
+    def _let_in(self, request: HTTPConnection) -> KnownClient:
         address = request.client.host if request.client is not None else "?"
         client = self._clients.who(request.headers.get("authorization"), address)
         if client is None:
@@ -133,7 +148,7 @@ class AskApi:
         kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
         if kind != JSON:
             raise _FailedError(415, "unsupported_media_type", f"send {JSON}")
-        question = parsed(await self._body(request)).asked(client.highest, self._config.most_characters)
+        question = parsed(await self._body(request, MOST_BYTES)).asked(client.highest, self._config.most_characters)
         if EVENTS in request.headers.get("accept", ""):
             found: asyncio.Queue[list[dict[str, Any]]] = asyncio.Queue()
             answer = asyncio.create_task(self._answerer.ask(question, found.put_nowait))
@@ -143,17 +158,17 @@ class AskApi:
         timing = f"total;dur={1000 * (time.monotonic() - began):.1f}"
         return Response(reply.body, media_type=JSON, headers={"X-Answer-From": reply.origin, "Server-Timing": timing})
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, most: int) -> bytes:
         """The body, if it is short enough and comes in time."""
-        too_long = _FailedError(413, "too_large", f"a question may have {MOST_BYTES:,} bytes")
-        if int(request.headers.get("content-length", 0)) > MOST_BYTES:
+        too_long = _FailedError(413, "too_large", f"a body may have {most:,} bytes here")
+        if int(request.headers.get("content-length", 0)) > most:
             raise too_long
         parts, size = [], 0
         try:
             async with asyncio.timeout(self._config.body_timeout_s):
                 async for part in request.stream():
                     size += len(part)
-                    if size > MOST_BYTES:
+                    if size > most:
                         raise too_long
                     parts.append(part)
         except TimeoutError as error:
@@ -176,7 +191,56 @@ class AskApi:
 
     async def _filters(self, request: Request, client: KnownClient) -> Response:
         index = self._answerer.asker.index
-        return JSONResponse(await self._answerer.beside(index.facets))
+        return JSONResponse({**await self._answerer.beside(index.facets), "voice": self._listener is not None})
+
+    async def _transcribe(self, request: Request, client: KnownClient) -> Response:
+        listener = self._hears()
+        audio = await self._body(request, listener.limits.size_bytes)
+        return JSONResponse(await listener.hear(audio, request.query_params.get("lang", "")))
+
+    def _hears(self) -> Listener:
+        if self._listener is None:
+            raise _FailedError(404, "no_voice", "this service hears nothing; start it with --voice")
+        return self._listener
+
+    async def _voice(self, socket: WebSocket) -> None:
+        """A spoken question: its recording comes in binary messages, then `end`; what is heard, found and answered goes back."""
+        await socket.accept()
+        try:
+            client = self._let_in(socket)
+            listener = self._hears()
+            heard = await listener.hear(await self._recording(socket, listener.limits.size_bytes))
+            await socket.send_json({"event": "heard", **heard})
+            if heard["text"]:
+                question = AskRequest(question=heard["text"], spoken=True).asked(client.highest, self._config.most_characters)
+                found: asyncio.Queue[list[dict[str, Any]]] = asyncio.Queue()
+                answer = asyncio.create_task(self._answerer.ask(question, found.put_nowait))
+                async for name, body in _parts(found, answer):
+                    await socket.send_text(json.dumps({"event": name, **json.loads(body)}, ensure_ascii=False))
+            await socket.close()
+        except WebSocketDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the asker is told and the service goes on
+            failed = error if isinstance(error, _FailedError) else _failed(error)
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await socket.send_json({"event": "error", "error": failed.code, "message": str(failed)})
+                await socket.close(1008)
+
+    async def _recording(self, socket: WebSocket, most: int) -> bytes:
+        audio = b""
+        try:
+            async with asyncio.timeout(RECORDING_S):
+                while True:
+                    message = await socket.receive()
+                    if message["type"] == "websocket.disconnect":
+                        raise WebSocketDisconnect(message.get("code", 1005))
+                    if message.get("text") == "end":
+                        return audio
+                    audio += message.get("bytes") or b""
+                    if len(audio) > most:
+                        raise _FailedError(413, "too_large", f"a recording may have {most:,} bytes")
+        except TimeoutError as error:
+            raise _FailedError(408, "timeout", "the recording did not end in time") from error
 
     async def _told(self, request: Request) -> Response:
         text = self._metrics.text() if self._all_told is None else await self._all_told()
@@ -184,24 +248,25 @@ class AskApi:
 
 
 async def _events(found: asyncio.Queue[list[dict[str, Any]]], answer: asyncio.Task[Any]) -> AsyncIterator[bytes]:
-    """The passages as soon as they are found, then the answer or what went wrong."""
+    async for name, body in _parts(found, answer):
+        yield b"event: " + name.encode() + b"\ndata: " + body + b"\n\n"
+
+
+async def _parts(found: asyncio.Queue[list[dict[str, Any]]], answer: asyncio.Task[Any]) -> AsyncIterator[tuple[str, bytes]]:
+    """The passages as soon as they are found, then the answer or what went wrong: the name of each, and its JSON."""
     first = asyncio.create_task(found.get())
     try:
         await asyncio.wait([first, answer], return_when=asyncio.FIRST_COMPLETED)
         if first.done():
-            yield _event("passages", json.dumps({"passages": first.result()}, ensure_ascii=False).encode("utf-8", "replace"))
+            yield "passages", json.dumps({"passages": first.result()}, ensure_ascii=False).encode("utf-8", "replace")
         try:
-            yield _event("answer", (await answer).body)
+            yield "answer", (await answer).body
         except Exception as error:  # noqa: BLE001 - the stream has begun: what went wrong is an event
             failed = _failed(error)
-            yield _event("error", json.dumps({"error": failed.code, "message": str(failed)}).encode())
+            yield "error", json.dumps({"error": failed.code, "message": str(failed)}).encode()
     finally:
         first.cancel()
         answer.cancel()
-
-
-def _event(name: str, body: bytes) -> bytes:
-    return b"event: " + name.encode() + b"\ndata: " + body + b"\n\n"
 
 
 def _busy(seconds: float, message: str) -> _FailedError:
@@ -211,6 +276,8 @@ def _busy(seconds: float, message: str) -> _FailedError:
 def _failed(error: Exception) -> _FailedError:
     if isinstance(error, RefusedError):
         return _busy(error.refused.retry_after_s, str(error))
+    if isinstance(error, AudioError):
+        return _FailedError(413 if isinstance(error, AudioLimitError) else 400, "no_recording", str(error))
     if isinstance(error, ConfigError):
         return _FailedError(400, "bad_request", str(error))
     if isinstance(error, PipelineError):

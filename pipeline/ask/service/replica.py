@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
@@ -20,6 +21,9 @@ from pipeline.ask.service.policy import QueueLimits
 from pipeline.ask.service.settings import ServeConfig
 from pipeline.cache.settings import CacheConfig
 from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.ask.service.voice import Listener
 
 log = logging.getLogger("textmill")
 WARM_UP = {"en": "Who opened the office?", "zh": "谁开了办公室?"}
@@ -51,7 +55,8 @@ class Replica:
         cache = AnswerCache(CacheConfig(local_mb=config.cache_mb, redis_url=config.redis_url))
         limits = QueueLimits(waiting_tokens=config.waiting_tokens)
         self.answerer = Answerer(asker, cache, limits=limits)
-        self._api = AskApi(self.answerer, config, told)
+        self._listener = self._hearing() if config.voice else None
+        self._api = AskApi(self.answerer, config, told, self._listener)
         self._stopped = threading.Event()
         self._following = threading.Thread(target=self._follow, name="textmill-ask-follow", daemon=True)
         self._following.start()
@@ -69,6 +74,11 @@ class Replica:
     def _asker(self) -> Asker:
         return Asker(PassageIndex(self._folder), self._readers, self._config.min_score)
 
+    def _hearing(self) -> Listener:
+        from pipeline.ask.service.voice import Listener  # the packages of the extra voice
+
+        return Listener(self.answerer, self._config.voice_cache, self._config.threads)
+
     def _follow(self) -> None:
         """Look for newer generations; one that cannot be opened leaves the old one in use."""
         while not self._stopped.wait(self._config.refresh_s):
@@ -82,4 +92,6 @@ class Replica:
         """Answer nothing more."""
         self._stopped.set()
         self._following.join()
+        if self._listener is not None:
+            self._listener.close()
         self.answerer.close()

@@ -54,6 +54,8 @@ class AskRequest(FilterFields):
         Field(ge=1, le=60_000, description="milliseconds in which the answer is wanted; by default its class's"),
     ] = None
 
+    spoken: Annotated[bool, Field(description="whether it was spoken: Chinese is then also found by its sound")] = False
+
     def asked(self, highest: QuestionClass, most_characters: int) -> AskedQuestion:
         """Return what is asked, as it is read.
 
@@ -76,7 +78,7 @@ class AskRequest(FilterFields):
         if wanted < highest:
             raise ConfigError(f"priority: {self.priority} is above yours, which is {highest.name.lower()}")
         seconds = self.deadline_ms / 1e3 if self.deadline_ms is not None else None
-        return AskedQuestion(text, self.filters(), self.passages, wanted, seconds)
+        return AskedQuestion(text, self.filters(), self.passages, wanted, seconds, self.spoken)
 
 
 def readable(text: str) -> str:
@@ -166,6 +168,15 @@ def openapi() -> dict[str, Any]:
                     "summary": "Find passages, without reading them",
                     "parameters": [question, most, *query],
                     "responses": {"200": {"description": "the passages, best first", "content": said}, **failures},
+                }
+            },
+            "/v1/transcribe": {
+                "post": {
+                    "summary": "Understand a spoken question",
+                    "description": "Where the service hears (--voice). A WebSocket at /v1/voice takes a recording in binary "
+                    "messages, then the text message `end`; it says `heard`, `passages` and `answer`.",
+                    "requestBody": {"required": True, "content": {"audio/*": {"schema": {"type": "string", "format": "binary"}}}},
+                    "responses": {"200": {"description": "text, lang, seconds and confidence", "content": said}, **failures},
                 }
             },
             "/v1/filters": {

@@ -49,6 +49,10 @@ class ServeConfig(BaseModel):
         Field(description="Redis that replicas share answers by, as redis://HOST:PORT/DB; without it each has its own"),
     ] = None
     cache_mb: Annotated[float, Field(ge=0, description="megabytes of answers that a replica remembers")] = 64.0
+    voice: Annotated[bool, Field(description="hear spoken questions; textmill voice install fetches what that needs")] = False
+    voice_cache: Annotated[
+        Path | None, Field(description="folder of the speech model's weights; by default textmill in the user's cache folder")
+    ] = None
     refresh_s: Annotated[float, Field(gt=0, description="seconds between looks for a new generation of the index")] = 2.0
 
     @field_validator("redis_url")

@@ -1,0 +1,79 @@
+"""Spoken questions in the service: one recording at a time, few waiting, the names of the index told to the speech model."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pipeline.ask.names import frequent_names
+from pipeline.ask.service.answerer import Answerer, RefusedError
+from pipeline.ask.service.policy import Refused
+from pipeline.voice.install import default_cache, installed
+from pipeline.voice.transcriber import Transcriber
+
+# Recordings that may wait; more are refused with 429.
+WAITING = 8
+
+
+class Listener:
+    """Turns recordings into text.
+
+    Args:
+        answerer: Whose index says which names may be said.
+        cache: Folder of the speech model's weights; None is the user's cache folder.
+        threads: Threads of the speech model.
+
+    Attributes:
+        limits: What a recording may be.
+
+    Raises:
+        ModelMissingError: The weights are not installed.
+        ModelDamagedError: A file of them is not what it should be.
+    """
+
+    def __init__(self, answerer: Answerer, cache: Path | None, threads: int | None) -> None:
+        self._answerer = answerer
+        self._transcriber = Transcriber(installed(cache or default_cache()), threads)
+        self.limits = self._transcriber.limits
+        self._pool = ThreadPoolExecutor(1, "textmill-ask-voice")
+        self._pool.submit(int).result()
+        self._waiting = 0
+        self._names: tuple[str, list[str]] = ("", [])
+
+    async def hear(self, audio: bytes, lang: str = "") -> dict[str, Any]:
+        """Turn a recording into text.
+
+        Args:
+            audio: The bytes of a file: wav, ogg, webm, mp3 or m4a.
+            lang: en or zh; "" to have it detected.
+
+        Returns:
+            `text`, `lang`, `seconds` and `confidence`, see `Transcript`.
+
+        Raises:
+            RefusedError: Too many recordings wait.
+            ConfigError: There is no such language.
+            AudioError: It is no recording, damaged, too big or too long.
+        """
+        if self._waiting >= WAITING:
+            raise RefusedError(Refused("full", math.ceil(WAITING / 2)))
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._heard, audio, lang)
+        finally:
+            self._waiting -= 1
+
+    def _heard(self, audio: bytes, lang: str) -> dict[str, Any]:
+        index = self._answerer.asker.index
+        if self._names[0] != index.digest:
+            names = frequent_names(index.output) if "://" not in index.output else []
+            self._names = (index.digest, names)
+        heard = self._transcriber.transcribe(audio, lang, self._names[1])
+        return {"text": heard.text, "lang": heard.lang, "seconds": heard.seconds, "confidence": heard.confidence}
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        self._pool.shutdown(cancel_futures=True)
