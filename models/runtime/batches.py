@@ -71,6 +71,31 @@ class RaggedBatch:
         return np.where(inside, self.offsets[:-1, None] + columns[None, :], 0), inside
 
 
+# Sizes of batches in few shapes: rows, and tokens of a row up to the last one, then multiples of it.
+FEW_ROWS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128])
+FEW_WIDTHS = np.array([*range(16, 129, 16), *range(160, 257, 32)])
+
+
+def in_few_shapes(index: Int64, inside: Bool) -> tuple[Int64, Bool]:
+    """Pad a padded layout further, to one of a few shapes: an engine that compiles for each shape then seldom has to.
+
+    Args:
+        index: For every place an index into the flat arrays, int64, shape (B, S).
+        inside: True where a token is, bool, shape (B, S).
+
+    Returns:
+        Both with more rows and columns, padding.
+    """
+    shape = [_next_size(size, sizes) for size, sizes in zip(inside.shape, (FEW_ROWS, FEW_WIDTHS), strict=True)]
+    more = [(0, new - old) for new, old in zip(shape, inside.shape, strict=True)]
+    return np.pad(index, more), np.pad(inside, more)
+
+
+def _next_size(size: int, sizes: Int64) -> int:
+    last = int(sizes[-1])
+    return int(sizes[np.searchsorted(sizes, size)]) if size <= last else -(-size // last) * last
+
+
 def make_windows(pieces: Pieces, breaks: Bool, limit: int) -> Windows:
     """Cover texts with windows of at most `limit` pieces; a text that fits gets one.
 

@@ -86,5 +86,5 @@ def load_embedder(model: str | Path = "embed-en", engine: EngineName = "auto", t
         EngineMissingError: The engine is not installed.
     """
     package = open_package(model, EMBEDDER)
-    chosen = make_engine(package, engine, threads or default_threads())
+    chosen = make_engine(package, engine, threads or default_threads(), few_shapes=True)
     return Embedder(PieceTokenizer(package.tokenizer_json(), package.folds), chosen, package.lang, package.window, package.digest)

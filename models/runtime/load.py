@@ -99,13 +99,14 @@ def check_engine(engine: EngineName) -> None:
         raise EngineMissingError(f"engine {engine!r} is not installed: pip install {package}")
 
 
-def make_engine(package: ModelPackage, engine: EngineName, threads: int) -> Engine:
+def make_engine(package: ModelPackage, engine: EngineName, threads: int, few_shapes: bool = False) -> Engine:
     """Load a model's weights into an engine.
 
     Args:
         package: From `open_package`.
         engine: See `load`.
         threads: CPU threads of the engine.
+        few_shapes: Whether batches are small and of ever new shapes, see `OpenVinoEngine`.
 
     Returns:
         An `OpenVinoEngine` or a `TorchEngine`.
@@ -115,7 +116,7 @@ def make_engine(package: ModelPackage, engine: EngineName, threads: int) -> Engi
     """
     check_engine(engine)
     if engine == "openvino" or (engine == "auto" and not _has_cuda()):
-        return OpenVinoEngine(package.config, package.weights(), threads)
+        return OpenVinoEngine(package.config, package.weights(), threads, few_shapes=few_shapes)
     from models.runtime.weights import to_encoder
 
     device = "cuda" if _has_cuda() else "cpu"

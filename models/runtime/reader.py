@@ -197,6 +197,6 @@ def load_reader(model: str | Path = "qa-en", engine: EngineName = "auto", thread
         EngineMissingError: The engine is not installed.
     """
     package = open_package(model, READER)
-    chosen = make_engine(package, engine, threads or default_threads())
+    chosen = make_engine(package, engine, threads or default_threads(), few_shapes=True)
     tokenizer = PieceTokenizer(package.tokenizer_json(), package.folds)
     return Reader(tokenizer, chosen, package.lang, package.window, package.calibration, digest=package.digest)

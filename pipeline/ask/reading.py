@@ -9,7 +9,7 @@ from models.runtime.reader import Answer
 from pipeline.ask.search import Passage
 
 # Passages that are read at most, how many of them first, and the probability from which on an answer of those will do.
-READ, FIRST, SURE = 10, 3, 0.9
+READ, FIRST, SURE = 10, 3, 0.6
 # How much being found well counts beside what the reader says.
 FOUND_WEIGHT = 8.0
 

@@ -182,8 +182,12 @@ class PassageIndex:
         Returns:
             The passages, best first; equal ones by part and place. None if the question has no term.
         """
-        found = self.candidates(question, max(most, DEPTH), filters, spoken)
-        return sorted(found, key=lambda one: (-one.score, one.part, one.row, one.start))[:most]
+        found = self._scored(question, max(most, DEPTH), filters, spoken)
+        scores = sorted((fused(*fits) for fits in found.values()), reverse=True)
+        least = scores[most - 1] if most < len(scores) else -np.inf
+        # Documents are unpacked one by one: only those that are given.
+        passages = [self._passage(place, *fits) for place, fits in found.items() if fused(*fits) >= least]
+        return sorted(passages, key=lambda one: (-one.score, one.part, one.row, one.start))[:most]
 
     def candidates(self, question: str, depth: int, filters: Filters | None = None, spoken: bool = False) -> list[Passage]:
         """Find the passages among which the best are: those whose terms fit best, and the nearest.
@@ -197,19 +201,25 @@ class PassageIndex:
         Returns:
             The passages, in no order, each once.
         """
+        return [self._passage(place, *fits) for place, fits in self._scored(question, depth, filters, spoken).items()]
+
+    def _scored(
+        self, question: str, depth: int, filters: Filters | None, spoken: bool
+    ) -> dict[tuple[int, int], tuple[float, float | None]]:
+        """Candidates by segment and document of tantivy: how well the terms fit, and how near it is."""
         from tantivy import Occur, Query
 
         terms, wanted = self._terms(question, spoken), self._wanted(filters or Filters())
         if terms is None:
-            return []
+            return {}
         cosines = self._nearest.cosines(question) if self._nearest is not None else None
         found = self._found(Query.boolean_query([(Occur.Must, terms), *wanted]), depth, cosines)
         if self._nearest is not None and cosines is not None:
             near = self._nearest.best(cosines, depth, self._numbers(wanted) if wanted else None)
             if near:
                 those = _constant(Query.term_set_query(self._schema, "vector", near))
-                found += self._found(Query.boolean_query([(Occur.Must, those), (Occur.Should, terms)]), len(near), cosines)
-        return list({(one.part, one.row, one.start): one for one in found}.values())
+                found |= self._found(Query.boolean_query([(Occur.Must, those), (Occur.Should, terms)]), len(near), cosines)
+        return found
 
     def _terms(self, question: str, spoken: bool) -> Any:
         """A query for passages that have any term of the question; None if it has none."""
@@ -252,20 +262,27 @@ class PassageIndex:
         hits = self._searcher.search(Query.boolean_query(wanted), most, count=False, order_by_field="vector").hits
         return np.array([number for number, _ in hits if number is not None], np.int64)
 
-    def _found(self, query: Any, most: int, cosines: npt.NDArray[np.float64] | None) -> list[Passage]:
-        return [self._passage(address, score, cosines) for score, address in self._searcher.search(query, most, count=False).hits]
+    def _found(
+        self, query: Any, most: int, cosines: npt.NDArray[np.float64] | None
+    ) -> dict[tuple[int, int], tuple[float, float | None]]:
+        hits = self._searcher.search(query, most, count=False).hits
+        addresses = [address for _, address in hits]
+        near: list[float | None] = [None] * len(hits)
+        if self._nearest is not None and cosines is not None:
+            numbers = self._searcher.fast_field_values("vector", addresses)
+            near = [self._nearest.of(cosines, None if number is None else int(number)) for number in numbers]
+        places = [(address.segment_ord, address.doc) for address in addresses]
+        return {place: (float(bm25), cosine) for place, (bm25, _), cosine in zip(places, hits, near, strict=True)}
 
-    def _passage(self, address: Any, bm25: float, cosines: npt.NDArray[np.float64] | None) -> Passage:
-        one = self._searcher.doc(address).to_dict()
-        time, number = one.get("time"), one.get("vector")
+    def _passage(self, place: tuple[int, int], bm25: float, cosine: float | None) -> Passage:
+        from tantivy import DocAddress
+
+        one = self._searcher.doc(DocAddress(*place)).to_dict()
+        time = one.get("time")
         when = instant(time[0]) if time else None
         text, start, row = one["text"][0], int(one["start"][0]), int(one["row"][0])
         source, lang, sentiment = one["source"][0], one["lang"][0], one["sentiment"][0]
-        cosine = None
-        if self._nearest is not None and cosines is not None:
-            cosine = self._nearest.of(cosines, int(number[0]) if number else None)
-        place = (one["part"][0], row, float(bm25), cosine)
-        return Passage(one["id"][0], text, start, source, when, lang, sentiment, *place)
+        return Passage(one["id"][0], text, start, source, when, lang, sentiment, one["part"][0], row, bm25, cosine)
 
 
 def _constant(query: Any) -> Any:

@@ -89,7 +89,7 @@ class AnswerCache:
         opened = self._envelope.open(value, raw, len(key)) if value is not None else None
         if opened is None:
             return None
-        self._remember(key, opened[0])
+        self.remember(key, opened[0])
         return opened[0]
 
     def store(self, key: str, answer: bytes, cost_s: float) -> None:
@@ -100,11 +100,17 @@ class AnswerCache:
             answer: What is said.
             cost_s: Seconds that finding it took.
         """
-        self._remember(key, answer)
+        self.remember(key, answer)
         if self.shared is not None:
             raw = key.encode("utf-8", "surrogatepass")
             self.shared.put([(self._envelope.key(raw), self._envelope.seal(raw, len(key), answer, cost_s))], WITHIN_S)
 
-    def _remember(self, key: str, answer: bytes) -> None:
+    def remember(self, key: str, answer: bytes) -> None:
+        """Remember an answer in memory.
+
+        Args:
+            key: Of `answer_key`.
+            answer: What is said.
+        """
         with self._lock:
             self._memory.put(key, answer, time.monotonic())

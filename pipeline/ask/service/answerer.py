@@ -1,6 +1,6 @@
-"""One replica: questions come in from many askers, are read together by one thread, and each gets its answer.
+"""One replica: questions come in from many askers, and each gets its answer, which is known, counted or read.
 
-Equal questions at the same time are one. What is asked next, and what is refused, `QuestionQueue` says.
+Equal questions at the same time are one.
 """
 
 from __future__ import annotations
@@ -12,47 +12,24 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.ask.asker import Asker
-from pipeline.ask.counting import count_answer, intent_of
-from pipeline.ask.reading import FIRST, READ, QuestionReading
+from pipeline.ask.counting import Intent, count_answer, intent_of
 from pipeline.ask.replies import counted_reply, passage_reply, read_reply
-from pipeline.ask.search import Filters
 from pipeline.ask.service.answer_cache import AnswerCache, answer_key
 from pipeline.ask.service.metrics import ServiceMetrics
-from pipeline.ask.service.policy import QuestionClass, QuestionQueue, QueueLimits, Refused, Waiting
+from pipeline.ask.service.policy import QueueLimits, Refused
+from pipeline.ask.service.reading_threads import AskedQuestion, QuestionFlight, ReadingThreads
 from pipeline.errors import PipelineError
 
 log = logging.getLogger("textmill")
 T = TypeVar("T")
 # Gets the passages of a question as soon as they are found.
 Found = Callable[[list[dict[str, Any]]], object]
-# Tokens that a passage has before any is known, and questions that may wait for being counted.
-PASSAGE_TOKENS = 90
+# Questions that may wait for being counted.
 COUNTED_AT_ONCE = 32
-
-
-@dataclass(frozen=True, slots=True)
-class AskedQuestion:
-    """What is asked.
-
-    Attributes:
-        text: The question, as it is read.
-        filters: Which documents may answer.
-        read: Passages that are read at most.
-        priority: Class of the question.
-        deadline_s: Seconds in which it is to be answered; None takes those of its class.
-        spoken: Whether it was spoken.
-    """
-
-    text: str
-    filters: Filters = field(default_factory=Filters)
-    read: int = READ
-    priority: QuestionClass = QuestionClass.NORMAL
-    deadline_s: float | None = None
-    spoken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +59,11 @@ class RefusedError(PipelineError):
         self.refused = refused
 
 
-@dataclass(eq=False, slots=True)
-class _Flight:
-    """A question that is being answered, for all who ask it."""
-
-    question: AskedQuestion
-    key: str
-    asker: Asker
-    waiting: Waiting
-    loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[bytes]
-    found: asyncio.Future[list[dict[str, Any]]]
-    reading: QuestionReading | None = None
-    read_s: float = 0.0
-
-
 class Answerer:
-    """Answers questions of many askers from one index.
+    """Answers questions of many askers from one index; asked in one event loop.
 
     Args:
         asker: Of the index as it is now.
-        readers_of: Gives the reader of a question's language.
         cache: Where answers are remembered.
         metrics: What is told of it.
         limits: What may wait, and how long.
@@ -121,18 +82,12 @@ class Answerer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.metrics = metrics or ServiceMetrics()
-        self._cache, self._clock = cache, clock
-        self._limits = limits or QueueLimits()
-        self._queue = QuestionQueue(self._limits)
-        self._flights: dict[str, _Flight] = {}
-        self._changed = threading.Condition()
-        self._closed = False
-        self._counting = _threads(1, "textmill-ask-count")
-        self._beside = _threads(2, "textmill-ask-beside")
+        self._cache, self._clock, self._limits = cache, clock, limits or QueueLimits()
+        self._flights: dict[str, QuestionFlight] = {}
+        self._counting, self._beside = _threads(1, "textmill-ask-count"), _threads(2, "textmill-ask-beside")
         self._counted = 0
         self.use(asker)
-        self._thread = threading.Thread(target=self._work, name="textmill-ask-read", daemon=True)
-        self._thread.start()
+        self._threads = ReadingThreads(self._limits, self.metrics, clock, self._on_found, self._on_read, self._on_failed)
 
     @property
     def asker(self) -> Asker:
@@ -165,7 +120,11 @@ class Answerer:
             OutputError: The index or the output is not as it should be.
         """
         began = self._clock()
-        reply = await self._answered(question, found)
+        try:
+            reply = await self._answered(question, found)
+        except RefusedError as error:
+            self.metrics.refused.labels(question.priority.name.lower(), error.refused.why).inc()
+            raise
         self.metrics.answers.labels(reply.origin).inc()
         self.metrics.seconds.labels("total", question.priority.name.lower()).observe(self._clock() - began)
         return reply
@@ -184,35 +143,32 @@ class Answerer:
 
     async def _answered(self, question: AskedQuestion, found: Found | None) -> ServedAnswer:
         asker = self._asker
-        reader = asker.reader_of(question.text)
-        key = answer_key(
-            question.text, question.filters, question.read, question.spoken, asker.min_score, asker.index.digest, reader
-        )
+        asked = (question.text, question.filters, question.read, question.spoken)
+        key = answer_key(*asked, asker.min_score, asker.index.digest, asker.reader_of(question.text))
         if (body := self._cache.remembered(key)) is not None:
             return ServedAnswer(body, "memory")
-        if (flight := self._flights.get(key)) is not None:
-            return ServedAnswer(await self._joined(flight, question, found), "merged")
-        if self._cache.shared is not None:
+        if key not in self._flights and self._cache.shared is not None:
             body = await self.beside(self._cache.fetch, key)
             if body is not None:
                 return ServedAnswer(body, "redis")
-            if (flight := self._flights.get(key)) is not None:
-                return ServedAnswer(await self._joined(flight, question, found), "merged")
+        if (flight := self._flights.get(key)) is not None:
+            deadline = self._deadline(question)
+            self._threads.hasten(flight, question.priority, deadline)
+            return ServedAnswer(await self._awaited(flight, deadline, found), "merged")
         if "://" not in asker.index.output and (intent := intent_of(question.text)) is not None:
             counted = await self._count(question, intent, key, asker)
             if counted is not None:
                 return ServedAnswer(counted, "counted")
         return ServedAnswer(await self._read(question, key, asker, found), "read")
 
-    async def _count(self, question: AskedQuestion, intent: Any, key: str, asker: Asker) -> bytes | None:
+    async def _count(self, question: AskedQuestion, intent: Intent, key: str, asker: Asker) -> bytes | None:
         if self._counted >= COUNTED_AT_ONCE:
-            raise self._refused(Refused("full", 1.0), question.priority)
+            raise RefusedError(Refused("full", 1.0))
         self._counted += 1
         try:
-            work = asyncio.get_running_loop().run_in_executor(
+            counted = await asyncio.get_running_loop().run_in_executor(
                 self._counting, count_answer, intent, asker.index.output, question.filters
             )
-            counted = await work
         finally:
             self._counted -= 1
         if counted is None:
@@ -222,139 +178,52 @@ class Answerer:
         return body
 
     async def _read(self, question: AskedQuestion, key: str, asker: Asker, found: Found | None) -> bytes:
-        now = self._clock()
-        loop = asyncio.get_running_loop()
-        tokens = FIRST * (PASSAGE_TOKENS + len(question.text) // 4)
-        deadline = now + self._seconds(question)
-        waiting = Waiting(key, question.priority, tokens, now, deadline)
-        flight = _Flight(question, key, asker, waiting, loop, loop.create_future(), loop.create_future())
-        with self._changed:
-            if self._closed:
-                raise self._refused(Refused("full", 1.0), question.priority)
-            refused = self._queue.offer(waiting, now)
-            if refused is None:
-                self._flights[key] = flight
-                self._changed.notify()
-        if refused is not None:
-            raise self._refused(refused, question.priority)
-        return await self._awaited(flight, deadline, question.priority, found)
+        loop, deadline = asyncio.get_running_loop(), self._deadline(question)
+        futures = loop.create_future(), loop.create_future()
+        flight = QuestionFlight(question, key, asker, self._clock(), deadline, loop, *futures)
+        if (refused := self._threads.offer(flight)) is not None:
+            raise RefusedError(refused)
+        self._flights[key] = flight
+        flight.answer.add_done_callback(lambda _: self._flights.pop(key, None))
+        return await self._awaited(flight, deadline, found)
 
-    async def _joined(self, flight: _Flight, question: AskedQuestion, found: Found | None) -> bytes:
-        deadline = self._clock() + self._seconds(question)
-        with self._changed:
-            if self._queue.find(flight.key) is flight.waiting:
-                self._queue.hasten(flight.waiting, question.priority, deadline)
-        return await self._awaited(flight, deadline, question.priority, found)
-
-    async def _awaited(self, flight: _Flight, deadline: float, priority: QuestionClass, found: Found | None) -> bytes:
+    async def _awaited(self, flight: QuestionFlight, deadline: float, found: Found | None) -> bytes:
         try:
             async with asyncio.timeout(max(0.0, deadline - self._clock())):
                 if found is not None:
                     found(await asyncio.shield(flight.found))
-                return await asyncio.shield(flight.answer)
+                body: bytes = await asyncio.shield(flight.answer)
+                return body
         except TimeoutError as error:
-            raise self._refused(Refused("late", 1.0), priority) from error
+            raise RefusedError(Refused("late", 1.0)) from error
 
-    def _seconds(self, question: AskedQuestion) -> float:
-        return question.deadline_s if question.deadline_s is not None else self._limits.deadline_s[question.priority]
+    def _deadline(self, question: AskedQuestion) -> float:
+        own = question.deadline_s
+        return self._clock() + (own if own is not None else self._limits.deadline_s[question.priority])
 
-    def _refused(self, refused: Refused, priority: QuestionClass) -> RefusedError:
-        self.metrics.refused.labels(priority.name.lower(), refused.why).inc()
-        return RefusedError(refused)
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not len(self._queue) and not self._closed:
-                    self._changed.wait()
-                if self._closed:
-                    return
-                batch, late = self._queue.take(self._clock())
-                flights = [self._flights[str(one.key)] for one in batch]
-                gone = [self._flights.pop(str(one.key)) for one in late]
-                self.metrics.waiting.set(len(self._queue))
-                self.metrics.waiting_tokens.set(self._queue.tokens)
-            for one in gone:
-                self._fail(one, self._refused(Refused("late", 1.0), one.question.priority))
-            if flights:
-                self._serve(flights)
-
-    def _serve(self, flights: list[_Flight]) -> None:
-        began = self._clock()
-        ready = [flight for flight in flights if self._begun(flight)]
-        wanted = [flight for flight in ready if flight.reading is not None and flight.reading.wanted()]
-        readings = [flight.reading for flight in wanted if flight.reading is not None]
-        passages = sum(len(reading.wanted()) for reading in readings)
-        tokens = sum(flight.waiting.tokens for flight in wanted)
-        try:
-            if readings:
-                wanted[0].asker.read(readings)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its askers are told and the others go on
-            for flight in wanted:
-                self._ended(flight)
-                self._fail(flight, error)
-            ready = [flight for flight in ready if flight not in wanted]
-        seconds = self._clock() - began
-        self.metrics.batch_questions.observe(len(flights))
-        self.metrics.batch_passages.observe(passages)
-        with self._changed:
-            self._queue.served(tokens, seconds)
-        for flight in ready:
-            self._on(flight, seconds)
-
-    def _begun(self, flight: _Flight) -> bool:
-        """Whether a question's passages are found; if not, its askers were told why."""
-        if flight.reading is not None:
-            return True
-        began = self._clock()
-        question, priority = flight.question, flight.question.priority.name.lower()
-        self.metrics.seconds.labels("wait", priority).observe(began - flight.waiting.arrived)
-        try:
-            flight.reading = flight.asker.begin(question.text, question.filters, question.read, question.spoken)
-        except Exception as error:  # noqa: BLE001 - as in _serve
-            self._ended(flight)
-            self._fail(flight, error)
-            return False
-        self.metrics.seconds.labels("search", priority).observe(self._clock() - began)
+    def _on_found(self, flight: QuestionFlight) -> None:
+        assert flight.reading is not None
         passages = [passage_reply(passage) for passage in flight.reading.passages]
         flight.loop.call_soon_threadsafe(_settle, flight.found, passages)
-        return True
 
-    def _on(self, flight: _Flight, seconds: float) -> None:
-        """A question whose passages were read goes back into the queue, or its answer goes out."""
+    def _on_read(self, flight: QuestionFlight) -> None:
         assert flight.reading is not None
-        flight.read_s += seconds
-        left = flight.reading.wanted()
-        if left:
-            with self._changed:
-                self._queue.rejoin(flight.waiting, sum(_tokens(flight.question.text, one.text) for one in left))
-            return
         body = _body(read_reply(flight.question.text, flight.reading.result()))
-        self.metrics.seconds.labels("read", flight.question.priority.name.lower()).observe(flight.read_s)
-        self._beside.submit(self._cache.store, flight.key, body, flight.read_s)
-        self._ended(flight)
+        self._cache.remember(flight.key, body)
+        if self._cache.shared is not None:
+            self._beside.submit(self._cache.store, flight.key, body, flight.read_s)
         flight.loop.call_soon_threadsafe(_settle, flight.answer, body)
 
-    def _ended(self, flight: _Flight) -> None:
-        with self._changed:
-            self._flights.pop(flight.key, None)
-
-    def _fail(self, flight: _Flight, error: Exception) -> None:
+    def _on_failed(self, flight: QuestionFlight, why: Exception | Refused) -> None:
+        error = RefusedError(why) if isinstance(why, Refused) else why
         if not isinstance(error, PipelineError):
             log.error("a question could not be answered: %s: %s", type(error).__name__, error)
-        flight.loop.call_soon_threadsafe(_settle, flight.found, error)
-        flight.loop.call_soon_threadsafe(_settle, flight.answer, error)
+        for future in (flight.found, flight.answer):
+            flight.loop.call_soon_threadsafe(_settle, future, error)
 
     def close(self) -> None:
-        """Answer nothing more, and end the thread that reads; questions that wait are refused."""
-        with self._changed:
-            self._closed = True
-            gone = list(self._flights.values())
-            self._flights.clear()
-            self._changed.notify_all()
-        for one in gone:
-            self._fail(one, RefusedError(Refused("full", 1.0)))
-        self._thread.join()
+        """Answer nothing more; questions that wait are refused."""
+        self._threads.close()
         self._counting.shutdown(cancel_futures=True)
         self._beside.shutdown()
 
@@ -366,11 +235,6 @@ def _threads(count: int, name: str) -> ThreadPoolExecutor:
         pool.submit(there.wait)
     there.wait()
     return pool
-
-
-def _tokens(question: str, passage: str) -> int:
-    """A guess: a word piece has about four letters, a Chinese character is one."""
-    return 3 + sum(len(text) if text and ord(text[len(text) // 2]) > 0x2E80 else len(text) // 4 for text in (question, passage))
 
 
 def _body(reply: dict[str, Any]) -> bytes:

@@ -18,7 +18,7 @@ from pipeline.errors import WorkerLostError
 
 START_S = 120.0
 # Of 64 askers, so many in each class.
-MIXED = (Askers(8, "high"), Askers(40, "normal"), Askers(16, "low"))
+MIXED = (Askers(4, "high"), Askers(40, "normal"), Askers(20, "low"))
 
 
 @contextmanager

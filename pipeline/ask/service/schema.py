@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.ask.reading import READ
 from pipeline.ask.search import Filters, day
-from pipeline.ask.service.answerer import AskedQuestion
 from pipeline.ask.service.policy import QuestionClass
+from pipeline.ask.service.reading_threads import AskedQuestion
 from pipeline.errors import ConfigError
 
 VERSION = "1"

@@ -49,9 +49,10 @@ def talk(port, *messages):
     async def talked():
         said = []
         async with connect(f"ws://127.0.0.1:{port}/v1/voice", max_size=None) as socket:
-            for message in messages:
-                await socket.send(message)
-            with suppress(ConnectionClosedError):  # of what went wrong
+            with suppress(ConnectionClosedError):  # of what went wrong, perhaps before all is sent
+                for message in messages:
+                    await socket.send(message)
+            with suppress(ConnectionClosedError):
                 async for one in socket:
                     said.append(json.loads(one))
         return said
