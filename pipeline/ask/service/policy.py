@@ -36,7 +36,7 @@ class QueueLimits:
         tokens_per_s: Speed that is assumed before any is known.
     """
 
-    batch_tokens: int = 1024
+    batch_tokens: int = 512
     waiting_tokens: int = 40_000
     shares: tuple[float, float, float] = (16.0, 4.0, 1.0)
     deadline_s: tuple[float, float, float] = (2.0, 5.0, 15.0)
