@@ -84,8 +84,10 @@ def watch(
 
 def decided(batch: str, revision: str, action: str, why: str) -> None:
     """One line for one decision."""
+    from jobs.streams import say
+
     line = {"event": "decision", "batch": batch, "revision": revision, "decision": action, "why": why}
-    print(json.dumps(line), file=sys.stderr, flush=True)
+    say(json.dumps(line))
 
 
 def _feeder(config: NightConfig) -> IndexFeeder | None:

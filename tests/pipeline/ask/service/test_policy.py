@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.ask.service.policy import QuestionClass, QuestionQueue, QueueLimits, Waiting
 
 SPEED = 20_000.0
-LIMITS = QueueLimits(tokens_per_s=SPEED)
+LIMITS = QueueLimits(batch_tokens=1024, tokens_per_s=SPEED)
 
 
 def waiting(key, priority=QuestionClass.NORMAL, now=0.0, tokens=250, deadline=100.0):
@@ -74,7 +74,7 @@ def test_what_would_come_too_late_is_refused_at_once_and_dropped_before_it_is_re
 
 
 def test_a_full_class_is_refused_and_the_others_do_not_notice():
-    queue = QuestionQueue(QueueLimits(waiting_tokens=1000, tokens_per_s=SPEED))
+    queue = QuestionQueue(QueueLimits(batch_tokens=1024, waiting_tokens=1000, tokens_per_s=SPEED))
     let_in(queue, *(waiting(f"l{i}", QuestionClass.LOW) for i in range(4)))
     assert queue.offer(waiting("l5", QuestionClass.LOW), 0.0).why == "full"
     let_in(queue, waiting("h", QuestionClass.HIGH, tokens=400))
