@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,29 @@ from pipeline.errors import OutputError
 BM25_SHARE = 0.01
 
 
+class _QuestionEmbedder:
+    """Makes vectors of questions; loaded when the first one needs it, and used by one thread at a time, as its engine must be."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._lock = folder, threading.Lock()
+        self._embedder: Embedder | None = None
+
+    def vector(self, question: str) -> npt.NDArray[np.float32]:
+        with self._lock:
+            # One text is one batch: more than one thread would only hold memory.
+            self._embedder = self._embedder or load_embedder(self._folder, threads=1)
+            found: npt.NDArray[np.float32] = self._embedder.vectors([question])[0]
+            return found
+
+
+@lru_cache(maxsize=2)
+def _of_questions(folder: Path, digest: str) -> _QuestionEmbedder:
+    """The same for every generation of an index: what a new generation must not do is load a model while somebody waits."""
+    return _QuestionEmbedder(folder)
+
+
 class NearestPassages:
-    """Compares questions with the passages of a generation; the embedder is loaded when the first question needs it.
+    """Compares questions with the passages of a generation; safe to share between threads.
 
     Args:
         folder: Of the generation.
@@ -34,7 +57,7 @@ class NearestPassages:
         if self._package.digest != of.digest:
             raise OutputError(f"{folder} has vectors of another embedder than {embedder}; run `textmill index` again")
         self._vectors = PassageVectors(folder, of, self._package.config.hidden)
-        self._embedder: Embedder | None = None
+        self._questions = _of_questions(self._package.folder, self._package.digest)
 
     def cosines(self, question: str) -> npt.NDArray[np.float64] | None:
         """Compare a question with all passages.
@@ -47,9 +70,7 @@ class NearestPassages:
         """
         if (languages([question])[0] or "en") != self._package.lang:
             return None
-        if self._embedder is None:
-            self._embedder = load_embedder(self._package.folder)
-        return self._vectors.cosines(self._embedder.vectors([question])[0])
+        return self._vectors.cosines(self._questions.vector(question))
 
     @property
     def numbers(self) -> npt.NDArray[np.int64]:

@@ -114,6 +114,7 @@ class PassageIndex:
     def __init__(self, answers: Store | Path, embedder: str | Path = EMBEDDER_NAME) -> None:
         self._answers, self._embedder = store_of(answers), embedder
         self.generation = 0
+        self._facets: dict[str, Any] = {}
         if not self.refresh():
             url = self._answers.url
             raise ConfigError(f"{url}: no index in it; make one with `textmill index OUTPUT {url}`")
@@ -161,6 +162,8 @@ class PassageIndex:
             `sources`, `langs`, `sentiments` and `entities` (TYPE:NAME, names folded), each as lists of value and number of
             passages, the most first, at most FACETS.
         """
+        if self._facets.get("generation") == self.generation:
+            return self._facets
         found: dict[str, Any] = {"generation": self.generation, "passages": self.passages}
         for name, field in (("sources", "source"), ("langs", "lang"), ("sentiments", "sentiment"), ("entities", "entity")):
             terms = [(term, count) for term, count in self._searcher.terms_with_prefix(field, "") if term]
@@ -168,6 +171,7 @@ class PassageIndex:
                 terms = [(term, count) for term, count in terms if term.partition(":")[0] in ENTITY_TYPES]
             terms.sort(key=lambda pair: (-pair[1], pair[0]))
             found[name] = [list(pair) for pair in terms[:FACETS]]
+        self._facets = found
         return found
 
     def search(self, question: str, most: int = 20, filters: Filters | None = None, spoken: bool = False) -> list[Passage]:

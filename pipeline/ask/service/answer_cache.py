@@ -24,9 +24,7 @@ FORMAT = 1
 WITHIN_S = 0.2
 
 
-def answer_key(
-    question: str, filters: Filters, read: int, spoken: bool, min_score: float, index: str, reader: Reader | None
-) -> str:
+def answer_key(question: str, filters: Filters, read: int, spoken: bool, min_score: float, index: str, reader: Reader) -> str:
     """Return what an answer is filed under.
 
     Args:
@@ -36,11 +34,11 @@ def answer_key(
         spoken: Whether it was spoken.
         min_score: Answers with a lower probability are none.
         index: Digest of the index's generation.
-        reader: What reads it; None where it is counted.
+        reader: What reads it.
     """
     days = [None if one is None else microseconds(one) for one in (filters.since, filters.until)]
     kept = [filters.source, *days, filters.entity, filters.sentiment, filters.lang]
-    reads = [reader.digest, reader.engine.arithmetic] if reader is not None else []
+    reads = [reader.digest, reader.engine.arithmetic]
     return json.dumps([FORMAT, question, kept, read, spoken, min_score, index, reads], ensure_ascii=False)
 
 

@@ -144,7 +144,8 @@ class Answerer:
     async def _answered(self, question: AskedQuestion, found: Found | None) -> ServedAnswer:
         asker = self._asker
         asked = (question.text, question.filters, question.read, question.spoken)
-        key = answer_key(*asked, asker.min_score, asker.index.digest, asker.reader_of(question.text))
+        reader = asker.reader_of(question.text)
+        key = answer_key(*asked, asker.min_score, asker.index.digest, reader)
         if (body := self._cache.remembered(key)) is not None:
             return ServedAnswer(body, "memory")
         if key not in self._flights and self._cache.shared is not None:
@@ -156,12 +157,13 @@ class Answerer:
             self._threads.hasten(flight, question.priority, deadline)
             return ServedAnswer(await self._awaited(flight, deadline, found), "merged")
         if "://" not in asker.index.output and (intent := intent_of(question.text)) is not None:
-            counted = await self._count(question, intent, key, asker)
+            counted = await self._count(question, intent, asker)
             if counted is not None:
                 return ServedAnswer(counted, "counted")
         return ServedAnswer(await self._read(question, key, asker, found), "read")
 
-    async def _count(self, question: AskedQuestion, intent: Intent, key: str, asker: Asker) -> bytes | None:
+    async def _count(self, question: AskedQuestion, intent: Intent, asker: Asker) -> bytes | None:
+        """What is counted is not remembered: the tags may be newer than the index that an answer is filed under."""
         if self._counted >= COUNTED_AT_ONCE:
             raise RefusedError(Refused("full", 1.0))
         self._counted += 1
@@ -173,9 +175,7 @@ class Answerer:
             self._counted -= 1
         if counted is None:
             return None
-        body = _body(counted_reply(question.text, counted, asker.index.generation))
-        self._beside.submit(self._cache.store, key, body, 0.0)
-        return body
+        return _body(counted_reply(question.text, counted, asker.index.generation))
 
     async def _read(self, question: AskedQuestion, key: str, asker: Asker, found: Found | None) -> bytes:
         loop, deadline = asyncio.get_running_loop(), self._deadline(question)

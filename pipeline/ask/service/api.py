@@ -10,7 +10,7 @@ import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import wraps
+from functools import cache, wraps
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,7 @@ class AskApi:
     Args:
         answerer: Answers.
         config: Settings of the service.
+        clients: Who may ask.
         told: Gives the metrics of all replicas; by default those of this one.
         listener: Hears spoken questions; None where none are taken.
     """
@@ -81,11 +82,12 @@ class AskApi:
         self,
         answerer: Answerer,
         config: ServeConfig,
+        clients: Clients,
         told: Callable[[], Awaitable[bytes]] | None = None,
         listener: Listener | None = None,
     ) -> None:
         self._answerer, self._config, self._all_told, self._listener = answerer, config, told, listener
-        self._clients, self._rates = Clients(config.tokens), RateLimit(config.requests_per_s)
+        self._clients, self._rates = clients, RateLimit(config.requests_per_s)
         self._metrics = answerer.metrics
 
     def app(self, lifespan: Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]] | None = None) -> Starlette:
@@ -148,7 +150,8 @@ class AskApi:
         kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
         if kind != JSON:
             raise _FailedError(415, "unsupported_media_type", f"send {JSON}")
-        question = parsed(await self._body(request, MOST_BYTES)).asked(client.highest, self._config.most_characters)
+        raw = await self._body(request, MOST_BYTES, self._config.body_timeout_s)
+        question = parsed(raw).asked(client.highest, self._config.most_characters)
         if EVENTS in request.headers.get("accept", ""):
             found: asyncio.Queue[list[dict[str, Any]]] = asyncio.Queue()
             answer = asyncio.create_task(self._answerer.ask(question, found.put_nowait))
@@ -158,14 +161,14 @@ class AskApi:
         timing = f"total;dur={1000 * (time.monotonic() - began):.1f}"
         return Response(reply.body, media_type=JSON, headers={"X-Answer-From": reply.origin, "Server-Timing": timing})
 
-    async def _body(self, request: Request, most: int) -> bytes:
+    async def _body(self, request: Request, most: int, within_s: float) -> bytes:
         """The body, if it is short enough and comes in time."""
         too_long = _FailedError(413, "too_large", f"a body may have {most:,} bytes here")
         if int(request.headers.get("content-length", 0)) > most:
             raise too_long
         parts, size = [], 0
         try:
-            async with asyncio.timeout(self._config.body_timeout_s):
+            async with asyncio.timeout(within_s):
                 async for part in request.stream():
                     size += len(part)
                     if size > most:
@@ -195,7 +198,7 @@ class AskApi:
 
     async def _transcribe(self, request: Request, client: KnownClient) -> Response:
         listener = self._hears()
-        audio = await self._body(request, listener.limits.size_bytes)
+        audio = await self._body(request, listener.limits.size_bytes, RECORDING_S)
         return JSONResponse(await listener.hear(audio, request.query_params.get("lang", "")))
 
     def _hears(self) -> Listener:
@@ -287,12 +290,17 @@ def _failed(error: Exception) -> _FailedError:
     return _FailedError(500, "internal", "this request failed; the service's log says why")
 
 
+@cache
+def _html(name: str) -> str:
+    return (files("pipeline.ask.service") / name).read_text(encoding="utf-8")
+
+
 async def _page(request: Request) -> Response:
-    return HTMLResponse((files("pipeline.ask.service") / "page.html").read_text(encoding="utf-8"), headers=SECURITY)
+    return HTMLResponse(_html("page.html"), headers=SECURITY)
 
 
 async def _docs(request: Request) -> Response:
-    return HTMLResponse((files("pipeline.ask.service") / "docs.html").read_text(encoding="utf-8"), headers=SECURITY)
+    return HTMLResponse(_html("docs.html"), headers=SECURITY)
 
 
 async def _openapi(request: Request) -> Response:

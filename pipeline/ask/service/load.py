@@ -92,6 +92,7 @@ async def load(
                 began = time.monotonic()
                 status, headers = await _request(reader, writer, body)
                 now = time.monotonic()
+                mine.longest_gap_s = max(mine.longest_gap_s, now - last)
                 if status == 200:
                     mine.seconds.append(now - began)
                     mine.origins[headers.get("x-answer-from", "")] += 1
@@ -101,7 +102,6 @@ async def load(
                     await asyncio.sleep(min(float(headers.get("retry-after", 1)), max(0.0, until - now)))
                 else:
                     mine.errors[status] += 1
-                mine.longest_gap_s = max(mine.longest_gap_s, now - last)
         finally:
             writer.close()
 

@@ -6,12 +6,12 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.ask.service.settings import ServeConfig
 from pipeline.fleet.ray_connection import join
 from pipeline.signals import StopToken
+from pipeline.store.settings import StoreConfig
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -28,12 +28,19 @@ LOOK_S, TOLD_S = 0.5, 5.0
 
 
 def serve_on_ray(
-    folder: Path, config: ServeConfig, address: str, replicas: int, stop: StopToken | None, say: Callable[[str], object]
+    answers: str,
+    reach: StoreConfig,
+    config: ServeConfig,
+    address: str,
+    replicas: int,
+    stop: StopToken | None,
+    say: Callable[[str], object],
 ) -> None:
     """Deploy the service on a Ray cluster; it stays there when this process dies, and ends when a stop is asked.
 
     Args:
-        folder: Of the index; every node of the cluster must see it under this name.
+        answers: URL of the index, or its folder, which every node of the cluster must see under this name.
+        reach: How an index on another machine is reached.
         config: Settings of the service. The file of tokens must be on every node too.
         address: Of the cluster, or auto.
         replicas: How many.
@@ -54,7 +61,7 @@ def serve_on_ray(
         tls = {"ssl_certfile": str(config.tls_cert), "ssl_keyfile": str(config.tls_key)} if config.tls_cert is not None else {}
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.start(http_options=HTTPOptions(host=config.host, port=config.port, **tls))
-        serve.run(_application(folder, config, replicas), name=APP, route_prefix="/")
+        serve.run(_application(answers, reach, config, replicas), name=APP, route_prefix="/")
         say(f"answering at {'https' if tls else 'http'}://{config.host}:{config.port}/ by {replicas} replicas")
         if stop is None:
             return
@@ -88,17 +95,20 @@ async def _all_told() -> bytes:
     return joined(dict(await response.results_async(timeout_s=TOLD_S)))
 
 
-def _application(folder: Path, config: ServeConfig, replicas: int) -> object:
+def _application(answers: str, reach: StoreConfig, config: ServeConfig, replicas: int) -> object:
     from ray import serve
+
+    threads = config.threads or 1
+    config = config.model_copy(update={"threads": threads})  # a replica shares its node with others
 
     def build() -> Starlette:
         from pipeline.ask.service import ray_serve
         from pipeline.ask.service.replica import Replica
+        from pipeline.store.open import open_store
 
-        ray_serve._here[:] = [Replica(folder, config, ray_serve._all_told)]
+        ray_serve._here[:] = [Replica(open_store(answers, reach), config, ray_serve._all_told)]
         return ray_serve._here[0].app()
 
-    threads = config.threads or 1
     deployment = serve.deployment(
         name=DEPLOYMENT, num_replicas=replicas, max_ongoing_requests=AT_ONCE, ray_actor_options={"num_cpus": threads},
         health_check_period_s=HEALTH_S, health_check_timeout_s=3 * HEALTH_S, graceful_shutdown_timeout_s=GRACE_S,

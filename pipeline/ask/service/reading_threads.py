@@ -140,9 +140,13 @@ class ReadingThreads:
             deadline: Its deadline.
         """
         with self._changed:
-            for queue in (self._queue, self._ready):
-                if queue.find(flight.key) is flight.waiting:
-                    queue.hasten(flight.waiting, priority, deadline)
+            queue = next((one for one in (self._queue, self._ready) if one.find(flight.key) is flight.waiting), None)
+            if queue is not None:
+                queue.hasten(flight.waiting, priority, deadline)
+                return
+            # It is looked for or read just now, and may have to wait once more.
+            flight.waiting.priority = min(priority, flight.waiting.priority)
+            flight.waiting.deadline = max(deadline, flight.waiting.deadline)
 
     def _next(self, queue: QuestionQueue, may: Callable[[], bool]) -> list[QuestionFlight] | None:
         """Wait for the questions that are next in a queue; None at the end."""
@@ -193,7 +197,9 @@ class ReadingThreads:
             now = self._clock()
             with self._changed:
                 # While questions wait, what lies between two batches is time that they take.
-                self._queue.served(tokens, now - (ended if len(self._queue) else began))
+                seconds = now - (ended if len(self._queue) else began)
+                for queue in (self._queue, self._ready):
+                    queue.served(tokens, seconds)
             ended = now
             for flight in flights:
                 flight.read_s += now - began

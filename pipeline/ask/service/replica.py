@@ -17,23 +17,25 @@ from pipeline.ask.search import PassageIndex
 from pipeline.ask.service.answer_cache import AnswerCache
 from pipeline.ask.service.answerer import Answerer
 from pipeline.ask.service.api import AskApi
+from pipeline.ask.service.clients import Clients
 from pipeline.ask.service.policy import QueueLimits
 from pipeline.ask.service.settings import ServeConfig
 from pipeline.cache.settings import CacheConfig
 from pipeline.errors import PipelineError
+from pipeline.store.base import Store
 
 if TYPE_CHECKING:
     from pipeline.ask.service.voice import Listener
 
 log = logging.getLogger("textmill")
-WARM_UP = {"en": "Who opened the office?", "zh": "谁开了办公室?"}
+WARM_UP = ("Who opened the office?", "谁开了办公室?")
 
 
 class Replica:
     """Opens an index and the readers, and answers from the newest generation.
 
     Args:
-        folder: Of the index.
+        answers: The index: a store, or a folder of this machine.
         config: Settings of the service.
         told: Gives the metrics of all replicas; by default those of this one.
 
@@ -43,20 +45,24 @@ class Replica:
         ModelError: There is no such reader, or its files are damaged.
     """
 
-    def __init__(self, folder: Path, config: ServeConfig, told: Callable[[], Awaitable[bytes]] | None = None) -> None:
-        self._folder, self._config = folder, config
+    def __init__(self, answers: Store | Path, config: ServeConfig, told: Callable[[], Awaitable[bytes]] | None = None) -> None:
+        self._answers, self._config = answers, config
+        clients = Clients(config.tokens)
         self._readers = Readers.choose(config.model, config.threads)
         asker = self._asker()
-        # The first question must not wait for a model; the engine computes once, so that its memory is there too.
-        for question in WARM_UP.values():
-            reader = self._readers.of(question)
-            if reader is not None:
-                reader.read([question] * 4, [question * 4] * 4)
+        # The first question must not wait for a model.
+        for question in WARM_UP:
+            if self._readers.of(question) is not None:
+                asker.ask(question)
         cache = AnswerCache(CacheConfig(local_mb=config.cache_mb, redis_url=config.redis_url))
         limits = QueueLimits(waiting_tokens=config.waiting_tokens)
         self.answerer = Answerer(asker, cache, limits=limits)
-        self._listener = self._hearing() if config.voice else None
-        self._api = AskApi(self.answerer, config, told, self._listener)
+        try:
+            self._listener = self._hearing() if config.voice else None
+        except BaseException:
+            self.answerer.close()
+            raise
+        self._api = AskApi(self.answerer, config, clients, told, self._listener)
         self._stopped = threading.Event()
         self._following = threading.Thread(target=self._follow, name="textmill-ask-follow", daemon=True)
         self._following.start()
@@ -72,7 +78,7 @@ class Replica:
         return self._api.app(lifespan)
 
     def _asker(self) -> Asker:
-        return Asker(PassageIndex(self._folder), self._readers, self._config.min_score)
+        return Asker(PassageIndex(self._answers), self._readers, self._config.min_score)
 
     def _hearing(self) -> Listener:
         from pipeline.ask.service.voice import Listener  # the packages of the extra voice
@@ -86,7 +92,7 @@ class Replica:
                 if self.answerer.asker.index.outdated():
                     self.answerer.use(self._asker())
             except (PipelineError, OSError, ValueError) as error:
-                log.error("%s: the newest generation cannot be opened (%s); the one before is used", self._folder, error)
+                log.error("the newest generation of the index cannot be opened (%s); the one before is used", error)
 
     def close(self) -> None:
         """Answer nothing more."""

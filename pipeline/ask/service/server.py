@@ -15,6 +15,7 @@ from pipeline.ask.service.replica import Replica
 from pipeline.ask.service.settings import ServeConfig
 from pipeline.errors import ConfigError
 from pipeline.signals import StopToken
+from pipeline.store.base import Store
 
 # Connections at a time; more are answered with 503. Seconds that an idle one is kept, and that requests have after a stop.
 CONNECTIONS, IDLE_S, GRACE_S = 2000, 30, 10
@@ -30,11 +31,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve_here(folder: Path, config: ServeConfig, stop: StopToken, say: Callable[[str], object]) -> None:
+def serve_here(answers: Store | Path, config: ServeConfig, stop: StopToken, say: Callable[[str], object]) -> None:
     """Answer questions over HTTP until a stop is asked; then those that have begun are answered.
 
     Args:
-        folder: Of the index.
+        answers: The index: a store, or a folder of this machine.
         config: Settings of the service.
         stop: Says when to stop.
         say: Hears where it listens.
@@ -46,7 +47,7 @@ def serve_here(folder: Path, config: ServeConfig, stop: StopToken, say: Callable
     """
     config.check()
     with _listening(config.host, config.port) as listening:
-        replica = Replica(folder, config)
+        replica = Replica(answers, config)
         try:
             asyncio.run(_serve(replica, config, listening, stop, say))
         finally:

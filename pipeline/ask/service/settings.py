@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.cache.settings import CacheConfig
 from pipeline.errors import ConfigError
@@ -23,7 +23,7 @@ class ServeConfig(BaseModel):
     ] = "auto"
     min_score: Annotated[float, Field(ge=0, le=1, description="answers with a lower probability are none")] = 0.5
     threads: Annotated[
-        int | None, Field(ge=1, description="threads of a replica's readers; by default the CPUs of this process")
+        int | None, Field(ge=1, description="threads of a replica's readers; by default the CPUs of this process, on a cluster 1")
     ] = None
     tokens: Annotated[
         Path | None,
@@ -59,6 +59,22 @@ class ServeConfig(BaseModel):
     @classmethod
     def _address(cls, url: str | None) -> str | None:
         return CacheConfig(redis_url=url).redis_url
+
+    @classmethod
+    def given(cls, values: dict[str, Any]) -> ServeConfig:
+        """Return the settings that options give.
+
+        Args:
+            values: By name; what is left out, or None, is as by default.
+
+        Raises:
+            ConfigError: A value is wrong; names its option.
+        """
+        try:
+            return cls(**{key: value for key, value in values.items() if value is not None})
+        except ValidationError as error:
+            lines = [f"--{str(one['loc'][0]).replace('_', '-')}: {one['msg']}" for one in error.errors()]
+            raise ConfigError("\n".join(lines)) from error
 
     def check(self) -> None:
         """Check what the settings name on this machine.

@@ -17,6 +17,7 @@ from pipeline.ask.search import PassageIndex
 from pipeline.errors import ClaimedError, ConfigError, OutputError
 from pipeline.store.open import open_store
 from tests.support import ROOT
+from tests.support.asking import request, serving
 from tests.support.remote import remote_place, table_of_store
 
 
@@ -94,6 +95,13 @@ def test_replaced_generations_vanish_here_and_there(world):
     assert there == needed | {"g000003/manifest.json", "g000004/manifest.json"}
     assert sorted(path.name for path in local_folder(world.answers).glob("g*")) == ["g000003", "g000004"]
     assert len(ids(PassageIndex(world.answers))) == 5
+
+
+def test_a_service_answers_from_it(world):
+    build_index(world.output, world.answers, embedder=None)
+    with serving(world.answers, threads=1) as port:
+        reply = json.loads(request(port, "GET", "/v1/passages?q=harbour")[2])
+    assert [one["passage"] for one in reply["passages"]] == ["The harbour of Cork."]
 
 
 @pytest.mark.parametrize("point", [*faults.INDEX_PUBLISH_POINTS, "index.file:3"])

@@ -17,8 +17,9 @@ from pipeline.ask.replies import read_reply
 from pipeline.ask.search import PassageIndex
 from pipeline.ask.service.clients import Clients
 from pipeline.errors import ConfigError
-from tests.support.asking import DOCUMENTS, QUESTIONS, ask, make_index, request, serving
+from tests.support.asking import DOCUMENTS, QUESTIONS, ask, make_index, request, serving, write_documents
 from tests.support.redis_server import RedisServer, needs_redis
+from tests.support.runs import run
 
 JSON = {"Content-Type": "application/json"}
 
@@ -76,6 +77,31 @@ def test_questions_that_count_are_tables(port):
     assert {"name": "Anna Berg", "label": "PER", "documents": 1} in reply["rows"]
     assert "select" in reply["sql"]
     assert ask(port, "Which people are mentioned most?")[2] == body
+
+
+def test_what_is_counted_is_counted_anew_when_tags_are_newer_than_the_index(tmp_path):
+    """A count that is remembered would be a number of before, filed under the index of now."""
+    with serving(make_index(tmp_path), threads=1) as port:
+        before = json.loads(ask(port, "How many documents mention Anna Berg?")[2])["rows"]
+        write_documents(tmp_path / "in", [("d7", "Anna Berg spoke in Oslo.", "news", "en")], "b.jsonl")
+        run(tmp_path / "in", tmp_path / "out", keep_text=True, id_column="id", model="auto")
+        after = json.loads(ask(port, "How many documents mention Anna Berg?")[2])["rows"]
+    assert (before, after) == ([{"documents": 1}], [{"documents": 2}])
+
+
+def test_passages_are_found_by_many_at_once_as_by_one(answers, port):
+    """Both kinds of requests use the model that makes vectors of questions; it takes one at a time."""
+    words = [f"{word} {number}" for word in ("harbour", "tram", "jobs", "bank") for number in range(10)]
+    index = PassageIndex(answers)
+    alone = [[one.id for one in index.search(word, 5)] for word in words]
+
+    def passages(word):
+        ask(port, f"What of {word}?")
+        path = f"/v1/passages?most=5&q={word.replace(' ', '+')}"
+        return [one["id"] for one in json.loads(request(port, "GET", path)[2])["passages"]]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(passages, words)) == alone
 
 
 def test_passages_and_filters(port):
