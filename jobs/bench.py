@@ -84,6 +84,7 @@ def ask(
     from models.runtime.cpu import cpu_name
     from pipeline.ask.service.bench import measure
 
+    work /= str(documents)
     questions = documents_and_questions(data_dir, work, documents)
     answers = indexed(work, note)
     found = {"cpu": cpu_name(), "documents": documents, **measure(answers, questions, seconds, work, note)}

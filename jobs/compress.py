@@ -27,21 +27,19 @@ def compress(
     After a stop of any kind the same command goes on.
     """
     from models.factory.embedder_making import EmbedderRun
-    from models.factory.embedder_recipe import load_embedder_recipe
-    from models.factory.reader_recipe import load_reader_recipe
+    from models.factory.reader_recipe import ReaderRecipe
     from models.factory.reader_training import ReaderRun
     from models.factory.recipe import load_recipe
     from models.factory.run_context import RunContext
     from models.factory.runner import names, run
+    from models.factory.task_recipe import load_task_recipe
 
     def say(line: str) -> None:
         print(time.strftime("%H:%M:%S"), line, flush=True)
 
-    if (reader := load_reader_recipe(recipe)) is not None:
-        ReaderRun(reader, data_dir, work / recipe.stem, cache, zoo, say).make()
-        return
-    if (embedder := load_embedder_recipe(recipe)) is not None:
-        EmbedderRun(embedder, data_dir, work / recipe.stem, cache, zoo, say).make()
+    if (of_task := load_task_recipe(recipe)) is not None:
+        where = (data_dir, work / recipe.stem, cache, zoo, say)
+        (ReaderRun(of_task, *where) if isinstance(of_task, ReaderRecipe) else EmbedderRun(of_task, *where)).make()
         return
     shop = RunContext(load_recipe(recipe), data_dir, work / recipe.stem, cache, zoo, say)
     if steps:

@@ -16,11 +16,12 @@ def index(
         str, typer.Argument(metavar="ANSWERS", help="Folder of the index, or its URL on HDFS or S3. It is made if need be.")
     ],
     vectors: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--vectors/--no-vectors", help="Make vectors of English passages, by which answers in other words are found."
+            "--vectors/--no-vectors",
+            help="Make vectors of English passages, by which answers in other words are found. Default: as before.",
         ),
-    ] = True,
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file. Its table store says how HDFS is reached.")] = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
@@ -34,13 +35,14 @@ def index(
     gone: its part is not in the index, all others are.
     """
     from jobs.streams import note
-    from pipeline.ask.index import EMBEDDER_NAME, build_index
+    from pipeline.ask.index import EMBEDDER_NAME, build_index, embedder_of
     from pipeline.config import load_store
     from pipeline.signals import handling_signals
     from pipeline.store.open import open_store
 
     reach = load_store(config, sets or ())
     with handling_signals() as stop:
-        embedder = EMBEDDER_NAME if vectors else None
-        counts = build_index(open_store(output, reach), open_store(answers, reach), note, stop.check, reach, embedder)
+        there = open_store(answers, reach)
+        embedder = embedder_of(there) if vectors is None else EMBEDDER_NAME if vectors else None
+        counts = build_index(open_store(output, reach), there, note, stop.check, reach, embedder)
     print(json.dumps({"status": "finished" if counts.added or counts.removed else "nothing to do", **asdict(counts)}, indent=1))

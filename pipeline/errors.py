@@ -110,7 +110,15 @@ class JobLostError(PipelineError):
     exit_code = 3
 
 
-class JobFailedError(PipelineError):
+class _OfItsCauseError(PipelineError):
+    """An error whose exit code is that of its cause."""
+
+    def __init__(self, message: str, exit_code: int = 4) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class JobFailedError(_OfItsCauseError):
     """A submitted job's manifest says that it has failed.
 
     Args:
@@ -118,12 +126,8 @@ class JobFailedError(PipelineError):
         exit_code: The exit code in the manifest.
     """
 
-    def __init__(self, message: str, exit_code: int = 4) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
-
-class NoReportError(PipelineError):
+class NoReportError(_OfItsCauseError):
     """The report of a night could not be made.
 
     Args:
@@ -131,22 +135,14 @@ class NoReportError(PipelineError):
         exit_code: The exit code of its cause, if that has one.
     """
 
-    def __init__(self, message: str, exit_code: int = 4) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
-
-class NoIndexError(PipelineError):
+class NoIndexError(_OfItsCauseError):
     """The index of passages could not be brought up to date; what was tagged is complete.
 
     Args:
         message: What the user reads.
         exit_code: The exit code of its cause, if that has one.
     """
-
-    def __init__(self, message: str, exit_code: int = 4) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class WorkerLostError(PipelineError):

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import GateFailedError
 from models.factory import pretrained
 from models.factory.corpus_readers import LabelledText
 from models.factory.embedder_card import embedder_card
@@ -23,6 +22,7 @@ from models.factory.quantize import calibrate, error_report
 from models.factory.reader_card import folder_bytes
 from models.factory.reader_corpora import training_questions
 from models.factory.retrieval_set import retrieval_set
+from models.factory.runner import check_gate
 from models.runtime.cpu import cpu_name
 from models.runtime.embedder import load_embedder
 from models.runtime.encoder import Encoder
@@ -95,9 +95,7 @@ class EmbedderRun:
         write_json(folder / "metrics.json", metrics)
         for line in (f"{figure} {value:.2f} (float {before.get(figure, 100.0):.2f})" for figure, value in figures.items()):
             self.say(line)
-        gate = recipe.gate.items()
-        if low := [f"{one} {figures.get(one, 0.0):.2f} < {least}" for one, least in gate if figures.get(one, 0.0) < least]:
-            raise GateFailedError(f"{name}: {'; '.join(low)}")
+        check_gate(name, figures, recipe.gate)
         package = write(self.zoo / name, config=encoder.config, weights=to_weights(encoder))
         metrics["digest"] = package.digest
         write_json(package.folder / "metrics.json", metrics)

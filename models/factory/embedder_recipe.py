@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-from models.factory.task_recipe import load_of_task
 
 
 class EmbedderRecipe(BaseModel):
@@ -23,18 +20,3 @@ class EmbedderRecipe(BaseModel):
     window: int = Field(256, ge=64, description="tokens of the longest sequence")
     calibration_texts: int = Field(512, ge=8, description="passages that the ranges of activations are found on")
     gate: dict[str, float] = Field({}, description="figure -> least value, in per cent; the model is not exported below")
-
-
-def load_embedder_recipe(path: Path) -> EmbedderRecipe | None:
-    """Read a recipe, if it is one of an embedder.
-
-    Args:
-        path: TOML file.
-
-    Returns:
-        The recipe; None for one of another task, and for what is no TOML file.
-
-    Raises:
-        RecipeError: A key of it is wrong; names the key.
-    """
-    return load_of_task(path, "embedder", EmbedderRecipe)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.factory import e5, pretrained
-from models.factory.prune import keep_layers
 from models.factory.reader_corpora import training_questions
 from models.factory.reader_recipe import ReaderRecipe
 from models.factory.script_forms import converted
@@ -79,7 +78,7 @@ def beginning(recipe: ReaderRecipe, words: Vocabulary, cache: Path) -> Encoder:
     """Load the pretrained encoder that a reader begins as.
 
     Args:
-        recipe: Says which one, and which layers of it are kept.
+        recipe: Says which one.
         words: Its vocabulary.
         cache: Folder of fetched packages.
 
@@ -91,12 +90,12 @@ def beginning(recipe: ReaderRecipe, words: Vocabulary, cache: Path) -> Encoder:
         ModelDamagedError: It is not the pinned one.
     """
     if recipe.start == "e5":
-        encoder = e5.encoder(e5.open_checkpoint(cache), words.tokenizer_json, recipe.pairs, recipe.pair_width)
+        encoder = e5.encoder(e5.open_checkpoint(cache), words.tokenizer_json)
     elif recipe.start == "mpnet":
         encoder = pretrained.mpnet(cache, words.tokenizer_json)
     else:
         encoder = pretrained.minilm(cache)
-    return fresh_reader(keep_layers(encoder, recipe.layers) if recipe.layers else encoder)
+    return fresh_reader(encoder)
 
 
 def fresh_reader(encoder: Encoder) -> Encoder:

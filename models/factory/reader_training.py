@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.errors import GateFailedError
 from models.factory.examples import Examples, concatenate, draw
 from models.factory.files import write_json, write_whole
 from models.factory.loop import fit
@@ -24,6 +23,7 @@ from models.factory.reader_examples import encode_questions, reader_loss
 from models.factory.reader_recipe import ReaderRecipe
 from models.factory.reader_start import Vocabulary, beginning, vocabulary
 from models.factory.run_context import key_of
+from models.factory.runner import check_gate
 from models.runtime.cpu import cpu_name
 from models.runtime.encoder import Encoder
 from models.runtime.package import READER, write_package
@@ -100,9 +100,7 @@ class ReaderRun:
         write_json(folder / "metrics.json", metrics)
         for line in (f"{figure} {value:.2f}" for figure, value in figures.items()):
             self.say(line)
-        gate = self.recipe.gate.items()
-        if low := [f"{one} {figures.get(one, 0.0):.2f} < {least}" for one, least in gate if figures.get(one, 0.0) < least]:
-            raise GateFailedError(f"{name}: {'; '.join(low)}")
+        check_gate(name, figures, self.recipe.gate)
         package = write(self.zoo / name, name, lang, window, encoder.config, to_weights(encoder), calibration=calibration)
         metrics["digest"] = package.digest
         write_json(package.folder / "metrics.json", metrics)

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from models.errors import RecipeError
+from models.factory.embedder_recipe import EmbedderRecipe
+from models.factory.reader_recipe import ReaderRecipe
 
-Kind = TypeVar("Kind", bound=BaseModel)
+KINDS: dict[str, type[EmbedderRecipe] | type[ReaderRecipe]] = {"embedder": EmbedderRecipe, "reader": ReaderRecipe}
 
 
-def load_of_task(path: Path, task: str, kind: type[Kind]) -> Kind | None:
-    """Read a recipe, if it is one of a task.
+def load_task_recipe(path: Path) -> EmbedderRecipe | ReaderRecipe | None:
+    """Read a recipe, if it is one of a task in KINDS.
 
     Args:
         path: TOML file.
-        task: The task.
-        kind: What its recipes are.
 
     Returns:
-        The recipe; None for one of another task, and for what is no TOML file, of which `load_recipe` says what is wrong.
+        The recipe; None for a tagger's, and for what is no TOML file, of which `load_recipe` says what is wrong.
 
     Raises:
         RecipeError: A key of it is wrong; names the key.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-        return kind.model_validate(values) if values.get("task") == task else None
+        kind = KINDS.get(str(values.get("task")))
+        return kind.model_validate(values) if kind is not None else None
     except ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise RecipeError("\n".join(lines)) from error

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.ask.search import Filters
-from pipeline.errors import ConfigError, OutputError
+from pipeline.ask.search import Filters, split_entity
+from pipeline.ask.tags_database import tags_database
+from pipeline.errors import ConfigError
 from pipeline.report.name_normalization import normalize_name, normalize_names
 from pipeline.sink.layout import TAGS
 
@@ -118,26 +118,22 @@ def count_answer(intent: Intent, output: str, filters: Filters | None = None) ->
         ConfigError: The output is not on this machine.
         OutputError: Its tags cannot be counted.
     """
-    import duckdb
-
     if "://" in output:
         raise ConfigError(f"{output}: counting needs an output on this machine")
     tags = f"read_parquet({_text(str(Path(output) / TAGS / '*.parquet'))}, hive_partitioning = false)"
-    where = _where(filters or Filters())
-    try:
-        con = duckdb.connect(":memory:", config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
-        try:
-            surfaces: list[str] = []
-            if intent.name:
-                surfaces = _surfaces(con, tags, normalize_name(intent.name))
-                if not surfaces:
-                    return None
-            title, sql = _SQL[intent.what](intent, tags, where, surfaces)
-            return CountedAnswer(title, con.sql(sql).to_arrow_table(), sql)
-        finally:
-            con.close()
-    except duckdb.Error as error:
-        raise OutputError(f"{output}: the tags cannot be counted ({type(error).__name__}: {error})") from error
+    filters = filters or Filters()
+    where = _where(filters)
+    with tags_database(output) as con:
+        if filters.entity:
+            label, name = split_entity(filters.entity)
+            where.append(_holding(_surfaces(con, tags, normalize_name(name)), label))
+        surfaces: list[str] = []
+        if intent.name:
+            surfaces = _surfaces(con, tags, normalize_name(intent.name))
+            if not surfaces:
+                return None
+        title, sql = _SQL[intent.what](intent, tags, where, surfaces)
+        return CountedAnswer(title, con.sql(sql).to_arrow_table(), sql)
 
 
 def _surfaces(con: Any, tags: str, name: str) -> list[str]:
@@ -152,7 +148,7 @@ def _where(filters: Filters) -> list[str]:
     if filters.since is not None:
         found.append(f"created_at >= TIMESTAMPTZ '{filters.since:%Y-%m-%d} 00:00:00+00'")
     if filters.until is not None:
-        found.append(f"created_at < TIMESTAMPTZ '{filters.until + timedelta(1):%Y-%m-%d} 00:00:00+00'")
+        found.append(f"created_at < TIMESTAMPTZ '{filters.until:%Y-%m-%d} 00:00:00+00' + INTERVAL 1 DAY")
     return found
 
 
@@ -164,8 +160,11 @@ def _names(surfaces: list[str]) -> str:
     return ", ".join(map(_text, surfaces))
 
 
-def _holding(surfaces: list[str]) -> str:
-    return f"list_has_any(list_transform(entities, lambda e: e.text), [{_names(surfaces)}])"
+def _holding(surfaces: list[str], label: str = "") -> str:
+    if not surfaces:
+        return "false"
+    of_type = f" and e.label = {_text(label)}" if label else ""
+    return f"len(list_filter(entities, lambda e: e.text in ({_names(surfaces)}){of_type})) > 0"
 
 
 def _clause(parts: list[str]) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from models.wheels import file_digest
 from pipeline.ask.generations import (
     KEPT,
     MANIFEST,
@@ -28,6 +29,7 @@ from pipeline.ask.generations import (
 from pipeline.errors import MissingError, OutputError
 from pipeline.faults import point
 from pipeline.store.base import Store
+from pipeline.user_cache import user_cache
 
 FETCHING, _LOCK = "fetching", "lock"
 _CHUNK = 1 << 20
@@ -42,22 +44,18 @@ def local_folder(answers: Store) -> Path:
     """
     if (own := answers.local_path("")) is not None:
         return own
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "textmill" / "answers" / hashlib.sha256(answers.url.encode()).hexdigest()[:24]
+    return user_cache() / "answers" / hashlib.sha256(answers.url.encode()).hexdigest()[:24]
 
 
-def newest_generation(
-    answers: Store, than: int = 0, check: Callable[[], object] = lambda: None
-) -> tuple[IndexGeneration, Path] | None:
+def newest_generation(answers: Store, check: Callable[[], object] = lambda: None) -> tuple[IndexGeneration, Path] | None:
     """Find the newest generation, and bring it here if it is elsewhere.
 
     Args:
         answers: The index.
-        than: Number of a generation that the caller has.
         check: Called often; what it raises ends the fetch, with which the next one goes on.
 
     Returns:
-        The generation and its folder on this machine; None if there is none, or it is the caller's.
+        The generation and its folder on this machine; None if there is none.
 
     Raises:
         OutputError: A manifest or a file is not as it should be.
@@ -65,7 +63,7 @@ def newest_generation(
     """
     while True:
         numbers = whole_generations(answers)
-        if not numbers or numbers[-1] == than:
+        if not numbers:
             return None
         try:
             generation = read_generation(answers, numbers[-1])
@@ -142,14 +140,17 @@ def forget_older(folder: Path, number: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal.
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file that is on the disk when this returns.
 
     Args:
         path: The file.
+        data: What it holds.
     """
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    with path.open("wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def linked(path: Path, link: Path) -> None:
@@ -181,7 +182,7 @@ def _fetch(answers: Store, generation: IndexGeneration, folder: Path, check: Cal
     making.mkdir(exist_ok=True)
     for left in making.iterdir():
         file = generation.files.get(left.name)
-        if file is None or left.stat().st_size != file.size or digest_of(left) != file.sha256:
+        if file is None or left.stat().st_size != file.size or file_digest(left) != file.sha256:
             left.unlink()
     for name, file in generation.files.items():
         check()
@@ -191,10 +192,7 @@ def _fetch(answers: Store, generation: IndexGeneration, folder: Path, check: Cal
             else:
                 _download(answers, name, file, making / name, check)
             point("fetch.file")
-    with (making / MANIFEST).open("wb") as out:
-        out.write(encode(generation))
-        out.flush()
-        os.fsync(out.fileno())
+    write_synced(making / MANIFEST, encode(generation))
 
 
 def _copies(folder: Path) -> dict[tuple[str, str], Path]:

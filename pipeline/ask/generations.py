@@ -158,22 +158,21 @@ def decode(data: bytes, path: str, number: int) -> IndexGeneration:
         raise OutputError(f"{path} is no manifest of an index ({what}); remove the folder and make the index anew") from error
 
 
-def tidy(answers: Store) -> list[int]:
+def tidy(answers: Store) -> list[IndexGeneration]:
     """Remove what no reader needs: older generations, and what a killed build has left. The caller holds the claim.
 
     Args:
         answers: The index.
 
     Returns:
-        The numbers of the generations that stay, the newest last.
+        The generations that stay, the newest last.
 
     Raises:
         OutputError: A manifest is none.
         StoreError: Something cannot be removed.
     """
     paths = [entry.path for entry in answers.list()]
-    stay = sorted(_numbers(paths))[-1 - KEPT :]
-    keep = [read_generation(answers, number) for number in stay]
+    keep = [read_generation(answers, number) for number in sorted(_numbers(paths))[-1 - KEPT :]]
     whole = {one.folder for one in keep}
     needed = {f"{file.folder}/{name}" for one in keep for name, file in one.files.items()}
     needed_folders = {file.folder for one in keep for file in one.files.values()}
@@ -189,7 +188,7 @@ def tidy(answers: Store) -> list[int]:
                 answers.delete(path)
         if folder not in needed_folders:
             answers.delete(folder)
-    return stay
+    return keep
 
 
 def try_tidy(answers: Store) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -20,7 +21,16 @@ from models.runtime.embedder import load_embedder
 from models.runtime.package import EMBEDDER, open_package
 from pipeline.ask.changes import PartChanges, changes
 from pipeline.ask.documents import COLUMNS, documents, schema
-from pipeline.ask.generations import CLAIM, IndexedPart, IndexGeneration, read_generation, store_of, tidy, try_tidy
+from pipeline.ask.generations import (
+    CLAIM,
+    IndexedPart,
+    IndexGeneration,
+    read_generation,
+    store_of,
+    tidy,
+    try_tidy,
+    whole_generations,
+)
 from pipeline.ask.publishing import building_of, files_of, publish
 from pipeline.ask.source_texts import SourceTexts
 from pipeline.ask.vectors import VectorsOf, VectorWriter
@@ -74,6 +84,16 @@ def about_of(generation: IndexGeneration) -> tuple[int, str]:
     return int(about.get("format", 1)), str(about["vectors"]["digest"]) if "vectors" in about else ""
 
 
+def embedder_of(answers: Store) -> str | None:
+    """Return what makes the vectors of an index where nobody says: none if it was made without, and is not to be made anew.
+
+    Args:
+        answers: The index.
+    """
+    there = whole_generations(answers)
+    return EMBEDDER_NAME if not there or about_of(read_generation(answers, there[-1]))[1] else None
+
+
 class _ReplacedError(Exception):
     """A part is not what it was a moment ago."""
 
@@ -104,7 +124,8 @@ def build_index(
         ClaimedError: Another process makes this index.
         OutputError: A part or the index is not as it should be.
         InputError: Texts were not kept, and a file of the input is not what it was; all other parts are in the index.
-        UnavailableError: Parts are replaced again and again while they are read.
+        UnavailableError: A part is replaced again and again while it is read, and all others are in the index; or the index
+            cannot be written.
     """
     answers = store_of(answers)
     with hold_claim(answers, CLAIM) as held:
@@ -114,12 +135,16 @@ def build_index(
             held()
 
         try:
+            added = removed = 0
             for _ in range(TRIES):
-                try:
-                    return _Build(store, answers, say, checked, config or store.config, embedder).go()
-                except _ReplacedError as error:
-                    replaced = error
-            raise UnavailableError(store.url, f"parts are replaced while they are read ({replaced})") from replaced
+                build = _Build(store, answers, say, checked, config or store.config, embedder)
+                counts = build.go()
+                added, removed = added + counts.added, removed + counts.removed
+                if not build.replaced:
+                    return replace(counts, added=added, removed=removed)
+            raise UnavailableError(
+                store.url, f"a part is replaced while it is read ({build.replaced}); all others are in the index"
+            )
         finally:
             stop_reader_processes()
 
@@ -138,11 +163,12 @@ class _Build:
         self._store, self._answers, self._say, self._check = store, answers, say, check
         self._texts = SourceTexts(store, config, check)
         self._failed: dict[str, InputError] = {}
+        self.replaced = ""
 
     def go(self) -> IndexCounts:
         schema()  # what is not installed is said first
         there = tidy(self._answers)
-        before = read_generation(self._answers, there[-1]) if there else IndexGeneration(0, self._store.url)
+        before = there[-1] if there else IndexGeneration(0, self._store.url)
         if before.output != self._store.url:
             what = f"{self._answers.url} is an index of {before.output}, not of {self._store.url}"
             raise ConfigError(f"{what}; name another folder")
@@ -152,7 +178,8 @@ class _Build:
         try:
             found = changes(self._store, before.parts)
         except MissingError as error:
-            raise _ReplacedError(str(error)) from error
+            self.replaced = str(error)
+            return IndexCounts(before.number, len(before.parts), before.passages, 0, 0)
         made = before
         if found.new or found.gone or not before.number:
             made = self._made(before, found)
@@ -161,8 +188,8 @@ class _Build:
             if others:
                 first.add_note(f"and {len(others):,} more parts; all others are in the index")
             raise first
-        added = len(found.new) if made is not before else 0
-        return IndexCounts(made.number, len(made.parts), made.passages, added, len(found.gone))
+        added, removed = (len(made.parts) - len(found.same), len(found.gone)) if made is not before else (0, 0)
+        return IndexCounts(made.number, len(made.parts), made.passages, added, removed)
 
     def _made(self, before: IndexGeneration, found: PartChanges) -> IndexGeneration:
         with building_of(self._answers, before, self._check) as building:
@@ -170,6 +197,8 @@ class _Build:
             passages, added = self._fill(building, found, vectors)
             if before.number and not added and not found.gone:
                 return before  # of what is new nothing could be read
+            if self._number and not before.number and len(added) < len(found.new):
+                return before  # made anew it would hold less: the generation that is there stays
             after = IndexGeneration(self._number + 1, self._store.url)
             files = files_of(self._answers, building, before, after.folder)
             after = replace(after, parts=dict(sorted({**found.same, **added}.items())), passages=passages, files=files)
@@ -205,35 +234,60 @@ class _Build:
             except InputError as error:
                 self._failed[path] = error
                 continue
+            except _ReplacedError as error:
+                # The next build takes it in as it is then; what of it is here goes.
+                self.replaced = str(error)
+                writer.delete_documents_by_term("part", path)
+                vectors.forget()
+                continue
             added[path] = replace(part, attempt=attempt)
             point("index.part")
             if number == len(found.new) or time.monotonic() - said >= SAY_EVERY_S:
                 self._say(f"{path}: {number:,} of {len(found.new):,} parts")
                 said = time.monotonic()
-        writer.commit()
-        writer.wait_merging_threads()
+        with self._writing():
+            writer.commit()
+            writer.wait_merging_threads()
         index.reload()
         return int(index.searcher().num_docs), added
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Tantivy says of every fault of a disk that its writer was killed."""
+        try:
+            yield
+        except ValueError as error:
+            raise UnavailableError(self._answers.url, f"the index cannot be written ({error}); is the disk full?") from error
 
     def _take_in(self, path: str, writer: Any, vectors: VectorWriter) -> str:
         """Add the passages of a part; gives the attempt that made it. All is from one file, whatever becomes of its name."""
         try:
-            attempt = str(read_footer(self._store, path)["attempt"])
+            attempt = self._attempt(path)
             with self._store.open_read(path) as stream:
                 file = parquet_file(stream)
                 has_texts = "text" in file.schema_arrow.names
                 texts = None if has_texts else iter(self._texts.of(path, stream))
                 for document in documents(path, self._rows(file, texts), vectors, self._check):
-                    writer.add_document(document)
-            vectors.close_part(path, self._check)
-            if str(read_footer(self._store, path)["attempt"]) != attempt:
+                    with self._writing():
+                        writer.add_document(document)
+            if self._attempt(path) != attempt:
                 raise _ReplacedError(path)
+            vectors.close_part(path, self._check)
         except MissingError as error:
             raise _ReplacedError(str(error)) from error
-        except (pa.ArrowException, KeyError) as error:
-            what = f"{type(error).__name__}: {error}"
-            raise OutputError(f"{self._store.url}/{path} cannot be read ({what}); is it a part of a run?") from error
+        except pa.ArrowException as error:
+            raise self._no_part(path, error) from error
         return attempt
+
+    def _attempt(self, path: str) -> str:
+        try:
+            return str(read_footer(self._store, path)["attempt"])
+        except KeyError as error:
+            raise self._no_part(path, error) from error
+
+    def _no_part(self, path: str, error: Exception) -> OutputError:
+        what = f"{type(error).__name__}: {error}"
+        return OutputError(f"{self._store.url}/{path} cannot be read ({what}); is it a part of a run?")
 
     def _rows(self, file: Any, texts: Iterator[str] | None) -> Iterator[tuple[list[dict[str, Any]], list[str]]]:
         for batch in batches(file, columns=[*COLUMNS, *([] if texts is not None else ["text"])], rows=ROWS):

@@ -9,22 +9,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline.ask.index import build_index
-from pipeline.errors import ClaimedError, PipelineError
-from pipeline.exits import BUG, DO_NOT_TRY_AGAIN, exit_of
+from pipeline.ask.index import build_index, embedder_of
+from pipeline.child_process import child_process, told
+from pipeline.errors import ClaimedError
 from pipeline.sink.layout import PLANS, TAGS
 from pipeline.store.open import open_store
 from pipeline.store.settings import StoreConfig
 
 COMMAND = [sys.executable, "-m", "pipeline.ask.index_process"]
 _BUSY_S = 1.0
+# What tags goes first.
+NICE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class IndexResult:
     """What one look came to.
 
     Attributes:
-        counts: The fields of `IndexCounts`; empty if there are no tags yet, another process makes the index, or it failed.
+        counts: The fields of `IndexCounts`; empty if there are no tags yet, or it failed.
         error: What went wrong, in words.
         exit_code: What that means to a command, see `pipeline.exits`.
     """
@@ -75,10 +75,11 @@ def looks(order: IndexOrder) -> Iterator[IndexResult]:
         try:
             yield IndexResult(_counts(order))
         except ClaimedError as error:
-            if not order.every_s and time.monotonic() < until:
-                time.sleep(_BUSY_S)
+            # Whoever makes it says what comes of it; a failure of before is none the less one.
+            if order.every_s or time.monotonic() < until:
+                time.sleep(order.every_s or _BUSY_S)
                 continue
-            yield IndexResult() if order.every_s else IndexResult({}, str(error), error.exit_code)
+            yield IndexResult({}, str(error), error.exit_code)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told; a bug with its traceback
             yield _failed(error)
         if not order.every_s:
@@ -89,39 +90,21 @@ def looks(order: IndexOrder) -> Iterator[IndexResult]:
 def _counts(order: IndexOrder) -> dict[str, int]:
     reach = StoreConfig(**order.reach)
     store = open_store(order.output, reach)
-    if all(next(iter(store.list(folder)), None) is None for folder in (TAGS, PLANS)):
+    if all(next(iter(store.list(folder)), None) is None for folder in (PLANS, TAGS)):
         return {}
-    return asdict(build_index(store, open_store(order.answers, reach), config=reach))
+    answers = open_store(order.answers, reach)
+    return asdict(build_index(store, answers, config=reach, embedder=embedder_of(answers)))
 
 
 def _failed(error: Exception) -> IndexResult:
-    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    text = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-    code = exit_of(error).code
-    if code == BUG:
-        import traceback
-
-        traceback.print_exc()
-        code = DO_NOT_TRY_AGAIN
-    return IndexResult({}, text + notes, code)
+    text, code = told(error)
+    return IndexResult({}, text, code)
 
 
 def _serve() -> None:
-    from pipeline.observe.safe_stderr import safe_stderr
-
-    # Nothing that is printed, in Python or not, may get into the answers.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    safe_stderr()
-
-    def leave() -> None:
-        sys.stdin.read()
-        os._exit(1)
-
-    order = IndexOrder(**json.loads(sys.stdin.readline()))
-    threading.Thread(target=leave, daemon=True).start()
-    with redirect_stdout(sys.stderr):
-        for result in looks(order):
+    os.nice(NICE)
+    with child_process() as (order, answers):
+        for result in looks(IndexOrder(**order)):
             print(json.dumps(asdict(result)), file=answers, flush=True)
 
 

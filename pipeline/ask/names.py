@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import OutputError
+from pipeline.ask.tags_database import tags_database
 from pipeline.sink.layout import TAGS
 
 MOST = 200
@@ -23,8 +23,6 @@ def frequent_names(output: str, most: int = MOST) -> list[str]:
     Raises:
         OutputError: The tags cannot be read.
     """
-    import duckdb
-
     parts = sorted(map(str, (Path(output) / TAGS).glob("*.parquet")))
     if not parts:
         return []
@@ -35,11 +33,5 @@ def frequent_names(output: str, most: int = MOST) -> list[str]:
         "group by entity.text, lang qualify row_number() over (partition by lang order by documents desc, name) <= $most) "
         "group by name order by sum(documents) desc, name"
     )
-    try:
-        con = duckdb.connect(":memory:", config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
-        try:
-            return [name for (name,) in con.execute(sql, {"parts": parts, "most": most}).fetchall()]
-        finally:
-            con.close()
-    except duckdb.Error as error:
-        raise OutputError(f"{output}: the names in the tags cannot be read ({type(error).__name__}: {error})") from error
+    with tags_database(output) as con:
+        return [name for (name,) in con.execute(sql, {"parts": parts, "most": most}).fetchall()]

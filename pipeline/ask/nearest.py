@@ -93,8 +93,8 @@ class NearestPassages:
         if not len(cosines):
             return []
         least = np.partition(cosines, -most)[-most] if most < len(cosines) else -np.inf
-        chosen: list[int] = self.numbers[(cosines >= least) & np.isfinite(cosines)][: 2 * most].tolist()
-        return chosen
+        better, equal = self.numbers[cosines > least], self.numbers[(cosines == least) & np.isfinite(cosines)]
+        return [*better.tolist(), *equal[: 2 * most - len(better)].tolist()]
 
     def of(self, cosines: npt.NDArray[np.float64], number: int | None) -> float | None:
         """Look up a passage's cosine.

@@ -5,13 +5,14 @@ A process that is killed before leaves files that no manifest names; the next bu
 
 from __future__ import annotations
 
-import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.ask.fetching import brought_here, digest_of, forget_older, linked, local_folder, locked
+from models.wheels import file_digest
+from pipeline.ask.fetching import brought_here, forget_older, linked, local_folder, locked, write_synced
 from pipeline.ask.generations import MANIFEST, STAGING, IndexFile, IndexGeneration, encode
 from pipeline.errors import LostClaimError, TakenError
 from pipeline.faults import point
@@ -36,8 +37,11 @@ def building_of(answers: Store, before: IndexGeneration, check: Callable[[], obj
     Yields:
         The folder.
     """
-    building = local_folder(answers) / BUILDING
-    shutil.rmtree(building, ignore_errors=True)
+    folder = local_folder(answers)
+    for left in folder.glob(f"{BUILDING}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    # A name of its own: who has lost the claim without knowing it yet must not remove what its successor builds.
+    building = folder / f"{BUILDING}-{uuid.uuid4().hex}"
     old = brought_here(answers, before, check) if before.number else None
     building.mkdir(parents=True)
     try:
@@ -69,7 +73,7 @@ def files_of(answers: Store, building: Path, before: IndexGeneration, folder: st
         if known is not None and known.size == size and _is_one_file(old / path.name, path):
             sha256 = known.sha256
         else:
-            sha256 = digest_of(path)
+            sha256 = file_digest(path)
         stays = known is not None and not in_place and (known.size, known.sha256) == (size, sha256)
         found[path.name] = IndexFile(size, sha256, known.folder if known is not None and stays else folder)
     return found
@@ -95,10 +99,10 @@ def publish(answers: Store, building: Path, generation: IndexGeneration, held: C
     data = encode(generation)
     try:
         if answers.local_path("") is not None:
-            _write(building / MANIFEST, data)
+            write_synced(building / MANIFEST, data)
             held()
             point("index.rename.before")
-            answers.rename_folder(BUILDING, generation.folder, MANIFEST)
+            answers.rename_folder(building.name, generation.folder, MANIFEST)
             point("index.rename.after")
             return
         for name, file in generation.files.items():
@@ -122,14 +126,7 @@ def _keep_copy(folder: Path, building: Path, generation: IndexGeneration, data: 
         for left in building.iterdir():
             if left.name not in generation.files:
                 left.unlink()
-        _write(building / MANIFEST, data)
+        write_synced(building / MANIFEST, data)
         shutil.rmtree(folder / generation.folder, ignore_errors=True)
         building.rename(folder / generation.folder)
         forget_older(folder, generation.number)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())

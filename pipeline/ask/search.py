@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from models.runtime.labels import SENTIMENTS
 from pipeline.ask.chinese import sounds_of
 from pipeline.ask.documents import entity_terms, schema
 from pipeline.ask.fetching import newest_generation
-from pipeline.ask.generations import encode, store_of, whole_generations
+from pipeline.ask.generations import MANIFEST, IndexGeneration, encode, store_of, whole_generations
 from pipeline.ask.index import EMBEDDER_NAME, FORMAT, about_of
 from pipeline.ask.nearest import NearestPassages, fused
 from pipeline.ask.terms import characters_of, terms_of
 from pipeline.ask.vectors import VectorsOf
 from pipeline.errors import ConfigError, OutputError
-from pipeline.store.base import Store
+from pipeline.store.base import Entry, Store
 from pipeline.timezones import instant, microseconds
 
 # Passages that are looked at of either kind, and how much the fields of terms count.
@@ -30,6 +31,7 @@ SHARES = {"terms": 1.0, "around": 1.0, "characters": 0.4, "sounds": 1.0}
 # Values that are named of what can be filtered by.
 FACETS = 50
 ENTITY_TYPES = ("PER", "ORG", "LOC", "MISC")
+DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Passage:
 
 
 class PassageIndex:
-    """The newest generation of an index, open for reading; `refresh` looks for a newer one.
+    """The newest generation of an index, open for reading; `outdated` says when to open the next one.
 
     Args:
         answers: The index: a store, or a folder of this machine.
@@ -112,67 +114,65 @@ class PassageIndex:
     """
 
     def __init__(self, answers: Store | Path, embedder: str | Path = EMBEDDER_NAME) -> None:
-        self._answers, self._embedder = store_of(answers), embedder
-        self.generation = 0
-        self._facets: dict[str, Any] = {}
-        if not self.refresh():
-            url = self._answers.url
-            raise ConfigError(f"{url}: no index in it; make one with `textmill index OUTPUT {url}`")
-
-    def refresh(self) -> bool:
-        """Open the newest generation, if it is not open; from HDFS or S3 it is fetched first.
-
-        Returns:
-            Whether another one is open now.
-
-        Raises:
-            OutputError: It is of another version, or damaged.
-        """
         from tantivy import Index
 
-        self._schema = schema()
-        while (found := newest_generation(self._answers, self.generation)) is not None:
+        self._answers, self._schema = store_of(answers), schema()
+        while (found := newest_generation(self._answers)) is not None:
             generation, path = found
             made, digest = about_of(generation)
             if made != FORMAT:
                 what = f"{path} was made by another version"
                 raise OutputError(f"{what}; run `textmill index {generation.output} {self._answers.url}`")
+            self._seen = self._manifest(generation.number)
             try:
                 vectors = VectorsOf.from_json(generation.about["vectors"])
-                nearest = NearestPassages(path, vectors, self._embedder) if digest else None
-                searcher = Index(self._schema, path=str(path), reuse=True).searcher()
+                self._nearest = NearestPassages(path, vectors, embedder) if digest else None
+                self._searcher = Index(self._schema, path=str(path), reuse=True).searcher()
             except (OSError, ValueError, OutputError) as error:
                 if whole_generations(self._answers)[-1:] != [generation.number]:
                     continue  # it was replaced, and removed, just now
                 raise OutputError(f"{path} is no index ({error}); remove it and make the index anew") from error
-            self._searcher, self._nearest = searcher, nearest
             self.digest = sha256(encode(generation)).hexdigest()
             self.generation, self.passages, self.output = generation.number, generation.passages, generation.output
-            return True
-        return False
+            return
+        url = self._answers.url
+        raise ConfigError(f"{url}: no index in it; make one with `textmill index OUTPUT {url}`")
+
+    def _manifest(self, number: int) -> Entry | None:
+        return self._answers.stat(f"{IndexGeneration(number, '').folder}/{MANIFEST}")
 
     def outdated(self) -> bool:
-        """Whether there is a newer generation."""
-        return whole_generations(self._answers)[-1:] not in ([], [self.generation])
+        """Whether there is a newer generation, or the index was made anew; asks for two files, and lists nothing."""
+        return self._manifest(self.generation + 1) is not None or self._manifest(self.generation) != self._seen
 
+    @cached_property
     def facets(self) -> dict[str, Any]:
-        """Count what can be filtered by.
+        """What can be filtered by.
 
-        Returns:
-            `sources`, `langs`, `sentiments` and `entities` (TYPE:NAME, names folded), each as lists of value and number of
-            passages, the most first, at most FACETS.
+        `sources`, `langs`, `sentiments` and `entities` (TYPE:NAME, names folded), each as lists of value and number of passages,
+        the most first, at most FACETS.
         """
-        if self._facets.get("generation") == self.generation:
-            return self._facets
         found: dict[str, Any] = {"generation": self.generation, "passages": self.passages}
         for name, field in (("sources", "source"), ("langs", "lang"), ("sentiments", "sentiment"), ("entities", "entity")):
             terms = [(term, count) for term, count in self._searcher.terms_with_prefix(field, "") if term]
             if field == "entity":
-                terms = [(term, count) for term, count in terms if term.partition(":")[0] in ENTITY_TYPES]
-            terms.sort(key=lambda pair: (-pair[1], pair[0]))
-            found[name] = [list(pair) for pair in terms[:FACETS]]
-        self._facets = found
+                terms = [(term, count) for term, count in terms if split_entity(term)[0]]
+            found[name] = self._counted(field, sorted(terms, key=lambda pair: (-pair[1], pair[0])))
         return found
+
+    def _counted(self, field: str, terms: list[tuple[str, int]]) -> list[list[Any]]:
+        """The most frequent terms of a field; the counts that are given hold passages that are gone, and so are never too low."""
+        from tantivy import Query
+
+        found: list[tuple[int, str]] = []
+        for term, most in terms:
+            if len(found) >= FACETS and -sorted(found)[FACETS - 1][0] >= most:
+                break
+            query = Query.term_query(self._schema, field, term, "basic")
+            count: int = self._searcher.search(query, 1, count=True).count  # type: ignore[attr-defined]
+            if count:
+                found.append((-count, term))
+        return [[term, -count] for count, term in sorted(found)[:FACETS]]
 
     def search(self, question: str, most: int = 20, filters: Filters | None = None, spoken: bool = False) -> list[Passage]:
         """Find the passages that fit a question best, by terms and, where the index has vectors in its language, by nearness.
@@ -249,12 +249,12 @@ class PassageIndex:
             if value := getattr(filters, field):
                 wanted.append((Occur.Must, _constant(Query.term_query(self._schema, field, value, "basic"))))
         if filters.entity:
-            label, colon, name = filters.entity.partition(":")
-            term = entity_terms(label, name)[1] if colon else entity_terms("", filters.entity)[0]
+            label, name = split_entity(filters.entity)
+            term = entity_terms(label, name)[1 if label else 0]
             wanted.append((Occur.Must, _constant(Query.term_query(self._schema, "entity", term, "basic"))))
         if filters.since is not None or filters.until is not None:
             low = microseconds(filters.since) if filters.since is not None else None
-            high = microseconds(filters.until + timedelta(1)) - 1 if filters.until is not None else None
+            high = microseconds(filters.until) + DAY_US - 1 if filters.until is not None else None
             wanted.append((Occur.Must, _constant(Query.range_query(self._schema, "time", FieldType.Integer, low, high))))
         return wanted
 
@@ -294,6 +294,19 @@ def _constant(query: Any) -> Any:
     from tantivy import Query
 
     return Query.const_score_query(query, 0.0)
+
+
+def split_entity(entity: str) -> tuple[str, str]:
+    """Split what an entity is called by.
+
+    Args:
+        entity: NAME or TYPE:NAME; a colon behind anything else is part of the name.
+
+    Returns:
+        Its type, "" for any, and its name.
+    """
+    label, colon, name = entity.partition(":")
+    return (label, name) if colon and label in ENTITY_TYPES else ("", entity)
 
 
 def day(written: str) -> datetime:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ class VectorsOf:
 
     digest: str = ""
     next: int = 0
-    parts: dict[str, tuple[int, int]] | None = None
+    parts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> VectorsOf:
@@ -60,7 +60,7 @@ class VectorsOf:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
-        return {"digest": self.digest, "next": self.next, "parts": {part: list(at) for part, at in (self.parts or {}).items()}}
+        return {"digest": self.digest, "next": self.next, "parts": {part: list(at) for part, at in self.parts.items()}}
 
 
 def vectors_file(folder: Path, first: int) -> Path:
@@ -88,7 +88,7 @@ class VectorWriter:
         self, folder: Path, before: VectorsOf, load: Callable[[], Embedder] | None, digest: str = "", lang: str = ""
     ) -> None:
         self._folder, self._load, self._digest, self._lang = folder, load, digest, lang
-        self._next, self._parts = before.next, dict(before.parts or {})
+        self._next, self._parts = before.next, dict(before.parts)
         self._texts: list[str] = []
         self._documents: list[int] = []
         self._embedder: Embedder | None = None
@@ -138,6 +138,10 @@ class VectorWriter:
             os.fsync(out.fileno())
         self._parts[part] = (self._next, len(self._texts))
         self._next += len(self._texts)
+        self.forget()
+
+    def forget(self) -> None:
+        """Leave out the passages that were taken in of a part that is not closed."""
         self._texts, self._documents = [], []
 
     def of(self) -> VectorsOf:
@@ -198,7 +202,7 @@ class PassageVectors:
     """
 
     def __init__(self, folder: Path, of: VectorsOf, width: int) -> None:
-        spans = sorted((of.parts or {}).values())
+        spans = sorted(of.parts.values())
         self.numbers: Int64 = np.concatenate([np.arange(first, first + count) for first, count in spans] or [np.zeros(0, int)])
         self._blocks: list[tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]] = []
         small: list[tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]] = []

@@ -11,15 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
 from typing_extensions import override
 
-from pipeline.errors import NoReportError, PipelineError, WorkerLostError
-from pipeline.exits import BUG, DO_NOT_TRY_AGAIN, exit_of
+from pipeline.child_process import child_process, told
+from pipeline.errors import NoReportError, WorkerLostError
 
 _POLL_S = 0.1
 
@@ -108,26 +107,12 @@ class ChildReporter(Reporter):
 
 
 def _serve() -> None:
-    import os
-    import threading
     from datetime import date
 
-    from pipeline.observe.safe_stderr import safe_stderr
     from pipeline.store.settings import StoreConfig
 
-    # Nothing that the report prints, in Python or not, may get into the answer.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    safe_stderr()
-
-    def leave() -> None:
-        sys.stdin.read()
-        os._exit(1)
-
-    request = json.loads(sys.stdin.readline())
-    threading.Thread(target=leave, daemon=True).start()
-    answer: dict[str, Any] = {"error": "", "exit_code": 0}
-    with redirect_stdout(sys.stderr):
+    with child_process() as (request, answers):
+        answer: dict[str, Any] = {"error": "", "exit_code": 0}
         module, _, function = request["function"].partition(":")
         fields = dict(request["fields"])
         for key in ("first", "last"):
@@ -136,14 +121,8 @@ def _serve() -> None:
         try:
             getattr(import_module(module), function)(**fields)
         except Exception as error:  # noqa: BLE001 - whatever it is, the night tells of it; a bug with its traceback
-            text = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-            answer = {"error": text, "exit_code": exit_of(error).code}
-            if answer["exit_code"] == BUG:
-                import traceback
-
-                traceback.print_exc()
-                answer["exit_code"] = DO_NOT_TRY_AGAIN
-    print(json.dumps(answer), file=answers, flush=True)
+            answer = dict(zip(("error", "exit_code"), told(error), strict=True))
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

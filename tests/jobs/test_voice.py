@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from models.errors import ModelError
-from pipeline.voice.install import default_cache, installed
+from pipeline.user_cache import user_cache
+from pipeline.voice.install import installed
 from tests.support import ROOT
 from tests.support.runs import EXAMPLE, run
 
@@ -40,7 +41,7 @@ def test_a_question_that_is_read_aloud_is_answered(tmp_path):
     if shutil.which("espeak-ng") is None:
         pytest.skip("no voice: apt-get install espeak-ng")
     try:
-        installed(default_cache())
+        installed(user_cache())
     except ModelError as error:
         pytest.skip(str(error))
     run(EXAMPLE, tmp_path / "out", id_column="id", keep_text=True)

@@ -194,7 +194,7 @@ class AskApi:
 
     async def _filters(self, request: Request, client: KnownClient) -> Response:
         index = self._answerer.asker.index
-        return JSONResponse({**await self._answerer.beside(index.facets), "voice": self._listener is not None})
+        return JSONResponse({**await self._answerer.beside(lambda: index.facets), "voice": self._listener is not None})
 
     async def _transcribe(self, request: Request, client: KnownClient) -> Response:
         listener = self._hears()

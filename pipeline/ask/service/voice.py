@@ -11,7 +11,8 @@ from typing import Any
 from pipeline.ask.names import frequent_names
 from pipeline.ask.service.answerer import Answerer, RefusedError
 from pipeline.ask.service.policy import Refused
-from pipeline.voice.install import default_cache, installed
+from pipeline.user_cache import user_cache
+from pipeline.voice.install import installed
 from pipeline.voice.transcriber import Transcriber
 
 # Recordings that may wait; more are refused with 429.
@@ -36,7 +37,7 @@ class Listener:
 
     def __init__(self, answerer: Answerer, cache: Path | None, threads: int | None) -> None:
         self._answerer = answerer
-        self._transcriber = Transcriber(installed(cache or default_cache()), threads)
+        self._transcriber = Transcriber(installed(cache or user_cache()), threads)
         self.limits = self._transcriber.limits
         self._pool = ThreadPoolExecutor(1, "textmill-ask-voice")
         self._pool.submit(int).result()

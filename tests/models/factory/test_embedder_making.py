@@ -8,9 +8,8 @@ from models.errors import GateFailedError, RecipeError
 from models.factory import pretrained, retrieval_set
 from models.factory.embedder_evaluate import RANKS
 from models.factory.embedder_making import EmbedderRun
-from models.factory.embedder_recipe import load_embedder_recipe
 from models.factory.reader_corpora import TRAIN
-from models.factory.reader_recipe import load_reader_recipe
+from models.factory.task_recipe import load_task_recipe
 from models.runtime.embedder import load_embedder
 from models.runtime.encoder import Encoder
 from tests.support import ROOT
@@ -36,7 +35,7 @@ def shop(tmp_path, monkeypatch):
 
     def make(more=""):
         (tmp_path / "recipe.toml").write_text(RECIPE + more)
-        recipe = load_embedder_recipe(tmp_path / "recipe.toml")
+        recipe = load_task_recipe(tmp_path / "recipe.toml")
         return EmbedderRun(recipe, data, tmp_path / "work", tmp_path, tmp_path / "zoo", lambda line: None)
 
     return make
@@ -57,16 +56,15 @@ def test_an_embedder_is_rounded_measured_and_exported(shop):
 
 def test_a_gate_that_fails_exports_nothing(shop):
     run = shop("[gate]\ncosine = 100.1\n")
-    with pytest.raises(GateFailedError, match=r"small: cosine .* < 100.1"):
+    with pytest.raises(GateFailedError, match=r"cosine .* < 100.1"):
         run.make()
     assert not (run.zoo / "small").exists()
 
 
 def test_recipes_are_told_by_their_task(tmp_path):
-    shipped = load_embedder_recipe(ROOT / "conf/compress/embed-en.toml")
+    shipped = load_task_recipe(ROOT / "conf/compress/embed-en.toml")
     assert shipped is not None
-    assert (shipped.name, load_reader_recipe(ROOT / "conf/compress/embed-en.toml")) == ("embed-en", None)
-    assert load_embedder_recipe(ROOT / "conf/compress/qa-en.toml") is None
+    assert (shipped.name, shipped.task) == ("embed-en", "embedder")
     (tmp_path / "bad.toml").write_text(RECIPE + "windw = 3\n")
     with pytest.raises(RecipeError, match="windw"):
-        load_embedder_recipe(tmp_path / "bad.toml")
+        load_task_recipe(tmp_path / "bad.toml")

@@ -11,8 +11,8 @@ from models.factory.reader_corpora import DEV, TRAIN, Question, dev_questions, t
 from models.factory.reader_evaluate import fit_calibration, judged, reader_figures
 from models.factory.reader_examples import BEGIN, END, encode_questions
 from models.factory.reader_metrics import answers_score, exact, f1, precision_at
-from models.factory.reader_recipe import load_reader_recipe
 from models.factory.reader_training import ReaderRun
+from models.factory.task_recipe import load_task_recipe
 from models.runtime.encoder import Encoder
 from models.runtime.reader import load_reader
 from models.runtime.tokenizer import PieceTokenizer
@@ -104,11 +104,11 @@ def test_corpora_that_are_missing_or_broken_are_named(tmp_path):
 
 
 def test_shipped_recipes_are_read(tmp_path):
-    assert load_reader_recipe(ROOT / "conf/compress/qa-en.toml").name == "qa-en"
-    assert load_reader_recipe(ROOT / "conf/compress/en.toml") is None
+    assert load_task_recipe(ROOT / "conf/compress/qa-en.toml").name == "qa-en"
+    assert load_task_recipe(ROOT / "conf/compress/en.toml") is None
     (tmp_path / "r.toml").write_text(RECIPE.format(epochs=-1))
     with pytest.raises(RecipeError, match=r"train\.epochs"):
-        load_reader_recipe(tmp_path / "r.toml")
+        load_task_recipe(tmp_path / "r.toml")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def made(tmp_path_factory):
         write_questions(root, [corpus.name for corpus in TRAIN["en"]] + ["tydi_goldp_en_dev"])
         (root / "r.toml").write_text(RECIPE.format(epochs=6))
         said = []
-        run = ReaderRun(load_reader_recipe(root / "r.toml"), root, root / "work", root / "cache", root / "zoo", said.append)
+        run = ReaderRun(load_task_recipe(root / "r.toml"), root, root / "work", root / "cache", root / "zoo", said.append)
         yield run, run.make(), said
 
 

@@ -1,5 +1,6 @@
 """The Reader: whatever it is asked, an answer is a span of its passage, and does not depend on what is asked beside it."""
 
+import json
 import random
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import models
-from models.errors import ModelMissingError
+from models.errors import ModelDamagedError, ModelMissingError
 from models.runtime.pairs import may_begin, may_end, pair_windows
 from models.runtime.reader import LONGEST, best_span, load_reader
 from models.runtime.tokenizer import PieceTokenizer
@@ -125,3 +126,16 @@ def test_a_reader_is_no_tagger_and_a_tagger_no_reader(folder):
         models.load(folder)
     with pytest.raises(ModelMissingError, match=r"a tagger, where a reader is needed; it tags texts: textmill tag"):
         load_reader("en")
+
+
+def test_folded_characters_are_read_as_others_where_they_stand(tmp_path):
+    """Traditional script is read as simplified, and places stay; a package that says it wrongly is refused."""
+    plain, folding = PieceTokenizer(TOKENIZER), PieceTokenizer(TOKENIZER, ("\u570b\u6a02", "\u56fd\u4e50"))
+    one, other = folding.encode(["\u570b\u6a02 x"]), plain.encode(["\u56fd\u4e50 x"])
+    assert (one.ids == other.ids).all()
+    assert (one.starts == other.starts).all()
+    folder = write_reader(tmp_path / "model")
+    manifest = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**manifest, "folds": ["ab", "c"]}))
+    with pytest.raises(ModelDamagedError, match="folds: 2 characters, of which 1 are to be read"):
+        load_reader(folder)

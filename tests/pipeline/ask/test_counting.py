@@ -57,6 +57,22 @@ def test_what_is_not_known_is_left_to_the_reader(question):
     assert intent_of(question) is None
 
 
+def test_filters_by_entity_and_day_count_too(tmp_path):
+    texts = ["Anna Berg met Tom Reed in Oslo.", "Anna Berg went to Cork.", "Tom Reed went to Oslo."]
+    lines = [json.dumps({"id": f"d{n}", "text": text, "created_at": "2026-11-01T10:00:00Z"}) for n, text in enumerate(texts)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+    run(tmp_path / "a.jsonl", tmp_path / "out")
+
+    def count(**filters):
+        table = count_answer(Intent("count", "Anna Berg"), str(tmp_path / "out"), Filters(**filters)).table
+        return table["documents"].to_pylist()
+
+    assert count() == [2]
+    assert count(entity="Tom Reed") == count(entity="PER:Tom Reed") == [1]
+    assert count(entity="ORG:Tom Reed") == count(entity="Nobody Here") == [0]
+    assert count(until=day("9999-12-31")) == [2]
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_a_question(text):
     intent_of(text)
@@ -119,7 +135,7 @@ def test_names_are_data_never_sql(output):
     assert count_answer(Intent("top"), str(output), Filters(source="' or 1=1 --")).table.num_rows == 0
     with pytest.raises(ConfigError, match="on this machine"):
         count_answer(Intent("top"), "hdfs://host/out")
-    with pytest.raises(OutputError, match="cannot be counted"):
+    with pytest.raises(OutputError, match="cannot be read"):
         count_answer(Intent("top"), str(output / "nowhere"))
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pipeline.ask.batch import Readers
 from pipeline.ask.generations import read_generation, whole_generations
 from pipeline.ask.index import build_index
 from pipeline.ask.search import Filters, PassageIndex, day
-from pipeline.errors import ClaimedError, ConfigError, OutputError
+from pipeline.errors import ClaimedError, ConfigError, OutputError, UnavailableError
 from pipeline.store.local import LocalStore
 from tests.support import ROOT
 from tests.support.runs import rows, run
@@ -192,14 +193,60 @@ def test_parts_that_are_replaced_while_they_are_read_are_read_again(world):
 def test_a_reader_goes_on_with_its_generation_until_it_looks(world):
     built(world)
     index = PassageIndex(world / "answers")
-    assert index.refresh() is False
+    assert not index.outdated()
     for number in range(4, 7):
         put(world / "in", f"{number}.jsonl", document(number, f"A quay by river {number}.", day=4))
         tag(world)
         built(world)
     assert (index.generation, index.search("quay")) == (1, [])
-    assert index.refresh() is True
-    assert {p.id for p in index.search("quay")} == {"d4", "d5", "d6"}
+    assert index.outdated()
+    assert {p.id for p in PassageIndex(world / "answers").search("quay")} == {"d4", "d5", "d6"}
+
+
+def test_an_index_that_is_removed_and_made_anew_is_another_one(world):
+    """Its number is the same; what a reader has open is files that are gone."""
+    built(world)
+    index = PassageIndex(world / "answers")
+    shutil.rmtree(world / "answers")
+    put(world / "in", "b.jsonl", document(4, "A quay by the river.", day=4))
+    tag(world)
+    assert built(world).generation == index.generation
+    assert index.outdated()
+    assert found(world, "quay") == ["d4"]
+
+
+def test_a_part_that_is_replaced_again_and_again_keeps_no_other_from_the_index(world):
+    built(world)
+    put(world / "in", "b.jsonl", document(10, "A quay by the river."))
+    tag(world)
+    put(world / "in", "c.jsonl", document(11, "A tower by the sea."))
+    tag(world)
+
+    def check():
+        """b is tagged again whenever it has just been begun."""
+        tag(world, retag_files=["b.jsonl"])
+
+    with pytest.raises(UnavailableError, match=r"is replaced while it is read .* all others are in the index"):
+        build_index(LocalStore(world / "out"), world / "answers", check=check, embedder=None)
+    assert found(world, "tower sea") == ["d11"]
+    assert built(world).added
+    assert found(world, "quay") == ["d10"]
+
+
+def test_facets_count_the_passages_that_are_there(world):
+    built(world)
+    before = dict(PassageIndex(world / "answers").facets["sources"])
+    put(world / "in", "a.jsonl", document(1, "Anna Berg opened a harbour office in Oslo.", source="other"))
+    tag(world, retag_files=["a.jsonl"])
+    built(world)
+    assert (sorted(before), PassageIndex(world / "answers").facets["sources"]) == (["forum", "news"], [["other", 1]])
+
+
+def test_days_and_entities_at_the_edge(world):
+    built(world)
+    assert found(world, "harbour", until=day("9999-12-31")) == found(world, "harbour")
+    assert found(world, "harbour", entity="PER:Anna Berg") == ["d1"]
+    assert found(world, "harbour", entity="2001: Anna Berg") == []
 
 
 def test_what_cannot_be_indexed_is_said_with_the_remedy(world, tmp_path):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.ask.index import build_index
+from pipeline.ask.index import build_index, embedder_of
 from pipeline.ask.search import PassageIndex
 from pipeline.ask.source_texts import SourceTexts
 from pipeline.errors import InputChangedError, InputGoneError, OutputError
@@ -18,6 +18,7 @@ from pipeline.sink.layout import TAGS
 from pipeline.source.tables import stop_reader_processes
 from pipeline.store.local import LocalStore
 from tests.support.runs import run
+from tests.support.small_embedder import write_embedder
 
 PLACES = ["Oslo", "Cork", "Lyon", "Porto", "Quito"]
 
@@ -164,3 +165,19 @@ def test_what_no_plan_names_is_said(bare):
     part.rename(part.with_name("part-000009-00000.parquet"))
     with pytest.raises(OutputError, match=r"part-000009-00000.parquet holds no texts, and no plan says what it was made of"):
         build_index(LocalStore(bare / "out"), bare / "answers", embedder=None)
+
+
+def test_an_index_that_cannot_be_made_anew_whole_stays_as_it_is(tmp_path, tmp_path_factory):
+    """Vectors are wanted now, and the input is gone: the generation that is there is the only copy of its texts."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text(json.dumps({"id": "d1", "text": "Anna Berg went to Oslo."}) + "\n")
+    run(tmp_path / "in", tmp_path / "out", id_column="id")
+    store, answers = LocalStore(tmp_path / "out"), tmp_path / "answers"
+    assert build_index(store, answers, embedder=None).passages == 1
+    (tmp_path / "in" / "a.jsonl").unlink()
+    with pytest.raises(InputGoneError):
+        build_index(store, answers, embedder=write_embedder(tmp_path_factory.mktemp("small")))
+    index = PassageIndex(answers)
+    assert (index.generation, [one.id for one in index.search("Oslo")]) == (1, ["d1"])
+    assert embedder_of(LocalStore(answers)) is None, "who is not told otherwise makes it as it is"
+    assert build_index(store, answers, embedder=embedder_of(LocalStore(answers))).generation == 1

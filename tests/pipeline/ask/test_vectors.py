@@ -1,17 +1,22 @@
 """Vectors beside the index: only what is new is encoded, filters hold, either kind of hit is found, damage is said."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from models.runtime.package import EMBEDDER, open_package
 from pipeline.ask.generations import read_generation
 from pipeline.ask.index import build_index
+from pipeline.ask.nearest import NearestPassages
 from pipeline.ask.search import Filters, PassageIndex
 from pipeline.ask.vectors import (
     BLOCK,
     FIRST_SHARE,
+    MOST,
     NEIGHBOUR_SHARE,
+    QUERY_MOST,
     PassageVectors,
     VectorsOf,
     VectorWriter,
@@ -73,7 +78,20 @@ def test_a_passage_has_a_little_of_its_neighbours_and_of_the_first_of_its_docume
     assert np.allclose(np.linalg.norm(mixed, axis=1), 1)
 
 
+def test_the_nearest_are_chosen_however_many_are_equally_near(embedder, tmp_path):
+    """250 passages are equally near, and the 40 that are nearer have the last numbers."""
+    package = open_package(embedder, EMBEDDER)
+    of = replace(written(tmp_path, units(300)[:, : package.config.hidden], 300), digest=package.digest)
+    nearest = NearestPassages(tmp_path, of, embedder)
+    cosines = np.array([0.5] * 250 + [0.9] * 40 + [0.1] * 10)
+    chosen = nearest.best(cosines, 50)
+    assert set(range(250, 290)) <= set(chosen)
+    assert len(chosen) == 100
+    assert nearest.best(cosines, 400) == list(range(300))
+
+
 def test_sums_are_exact_in_any_order(tmp_path):
+    assert MOST * QUERY_MOST * open_package("embed-en", EMBEDDER).config.hidden < 2**24
     vectors = units(600)
     opened = PassageVectors(tmp_path, written(tmp_path, vectors, 600), 48)
     query = units(1, seed=2)[0]

@@ -20,23 +20,6 @@ from tests.support import ROOT
 from tests.support.nights import DAYS, conf_of, environment, write_day
 from tests.support.redis_server import free_port
 from tests.support.runs import rows
-from tests.support.watching import Watching
-
-
-@pytest.fixture
-def watch():
-    made = []
-
-    def start(*args, **env):
-        made.append(Watching(*args, **env))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.process.kill()
-        one.process.wait()
-        one.reader.join()
-        one.process.stderr.close()
 
 
 def records(out):

