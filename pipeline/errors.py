@@ -110,15 +110,15 @@ class JobLostError(PipelineError):
     exit_code = 3
 
 
-class _OfItsCauseError(PipelineError):
-    """An error whose exit code is that of its cause."""
+class _OfItsCauseError(Exception):
+    """Makes the exit code of an error that of its cause; no error by itself."""
 
     def __init__(self, message: str, exit_code: int = 4) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 
 
-class JobFailedError(_OfItsCauseError):
+class JobFailedError(_OfItsCauseError, PipelineError):
     """A submitted job's manifest says that it has failed.
 
     Args:
@@ -127,7 +127,7 @@ class JobFailedError(_OfItsCauseError):
     """
 
 
-class NoReportError(_OfItsCauseError):
+class NoReportError(_OfItsCauseError, PipelineError):
     """The report of a night could not be made.
 
     Args:
@@ -136,7 +136,7 @@ class NoReportError(_OfItsCauseError):
     """
 
 
-class NoIndexError(_OfItsCauseError):
+class NoIndexError(_OfItsCauseError, PipelineError):
     """The index of passages could not be brought up to date; what was tagged is complete.
 
     Args:

@@ -31,6 +31,9 @@ Found = Callable[[list[dict[str, Any]]], object]
 # Questions that may wait for being counted.
 COUNTED_AT_ONCE = 32
 
+# What is refused because as much waits as may.
+FULL = Refused("full", 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class ServedAnswer:
@@ -49,14 +52,27 @@ class RefusedError(PipelineError):
     """A question that is not answered now.
 
     Args:
+        message: What the asker reads.
         refused: Why, and when to ask again.
     """
 
     exit_code = 3
 
-    def __init__(self, refused: Refused) -> None:
-        super().__init__("too many questions wait" if refused.why == "full" else "the answer would come too late")
+    def __init__(self, message: str, refused: Refused = FULL) -> None:
+        super().__init__(message)
         self.refused = refused
+
+    @classmethod
+    def of(cls, refused: Refused) -> RefusedError:
+        """The error for a refusal of the queue.
+
+        Args:
+            refused: Why, and when to ask again.
+
+        Returns:
+            The error.
+        """
+        return cls("too many questions wait" if refused.why == "full" else "the answer would come too late", refused)
 
 
 class Answerer:
@@ -165,7 +181,7 @@ class Answerer:
     async def _count(self, question: AskedQuestion, intent: Intent, asker: Asker) -> bytes | None:
         """What is counted is not remembered: the tags may be newer than the index that an answer is filed under."""
         if self._counted >= COUNTED_AT_ONCE:
-            raise RefusedError(Refused("full", 1.0))
+            raise RefusedError.of(FULL)
         self._counted += 1
         try:
             counted = await asyncio.get_running_loop().run_in_executor(
@@ -182,7 +198,7 @@ class Answerer:
         futures = loop.create_future(), loop.create_future()
         flight = QuestionFlight(question, key, asker, self._clock(), deadline, loop, *futures)
         if (refused := self._threads.offer(flight)) is not None:
-            raise RefusedError(refused)
+            raise RefusedError.of(refused)
         self._flights[key] = flight
         flight.answer.add_done_callback(lambda _: self._flights.pop(key, None))
         return await self._awaited(flight, deadline, found)
@@ -195,7 +211,7 @@ class Answerer:
                 body: bytes = await asyncio.shield(flight.answer)
                 return body
         except TimeoutError as error:
-            raise RefusedError(Refused("late", 1.0)) from error
+            raise RefusedError.of(Refused("late", 1.0)) from error
 
     def _deadline(self, question: AskedQuestion) -> float:
         own = question.deadline_s
@@ -215,7 +231,7 @@ class Answerer:
         flight.loop.call_soon_threadsafe(_settle, flight.answer, body)
 
     def _on_failed(self, flight: QuestionFlight, why: Exception | Refused) -> None:
-        error = RefusedError(why) if isinstance(why, Refused) else why
+        error = RefusedError.of(why) if isinstance(why, Refused) else why
         if not isinstance(error, PipelineError):
             log.error("a question could not be answered: %s: %s", type(error).__name__, error)
         for future in (flight.found, flight.answer):

@@ -60,7 +60,7 @@ class Listener:
             AudioError: It is no recording, damaged, too big or too long.
         """
         if self._waiting >= WAITING:
-            raise RefusedError(Refused("full", math.ceil(WAITING / 2)))
+            raise RefusedError("too many recordings wait", Refused("full", math.ceil(WAITING / 2)))
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._heard, audio, lang)
