@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,15 +48,17 @@ def ask(
     """Answer a question from what was indexed: a span of a document, with its place, or the word that nothing here answers it.
 
     The score is the probability that the answer is right. Filters choose the documents that may answer. Some questions are
-    counted instead, and show the SQL that counted: how negative is X, which companies are named with X, the most mentioned
-    people, how many documents mention X. An index on HDFS or S3 is fetched once, into ~/.cache/textmill (XDG_CACHE_HOME).
+    counted instead, and show the SQL that counted: how negative was X this week, which companies are named with X, the most
+    mentioned people in source Y, how many documents mention X. Days are of UTC. An index on HDFS or S3 is fetched once, into
+    ~/.cache/textmill (XDG_CACHE_HOME).
 
     A spoken question (--audio) is shown as it was understood, on standard error; the names that most documents name help to
     understand it.
     """
     from pipeline.ask.asker import Asker
     from pipeline.ask.batch import Readers
-    from pipeline.ask.counting import count_answer, intent_of
+    from pipeline.ask.counting import count_answer
+    from pipeline.ask.intents import intents_of
     from pipeline.ask.replies import read_reply
     from pipeline.ask.search import Filters, PassageIndex, day
     from pipeline.config import load_store
@@ -68,8 +71,8 @@ def ask(
         raise ConfigError("give a question, or a recording of one with --audio FILE")
     index = PassageIndex(open_store(answers, load_store(config, sets or ())))
     question = _heard(audio, index.output, voice_cache) if audio is not None else question or ""
-    intent = intent_of(question) if "://" not in index.output else None  # elsewhere it is read
-    if intent is not None and (counted := count_answer(intent, index.output, chosen)) is not None:
+    intents = intents_of(question, datetime.now(UTC).date()) if "://" not in index.output else ()  # elsewhere it is read
+    if intents and (counted := count_answer(intents, index.output, chosen)) is not None:
         _show_counted(question, counted, index.generation, as_json)
         return
     with handling_signals() as stop:

@@ -1,19 +1,20 @@
-"""Questions that are counted and not read: how negative something is, what is named with it, what is named most.
+"""Questions that are counted and not read.
 
-A small grammar finds what is meant, in English and Chinese. What it does not know is left to the reader. The answer is a table
-that DuckDB counts from the tags, with the SQL that counted it: whoever doubts it can run that.
+The answer is a table that DuckDB counts from the tags, with the SQL that counted it: whoever doubts it can run that.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from pipeline.ask.intents import Intent
+from pipeline.ask.periods import Period
 from pipeline.ask.search import Filters, split_entity
 from pipeline.ask.tags_database import tags_database
 from pipeline.errors import ConfigError
@@ -21,71 +22,6 @@ from pipeline.report.name_normalization import normalize_name, normalize_names
 from pipeline.sink.layout import TAGS
 
 ROWS = 10
-# What kinds of entities are called.
-KINDS = {
-    "PER": ("people", "persons", "person", "names", "人物", "人"),
-    "ORG": ("companies", "company", "organizations", "organisations", "firms", "公司", "机构", "企业"),
-    "LOC": ("places", "place", "countries", "cities", "locations", "地方", "地点", "国家", "城市"),
-}
-_KIND = "|".join(sorted((word for words in KINDS.values() for word in words), key=len, reverse=True))
-_DOCUMENTS = "documents|posts|articles|stories|texts|messages"
-_NAMED = "named|mentioned|talked about"
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What a question wants counted.
-
-    Attributes:
-        what: sentiment, together, top or count.
-        name: The entity that it is about, "" for none.
-        label: Type of the entities that are listed, "" for all.
-    """
-
-    what: str
-    name: str = ""
-    label: str = ""
-
-
-_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (what, re.compile(pattern, re.IGNORECASE))
-    for what, pattern in (
-        (
-            "sentiment",
-            r"how (?:negative|positive|good|bad)(?:ly)? (?:is|are|was|were) (?P<name>.+?)(?: (?:seen|talked about|described))?",
-        ),
-        ("sentiment", r"what is the sentiment (?:on|of|about|towards?) (?P<name>.+)"),
-        ("sentiment", r"(?P<name>.+?)(?:有多|多么)(?:负面|正面|消极|积极)"),
-        ("sentiment", r"(?:大家)?对(?P<name>.+?)的(?:情感|情绪|态度|看法)(?:如何|怎么样|怎样)"),
-        ("together", rf"(?:which|what) (?P<kind>{_KIND}) (?:is|are|was|were) (?:{_NAMED}) (?:together )?with (?P<name>.+)"),
-        ("together", rf"(?:和|与|跟)(?P<name>.+?)一起(?:被)?(?:提到|出现)的(?P<kind>{_KIND})(?:有哪些|是哪些|是谁)"),
-        ("top", rf"(?:what|which|who) (?:is|are|were|was) the (?:most (?:{_NAMED})|top) (?P<kind>{_KIND})"),
-        ("top", rf"(?:the )?(?:most (?:{_NAMED})|top) (?P<kind>{_KIND})"),
-        ("top", rf"(?:which|what) (?P<kind>{_KIND}) (?:is|are|was|were) (?:{_NAMED}) (?:most|most often)"),
-        ("top", rf"(?:被)?(?:提到|提及)最多的(?P<kind>{_KIND})(?:有哪些|是哪些|是谁|是什么)?"),
-        ("count", rf"how many (?:{_DOCUMENTS}) (?:mention|name|are about|talk about) (?P<name>.+)"),
-        ("count", r"有?多少(?:篇|条|个)?(?:文章|帖子|微博|文档|新闻)?(?:提到|提及)(?:了)?(?P<name>.+)"),
-    )
-)
-
-
-def intent_of(question: str) -> Intent | None:
-    """Find what a question wants counted.
-
-    Args:
-        question: In English or Chinese.
-
-    Returns:
-        What it wants; None where the grammar does not know it: then it is to be read.
-    """
-    plain = question.strip().rstrip("?!.\uff1f\uff01\u3002 ").strip()
-    for what, pattern in _PATTERNS:
-        if (match := pattern.fullmatch(plain)) is not None:
-            groups = match.groupdict()
-            kind = (groups.get("kind") or "").lower()
-            label = next((label for label, words in KINDS.items() if kind in words), "")
-            return Intent(what, (groups.get("name") or "").strip(" \"'"), label)
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +39,16 @@ class CountedAnswer:
     sql: str
 
 
-def count_answer(intent: Intent, output: str, filters: Filters | None = None) -> CountedAnswer | None:
+def count_answer(intents: Sequence[Intent], output: str, filters: Filters | None = None) -> CountedAnswer | None:
     """Count what a question wants from the tags of an output.
 
     Args:
-        intent: What it wants.
+        intents: What it may want; the first whose name and source are known here is counted.
         output: Folder of the output, on this machine.
         filters: Which documents count.
 
     Returns:
-        The table; None if the entity that it is about is named nowhere here: then the question is to be read.
+        The table; None if none of them is known here: then the question is to be read.
 
     Raises:
         ConfigError: The output is not on this machine.
@@ -122,34 +58,53 @@ def count_answer(intent: Intent, output: str, filters: Filters | None = None) ->
         raise ConfigError(f"{output}: counting needs an output on this machine")
     tags = f"read_parquet({_text(str(Path(output) / TAGS / '*.parquet'))}, hive_partitioning = false)"
     filters = filters or Filters()
-    where = _where(filters)
     with tags_database(output) as con:
-        if filters.entity:
-            label, name = split_entity(filters.entity)
-            where.append(_holding(_surfaces(con, tags, normalize_name(name)), label))
-        surfaces: list[str] = []
-        if intent.name:
-            surfaces = _surfaces(con, tags, normalize_name(intent.name))
-            if not surfaces:
-                return None
-        title, sql = _SQL[intent.what](intent, tags, where, surfaces)
-        return CountedAnswer(title, con.sql(sql).to_arrow_table(), sql)
+        where = _where(filters)
+        label, name = split_entity(filters.entity) if filters.entity else ("", "")
+        spellings = _spellings(con, tags, {name, *(intent.name for intent in intents)} - {""})
+        if name:
+            where.append(_holding(spellings[name], label))
+        for intent in intents:
+            if (intent.name and not spellings[intent.name]) or not _is_source(con, tags, intent.source):
+                continue
+            period = intent.period or Period()
+            mine = [*where, *_is("source", intent.source), *_within(period.first, period.last)]
+            what, sql = _SQL[intent.what](intent, tags, mine, spellings.get(intent.name, []))
+            title = ", ".join(part for part in (what, intent.source, str(period)) if part)
+            return CountedAnswer(title, con.sql(sql).to_arrow_table(), sql)
+    return None
 
 
-def _surfaces(con: Any, tags: str, name: str) -> list[str]:
-    """The ways in which a folded name is written."""
+def _spellings(con: Any, tags: str, names: set[str]) -> dict[str, list[str]]:
+    """The ways in which each of some names is written."""
+    if not names:
+        return {}
     found = con.sql(f"select distinct unnest(entities).text as surface from {tags} order by 1").to_arrow_table()["surface"]
-    folded = normalize_names(found.combine_chunks())
-    return [surface for surface, one in zip(found.to_pylist(), folded.to_pylist(), strict=True) if one == name]
+    folded = normalize_names(found.combine_chunks()).to_pylist()
+    wanted = {name: normalize_name(name) for name in names}
+    return {
+        name: [one for one, mine in zip(found.to_pylist(), folded, strict=True) if mine == normal]
+        for name, normal in wanted.items()
+    }
 
 
 def _where(filters: Filters) -> list[str]:
-    found = [f"{field} = {_text(value)}" for field in ("source", "sentiment", "lang") if (value := getattr(filters, field))]
-    if filters.since is not None:
-        found.append(f"created_at >= TIMESTAMPTZ '{filters.since:%Y-%m-%d} 00:00:00+00'")
-    if filters.until is not None:
-        found.append(f"created_at < TIMESTAMPTZ '{filters.until:%Y-%m-%d} 00:00:00+00' + INTERVAL 1 DAY")
-    return found
+    found = [clause for field in ("source", "sentiment", "lang") for clause in _is(field, getattr(filters, field))]
+    return [*found, *_within(filters.since, filters.until)]
+
+
+def _is(field: str, value: str) -> list[str]:
+    return [f"{field} = {_text(value)}"] if value else []
+
+
+def _within(first: date | None, last: date | None) -> list[str]:
+    since = [f"created_at >= TIMESTAMPTZ '{first:%Y-%m-%d} 00:00:00+00'"] if first is not None else []
+    until = [f"created_at < TIMESTAMPTZ '{last:%Y-%m-%d} 00:00:00+00' + INTERVAL 1 DAY"] if last is not None else []
+    return since + until
+
+
+def _is_source(con: Any, tags: str, source: str) -> bool:
+    return not source or con.sql(f"select 1 from {tags} where source = {_text(source)} limit 1").to_arrow_table().num_rows > 0
 
 
 def _text(value: str) -> str:

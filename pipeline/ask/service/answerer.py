@@ -10,13 +10,15 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pipeline.ask.asker import Asker
-from pipeline.ask.counting import Intent, count_answer, intent_of
+from pipeline.ask.counting import count_answer
+from pipeline.ask.intents import Intent, intents_of
 from pipeline.ask.replies import counted_reply, passage_reply, read_reply
 from pipeline.ask.service.answer_cache import AnswerCache, answer_key
 from pipeline.ask.service.metrics import ServiceMetrics
@@ -172,20 +174,20 @@ class Answerer:
             deadline = self._deadline(question)
             self._threads.hasten(flight, question.priority, deadline)
             return ServedAnswer(await self._awaited(flight, deadline, found), "merged")
-        if "://" not in asker.index.output and (intent := intent_of(question.text)) is not None:
-            counted = await self._count(question, intent, asker)
+        if "://" not in asker.index.output and (intents := intents_of(question.text, datetime.now(UTC).date())):
+            counted = await self._count(question, intents, asker)
             if counted is not None:
                 return ServedAnswer(counted, "counted")
         return ServedAnswer(await self._read(question, key, asker, found), "read")
 
-    async def _count(self, question: AskedQuestion, intent: Intent, asker: Asker) -> bytes | None:
+    async def _count(self, question: AskedQuestion, intents: Sequence[Intent], asker: Asker) -> bytes | None:
         """What is counted is not remembered: the tags may be newer than the index that an answer is filed under."""
         if self._counted >= COUNTED_AT_ONCE:
             raise RefusedError.of(FULL)
         self._counted += 1
         try:
             counted = await asyncio.get_running_loop().run_in_executor(
-                self._counting, count_answer, intent, asker.index.output, question.filters
+                self._counting, count_answer, intents, asker.index.output, question.filters
             )
         finally:
             self._counted -= 1

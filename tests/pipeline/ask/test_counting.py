@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from datetime import date
 
 import duckdb
 import pyarrow.parquet as pq
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ask.counting import Intent, count_answer, intent_of
+from pipeline.ask.counting import count_answer
 from pipeline.ask.index import build_index
+from pipeline.ask.intents import Intent, intents_of
 from pipeline.ask.search import Filters, day
 from pipeline.errors import ConfigError, OutputError
 from pipeline.report.name_normalization import normalize_name
@@ -20,6 +22,7 @@ from pipeline.store.local import LocalStore
 from tests.support import ROOT
 from tests.support.runs import EXAMPLE, run
 
+TODAY = date(2026, 11, 27)  # a Friday
 KNOWN = [
     ("How negative is Volta Energy?", Intent("sentiment", "Volta Energy")),
     ("what is the sentiment on Arrow Airlines", Intent("sentiment", "Arrow Airlines")),
@@ -49,12 +52,12 @@ READ = [
 
 @pytest.mark.parametrize(("question", "intent"), KNOWN)
 def test_what_is_meant_is_found(question, intent):
-    assert intent_of(question) == intent
+    assert intents_of(question, TODAY) == (intent,)
 
 
 @pytest.mark.parametrize("question", READ)
 def test_what_is_not_known_is_left_to_the_reader(question):
-    assert intent_of(question) is None
+    assert intents_of(question, TODAY) == ()
 
 
 def test_filters_by_entity_and_day_count_too(tmp_path):
@@ -64,7 +67,7 @@ def test_filters_by_entity_and_day_count_too(tmp_path):
     run(tmp_path / "a.jsonl", tmp_path / "out")
 
     def count(**filters):
-        table = count_answer(Intent("count", "Anna Berg"), str(tmp_path / "out"), Filters(**filters)).table
+        table = count_answer([Intent("count", "Anna Berg")], str(tmp_path / "out"), Filters(**filters)).table
         return table["documents"].to_pylist()
 
     assert count() == [2]
@@ -75,8 +78,8 @@ def test_filters_by_entity_and_day_count_too(tmp_path):
 
 @given(st.text(max_size=200))
 def test_any_text_is_a_question(text):
-    intent_of(text)
-    intent_of(f"how negative is {text}?")
+    intents_of(text, TODAY)
+    intents_of(f"how negative is {text}?", TODAY)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +100,7 @@ def named(row):
 
 def test_counts_are_those_of_a_slow_count_and_the_sql_gives_them_again(output):
     mine = documents(output, lambda row: "volta energy" in named(row))
-    counted = count_answer(Intent("sentiment", "VOLTA energy"), str(output))
+    counted = count_answer([Intent("sentiment", "VOLTA energy")], str(output))
     (row,) = counted.table.to_pylist()
     moods = Counter(one["sentiment"] for one in mine)
     assert len(mine) > 5
@@ -105,18 +108,18 @@ def test_counts_are_those_of_a_slow_count_and_the_sql_gives_them_again(output):
                    "negative_share": pytest.approx(moods["negative"] / len(mine), abs=1e-4)}  # fmt: skip
     assert duckdb.sql(counted.sql).to_arrow_table() == counted.table
 
-    together = count_answer(Intent("together", "Volta Energy", "LOC"), str(output)).table.to_pylist()
+    together = count_answer([Intent("together", "Volta Energy", "LOC")], str(output)).table.to_pylist()
     slow = Counter(name for one in mine for name in {e["text"] for e in one["entities"] if e["label"] == "LOC"})
     assert {one["name"]: one["documents"] for one in together} == dict(sorted(slow.items(), key=lambda kv: (-kv[1], kv[0]))[:10])
 
-    top = count_answer(Intent("top", "", "PER"), str(output)).table.to_pylist()
+    top = count_answer([Intent("top", "", "PER")], str(output)).table.to_pylist()
     slow = Counter(name for one in documents(output) for name in {e["text"] for e in one["entities"] if e["label"] == "PER"})
     assert [(one["name"], one["documents"]) for one in top] == sorted(slow.items(), key=lambda kv: (-kv[1], kv[0]))[:10]
 
 
 def test_filters_leave_what_they_say(output):
     chosen = Filters(source="wire/world", since=day("2026-11-05"), until=day("2026-11-15"))
-    (row,) = count_answer(Intent("count", "Volta Energy"), str(output), chosen).table.to_pylist()
+    (row,) = count_answer([Intent("count", "Volta Energy")], str(output), chosen).table.to_pylist()
     inside = documents(
         output,
         lambda one: (
@@ -129,14 +132,47 @@ def test_filters_leave_what_they_say(output):
     assert row["documents"] == len(inside) > 0
 
 
+def test_a_period_and_a_source_in_words_are_filters(output):
+    def counted(question):
+        return count_answer(intents_of(question, date(2026, 11, 18)), str(output))
+
+    def rows(**filters):
+        return count_answer([Intent("sentiment", "Volta Energy")], str(output), Filters(**filters)).table
+
+    week = counted("How negative was Volta Energy last week?")
+    assert week.title.endswith("2026-11-09 to 2026-11-15")
+    assert week.table == rows(since=day("2026-11-09"), until=day("2026-11-15"))
+    assert 0 < week.table["documents"][0].as_py() < rows()["documents"][0].as_py()
+    both = counted("How negative was Volta Energy in source wire/world in November?")
+    assert both.table == rows(source="wire/world", since=day("2026-11-01"), until=day("2026-11-30"))
+    assert counted("\u4e0a\u5468Volta Energy\u6709\u591a\u8d1f\u9762").table == week.table
+    top = counted("top people in source wire/world")
+    assert top.table == count_answer([Intent("top", "", "PER")], str(output), Filters(source="wire/world")).table
+    assert counted("top people in source nowhere") is None  # misspelt: no table of nothing
+
+
+def test_a_name_that_looks_like_a_period_is_a_name(tmp_path):
+    texts = ["Tom Reed writes for USA Today.", "Tom Reed of the USA went to Cork."]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": text, "text": text}) + "\n" for text in texts))
+    run(tmp_path / "a.jsonl", tmp_path / "out")
+    names = {e["text"] for path in (tmp_path / "out/tags").glob("*.parquet") for row in pq.read_table(path).to_pylist()
+             for e in row["entities"]}  # fmt: skip
+    assert {"USA Today", "USA"} <= names
+    asked = intents_of("How many documents mention USA Today?", TODAY)
+    assert [one.name for one in asked] == ["USA Today", "USA"]
+    assert "Today" in count_answer(asked, str(tmp_path / "out")).title
+    (row,) = count_answer(asked[1:], str(tmp_path / "out")).table.to_pylist()
+    assert row == {"documents": 0}  # of today: neither has a time
+
+
 def test_names_are_data_never_sql(output):
-    assert count_answer(Intent("count", "'); drop table x; --"), str(output)) is None
-    assert count_answer(Intent("count", "nobody here"), str(output)) is None
-    assert count_answer(Intent("top"), str(output), Filters(source="' or 1=1 --")).table.num_rows == 0
+    assert count_answer([Intent("count", "'); drop table x; --")], str(output)) is None
+    assert count_answer([Intent("count", "nobody here")], str(output)) is None
+    assert count_answer([Intent("top")], str(output), Filters(source="' or 1=1 --")).table.num_rows == 0
     with pytest.raises(ConfigError, match="on this machine"):
-        count_answer(Intent("top"), "hdfs://host/out")
+        count_answer([Intent("top")], "hdfs://host/out")
     with pytest.raises(OutputError, match="cannot be read"):
-        count_answer(Intent("top"), str(output / "nowhere"))
+        count_answer([Intent("top")], str(output / "nowhere"))
 
 
 def test_the_command_counts(output, tmp_path):
