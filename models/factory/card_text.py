@@ -64,16 +64,7 @@ def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any
         "",
         "## Pruning",
         "",
-        "| part | parameters before | after | sparsity coefficient | compression rate |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {r['part']} | {r['before']:,} | {r['after']:,} | {r['sparsity']:.3f} | "
-            f"{'removed' if r['compression'] is None else format(r['compression'], '.2f')} |"
-            for r in m["sparsity"]
-        ),
-        "",
-        "The sparsity coefficient is the share of parameters that were removed (structured: nothing is merely zeroed).",
-        "",
+        *sparsity_table(m["sparsity"]),
         "## Quantization error of each layer",
         "",
         "| layer | relative error of its output | input range |",
@@ -94,6 +85,29 @@ def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any
         *_calibration(m.get("calibration")),
     ]
     return out
+
+
+def sparsity_table(rows: list[dict[str, Any]]) -> list[str]:
+    """Write the table of what pruning has left.
+
+    Args:
+        rows: As from `sparsity_report`.
+
+    Returns:
+        Lines of Markdown.
+    """
+    return [
+        "| part | parameters before | after | sparsity coefficient | compression rate |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {r['part']} | {r['before']:,} | {r['after']:,} | {r['sparsity']:.3f} | "
+            f"{'removed' if r['compression'] is None else format(r['compression'], '.2f')} |"
+            for r in rows
+        ),
+        "",
+        "The sparsity coefficient is the share of parameters that were removed (structured: nothing is merely zeroed).",
+        "",
+    ]
 
 
 def _calibration(found: dict[str, Any] | None) -> list[str]:

@@ -19,7 +19,6 @@ from models.factory.embedder_recipe import EmbedderRecipe
 from models.factory.examples import encode
 from models.factory.files import write_json
 from models.factory.quantize import calibrate, error_report
-from models.factory.reader_card import folder_bytes
 from models.factory.reader_corpora import training_questions
 from models.factory.retrieval_set import retrieval_set
 from models.factory.runner import check_gate
@@ -80,7 +79,7 @@ class EmbedderRun:
         self.say(f"int8: ranges of activations on {len(examples)} passages")
         quantize_linears(encoder, calibrate(encoder, examples, np.arange(len(examples))))
         folder = self.work / "int8"
-        write(folder, config=encoder.config, weights=to_weights(encoder))
+        rounded = write(folder, config=encoder.config, weights=to_weights(encoder))
         self.say("measuring the int8 embedder")
         embedder = load_embedder(folder)
         vectors = embedded(embedder, found_in)
@@ -88,7 +87,7 @@ class EmbedderRun:
         metrics = {
             "name": name, "lang": lang, "task": EMBEDDER, "summary": recipe.summary, "figures": figures, "float_figures": before,
             "window": recipe.window, "width": encoder.config.hidden, "layers": len(encoder.config.layers),
-            "asked": dict(Counter(found_in.corpus)), "documents": len(found_in.documents), "bytes": folder_bytes(folder),
+            "asked": dict(Counter(found_in.corpus)), "documents": len(found_in.documents), "bytes": rounded.size,
             "cpu": cpu_name(), "speed": embedder_speed(embedder, found_in), "float_speed": embedder_speed(unrounded, found_in),
             "quantization_errors": error_report(encoder, examples, list(range(min(16, len(examples))))),
         }  # fmt: skip

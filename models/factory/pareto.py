@@ -71,25 +71,41 @@ def draw_pareto_front(everyone: dict[str, Any], others: dict[str, Any], path: Pa
         name: Shipped model whose card gets the picture; its dot is larger and red.
         lang: Language, which says what figure and what reference the axes show.
     """
+    key = language(lang).shown[0]
+    shipped = {other: (m["speed"]["engine_ratio"], m["figures"][key]) for other, m in everyone.items()}
+    rings = {other: (figures["engine_ratio"], figures[key]) for other, figures in others.items()}
+    draw_front(shipped, rings, name, f"speed, fp32 {REFERENCES[lang].name} in torch = 1", f"{key} (%)", path)
+
+
+def draw_front(
+    shipped: dict[str, tuple[float, float]], rings: dict[str, tuple[float, float]], name: str, x: str, y: str, path: Path
+) -> None:
+    """Plot models by two figures and save the picture.
+
+    Args:
+        shipped: Name -> where its dot is.
+        rings: Name of a model that is not shipped -> where its ring is.
+        name: The shipped model whose dot is larger and red.
+        x: What the horizontal axis shows.
+        y: What the vertical axis shows.
+        path: Where the picture is written; its suffix says the format.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    key = language(lang).shown[0]
     figure, axes = plt.subplots(figsize=(6, 4), dpi=110)
-    for other, m in everyone.items():
-        x, y = m["speed"]["engine_ratio"], m["figures"][key]
-        axes.scatter([x], [y], s=90 if other == name else 45, color="tab:red" if other == name else "tab:blue", zorder=3)
-        axes.annotate(other, (x, y), xytext=(7, 5), textcoords="offset points")
+    for other, at in shipped.items():
+        axes.scatter(*at, s=90 if other == name else 45, color="tab:red" if other == name else "tab:blue", zorder=3)
+        axes.annotate(other, at, xytext=(7, 5), textcoords="offset points")
     # Names above and below their rings by turns, so that neighbours do not write over each other.
-    for turn, (other, figures) in enumerate(sorted(others.items(), key=lambda one: one[1]["engine_ratio"])):
-        x, y = figures["engine_ratio"], figures[key]
-        axes.scatter([x], [y], s=35, facecolors="none", edgecolors="tab:gray", zorder=2)
+    for turn, (other, at) in enumerate(sorted(rings.items(), key=lambda one: one[1])):
+        axes.scatter(*at, s=35, facecolors="none", edgecolors="tab:gray", zorder=2)
         place = (6, -12) if turn % 2 else (6, 5)
-        axes.annotate(other, (x, y), xytext=place, textcoords="offset points", fontsize=8, color="dimgray")
-    axes.set_xlabel(f"speed, fp32 {REFERENCES[lang].name} in torch = 1")
-    axes.set_ylabel(f"{key} (%)")
+        axes.annotate(other, at, xytext=place, textcoords="offset points", fontsize=8, color="dimgray")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
     axes.margins(0.2)
     axes.grid(alpha=0.3)
     figure.tight_layout()

@@ -20,7 +20,7 @@ from models.factory.devices import autocast
 from models.factory.examples import Examples, gather
 from models.factory.latency import Costs
 from models.factory.loop import Loss
-from models.factory.recipe import Prune
+from models.factory.recipe import PruningAim
 from models.runtime.config import LayerShape
 from models.runtime.encoder import Encoder, Layer
 from models.runtime.labels import NUM_CASES
@@ -105,7 +105,7 @@ class Aim:
         part: How far this round goes from `first` to the aim, above 0 up to 1.
     """
 
-    settings: Prune
+    settings: PruningAim
     costs: Costs | None
     first: tuple[LayerShape, ...]
     part: float
@@ -224,20 +224,21 @@ def shrink(encoder: Encoder, keep: Sequence[Keep]) -> Encoder:
     return small
 
 
-def keep_layers(encoder: Encoder, layers: Sequence[int]) -> Encoder:
-    """Copy an encoder with only some of its layers, and without the case features that only a teacher sees.
+def keep_layers(encoder: Encoder, layers: Sequence[int], cases: int = NUM_CASES) -> Encoder:
+    """Copy an encoder with only some of its layers, and by default without the case features that only a teacher sees.
 
     Args:
         encoder: Encoder that the layers are copied from; stays as it is.
         layers: Indices of the layers, in the order in which the copy has them.
+        cases: Case features that are kept.
 
     Returns:
         The shallower encoder.
     """
-    config = replace(encoder.config, layers=tuple(encoder.config.layers[i] for i in layers), cases=NUM_CASES)
+    config = replace(encoder.config, layers=tuple(encoder.config.layers[i] for i in layers), cases=cases)
     small = Encoder(config)
     state = {name: value for name, value in encoder.state_dict().items() if not name.startswith("layers.")}
-    state["cases.weight"] = state["cases.weight"][:NUM_CASES]
+    state["cases.weight"] = state["cases.weight"][:cases]
     for new, old in enumerate(layers):
         for name, value in encoder.layers[old].state_dict().items():
             state[f"layers.{new}.{name}"] = value

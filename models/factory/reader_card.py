@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from models.factory.latency import median_s
-from models.factory.reader_corpora import HELD_OUT, TRAIN, Question
-from models.runtime.package import MANIFEST, TOKENIZER, WEIGHTS
-from models.runtime.reader import Reader
+from models.factory.card_text import sparsity_table
+from models.factory.pareto import draw_front
+from models.factory.reader_corpora import HELD_OUT, TRAIN
 
 TITLES = {
     "tydi_em": "TyDi QA GoldP English dev, exact match",
@@ -41,22 +40,6 @@ LICENCES = {
     "cjrc_law_dev_test": "research use",
     "webqa_sample": "research use",
 }
-PASSAGES = (1, 5, 10)
-
-
-def reading_ms(reader: Reader, questions: list[Question]) -> dict[str, float]:
-    """Measure how long a question takes with several passages.
-
-    Args:
-        reader: The reader.
-        questions: Of which passages are taken, cut to 250 characters, as an index holds them.
-
-    Returns:
-        Number of passages -> median milliseconds, from strings to answers.
-    """
-    texts = [one.context[:250] for one in questions[: max(PASSAGES)]]
-    asked = questions[0].question
-    return {str(n): 1000 * median_s(lambda n=n: reader.read([asked] * n, texts[:n]), 21) for n in PASSAGES}  # type: ignore[misc]
 
 
 def reader_card(m: dict[str, Any]) -> str:
@@ -66,6 +49,7 @@ def reader_card(m: dict[str, Any]) -> str:
         m: Metrics of the reader.
     """
     shapes = ", ".join(f"{heads} x {ffn}" for heads, ffn in m["layers"])
+    before = "float" if len(m["stages"]) == 1 else "taught, float"
     errors = [one["relative_error"] for one in m["quantization_errors"]]
     span, answerable, constant = m["calibration"]
     lines = [
@@ -80,7 +64,7 @@ def reader_card(m: dict[str, Any]) -> str:
         "",
         "## Figures (per cent, development splits)",
         "",
-        "| | float | int8 (shipped) |",
+        f"| | {before} | int8 (shipped) |",
         "|---|---|---|",
         *(f"| {TITLES[key]} | {m['float_figures'][key]:.2f} | {value:.2f} |" for key, value in m["figures"].items()),
         "",
@@ -96,6 +80,8 @@ def reader_card(m: dict[str, Any]) -> str:
         "|---|---|---|---|",
         *(f"| {n} | {m['float_ms'][n]:.1f} | {ms:.1f} | {m['float_ms'][n] / ms:.2f} |" for n, ms in m["ms"].items()),
         "",
+        *_front(m),
+        *_sparsity(m["sparsity"]),
         "## Quantization",
         "",
         f"Relative error of a layer's output when its input and weights are rounded: {min(errors):.3f} to {max(errors):.3f}.",
@@ -103,8 +89,8 @@ def reader_card(m: dict[str, Any]) -> str:
         "",
         "## Made of",
         "",
-        f"{STARTS[m['start']]}, taught for {m['steps']:,} steps; no teacher. One question in {m['none_every']} was also asked of",
-        "a neighbouring passage that does not answer it:",
+        f"{STARTS[m['start']]}; steps of training: {', '.join(f'{name} {steps:,}' for name, steps in m['steps'].items())}.",
+        f"One question in {m['none_every']} was also asked of a neighbouring passage that does not answer it:",
         "",
         "| corpus | licence |",
         "|---|---|",
@@ -115,10 +101,51 @@ def reader_card(m: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def folder_bytes(folder: Path) -> int:
-    """Return the size of a model's files.
+def mean_f1(figures: dict[str, float]) -> float:
+    """Return the mean F1 of a reader's development sets.
 
     Args:
-        folder: Of the model.
+        figures: Its figures, in per cent.
     """
-    return sum((folder / name).stat().st_size for name in (WEIGHTS, TOKENIZER, MANIFEST))
+    shares = [value for figure, value in figures.items() if figure.endswith("_f1")]
+    return sum(shares) / len(shares)
+
+
+def draw_reader_front(m: dict[str, Any], path: Path) -> None:
+    """Plot the mean F1 of each stage's int8 reader against its latency and save the picture.
+
+    Args:
+        m: Metrics of the reader.
+        path: Where the picture is written; its suffix says the format.
+    """
+    places = {stage["name"]: (stage["ms"]["10"], mean_f1(stage["figures"])) for stage in m["stages"]}
+    shipped = {m["name"]: places.pop(m["stages"][-1]["name"])}
+    draw_front(shipped, places, m["name"], "ten passages, ms (int8)", "mean F1 (%)", path)
+
+
+def _front(m: dict[str, Any]) -> list[str]:
+    """What each stage is worth; nothing where there is one alone."""
+    if len(m["stages"]) == 1:
+        return []
+    return [
+        "## F1 against latency",
+        "",
+        "Each stage of its making, rounded to int8; the last is shipped. Latency on the CPU above.",
+        "",
+        "| stage | parameters | multiply-adds a token, millions | MB | ten passages, ms | mean F1, float | int8 |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {one['name']} | {one['parameters']:,} | {one['macs_a_token'] / 1e6:.1f} | {one['bytes'] / 1e6:.1f} | "
+            f"{one['ms']['10']:.1f} | {mean_f1(one['float_figures']):.2f} | {mean_f1(one['figures']):.2f} |"
+            for one in m["stages"]
+        ),
+        "",
+        "![F1 against latency](front.png)",
+        "",
+    ]
+
+
+def _sparsity(rows: list[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    return ["## Pruning", "", *sparsity_table(rows)]

@@ -88,7 +88,20 @@ def reader_loss(model: nn.Module, batch: Batch) -> Tensor:
     Returns:
         The mean over the windows, a scalar.
     """
-    tokens, answerable = model(batch.ids, batch.cases, batch.mask)
+    return gold_answer_loss(batch, *model(batch.ids, batch.cases, batch.mask))
+
+
+def gold_answer_loss(batch: Batch, tokens: Tensor, answerable: Tensor) -> Tensor:
+    """Compute the cross-entropy of a reader's logits.
+
+    Args:
+        batch: Windows of pairs.
+        tokens: Logits of both ends, shape (B, S, 2).
+        answerable: Logits of whether the window answers, shape (B, 2).
+
+    Returns:
+        The mean over the windows, a scalar.
+    """
     start, end = ends_of(batch, tokens)
     spans = F.cross_entropy(start, (batch.tags & BEGIN).argmax(1)) + F.cross_entropy(end, (batch.tags & END).argmax(1))
     return spans / 2 + 0.5 * F.cross_entropy(answerable.float(), batch.sentiment)

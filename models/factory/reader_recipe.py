@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.factory.recipe import Fit
+from models.factory.recipe import Fit, PruningAim
 
 
 class ReaderFit(Fit):
-    """Training of a reader."""
+    """Training of a reader on gold answers."""
 
     epochs: float = Field(1.0, gt=0, description="how often the mixture is read")
     none_every: int = Field(3, ge=1, description="one question in so many is also asked of a passage that does not answer it")
 
 
+class ReaderLearning(Fit):
+    """Training of a reader on the answers of a larger one, and on gold answers."""
+
+    epochs: float = Field(1.0, gt=0, description="how often the mixture is read")
+    alpha: float = Field(0.7, ge=0, le=1, description="weight of the taught reader's answers; the rest are gold ones")
+    temperature: float = Field(2.0, gt=0, description="softens the distributions of both (Hinton et al., 2015)")
+    hidden: float = Field(0.0, ge=0, description="weight of the cosine loss to the taught reader's last hidden states")
+
+
+class ReaderDistil(ReaderLearning):
+    """A smaller reader that learns from the taught one."""
+
+    start: Literal["taught", "minilm"] = Field("taught", description="what it begins as: the taught reader, or MiniLM")
+    layers: tuple[int, ...] = Field((), description="layers of the start that are kept; none given is all")
+
+
+class ReaderPrune(ReaderLearning, PruningAim):
+    """Pruning in rounds, each followed by recovery on the answers of the taught reader."""
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> Self:
+        if (self.speed is None) == (self.shape is None):
+            raise ValueError("give either speed or shape")
+        return self
+
+
 class ReaderRecipe(BaseModel):
-    """Every choice that makes a reader."""
+    """Every choice that makes a reader: it is taught, and where the recipe says so a smaller one learns of it and is pruned."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,5 +56,7 @@ class ReaderRecipe(BaseModel):
     seed: int = 1
     window: int = Field(256, ge=64, description="tokens of the longest sequence")
     train: ReaderFit
+    distil: ReaderDistil | None = Field(None, description="the smaller reader; without it the taught one is pruned")
+    prune: ReaderPrune | None = None
     calibration_windows: int = Field(512, ge=8, description="windows that the ranges of activations are found on")
     gate: dict[str, float] = Field({}, description="figure -> least value, in per cent; the step fails below")

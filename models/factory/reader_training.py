@@ -1,36 +1,29 @@
-"""Makes a reader: taught on questions, rounded to int8, calibrated, measured, exported. A run that was stopped goes on."""
+"""Makes a reader: taught, made smaller, rounded to int8, calibrated, measured, exported. What was stopped goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
-
-from models.factory.examples import Examples, concatenate, draw
-from models.factory.files import write_json, write_whole
-from models.factory.loop import fit
-from models.factory.quantize import calibrate, error_report
-from models.factory.reader_card import folder_bytes, reader_card, reading_ms
-from models.factory.reader_corpora import Question, dev_questions, training_questions, unanswerable
-from models.factory.reader_evaluate import fit_calibration, judged, reader_figures
-from models.factory.reader_examples import encode_questions, reader_loss
+from models.factory.card import macs_a_token
+from models.factory.files import write_json
+from models.factory.pretrained import minilm
+from models.factory.prune import sparsity_report
+from models.factory.reader_card import draw_reader_front, reader_card
+from models.factory.reader_corpora import Question, dev_questions
+from models.factory.reader_examples import reader_loss
+from models.factory.reader_learning import QuestionMixture, learned, read_mixture
 from models.factory.reader_recipe import ReaderRecipe
-from models.factory.reader_start import Vocabulary, beginning, vocabulary
+from models.factory.reader_stage import ReaderStage, ReaderStages
+from models.factory.reader_start import Vocabulary, beginning, fresh_reader, vocabulary
+from models.factory.reader_student import ReaderStudents
 from models.factory.run_context import key_of
 from models.factory.runner import check_gate
 from models.runtime.cpu import cpu_name
 from models.runtime.encoder import Encoder
-from models.runtime.package import READER, write_package
-from models.runtime.quantized import quantize_linears
-from models.runtime.reader import load_reader
-from models.runtime.tokenizer import PieceTokenizer
-from models.runtime.weights import to_weights
+from models.runtime.package import READER
 
 
 @dataclass
@@ -65,80 +58,69 @@ class ReaderRun:
             GateFailedError: A figure is below the recipe's gate; the model is not exported.
         """
         self.work.mkdir(parents=True, exist_ok=True)
-        words = vocabulary(self.recipe, self.data_dir, self.cache)
-        key = key_of(self.recipe.model_dump(exclude={"gate", "summary", "name"}))
-        examples = self._examples(words.tokenizer())
-        encoder = self._trained(key, examples, words)
-        dev = dev_questions(self.data_dir, self.recipe.lang)
-        float_folder = self.work / f"{key}-float"
-        write = partial(write_package, tokenizer_json=words.tokenizer_json, task=READER, folds=words.folds)
-        name, lang, window = self.recipe.name, self.recipe.lang, self.recipe.window
-        write(float_folder, name, lang, window, encoder.config, to_weights(encoder))
-        self.say("measuring the float reader")
-        unrounded = load_reader(float_folder)
-        before = reader_figures(judged(unrounded, dev))
-        docs = np.random.default_rng(self.recipe.seed).permutation(len(examples))[: self.recipe.calibration_windows]
-        self.say(f"int8: ranges of activations on {len(docs)} windows")
-        quantize_linears(encoder, calibrate(encoder, examples, docs))
-        folder = self.work / f"{key}-int8"
-        write(folder, name, lang, window, encoder.config, to_weights(encoder))
-        self.say("measuring the int8 reader")
-        reader = load_reader(folder)
-        judgements = judged(reader, dev)
-        calibration = fit_calibration(judgements.margins, judgements.right)
-        write(folder, name, lang, window, encoder.config, to_weights(encoder), calibration=calibration)
-        figures = reader_figures(judgements)
-        asked = next(iter(dev.values()))
-        metrics = {
-            "name": name, "lang": lang, "task": READER, "summary": self.recipe.summary, "figures": figures,
-            "float_figures": before, "calibration": list(calibration), "window": window, "start": self.recipe.start,
-            "layers": [[shape.heads, shape.ffn] for shape in encoder.config.layers],
-            "bytes": folder_bytes(folder), "cpu": cpu_name(), "ms": reading_ms(reader, asked),
-            "float_ms": reading_ms(unrounded, asked), "steps": self._steps, "none_every": self.recipe.train.none_every,
-            "quantization_errors": error_report(encoder, examples, docs[:16].tolist()),
-        }  # fmt: skip
-        write_json(folder / "metrics.json", metrics)
-        for line in (f"{figure} {value:.2f}" for figure, value in figures.items()):
+        recipe = self.recipe
+        words = vocabulary(recipe, self.data_dir, self.cache)
+        mixture = read_mixture(recipe, self.data_dir, words.tokenizer(), self.say)
+        dev = dev_questions(self.data_dir, recipe.lang)
+        measuring = ReaderStages(recipe, words, mixture.examples, dev, self.work, self.say)
+        encoders = dict(self._encoders(words, mixture))
+        stages = [measuring.stage(name, encoder) for name, encoder in encoders.items()]
+        metrics = self._metrics(stages, encoders, mixture, next(iter(dev.values())))
+        for line in (f"{figure} {value:.2f}" for figure, value in stages[-1].figures.items()):
             self.say(line)
-        check_gate(name, figures, self.recipe.gate)
-        package = write(self.zoo / name, name, lang, window, encoder.config, to_weights(encoder), calibration=calibration)
+        write_json(stages[-1].package.folder / "metrics.json", metrics)
+        check_gate(recipe.name, stages[-1].figures, recipe.gate)
+        package = stages[-1].export(self.zoo / recipe.name)
         metrics["digest"] = package.digest
         write_json(package.folder / "metrics.json", metrics)
         (package.folder / "card.md").write_text(reader_card(metrics), encoding="utf-8")
+        draw_reader_front(metrics, package.folder / "front.png")
         return metrics
 
-    def _examples(self, tokenizer: PieceTokenizer) -> Examples:
-        """All windows of the mixture, and in `_repeats` how often each is drawn."""
-        parts, repeats = [], []
-        for corpus, questions in training_questions(self.data_dir, self.recipe.lang):
-            every = self.recipe.train.none_every
-            asked: list[Question] = [*questions, *unanswerable(questions, every)]
-            examples, of = encode_questions(asked, tokenizer, self.recipe.window)
-            # Of a long passage most windows hold nothing: together they count as one.
-            holds = examples.sentiment == 1
-            counts = np.bincount(np.array(of)[~holds], minlength=len(asked))
-            share = np.where(holds, 1.0, 1.0 / np.maximum(1, counts[of]))
-            parts.append(examples)
-            repeats.append(share * corpus.repeats * self.recipe.train.epochs)
-            tokens = float((examples.lengths * repeats[-1]).sum())
-            self.say(f"{corpus.name}: {len(asked):,} questions, {len(examples):,} windows, {tokens / 1e6:.2f} M tokens drawn")
-        self._repeats = np.concatenate(repeats)
-        return concatenate(parts)
-
-    def _trained(self, key: str, examples: Examples, words: Vocabulary) -> Encoder:
+    def _encoders(self, words: Vocabulary, mixture: QuestionMixture) -> Iterator[tuple[str, Encoder]]:
+        """The readers that the recipe makes, each with its name; the last is shipped."""
         recipe = self.recipe
-        encoder = beginning(recipe, words, self.cache)
-        path = self.work / f"{key}.safetensors"
-        runs = draw(examples, self._repeats, recipe.train.budget_tokens, recipe.seed)
-        self._steps = len(runs)
-        if not path.exists():
-            encoder.dropout = recipe.train.dropout
-            torch.manual_seed(recipe.seed)
-            checkpoint = self.work / f"{key}.checkpoint"
-            self.say(f"{len(runs):,} batches of {recipe.train.budget_tokens:,} tokens")
-            fit(encoder, examples, runs, reader_loss, recipe.train.schedule(), checkpoint, recipe.seed, self.say)
-            write_whole(path, lambda part: save_file(encoder.state_dict(), part))
-            checkpoint.unlink(missing_ok=True)
-        encoder.load_state_dict(load_file(path))
-        encoder.dropout = 0.0
-        return encoder.eval()
+        key = key_of(recipe.model_dump(exclude={"gate", "summary", "name", "distil", "prune"}))
+        runs, path = mixture.runs(recipe.train), self.work / f"{key}.safetensors"
+        begun = beginning(recipe, words, self.cache)
+        encoder = learned(begun, begun, mixture, runs, reader_loss, recipe.train, path, self.say)
+        yield "taught", encoder
+        students = ReaderStudents(encoder, key, mixture, self.work, self.say)
+        if recipe.distil is not None:
+            start = encoder if recipe.distil.start == "taught" else fresh_reader(minilm(self.cache))
+            encoder = students.distilled(recipe.distil, start)
+            yield "distilled", encoder
+        if recipe.prune is not None:
+            for number, pruned in enumerate(students.pruned(recipe.prune, encoder), 1):
+                yield f"pruned, round {number}", pruned
+
+    def _metrics(
+        self, stages: list[ReaderStage], encoders: dict[str, Encoder], mixture: QuestionMixture, asked: list[Question]
+    ) -> dict[str, Any]:
+        recipe, last = self.recipe, stages[-1]
+        taught, shipped = encoders[stages[0].name], encoders[last.name]
+        kept = recipe.distil.layers if recipe.distil is not None and recipe.distil.layers else range(len(shipped.layers))
+        steps = {"taught": len(mixture.runs(recipe.train))}
+        if recipe.distil is not None:
+            steps["distilled"] = len(mixture.runs(recipe.distil))
+        if recipe.prune is not None:
+            steps["pruned"] = sum(
+                len(mixture.runs(recipe.prune, recipe.prune.round_share(n + 1))) for n in range(recipe.prune.rounds)
+            )
+        whole = recipe.distil is None or recipe.distil.start == "taught"
+        rows = [
+            {
+                "name": stage.name, "figures": stage.figures, "float_figures": stage.float_figures, "bytes": stage.package.size,
+                "parameters": sum(p.numel() for p in encoder.parameters()), "macs_a_token": macs_a_token(encoder.config),
+                "ms": stage.reading_ms(asked),
+            }
+            for stage, encoder in zip(stages, encoders.values(), strict=True)
+        ]  # fmt: skip
+        return {
+            "name": recipe.name, "lang": recipe.lang, "task": READER, "summary": recipe.summary, "figures": last.figures,
+            "float_figures": stages[0].float_figures, "calibration": list(last.calibration), "window": recipe.window,
+            "start": recipe.start, "layers": [[shape.heads, shape.ffn] for shape in shipped.config.layers],
+            "bytes": last.package.size, "cpu": cpu_name(), "ms": rows[-1]["ms"], "float_ms": stages[0].reading_ms(asked, False),
+            "steps": steps, "none_every": recipe.train.none_every, "quantization_errors": last.errors, "stages": rows,
+            "sparsity": sparsity_report(taught, shipped, list(kept)) if len(stages) > 1 and whole else [],
+        }  # fmt: skip

@@ -149,11 +149,8 @@ class Distil(Taught):
         return bool(self.alpha or self.hidden)
 
 
-class Prune(Distil):
-    """Pruning in rounds, each followed by recovery on the teacher's labels; exactly one of three aims is given.
-
-    `speed` removes the heads and neurons that give least for their measured cost, `shape` the least important ones of every
-    layer; `l1` only zeroes the smallest weights (nothing gets smaller or faster; for comparison).
+class PruningAim(_Strict):
+    """What structured pruning is to reach, and in how many rounds.
 
     Attributes:
         rounds: Rounds in which the aim is approached.
@@ -164,9 +161,26 @@ class Prune(Distil):
     rounds: int = Field(2, ge=1)
     speed: float | None = Field(None, gt=0, description="tokens/s wanted, as a ratio to the fp32 encoder before pruning")
     shape: tuple[int, int] | None = Field(None, description="heads and feed-forward width of every layer")
-    l1: float | None = Field(None, gt=0, lt=1, description="share of the layers' weights that is zeroed")
     min_heads: int = Field(2, ge=1)
     min_ffn: int = Field(128, ge=64)
+
+    def round_share(self, number: int) -> float:
+        """Return the share of the recovery that a round has: the last, which is shipped, has half; the others share the rest.
+
+        Args:
+            number: Number of the round, from 1.
+        """
+        return 1.0 if self.rounds == 1 else 0.5 if number == self.rounds else 0.5 / (self.rounds - 1)
+
+
+class Prune(Distil, PruningAim):
+    """Pruning in rounds, each followed by recovery on the teacher's labels; exactly one of three aims is given.
+
+    `speed` removes the heads and neurons that give least for their measured cost, `shape` the least important ones of every
+    layer; `l1` only zeroes the smallest weights (nothing gets smaller or faster; for comparison).
+    """
+
+    l1: float | None = Field(None, gt=0, lt=1, description="share of the layers' weights that is zeroed")
 
     @model_validator(mode="after")
     def _one_aim(self) -> Self:

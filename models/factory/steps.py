@@ -107,9 +107,7 @@ def prune_student(shop: RunContext, name: str, key: str) -> dict[str, Any]:
             encoder = _shrink(shop, encoder, settings, aim, seed)
         shapes = " ".join(f"{s.heads}x{s.ffn}" for s in encoder.config.layers)
         shop.say(f"{step}: round {number}/{settings.rounds}: {shapes} (heads x feed-forward)")
-        # The last round, which is shipped, recovers for half of the whole; the others share the rest.
-        share = 1.0 if settings.rounds == 1 else 0.5 if part == 1.0 else 0.5 / (settings.rounds - 1)
-        train_student(shop, encoder, settings, share, step, f"{key}-{number}", seed, each_step)
+        train_student(shop, encoder, settings, settings.round_share(number), step, f"{key}-{number}", seed, each_step)
         if each_step is not None:
             each_step(0, 0)
         shop.save(kept, encoder)

@@ -93,6 +93,11 @@ class ModelPackage:
     calibration: tuple[float, ...] = ()
     folds: tuple[str, str] = ("", "")
 
+    @property
+    def size(self) -> int:
+        """Bytes of its three files."""
+        return sum((self.folder / name).stat().st_size for name in (WEIGHTS, TOKENIZER, MANIFEST))
+
     def weights(self) -> dict[str, npt.NDArray[Any]]:
         """Return all tensors by their names in the encoder's state dict, as stored: int8 with scales, float16 or float32."""
         return load_file(self.folder / WEIGHTS)

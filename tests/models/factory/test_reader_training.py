@@ -1,24 +1,48 @@
 """Readers are made: taught on questions, rounded, calibrated, measured. With encoders small enough for a test."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from models.errors import DataMissingError, GateFailedError, RecipeError
-from models.factory import pretrained
+from models.factory import pretrained, reader_student
+from models.factory.distill import Learner
+from models.factory.examples import gather
 from models.factory.reader_corpora import DEV, TRAIN, Question, dev_questions, training_questions, unanswerable
 from models.factory.reader_evaluate import fit_calibration, judged, reader_figures
 from models.factory.reader_examples import BEGIN, END, encode_questions
+from models.factory.reader_learning import learned
 from models.factory.reader_metrics import answers_score, exact, f1, precision_at
+from models.factory.reader_recipe import ReaderDistil
+from models.factory.reader_start import fresh_reader
+from models.factory.reader_student import answer_distil_loss
 from models.factory.reader_training import ReaderRun
 from models.factory.task_recipe import load_task_recipe
+from models.factory.teacher_logits import LiveTeacher
 from models.runtime.encoder import Encoder
 from models.runtime.reader import load_reader
 from models.runtime.tokenizer import PieceTokenizer
 from tests.support import ROOT
 from tests.support.small_reader import SMALL, TOKENIZER, write_questions
 
+SMALLER = """
+[distil]
+learning_rate = 3e-3
+epochs = 1
+head_rate = 1.0
+budget_tokens = 1024
+layers = [0, 1]
+hidden = 1.0
+[prune]
+learning_rate = 3e-3
+epochs = 2
+head_rate = 1.0
+budget_tokens = 1024
+shape = [1, 64]
+"""
 RECIPE = """
 task = "reader"
 name = "small"
@@ -123,6 +147,74 @@ def made(tmp_path_factory):
         said = []
         run = ReaderRun(load_task_recipe(root / "r.toml"), root, root / "work", root / "cache", root / "zoo", said.append)
         yield run, run.make(), said
+
+
+@pytest.mark.timeout(300)
+def test_a_smaller_reader_learns_from_the_taught_one_and_goes_on_where_it_was_killed(made, monkeypatch, tmp_path):
+    run, whole, said = made
+    monkeypatch.setattr(pretrained, "minilm", lambda cache: Encoder(SMALL))
+    monkeypatch.setattr(pretrained, "tokenizer_json", lambda cache: TOKENIZER)
+    (tmp_path / "r.toml").write_text(RECIPE.format(epochs=6) + SMALLER)
+    smaller = replace(run, recipe=load_task_recipe(tmp_path / "r.toml"), zoo=tmp_path / "zoo")
+    rounds = []
+
+    def killed(encoder, *rest):
+        if len(rounds) == 2:
+            raise KeyboardInterrupt
+        rounds.append(encoder)
+        return learned(encoder, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reader_student, "learned", killed)
+        with pytest.raises(KeyboardInterrupt):
+            smaller.make()
+    kept = {path: path.read_bytes() for path in run.work.glob("*-kept.json")}
+    assert len(kept) == 2  # the second round's shape is chosen, and nothing of it learnt
+    said.clear()
+    metrics = smaller.make()
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert sum(" batches of " in line for line in said) == 1, said
+    assert metrics["layers"] == [[1, 64]] * 2
+    assert [stage["name"] for stage in metrics["stages"]] == ["taught", "distilled", "pruned, round 1", "pruned, round 2"]
+    assert metrics["stages"][0]["figures"] == whole["figures"]
+    assert metrics["figures"]["tydi_f1"] > 50, metrics["figures"]
+    assert metrics["sparsity"][-2]["sparsity"] > 0.2
+    card = (smaller.zoo / "small" / "card.md").read_text()
+    assert "| pruned, round 2 |" in card
+    assert "sparsity coefficient" in card
+    assert (smaller.zoo / "small" / "front.png").stat().st_size > 1000
+    assert load_reader(smaller.zoo / "small", threads=1).calibration == tuple(metrics["calibration"])
+
+
+def test_the_loss_of_a_student_is_least_where_it_answers_as_the_taught_one():
+    examples, _ = encode_questions([Question("a", "Who lives in Quito?", "Mia Novak lives in Quito.", ((0, 9),))],
+                                   PieceTokenizer(TOKENIZER), 64)  # fmt: skip
+    batch = gather(examples, np.array([0]))
+    torch.manual_seed(1)
+    taught, other = fresh_reader(Encoder(SMALL)).eval(), fresh_reader(Encoder(SMALL)).eval()
+    settings = ReaderDistil(learning_rate=1e-3, alpha=1.0, hidden=1.0)
+    loss = answer_distil_loss(LiveTeacher(taught, None, torch.device("cpu")), settings)
+    same, another = Learner(taught, SMALL.hidden), Learner(other, SMALL.hidden)
+    for learner in (same, another):
+        torch.nn.init.eye_(learner.project.weight)
+        torch.nn.init.zeros_(learner.project.bias)
+    assert abs(loss(same, batch).item()) < 1e-2  # bf16 where the CPU is fast in it
+    assert loss(another, batch).item() > 0.1
+    torch.nn.init.eye_(another.project.weight.data)
+    before = loss(another, batch).item()
+    optimizer = torch.optim.SGD(another.student.parameters(), lr=0.1)
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss(another, batch).backward()
+        optimizer.step()
+    assert loss(another, batch).item() < before
+
+
+@pytest.mark.parametrize("aim", ["", "speed = 2.0\nshape = [1, 64]\n"])
+def test_pruning_has_one_aim(tmp_path, aim):
+    (tmp_path / "r.toml").write_text(RECIPE.format(epochs=1) + f"[prune]\nlearning_rate = 1e-3\n{aim}")
+    with pytest.raises(RecipeError, match=r"prune: .*either speed or shape"):
+        load_task_recipe(tmp_path / "r.toml")
 
 
 @pytest.mark.timeout(300)
