@@ -17,12 +17,16 @@ from typing import Any
 from pipeline.ask.index import build_index, embedder_of
 from pipeline.child_process import child_process, told
 from pipeline.errors import ClaimedError
+from pipeline.exits import TRY_AGAIN
 from pipeline.sink.layout import PLANS, TAGS
 from pipeline.store.open import open_store
 from pipeline.store.settings import StoreConfig
 
+Listed = tuple[tuple[str, int, int], ...]
 COMMAND = [sys.executable, "-m", "pipeline.ask.index_process"]
 _BUSY_S = 1.0
+# A look that failed is repeated, over the same tags, after so many times its length, and at most so many seconds.
+_TIMES, _MOST_S = 10.0, 600.0
 # What tags goes first.
 NICE = 10
 
@@ -71,9 +75,17 @@ def looks(order: IndexOrder) -> Iterator[IndexResult]:
         What each look came to; one if the order says so.
     """
     until = time.monotonic() + order.wait_s
+    patience = Patience()
     while True:
+        began = time.monotonic()
+        seen: Listed = ()
         try:
-            yield IndexResult(_counts(order))
+            seen = _listed(order)
+            if patience.is_vain(seen, began):
+                time.sleep(order.every_s)
+                continue
+            yield IndexResult(_counts(order, seen))
+            patience = Patience()
         except ClaimedError as error:
             # Whoever makes it says what comes of it; a failure of before is none the less one.
             if order.every_s or time.monotonic() < until:
@@ -81,19 +93,63 @@ def looks(order: IndexOrder) -> Iterator[IndexResult]:
                 continue
             yield IndexResult({}, str(error), error.exit_code)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told; a bug with its traceback
-            yield _failed(error)
+            failed = _failed(error)
+            # What may pass is tried at every look.
+            patience = Patience() if failed.exit_code == TRY_AGAIN else Patience.after(seen, began, time.monotonic())
+            yield failed
         if not order.every_s:
             return
         time.sleep(order.every_s)
 
 
-def _counts(order: IndexOrder) -> dict[str, int]:
-    reach = StoreConfig(**order.reach)
-    store = open_store(order.output, reach)
-    if all(next(iter(store.list(folder)), None) is None for folder in (PLANS, TAGS)):
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When to look again after a look that failed: at once over other tags, else when it costs little to fail again.
+
+    Attributes:
+        seen: What the look that failed looked at, empty for none.
+        until: When to look at the same again, by the clock that gave it.
+    """
+
+    seen: Listed = ()
+    until: float = 0.0
+
+    @classmethod
+    def after(cls, seen: Listed, began: float, ended: float) -> Patience:
+        """Wait ten times as long as the look took, and at most ten minutes.
+
+        Args:
+            seen: What it looked at.
+            began: When it began, in seconds.
+            ended: When it ended.
+
+        Returns:
+            When to look again.
+        """
+        return cls(seen, ended + min(_TIMES * (ended - began), _MOST_S))
+
+    def is_vain(self, seen: Listed, now: float) -> bool:
+        """Return whether a look would most likely fail as the one before did.
+
+        Args:
+            seen: What is there to look at.
+            now: Seconds, by the same clock.
+        """
+        return bool(seen) and seen == self.seen and now < self.until
+
+
+def _listed(order: IndexOrder) -> Listed:
+    """Plans and parts of the output, each with its size and the time of its last change."""
+    store = open_store(order.output, StoreConfig(**order.reach))
+    return tuple((entry.path, entry.size, entry.modified_ns) for folder in (PLANS, TAGS) for entry in store.list(folder))
+
+
+def _counts(order: IndexOrder, seen: Listed) -> dict[str, int]:
+    if not seen:
         return {}
+    reach = StoreConfig(**order.reach)
     answers = open_store(order.answers, reach)
-    return asdict(build_index(store, answers, config=reach, embedder=embedder_of(answers)))
+    return asdict(build_index(open_store(order.output, reach), answers, config=reach, embedder=embedder_of(answers)))
 
 
 def _failed(error: Exception) -> IndexResult:
