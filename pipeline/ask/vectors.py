@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import OutputError
+from pipeline.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from models.runtime.embedder import Embedder
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 NEIGHBOUR_SHARE, FIRST_SHARE = 0.2, 0.2
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
-MOST, QUERY_MOST = 127, 340
-# Rows that are multiplied at once: as float32 they stay in the CPU's cache. Smaller files are read and joined.
+MOST = 127
+# Files with fewer rows are read and joined.
 BLOCK = 512
 
 
@@ -171,17 +172,16 @@ def with_neighbours(vectors: npt.NDArray[np.float32], documents: Int64) -> npt.N
     return unit
 
 
-def rounded(vectors: npt.NDArray[np.float32], most: int = MOST) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Round vectors to whole numbers.
+def rounded(vectors: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Round vectors to whole numbers, of which the greatest of each row is MOST.
 
     Args:
         vectors: Unit vectors, shape (n, width).
-        most: What the greatest number of each row is to be; at most 127.
 
     Returns:
         The rows, and scales that make unit vectors of them, shape (n,).
     """
-    rows = np.rint(vectors * (most / np.abs(vectors).max(axis=1, keepdims=True)))
+    rows = np.rint(vectors * (MOST / np.abs(vectors).max(axis=1, keepdims=True)))
     scales = 1.0 / np.linalg.norm(rows, axis=1)
     return rows.astype(np.int8), scales.astype(np.float32)
 
@@ -198,10 +198,13 @@ class PassageVectors:
         numbers: Of the passages, ascending, int64.
 
     Raises:
+        ConfigError: numkong is not installed.
         OutputError: A file is not there, or not as long as it should be.
     """
 
     def __init__(self, folder: Path, of: VectorsOf, width: int) -> None:
+        if find_spec("numkong") is None:
+            raise ConfigError("an index with vectors needs the package numkong: pip install 'textmill[ask]'")
         spans = sorted(of.parts.values())
         self.numbers: Int64 = np.concatenate([np.arange(first, first + count) for first, count in spans] or [np.zeros(0, int)])
         self._blocks: list[tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]] = []
@@ -218,7 +221,7 @@ class PassageVectors:
     def cosines(self, query: npt.NDArray[np.float32]) -> Float64:
         """Compare all passages with a question.
 
-        The sums are of whole numbers below 2^24, so that float32 holds them exactly: the same cosines on every machine.
+        The sums are of whole numbers and exact: the same cosines on every machine.
 
         Args:
             query: Unit vector, shape (width,).
@@ -226,20 +229,19 @@ class PassageVectors:
         Returns:
             The cosines, in the order of `numbers`.
         """
-        asked = np.rint(query * np.float32(QUERY_MOST / np.abs(query).max()))
-        found = np.empty(len(self.numbers), np.float64)
-        floats, sums = np.empty((BLOCK, len(asked)), np.float32), np.empty(BLOCK, np.float32)
+        import numkong
+
+        asked, scale = rounded(query[None])
+        found = np.empty((1, len(self.numbers)), np.float64)
         at = 0
         for rows, scales in self._blocks:
-            for begin in range(0, len(rows), BLOCK):
-                some = rows[begin : begin + BLOCK]
-                count = len(some)
-                np.copyto(floats[:count], some)
-                np.dot(floats[:count], asked, out=sums[:count])
-                np.multiply(sums[:count], scales[begin : begin + count], out=found[at : at + count], dtype=np.float64)
-                at += count
-        found /= np.linalg.norm(asked.astype(np.float64))
-        return found
+            mine = found[:, at : at + len(rows)]
+            numkong.cdist(asked, rows, "dot", out=mine)
+            mine *= scales
+            at += len(rows)
+        found *= np.float64(scale[0])
+        cosines: Float64 = found[0]
+        return cosines
 
 
 def _mapped(path: Path, count: int, width: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
