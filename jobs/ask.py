@@ -30,7 +30,9 @@ def ask(
     model: Annotated[
         str, typer.Option(help="auto (the shipped reader of the question's language), qa-en, or a reader's folder.")
     ] = "auto",
-    min_score: Annotated[float, typer.Option(min=0, max=1, help="Answers with a lower probability are none.")] = 0.5,
+    min_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Answers with a lower probability are none. Default: 0.4.")
+    ] = None,
     passages: Annotated[int, typer.Option(min=1, max=100, help="Number of passages that are read.")] = 10,
     audio: Annotated[
         Path | None,
@@ -56,9 +58,10 @@ def ask(
     understand it.
     """
     from pipeline.ask.asker import Asker
-    from pipeline.ask.batch import Readers
     from pipeline.ask.counting import count_answer
+    from pipeline.ask.found import MIN_SCORE
     from pipeline.ask.intents import intents_of
+    from pipeline.ask.readers import Readers
     from pipeline.ask.replies import read_reply
     from pipeline.ask.search import Filters, PassageIndex, day
     from pipeline.config import load_store
@@ -76,7 +79,7 @@ def ask(
         _show_counted(question, counted, index.generation, as_json)
         return
     with handling_signals() as stop:
-        reply = Asker(index, Readers.choose(model), min_score).ask(
+        reply = Asker(index, Readers.choose(model), MIN_SCORE if min_score is None else min_score).ask(
             question, chosen, passages, stop.check, spoken=audio is not None
         )
     if as_json:
@@ -112,7 +115,7 @@ def _show(reply: AskResult) -> None:
     if reply.best is None:
         console.print("nothing here answers this" + ("; the nearest passages:" if reply.others else ""))
     else:
-        console.print(plain(reply.best.answer.text, "bold"), f"({reply.best.answer.score:.0%})")
+        console.print(plain(reply.best.answer.text, "bold"), f"({reply.best.score:.0%})")
     for number, one in enumerate(([reply.best] if reply.best is not None else []) + reply.others[:3]):
         passage, start, end = one.passage, one.answer.start, one.answer.end
         if number == 1 and reply.best is not None:

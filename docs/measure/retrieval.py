@@ -27,8 +27,8 @@ from models.factory.retrieval_set import RetrievalSet, retrieval_set
 from models.runtime.cpu import cpu_name
 from models.runtime.package import EMBEDDER, READER, installed
 from models.runtime.reader import load_reader
+from pipeline.ask.found import found_answers, surest_first
 from pipeline.ask.index import build_index
-from pipeline.ask.reading import order
 from pipeline.ask.search import Passage, PassageIndex
 from pipeline.sink.attempt import FOOTER
 from pipeline.sink.layout import TAGS
@@ -155,7 +155,7 @@ def main() -> None:
             for question, passages in zip(some.questions, first, strict=True):
                 asked = passages[:read]
                 answers = reader.read([question.question] * len(asked), [one.text for one in asked])
-                ranked.append([one.passage for one in order(answers, asked)])
+                ranked.append([one.passage for one in surest_first(found_answers(answers, asked, lang))])
             took = (time.perf_counter() - begin) / len(ranked)
             show(f"{read} read by qa-{lang}", shares(some, ranked))
             print(f"{len(ranked):,} questions read, {1000 * took:.0f} ms each")

@@ -21,6 +21,7 @@ TITLES = {
     "calibration_error": "expected calibration error of the score (0 is best)",
     "precision_at_60": "of the surest 60 % of answers, so many are right",
 }
+MARGINS = ("span", "answerable", "other span", "log p")
 STARTS = {"minilm": "MiniLM-L6-H384 (Apache-2.0)", "mpnet": "MPNet-base (Apache-2.0)", "e5": "multilingual-e5-small (MIT)"}
 LICENCES = {
     "squad11_part": "CC BY-SA 4.0",
@@ -51,7 +52,7 @@ def reader_card(m: dict[str, Any]) -> str:
     shapes = ", ".join(f"{heads} x {ffn}" for heads, ffn in m["layers"])
     before = "float" if len(m["stages"]) == 1 else "taught, float"
     errors = [one["relative_error"] for one in m["quantization_errors"]]
-    span, answerable, constant = m["calibration"]
+    *weights, constant = m["calibration"]
     lines = [
         f"# {m['name']}: {m['summary']}",
         "",
@@ -85,7 +86,14 @@ def reader_card(m: dict[str, Any]) -> str:
         "## Quantization",
         "",
         f"Relative error of a layer's output when its input and weights are rounded: {min(errors):.3f} to {max(errors):.3f}.",
-        f"Score: the logistic function of {span:.3f} x margin of span {answerable:+.3f} x margin of answerable {constant:+.3f}.",
+        "",
+        "## Score",
+        "",
+        "The logistic function of "
+        + " ".join(f"{weight:+.3f} x {margin}" for weight, margin in zip(weights, MARGINS, strict=True))
+        + f" {constant:+.3f}:",
+        "how far the logits of the span are above those of no span, of answerable above not, of the span above the best that",
+        "does not overlap it (at most 20), and the log probability of both ends.",
         "",
         "## Made of",
         "",

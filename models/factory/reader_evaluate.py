@@ -16,6 +16,8 @@ from models.runtime.reader import Reader
 # An answer that shares so much with the right one is right, where scores are judged.
 RIGHT_F1 = 0.5
 FOLDS = 5
+# Margins beyond this say no more.
+CLIP = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Judgements:
     """Answers, and whether they are right.
 
     Attributes:
-        margins: Margins of span and of answerable, float64, shape (n, 2).
+        margins: Of each answer, see `models.runtime.reader.Answer`, float64, shape (n, 4).
         right: Whether the answer is right; never where the passage holds none, shape (n,).
         holds: Whether the passage holds an answer, shape (n,).
         fold: Which fifth of the questions each is in; questions of one passage share theirs, shape (n,).
@@ -64,27 +66,27 @@ def judged(reader: Reader, dev: Mapping[str, Sequence[Question]]) -> Judgements:
     return Judgements(np.array(margins), np.array(right), np.array(holds), np.array(fold), shares)
 
 
-def fit_calibration(margins: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
+def fit_calibration(margins: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> tuple[float, ...]:
     """Find weights of the margins that make a probability of them, by logistic regression (Platt, 1999) with Newton's method.
 
     Args:
-        margins: Margins of span and of answerable, shape (n, 2).
+        margins: Of each answer, shape (n, k).
         right: Whether the answer is right, shape (n,).
 
     Returns:
-        Weight of the span's margin, of the answerable margin, and the constant.
+        The weight of each margin, and the constant.
     """
-    x = np.column_stack([np.clip(margins, -50, 50), np.ones(len(right))])
-    weights = np.zeros(3)
+    x = np.column_stack([np.clip(margins, -CLIP, CLIP), np.ones(len(right))])
+    weights = np.zeros(x.shape[1])
     for _ in range(50):
         p = 1 / (1 + np.exp(-x @ weights))
         gradient = x.T @ (p - right) + 1e-3 * weights
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(3)
+        hessian = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(len(weights))
         step = np.linalg.solve(hessian, gradient)
         weights -= step
         if np.abs(step).max() < 1e-9:
             break
-    return float(weights[0]), float(weights[1]), float(weights[2])
+    return tuple(weights.tolist())
 
 
 def reader_figures(judgements: Judgements) -> dict[str, float]:
@@ -102,9 +104,8 @@ def reader_figures(judgements: Judgements) -> dict[str, float]:
     scores = np.zeros(len(every.right))
     for fold in range(FOLDS):
         inside = every.fold == fold
-        a, b, c = fit_calibration(every.margins[~inside], every.right[~inside])
-        margins = np.clip(every.margins[inside], -50, 50)
-        scores[inside] = 1 / (1 + np.exp(-(a * margins[:, 0] + b * margins[:, 1] + c)))
+        *weights, constant = fit_calibration(every.margins[~inside], every.right[~inside])
+        scores[inside] = 1 / (1 + np.exp(-(np.clip(every.margins[inside], -CLIP, CLIP) @ weights + constant)))
     return {
         **every.shares,
         "calibration_error": 100 * expected_calibration_error(scores, every.right),

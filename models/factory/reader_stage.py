@@ -48,7 +48,7 @@ class ReaderStage:
     package: ModelPackage
     figures: dict[str, float]
     float_figures: dict[str, float]
-    calibration: tuple[float, float, float]
+    calibration: tuple[float, ...]
     errors: list[dict[str, float | str]]
 
     def reading_ms(self, questions: Sequence[Question], rounded: bool = True) -> dict[str, float]:
@@ -132,7 +132,7 @@ class ReaderStages:
             self._write(folder, rounded)
             self.say(f"{name}: measuring the int8 reader")
             judgements = judged(load_reader(folder), self.dev)
-            known["calibration"] = list(fit_calibration(judgements.margins, judgements.right))
+            known["calibration"] = fit_calibration(judgements.margins, judgements.right)
             known["figures"] = reader_figures(judgements)
             known["errors"] = error_report(rounded, self.examples, docs[:16].tolist())
             write_json(path, known | {"measured": measured})

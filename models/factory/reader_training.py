@@ -74,7 +74,8 @@ class ReaderRun:
         metrics["digest"] = package.digest
         write_json(package.folder / "metrics.json", metrics)
         (package.folder / "card.md").write_text(reader_card(metrics), encoding="utf-8")
-        draw_reader_front(metrics, package.folder / "front.png")
+        if len(stages) > 1:
+            draw_reader_front(metrics, package.folder / "front.png")
         return metrics
 
     def _encoders(self, words: Vocabulary, mixture: QuestionMixture) -> Iterator[tuple[str, Encoder]]:

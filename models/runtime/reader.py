@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from models.errors import ModelDamagedError
 from models.runtime.engines import Engine, default_threads
 from models.runtime.load import EngineName, make_engine
 from models.runtime.package import READER, open_package
@@ -19,10 +20,12 @@ from models.runtime.tokenizer import PieceTokenizer
 # Pieces of the longest answer; Chinese ones are often clauses, and a piece is a character there.
 LONGEST = {"en": 40, "zh": 120}
 BUDGET_TOKENS = 2048
-# Weights of span margin and answerable margin, and the constant, of the logistic function that makes a probability of them; for
-# models that say none.
-UNCALIBRATED = (0.5, 0.5, 0.0)
+# Weights of the margins, and the constant, of the logistic function that makes a probability of them; for models that say none.
+UNCALIBRATED = (0.5, 0.5, 0.0, 0.0, 0.0)
+# A span that has no other beside it is so far above it.
+MOST_ABOVE = 20.0
 Float64 = npt.NDArray[np.float64]
+Margins = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Answer:
         end: Where it ends.
         score: Probability that the passage answers the question with this span.
         logit: The score before the logistic function: higher is surer, also where scores round to 1.
-        margins: Of the span and of "answerable", which the score is made of; they are before calibration.
+        margins: What the score is made of, before calibration: how far the span is above no span, "answerable" above "not", and
+            the span above the best that does not overlap it (logits); and the log probability of its two ends.
     """
 
     text: str
@@ -43,7 +47,7 @@ class Answer:
     end: int
     score: float
     logit: float
-    margins: tuple[float, float]
+    margins: Margins
 
 
 class Reader:
@@ -107,11 +111,11 @@ class Reader:
             check: Called after every batch.
 
         Returns:
-            float64, shape (windows, 4): first and last piece of the span in its passage (-1 where there is none), how far its
-            logits are above those of no span, and how far "answerable" is above "not".
+            float64, shape (windows, 6): first and last piece of the span in its passage (-1 where there is none), and its
+            margins, see `Answer`.
         """
         begins, ends = may_begin(windows.passages), may_end(windows.passages)
-        found = np.zeros((len(windows.pair), 4))
+        found = np.zeros((len(windows.pair), 6))
         longest = LONGEST.get(self.lang, LONGEST["en"])
         for logits in self.engine.infer(windows.batches(self.budget_tokens, self.engine.streams)):
             if check is not None:
@@ -123,24 +127,26 @@ class Reader:
                 inside = np.flatnonzero(piece >= 0)
                 base = windows.passages.offsets[windows.pair[window]]
                 which = piece[inside] + base
-                first, last, span = best_span(mine[inside], begins[which], ends[which], longest)
+                first, last, span, other = best_spans(mine[inside], begins[which], ends[which], longest)
                 no, yes = logits.sentiment[row].astype(np.float64)
                 at = (piece[inside[first]], piece[inside[last]]) if len(inside) else (-1, -1)
-                found[window] = (*at, span - mine[0].sum(), yes - no)
+                every = np.vstack([mine[:1], mine[inside]])
+                log_p = span - np.logaddexp.reduce(every, axis=0).sum()
+                found[window] = (*at, span - mine[0].sum(), yes - no, min(span - other, MOST_ABOVE), log_p)
         return found
 
-    def _answer(self, passage: str, first: int, last: int, span: float, answerable: float) -> Answer:
-        a, b, c = self.calibration
-        logit = a * span + b * answerable + c
+    def _answer(self, passage: str, first: int, last: int, margins: Margins) -> Answer:
+        *weights, constant = self.calibration
+        logit = sum(weight * margin for weight, margin in zip(weights, margins, strict=True)) + constant
         text = passage[first:last]
         score = 1.0 / (1.0 + np.exp(-logit)) if text else 0.0
-        return Answer(text, first, last, float(score), float(logit), (span, answerable))
+        return Answer(text, first, last, float(score), float(logit), margins)
 
 
-def best_span(
+def best_spans(
     logits: Float64, begins: npt.NDArray[np.bool_], ends: npt.NDArray[np.bool_], longest: int = LONGEST["en"]
-) -> tuple[int, int, float]:
-    """Find the span with the highest sum of logits.
+) -> tuple[int, int, float, float]:
+    """Find the span with the highest sum of logits, and what the best beside it has.
 
     Args:
         logits: Of beginning and end, shape (pieces, 2).
@@ -149,34 +155,37 @@ def best_span(
         longest: Pieces that it has at most.
 
     Returns:
-        First piece, last piece and sum; of equal ones the shortest, and then the earliest. (0, 0, -inf) if there is no span.
+        First piece, last piece and sum; of equal ones the shortest, and then the earliest. (0, 0, -inf) if there is no span. Then
+        the highest sum of a span that does not overlap it, -inf if there is none.
     """
+    count = len(logits)
+    if not count:
+        return 0, 0, -np.inf, -np.inf
     start = np.where(begins, logits[:, 0], -np.inf)
-    end = np.where(ends, logits[:, 1], -np.inf)
-    count = len(start)
-    sums = np.full((min(longest, count), count), -np.inf)
-    for length in range(len(sums)):
-        sums[length, : count - length] = start[: count - length] + end[length:]
-    if not sums.size:
-        return 0, 0, -np.inf
-    length, first = divmod(int(np.argmax(sums)), count)
-    return first, first + length, float(sums[length, first])
+    end = np.pad(np.where(ends, logits[:, 1], -np.inf), (0, longest - 1), constant_values=-np.inf)
+    sums = start[:, None] + np.lib.stride_tricks.sliding_window_view(end, longest)  # [first, last - first]
+    length, first = divmod(int(np.argmax(sums.T)), count)
+    last, best = first + length, float(sums[first, length])
+    sums[first : last + 1] = -np.inf
+    nearest = max(0, first - longest + 1)
+    sums[nearest:first][np.arange(longest) >= first - np.arange(nearest, first)[:, None]] = -np.inf
+    return first, last, best, float(sums.max())
 
 
-def _best(windows: PairWindows, margins: Float64) -> list[tuple[int, int, float, float]]:
+def _best(windows: PairWindows, margins: Float64) -> list[tuple[int, int, Margins]]:
     """Of each pair the span of its surest window, in code points of the passage."""
-    found: list[tuple[int, int, float, float]] = []
+    found: list[tuple[int, int, Margins]] = []
     passages = windows.passages
     bounds = np.searchsorted(windows.pair, np.arange(len(passages) + 1))
     for pair in range(len(passages)):
         mine = margins[bounds[pair] : bounds[pair + 1]]
-        first, last, span, answerable = mine[int(np.argmax(mine[:, 2] + mine[:, 3]))]
+        first, last, span, answerable, above, log_p = mine[int(np.argmax(mine[:, 2] + mine[:, 3]))].tolist()
         if first < 0 or not np.isfinite(span):
-            found.append((0, 0, -1e9, float(answerable)))
+            found.append((0, 0, (-1e9, answerable, 0.0, 0.0)))
             continue
         base = int(passages.offsets[pair])
         start, end = int(passages.starts[base + int(first)]), int(passages.ends[base + int(last)])
-        found.append((start, end, float(span), float(answerable)))
+        found.append((start, end, (span, answerable, above, log_p)))
     return found
 
 
@@ -193,10 +202,14 @@ def load_reader(model: str | Path = "qa-en", engine: EngineName = "auto", thread
 
     Raises:
         ModelMissingError: There is no such reader.
-        ModelDamagedError: A file of it does not fit.
+        ModelDamagedError: A file of it does not fit, or its scores are of another version.
         EngineMissingError: The engine is not installed.
     """
     package = open_package(model, READER)
+    if len(package.calibration) not in (0, len(UNCALIBRATED)):
+        raise ModelDamagedError(
+            f"{package.folder}: {len(package.calibration)} weights of its score; make it again with this version"
+        )
     chosen = make_engine(package, engine, threads or default_threads(), few_shapes=True)
     tokenizer = PieceTokenizer(package.tokenizer_json(), package.folds)
     return Reader(tokenizer, chosen, package.lang, package.window, package.calibration, digest=package.digest)

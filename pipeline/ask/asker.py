@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from models.runtime.reader import Reader
-from pipeline.ask.batch import Readers, no_reader
+from pipeline.ask.found import MIN_SCORE
+from pipeline.ask.readers import Readers, no_reader
 from pipeline.ask.reading import READ, AskResult, QuestionReading
 from pipeline.ask.search import Filters, PassageIndex
 from pipeline.errors import ConfigError
@@ -20,7 +21,7 @@ class Asker:
         min_score: Answers with a lower probability are none.
     """
 
-    def __init__(self, index: PassageIndex, readers: Readers, min_score: float = 0.5) -> None:
+    def __init__(self, index: PassageIndex, readers: Readers, min_score: float = MIN_SCORE) -> None:
         self.index, self._readers, self.min_score = index, readers, min_score
 
     def ask(
@@ -82,9 +83,9 @@ class Asker:
         Raises:
             ConfigError: The question is empty, or there is no reader for its language.
         """
-        self.reader_of(question)
+        lang = self.reader_of(question).lang
         passages = self.index.search(question, read, filters, spoken)
-        return QuestionReading(question, passages, self.index.generation, self.min_score)
+        return QuestionReading(question, passages, self.index.generation, self.min_score, lang)
 
     def read(self, readings: Sequence[QuestionReading], check: Callable[[], object] = lambda: None) -> None:
         """Read what several questions want read, in full batches.

@@ -6,37 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from models.runtime.reader import Answer
+from pipeline.ask.found import FoundAnswer, found_answers, surest_first
 from pipeline.ask.search import Passage
 
 # Passages that are read at most, how many of them first, and the probability from which on an answer of those will do.
-READ, FIRST, SURE = 10, 3, 0.6
-# How much being found well counts beside what the reader says.
-FOUND_WEIGHT = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class FoundAnswer:
-    """An answer, and where it stands.
-
-    Attributes:
-        answer: The answer in its passage.
-        passage: The passage.
-        start: Where it begins in its document, in code points.
-        end: Where it ends there.
-    """
-
-    answer: Answer
-    passage: Passage
-
-    @property
-    def start(self) -> int:
-        """Where it begins in its document, in code points."""
-        return self.passage.start + self.answer.start
-
-    @property
-    def end(self) -> int:
-        """Where it ends in its document."""
-        return self.passage.start + self.answer.end
+READ, FIRST, SURE = 10, 3, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +30,6 @@ class AskResult:
     generation: int = 0
 
 
-def order(answers: Sequence[Answer], passages: Sequence[Passage]) -> list[FoundAnswer]:
-    """Order what was read: what the reader is sure of, and a little of how well the passage fits.
-
-    Args:
-        answers: What each passage says.
-        passages: The passages, as many.
-
-    Returns:
-        The answers with their passages, surest first; equal ones by part and place.
-    """
-    found = [FoundAnswer(answer, passage) for answer, passage in zip(answers, passages, strict=True)]
-    return sorted(
-        found,
-        key=lambda one: (
-            -(one.answer.logit + FOUND_WEIGHT * one.passage.score), one.passage.part, one.passage.row, one.passage.start,
-        ),
-    )  # fmt: skip
-
-
 class QuestionReading:
     """One question on its way through its passages. What is read hangs on its own answers alone, and never on who asks beside it.
 
@@ -83,14 +38,15 @@ class QuestionReading:
         passages: The passages that were found, best first.
         generation: Generation of the index that they are from.
         min_score: Answers with a lower probability are none.
+        lang: Language of the reader.
 
     Attributes:
         passages: The passages that were found, best first.
     """
 
-    def __init__(self, question: str, passages: Sequence[Passage], generation: int, min_score: float) -> None:
+    def __init__(self, question: str, passages: Sequence[Passage], generation: int, min_score: float, lang: str = "en") -> None:
         self.question, self.passages = question, list(passages)
-        self._generation, self._min_score = generation, min_score
+        self._generation, self._min_score, self._lang = generation, min_score, lang
         self._answers: list[Answer] = []
 
     def wanted(self) -> list[Passage]:
@@ -98,7 +54,7 @@ class QuestionReading:
         done = len(self._answers)
         if not done:
             return self.passages[:FIRST]
-        if any(answer.text and answer.score >= max(SURE, self._min_score) for answer in self._answers):
+        if any(one.score >= SURE for one in self._found()):
             return []
         return self.passages[done:]
 
@@ -112,9 +68,10 @@ class QuestionReading:
 
     def result(self) -> AskResult:
         """Return what came of it, when nothing is wanted any more."""
-        read = len(self._answers)
-        found = order(self._answers, self.passages[:read])
-        unread = self.passages[read:]
-        if found and found[0].answer.text and found[0].answer.score >= self._min_score:
+        found, unread = surest_first(self._found()), self.passages[len(self._answers) :]
+        if found and found[0].answer.text and found[0].score >= self._min_score:
             return AskResult(found[0], found[1:], unread, self._generation)
         return AskResult(None, found, unread, self._generation)
+
+    def _found(self) -> list[FoundAnswer]:
+        return found_answers(self._answers, self.passages[: len(self._answers)], self._lang)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.ask.counting import CountedAnswer
-from pipeline.ask.reading import AskResult, FoundAnswer
+from pipeline.ask.found import FoundAnswer
+from pipeline.ask.reading import AskResult
 from pipeline.ask.search import Passage
 
 
@@ -28,7 +29,7 @@ def answer_reply(found: FoundAnswer) -> dict[str, Any]:
     Args:
         found: The answer.
     """
-    own = {"answer": found.answer.text, "score": round(found.answer.score, 4), "start": found.start, "end": found.end}
+    own = {"answer": found.answer.text, "score": round(found.score, 4), "start": found.start, "end": found.end}
     return {**own, **passage_reply(found.passage)}
 
 

@@ -20,7 +20,7 @@ from pipeline.cache.settings import CacheConfig
 from pipeline.timezones import microseconds
 
 # One more whenever what is said to a question changes.
-FORMAT = 1
+FORMAT = 2
 WITHIN_S = 0.2
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 
 from pipeline.ask.asker import Asker
-from pipeline.ask.batch import Readers
+from pipeline.ask.readers import Readers
 from pipeline.ask.search import PassageIndex
 from pipeline.ask.service.answer_cache import AnswerCache
 from pipeline.ask.service.answerer import Answerer

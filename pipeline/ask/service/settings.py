@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from pipeline.ask.found import MIN_SCORE
 from pipeline.cache.settings import CacheConfig
 from pipeline.errors import ConfigError
 
@@ -21,7 +22,7 @@ class ServeConfig(BaseModel):
     model: Annotated[
         str, Field(description="auto (the shipped reader of a question's language), or a reader's name or folder")
     ] = "auto"
-    min_score: Annotated[float, Field(ge=0, le=1, description="answers with a lower probability are none")] = 0.5
+    min_score: Annotated[float, Field(ge=0, le=1, description="answers with a lower probability are none")] = MIN_SCORE
     threads: Annotated[
         int | None, Field(ge=1, description="threads of a replica's readers; by default the CPUs of this process, on a cluster 1")
     ] = None

@@ -78,7 +78,7 @@ def test_precision_of_the_surest():
 def test_logistic_regression_finds_the_weights_that_made_the_data():
     rng = np.random.default_rng(0)
     margins = rng.normal(size=(20_000, 2)) * 3
-    p = 1 / (1 + np.exp(-(0.8 * margins[:, 0] - 0.3 * margins[:, 1] + 0.5)))
+    p = 1 / (1 + np.exp(-(margins @ [0.8, -0.3] + 0.5)))
     right = rng.random(20_000) < p
     found = fit_calibration(margins, right)
     assert np.allclose(found, (0.8, -0.3, 0.5), atol=0.06)

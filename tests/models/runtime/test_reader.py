@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import models
 from models.errors import ModelDamagedError, ModelMissingError
 from models.runtime.pairs import may_begin, may_end, pair_windows
-from models.runtime.reader import LONGEST, best_span, load_reader
+from models.runtime.reader import LONGEST, MOST_ABOVE, best_spans, load_reader
 from models.runtime.tokenizer import PieceTokenizer
 from tests.support.small_reader import TOKENIZER, write_reader
 from tests.support.tags import TEXTS
@@ -87,12 +87,31 @@ def test_the_best_span_is_the_best_of_all():
             for b in np.flatnonzero(ends)
             if a <= b < a + LONGEST["en"]
         }
-        first, last, value = best_span(logits, begins, ends)
+        first, last, value, other = best_spans(logits, begins, ends)
         if spans:
             assert value == max(spans.values()) == spans[first, last]
         else:
             assert value == -np.inf
-    assert best_span(np.zeros((0, 2)), np.zeros(0, bool), np.zeros(0, bool)) == (0, 0, -np.inf)
+        assert other == max((sum_ for (a, b), sum_ in spans.items() if b < first or a > last), default=-np.inf)
+    assert best_spans(np.zeros((0, 2)), np.zeros(0, bool), np.zeros(0, bool)) == (0, 0, -np.inf, -np.inf)
+    # Of equal ones the shortest, and of these the earliest.
+    assert best_spans(np.zeros((5, 2)), np.ones(5, bool), np.ones(5, bool)) == (0, 0, 0.0, 0.0)
+
+
+def test_what_a_score_is_made_of(reader):
+    answers = reader.read(["Where is it?"] * 2, ["It is in Oslo, they say.", "Oslo"])
+    for answer in answers:
+        span, answerable, above, log_p = answer.margins
+        assert 0 <= above <= MOST_ABOVE
+        assert log_p < 0
+        *weights, constant = reader.calibration
+        assert answer.logit == pytest.approx(np.dot(weights, [span, answerable, above, log_p]) + constant)
+    assert answers[1].margins[2] == MOST_ABOVE  # there is no other span
+
+
+def test_a_reader_with_a_score_of_another_version_is_refused(tmp_path):
+    with pytest.raises(ModelDamagedError, match="3 weights of its score; make it again"):
+        load_reader(write_reader(tmp_path / "old", calibration=(0.5, 0.5, 0.0)))
 
 
 def test_answers_are_whole_words(reader):

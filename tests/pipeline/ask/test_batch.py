@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from models.runtime.reader import load_reader
-from pipeline.ask.batch import AT_ONCE, BatchCounts, Readers, answer_lines
+from pipeline.ask.batch import AT_ONCE, BatchCounts, answer_lines
+from pipeline.ask.readers import Readers
 from tests.support import ROOT
 from tests.support.small_reader import write_reader
 
@@ -17,7 +18,7 @@ ASKED = {"question": "Where did Anna Berg go?", "context": "Anna Berg went to Os
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_reader(tmp_path_factory.mktemp("reader"), calibration=(0.0, 0.0, 3.0))
+    return write_reader(tmp_path_factory.mktemp("reader"), calibration=(0.0, 0.0, 0.0, 0.0, 3.0))
 
 
 def textmill(*args, code=0, stdin=None):

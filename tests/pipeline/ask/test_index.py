@@ -14,9 +14,9 @@ import pytest
 from models.runtime.reader import load_reader
 from pipeline import faults
 from pipeline.ask.asker import Asker
-from pipeline.ask.batch import Readers
 from pipeline.ask.generations import read_generation, whole_generations
 from pipeline.ask.index import build_index
+from pipeline.ask.readers import Readers
 from pipeline.ask.search import Filters, PassageIndex, day
 from pipeline.errors import ClaimedError, ConfigError, OutputError, UnavailableError
 from pipeline.store.local import LocalStore
@@ -267,13 +267,13 @@ def test_what_cannot_be_indexed_is_said_with_the_remedy(world, tmp_path):
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
-    return write_reader(tmp_path_factory.mktemp("reader"), calibration=(0.0, 0.0, 3.0))
+    return write_reader(tmp_path_factory.mktemp("reader"), calibration=(0.0, 0.0, 0.0, 0.0, 3.0))
 
 
 def test_an_answer_says_where_it_stands(world, reader):
     built(world)
     loaded = load_reader(reader, threads=1)
-    reply = Asker(PassageIndex(world / "answers"), Readers(lambda lang: loaded)).ask("Where is the harbour office?")
+    reply = Asker(PassageIndex(world / "answers"), Readers(lambda lang: loaded), 0.0).ask("Where is the harbour office?")
     texts = [json.loads(line)["text"] for line in (world / "in/a.jsonl").read_text().splitlines()]
     assert reply.best is not None
     best = reply.best
@@ -287,6 +287,47 @@ def test_an_answer_says_where_it_stands(world, reader):
         Asker(PassageIndex(world / "answers"), Readers(lambda lang: None)).ask("Who?")
 
 
+def test_many_questions_are_asked_of_an_index(world, reader):
+    """Each gets what `ask` says to it, beside questions that have their own context."""
+    built(world)
+    loaded, answers = load_reader(reader, threads=1), world / "answers"
+    questions = ["Where is the harbour office?", "Who opened the office?", "When is the harbour open?"]
+    lines = [{"question": one} for one in questions]
+    lines[1:1] = [{"id": "own", "question": "Where did she go?", "context": "She went to Oslo."}, {"question": ""}]
+    (world / "q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = [
+        sys.executable,
+        "-m",
+        "jobs",
+        "answer",
+        str(world / "q.jsonl"),
+        "-",
+        "--index",
+        str(answers),
+        "--model",
+        str(reader),
+    ]
+    done = subprocess.run([*command, "--min-score", "0"], capture_output=True, check=False, text=True, cwd=ROOT)
+    assert done.returncode == 4, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["id"] for one in found] == [1, "own", 3, 4, 5]
+    assert found[1]["answer"] in "She went to Oslo."
+    assert "document" not in found[1]
+    assert found[2]["error"] == "the question is empty"
+    asker = Asker(PassageIndex(answers), Readers(lambda lang: loaded), 0.0)
+    for one, question in zip([found[0], *found[3:]], questions, strict=True):
+        best = asker.ask(question).best
+        assert (one["answer"], one["start"], one["end"]) == (best.answer.text, best.start, best.end)
+        assert one["score"] == pytest.approx(best.score, abs=1e-6)
+        assert (one["document"]["id"], one["document"]["passage"]) == (best.passage.id, best.passage.text)
+    none = subprocess.run([*command, "--min-score", "1"], capture_output=True, check=False, text=True, cwd=ROOT).stdout
+    assert json.loads(none.splitlines()[0]) | {"score": 0} == {
+        "id": 1, "answer": "", "start": None, "end": None, "score": 0, "answerable": False,
+    }  # fmt: skip
+    lone = subprocess.run([*command[:-4], "--model", str(reader)], capture_output=True, check=False, text=True, cwd=ROOT).stdout
+    assert json.loads(lone.splitlines()[0]) == {"id": 1, "error": "line 1: context is missing"}
+
+
 def test_the_command_answers_in_words_and_in_json(world, reader):
     built(world)
     command = [
@@ -298,6 +339,8 @@ def test_the_command_answers_in_words_and_in_json(world, reader):
         "Where is the harbour\x1b[2J office?",
         "--model",
         str(reader),
+        "--min-score",
+        "0",
     ]
     shown = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ROOT).stdout
     assert "d1, news, 2026-11-01 12:00" in shown

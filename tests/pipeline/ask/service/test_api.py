@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from pipeline.ask.asker import Asker
-from pipeline.ask.batch import Readers
+from pipeline.ask.readers import Readers
 from pipeline.ask.replies import read_reply
 from pipeline.ask.search import PassageIndex
 from pipeline.ask.service.clients import Clients
