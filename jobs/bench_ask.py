@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from pipeline.errors import JobFailedError
 
 ASKED = 3000
 DOCUMENTS, ANSWERS, OUTPUT = "documents.jsonl", "answers", "out"
@@ -63,7 +66,7 @@ def indexed(work: Path, say: Callable[[str], object]) -> Path:
         Folder of the index.
 
     Raises:
-        subprocess.CalledProcessError: A command has failed.
+        JobFailedError: A command has failed; it has said why.
     """
     answers = work / ANSWERS
     steps = (
@@ -72,7 +75,9 @@ def indexed(work: Path, say: Callable[[str], object]) -> Path:
     )
     for step in steps:
         say(" ".join(["textmill", *step]))
-        subprocess.run([sys.executable, "-m", "jobs", *step], check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run([sys.executable, "-m", "jobs", *step], check=False, stdout=subprocess.DEVNULL)
+        if done.returncode:
+            raise JobFailedError(f"textmill {step[0]} has failed, see above; --work names another folder", done.returncode)
     return answers
 
 
@@ -90,7 +95,7 @@ def against(answers: Path, questions: Sequence[str], python: Path, say: Callable
         the questions a second of both and their ratio.
 
     Raises:
-        subprocess.CalledProcessError: The pipeline has failed.
+        JobFailedError: The pipeline has failed.
     """
     from models.runtime.engines import default_threads
     from models.runtime.reader import load_reader
@@ -110,8 +115,12 @@ def against(answers: Path, questions: Sequence[str], python: Path, say: Callable
         def theirs(pairs: list[tuple[str, str]], batch: int) -> float:
             assert other.stdin is not None
             assert other.stdout is not None
-            print(json.dumps([batch, pairs]), file=other.stdin, flush=True)
-            return float(other.stdout.readline())
+            with suppress(BrokenPipeError):  # it has died; its silence tells
+                print(json.dumps([batch, pairs]), file=other.stdin, flush=True)
+            line = other.stdout.readline()
+            if not line:
+                raise JobFailedError(f"{python} has failed, see above; it needs transformers 4.57 and torch")
+            return float(line)
 
         theirs([("who?", "nobody.")] * 4, 2)
         found: dict[str, Any] = {}

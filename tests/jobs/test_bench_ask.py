@@ -1,0 +1,44 @@
+"""`textmill bench ask`: the service is measured from end to end, and what fails is said."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from models.factory.reader_corpora import TRAIN
+from tests.support import ROOT
+from tests.support.small_reader import write_questions
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def bench(data, work, *options):
+    command = [sys.executable, "-m", "jobs", "bench", "ask", "--data-dir", str(data), "--work", str(work), *options]
+    return subprocess.run(
+        [*command, "--documents", "100", "--seconds", "1"], capture_output=True, check=False, text=True, cwd=ROOT
+    )
+
+
+def test_the_service_is_measured_and_what_fails_is_said(tmp_path):
+    data = write_questions(tmp_path / "data", [corpus.name for corpus in TRAIN["en"]] + ["tydi_goldp_en_dev"])
+    done = bench(data, tmp_path / "work")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    for load in ("one", "sixteen", "cached", "cached, one asker"):
+        assert found[load]["answered"] > 0
+        assert found[load]["errors"] == {}
+    assert set(found["mixed"]) == {"high", "normal", "low"}
+    assert set(found["cached"]["from"]) == {"memory"}
+    assert 100 < found["resident_mb"] < 1200
+
+    broken = bench(data, tmp_path / "work", "--baseline", "/bin/false")
+    assert broken.returncode == 4
+    assert "/bin/false has failed" in broken.stderr
+    assert "Traceback" not in broken.stderr
+    (tmp_path / "work" / "100" / "answers").rename(tmp_path / "moved")
+    (tmp_path / "work" / "100" / "answers").write_text("no folder")
+    taken = bench(data, tmp_path / "work")
+    assert taken.returncode in (2, 4)
+    assert "textmill index has failed, see above" in taken.stderr
+    assert "Traceback" not in taken.stderr
