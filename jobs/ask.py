@@ -139,5 +139,11 @@ def _show_counted(question: str, counted: CountedAnswer, generation: int, as_jso
         return
     table = Table(*counted.table.column_names, title=plain(counted.title))
     for row in counted.table.to_pylist():
-        table.add_row(*(plain(f"{value:,}" if isinstance(value, int) else str(value)) for value in row.values()))
+        table.add_row(*(plain(_cell(value)) for value in row.values()))
     Console().print(table, plain(counted.sql, "dim"), sep="\n", soft_wrap=True)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -130,7 +130,7 @@ def _sentiment(intent: Intent, tags: str, where: list[str], surfaces: list[str])
     sql = (
         "select count(*) as documents, count(*) filter (sentiment = 'negative') as negative, "
         "count(*) filter (sentiment = 'neutral') as neutral, count(*) filter (sentiment = 'positive') as positive, "
-        "round(count(*) filter (sentiment = 'negative') / count(*), 4) as negative_share "
+        "round(count(*) filter (sentiment = 'negative') / nullif(count(*), 0), 4) as negative_share "
         f"from {tags}{_clause([_holding(surfaces), *where])}"
     )
     return f"documents that name {intent.name}, by sentiment", sql

@@ -146,6 +146,8 @@ def test_a_period_and_a_source_in_words_are_filters(output):
     both = counted("How negative was Volta Energy in source wire/world in November?")
     assert both.table == rows(source="wire/world", since=day("2026-11-01"), until=day("2026-11-30"))
     assert counted("\u4e0a\u5468Volta Energy\u6709\u591a\u8d1f\u9762").table == week.table
+    (nothing,) = counted("How negative was Volta Energy in 2020?").table.to_pylist()
+    assert nothing == {"documents": 0, "negative": 0, "neutral": 0, "positive": 0, "negative_share": None}
     top = counted("top people in source wire/world")
     assert top.table == count_answer([Intent("top", "", "PER")], str(output), Filters(source="wire/world")).table
     assert counted("top people in source nowhere") is None  # misspelt: no table of nothing
