@@ -1,9 +1,10 @@
 """How sure an answer is that was found in an index: fits pipeline.ask.found.WEIGHTS, and says what the scores are worth.
 
 Run: python docs/measure/ask_score.py DATA LANG KEEP   (needs textmill[ask,factory])
-LANG is en or zh. KEEP is a folder for the index, the same as of retrieval.py; it is made if it is not there. Asked are questions
-that the shipped reader has not learnt from; every second one is asked once more of what is left without its document, and then
-no answer is right. All figures are by cross-validation over questions, the weights printed are of all of them.
+LANG is en or zh. KEEP is a folder for the index, the same as of retrieval.py; it is made if it is not there. Where the language
+has vectors, an index without them is made beside it. Asked are questions that the shipped reader has not learnt from; every
+second one is asked once more of what is left without its document. An answer is right if its F1 is 0.5 or more. All figures are
+by cross-validation over questions, the weights printed are of all of them.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from pipeline.ask.search import PassageIndex
 from pipeline.store.local import LocalStore
 
 HELD_OUT = {"en": {"tydi_goldp_en_dev", "realtimeqa_2020_2024"}, "zh": {"cmrc2018_trial_dev", "drcd_dev"}}
-MOST_ASKED = 800
+MOST_ASKED = 1000
 FOLDS = 5
 Float64 = npt.NDArray[np.float64]
 
 
-def read_all(data: Path, lang: str, folder: Path) -> tuple[Float64, Float64, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+def read_all(
+    data: Path, lang: str, folder: Path, embedder: str | None
+) -> tuple[Float64, Float64, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     """Ask all questions.
 
     Returns:
@@ -44,9 +47,9 @@ def read_all(data: Path, lang: str, folder: Path) -> tuple[Float64, Float64, npt
     found_in = retrieval_set(data, lang)
     if not (folder / "out").exists():
         write_output(folder / "out", found_in.documents, lang)
-    vectors = "embed-en" if f"embed-{lang}" in installed(EMBEDDER) else None
-    build_index(LocalStore(folder / "out"), folder / "index", embedder=vectors)
-    index, reader = PassageIndex(folder / "index"), load_reader(f"qa-{lang}")
+    answers = folder / ("index" if embedder or f"embed-{lang}" not in installed(EMBEDDER) else "terms")
+    build_index(LocalStore(folder / "out"), answers, embedder=embedder)
+    index, reader = PassageIndex(answers), load_reader(f"qa-{lang}")
     number = {text: str(i) for i, text in enumerate(found_in.documents)}
     some = [one for one, corpus in zip(found_in.questions, found_in.corpus, strict=True) if corpus in HELD_OUT[lang]]
     some = some[:: -(-len(some) // MOST_ASKED)]
@@ -88,10 +91,29 @@ def best(features: Float64, right: Float64, weights: Float64, first: int) -> tup
     return logits[np.arange(len(logits)), chosen], chosen
 
 
+def given(scores: Float64, correct: npt.NDArray[np.bool_], least: float) -> str:
+    """How many questions get an answer, and how many of the answers are right."""
+    sure = scores >= least
+    return f" {100 * sure.mean():.1f} % get an answer, {100 * correct[sure].mean():.1f} % of these are right"
+
+
 def main() -> None:
     """Measure and fit."""
     data, lang, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-    features, right, there, of = read_all(data, lang, folder)
+    for embedder in [*(f"embed-{lang}",) * (f"embed-{lang}" in installed(EMBEDDER)), None]:
+        print(f"vectors: {embedder}")
+        show(lang, bool(embedder), *read_all(data, lang, folder, embedder))
+
+
+def show(
+    lang: str,
+    vectors: bool,
+    features: Float64,
+    right: Float64,
+    there: npt.NDArray[np.bool_],
+    of: npt.NDArray[np.int64],
+) -> None:
+    """Print what the scores are worth, and the weights."""
     fold = np.random.default_rng(0).permutation(of.max() + 1)[of] % FOLDS
     scores, f1s = np.zeros(len(of)), np.zeros(len(of))
     for k in range(FOLDS):
@@ -99,15 +121,17 @@ def main() -> None:
         logits, chosen = best(features[mine], right[mine], fit(features[~mine], right[~mine]), FIRST)
         scores[mine] = 1 / (1 + np.exp(-logits))
         f1s[mine] = np.maximum(0, right[mine][np.arange(mine.sum()), chosen])
-    correct, sure = f1s >= RIGHT_F1, scores >= MIN_SCORE
+    correct = f1s >= RIGHT_F1
     error, surest = expected_calibration_error(scores, correct), precision_at(scores[there], correct[there], 0.6)
-    answered, among, wrongly = sure[there].mean(), correct[there & sure].mean(), sure[~there].mean()
     print(f"{cpu_name()}; {there.sum():,} questions, {(~there).sum():,} of them also without their document")
     print(f"F1 of the surest answer {100 * f1s[there].mean():.1f}, calibration error {error:.3f}")
     print(f"of the surest 60 % right {100 * surest:.1f} %")
-    print(f"from {MIN_SCORE} on: {100 * answered:.1f} % get an answer, of which {100 * among:.1f} % are right")
-    print(f"of those without their document {100 * wrongly:.1f} % get one")
-    print(f'"{lang}": ({", ".join(f"{weight:.5f}" for weight in fit(features, right))})')
+    for least in (0.3, MIN_SCORE, 0.5):
+        print(
+            f"from {least} on:",
+            "; without their document:".join(given(scores[one], correct[one], least) for one in (there, ~there)),
+        )
+    print(f'("{lang}", {vectors}): ({", ".join(f"{weight:.5f}" for weight in fit(features, right))})')
 
 
 if __name__ == "__main__":
