@@ -70,16 +70,20 @@ def ask(
     ),
     documents: Annotated[int, typer.Option(min=100, help="Number of documents.")] = 10_000,
     seconds: Annotated[float, typer.Option(min=1, help="Seconds of each load.")] = 30.0,
-    baseline: Annotated[
+    transformers: Annotated[
         Path | None, typer.Option(help="Python with transformers 4.57 and torch: its question-answering pipeline is timed too.")
+    ] = None,
+    haystack: Annotated[
+        Path | None, typer.Option(help="Python with haystack-ai and transformers-haystack: its extractive reader is timed too.")
     ] = None,
 ) -> None:
     """Measure the service that answers questions: latency, throughput, classes, the cache, memory.
 
-    The documents are passages of the corpora. With --baseline the same passages are read by the question-answering pipeline of
-    transformers in fp32, with an encoder of the same shape.
+    The documents are passages of the corpora. With --transformers and --haystack the same passages are read by the readers of
+    these too, in fp32, with an encoder of the same shape.
     """
-    from jobs.bench_ask import against, documents_and_questions, indexed
+    from jobs.bench_ask import documents_and_questions, indexed
+    from jobs.bench_peers import against
     from jobs.streams import note
     from models.runtime.cpu import cpu_name
     from pipeline.ask.service.bench import measure
@@ -88,6 +92,7 @@ def ask(
     questions = documents_and_questions(data_dir, work, documents)
     answers = indexed(work, note)
     found = {"cpu": cpu_name(), "documents": documents, **measure(answers, questions, seconds, work, note)}
-    if baseline is not None:
-        found["baseline"] = against(answers, questions[:60], baseline, note)
+    pythons = {name: python for name, python in (("transformers", transformers), ("haystack", haystack)) if python is not None}
+    if pythons:
+        found["peers"] = against(answers, questions[:60], pythons, note)
     print(json.dumps(found, indent=1))

@@ -32,7 +32,7 @@ def test_the_service_is_measured_and_what_fails_is_said(tmp_path):
     assert set(found["cached"]["from"]) == {"memory"}
     assert 100 < found["resident_mb"] < 1200
 
-    broken = bench(data, tmp_path / "work", "--baseline", "/bin/false")
+    broken = bench(data, tmp_path / "work", "--transformers", "/bin/false")
     assert broken.returncode == 4
     assert "/bin/false has failed" in broken.stderr
     assert "Traceback" not in broken.stderr

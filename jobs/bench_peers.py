@@ -1,0 +1,132 @@
+"""Our reader beside those of others, on the same passages, in turns; each of the others in a Python of its own."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pipeline.errors import JobFailedError
+
+# The script that times each peer, and what its Python needs.
+PEERS = {
+    "transformers": ("bench_transformers.py", "transformers 4.57 and torch"),
+    "haystack": ("bench_haystack.py", "haystack-ai, transformers-haystack and torch"),
+}
+PASSAGES = (3, 10)
+# Batches of a peer that are tried; the best counts.
+BATCHES = (1, 8)
+ONE_BY_ONE, ROUNDS = 30, 3
+Pairs = list[tuple[str, str]]
+
+
+class Peer:
+    """A reader of somebody else, in a process of its own, to be used in a `with`.
+
+    Args:
+        name: A key of PEERS.
+        python: Python that has what it needs.
+        threads: Threads that it may use.
+    """
+
+    def __init__(self, name: str, python: Path, threads: int) -> None:
+        self._script, self._needs = PEERS[name]
+        self._python, self._threads = python, threads
+
+    def __enter__(self) -> Peer:
+        """Begin."""
+        command = [str(self._python), str(Path(__file__).with_name(self._script)), str(self._threads)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self.seconds([("who?", "nobody.")] * 4)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End."""
+        with suppress(BrokenPipeError), self._process:
+            self._process.kill()
+
+    def seconds(self, pairs: Pairs) -> float:
+        """Have pairs read.
+
+        Args:
+            pairs: Questions, each with a passage; those of one question stand together.
+
+        Returns:
+            The seconds that it took, in the better of its batches.
+
+        Raises:
+            JobFailedError: The process has ended.
+        """
+        return min(self._seconds(pairs, batch) for batch in BATCHES)
+
+    def _seconds(self, pairs: Pairs, batch: int) -> float:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):  # it has died; its silence tells
+            print(json.dumps([batch, pairs]), file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise JobFailedError(f"{self._python} has failed, see above; it needs {self._needs}")
+        return float(line)
+
+
+def against(answers: Path, questions: Sequence[str], pythons: Mapping[str, Path], say: Callable[[str], object]) -> dict[str, Any]:
+    """Time our reader and others on the same passages, in turns.
+
+    Args:
+        answers: Folder of an index.
+        questions: What is asked.
+        pythons: Peer -> the Python that has it.
+        say: Hears what is done.
+
+    Returns:
+        By number of passages the milliseconds of a question (medians), ours and each peer's, and our ratio to each; and of ten
+        passages of many questions the questions a second and the ratios.
+
+    Raises:
+        JobFailedError: A peer has failed.
+    """
+    from models.runtime.engines import default_threads
+    from models.runtime.reader import load_reader
+    from pipeline.ask.search import PassageIndex
+
+    index, reader = PassageIndex(answers), load_reader("qa-en")
+    asked = [(question, [one.text for one in index.search(question, max(PASSAGES))]) for question in questions]
+    asked = [(question, texts) for question, texts in asked if len(texts) == max(PASSAGES)]
+    say(f"{', '.join(pythons)}: {len(asked)} questions")
+
+    def ours(pairs: Pairs) -> float:
+        began = time.perf_counter()
+        reader.read([question for question, _ in pairs], [text for _, text in pairs])
+        return time.perf_counter() - began
+
+    with ExitStack() as peers:
+        timed = {"ours": ours}
+        for name, python in pythons.items():
+            timed[name] = peers.enter_context(Peer(name, python, default_threads())).seconds
+
+        def medians(loads: list[Pairs]) -> dict[str, float]:
+            took = [{name: time_of(pairs) for name, time_of in timed.items()} for pairs in loads]
+            return {name: statistics.median(one[name] for one in took) for name in timed}
+
+        found: dict[str, Any] = {}
+        for count in PASSAGES:
+            loads = [[(question, text) for text in texts[:count]] for question, texts in asked[:ONE_BY_ONE]]
+            found[f"{count} passages, ms"] = _beside({name: 1000 * took for name, took in medians(loads).items()}, 1.0)
+        everything = [(question, text) for question, texts in asked for text in texts]
+        took = medians([everything] * ROUNDS)
+        found["questions a second"] = _beside({name: len(asked) / seconds for name, seconds in took.items()}, -1.0)
+    return found
+
+
+def _beside(figures: dict[str, float], power: float) -> dict[str, float]:
+    """Figures with the ratios by which ours is better, of those of which less (1) or more (-1) is better."""
+    ratios = {f"ratio to {name}": (value / figures["ours"]) ** power for name, value in figures.items() if name != "ours"}
+    return {name: round(value, 2) for name, value in {**figures, **ratios}.items()}
