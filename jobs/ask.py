@@ -33,7 +33,7 @@ def ask(
     min_score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Answers with a lower probability are none. Default: 0.4.")
     ] = None,
-    passages: Annotated[int, typer.Option(min=1, max=100, help="Number of passages that are read.")] = 10,
+    passages: Annotated[int, typer.Option(min=1, max=100, help="Number of passages that are read at most.")] = 6,
     audio: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A recording of the question: wav, ogg, webm, mp3 or m4a. - is standard input."),

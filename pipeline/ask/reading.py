@@ -10,7 +10,7 @@ from pipeline.ask.found import FoundAnswer, found_answers, surest_first
 from pipeline.ask.search import Passage
 
 # Passages that are read at most, how many of them first, and the probability from which on an answer of those will do.
-READ, FIRST, SURE = 10, 3, 0.2
+READ, FIRST, SURE = 6, 3, 0.2
 
 
 @dataclass(frozen=True, slots=True)
