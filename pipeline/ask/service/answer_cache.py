@@ -12,6 +12,8 @@ import threading
 import time
 
 from models.runtime.reader import Reader
+from pipeline.ask.found import WEIGHTS
+from pipeline.ask.reading import FIRST, SURE
 from pipeline.ask.search import Filters
 from pipeline.cache.envelope import Envelope, context_of
 from pipeline.cache.lru_tier import LruTier
@@ -19,8 +21,10 @@ from pipeline.cache.redis_tier import RedisTier
 from pipeline.cache.settings import CacheConfig
 from pipeline.timezones import microseconds
 
-# One more whenever what is said to a question changes.
+# One more whenever what is said to a question changes and JUDGED does not say it.
 FORMAT = 2
+# What decides which answer is given, beside the index and the reader.
+JUDGED = [*WEIGHTS.values(), FIRST, SURE]
 WITHIN_S = 0.2
 
 
@@ -39,7 +43,7 @@ def answer_key(question: str, filters: Filters, read: int, spoken: bool, min_sco
     days = [None if one is None else microseconds(one) for one in (filters.since, filters.until)]
     kept = [filters.source, *days, filters.entity, filters.sentiment, filters.lang]
     reads = [reader.digest, reader.engine.arithmetic]
-    return json.dumps([FORMAT, question, kept, read, spoken, min_score, index, reads], ensure_ascii=False)
+    return json.dumps([FORMAT, JUDGED, question, kept, read, spoken, min_score, index, reads], ensure_ascii=False)
 
 
 class AnswerCache:
