@@ -5,6 +5,7 @@ import subprocess
 import sys
 from configparser import ConfigParser
 from importlib import import_module
+from importlib.util import find_spec
 from urllib.parse import unquote
 
 import pytest
@@ -13,6 +14,7 @@ from docs.reference import DOCS, pages
 from tests.support import ROOT
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+OURS = r"^ *from ((?:models|pipeline|jobs)[\w.]*) import (\([^)]*\)|[\w, ]+)$"
 TEXTS = (
     "README.md",
     "CONTRIBUTING.md",
@@ -57,9 +59,15 @@ def test_the_python_page_and_the_packages_name_the_same():
     for path in re.findall(r"`((?:pipeline|models)\.[\w.]+)(?:\(|`)", text):
         where, _, name = path.rpartition(".")
         assert hasattr(import_module(where), name) or import_module(path), path
-    for where, names in re.findall(r"^ +from ([\w.]+) import ([\w, ]+)$", text, re.MULTILINE):
-        for name in names.split(", "):
-            assert hasattr(import_module(where), name), f"{where}.{name}"
+
+
+@pytest.mark.parametrize("text", [*TEXTS, *(f"docs/{path.relative_to(DOCS)}" for path in sorted(DOCS.rglob("*.py")))])
+def test_what_pages_and_scripts_import_is_there(text):
+    """Of a page the examples, of a script all that it takes from us: measuring takes too long to be tested."""
+    found = re.findall(OURS, (ROOT / text).read_text(encoding="utf-8"), re.MULTILINE)
+    for where, names in found:
+        for name in re.findall(r"(\w+)(?: as \w+)?", re.sub(r"#.*", "", names.strip("()"))):
+            assert hasattr(import_module(where), name) or find_spec(f"{where}.{name}"), f"{where}.{name}"
 
 
 def test_packages_ship_that_they_are_typed():

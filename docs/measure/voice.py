@@ -18,7 +18,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from models.runtime.cpu import cpu_name
-from pipeline.voice.install import default_cache, installed
+from pipeline.user_cache import user_cache
+from pipeline.voice.install import installed
 from pipeline.voice.transcriber import Transcriber
 
 VARIANTS = ("1", "5", "1+names", "5+names", "10+names")
@@ -44,7 +45,7 @@ def main() -> None:
     folder, threads = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 2
     variants = sys.argv[3:] or list(VARIANTS)
     questions = json.loads(Path(__file__).with_name("spoken_questions.json").read_text(encoding="utf-8"))
-    weights = installed(Path(os.environ.get("TEXTMILL_VOICE_CACHE") or default_cache()))
+    weights = installed(Path(os.environ.get("TEXTMILL_VOICE_CACHE") or user_cache()))
     beams = {int(one.partition("+")[0]) for one in variants}
     transcribers = {beam: Transcriber(weights, threads, beam) for beam in beams}
     errors, wanted = defaultdict(int), defaultdict(int)
