@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipeline.errors import JobFailedError
+from pipeline.errors import ConfigError, JobFailedError
 
 # The script that times each peer, and what its Python needs.
 PEERS = {
@@ -43,12 +43,22 @@ class Peer:
         """Begin."""
         command = [str(self._python), str(Path(__file__).with_name(self._script)), str(self._threads)]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        self.seconds([("who?", "nobody.")] * 4)
+        try:
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        except OSError as error:
+            raise ConfigError(f"{self._python}: {error.strerror}; name a Python that has {self._needs}") from error
+        try:
+            self.seconds([("who?", "nobody.")] * 4)
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """End."""
+        self._end()
+
+    def _end(self) -> None:
         with suppress(BrokenPipeError), self._process:
             self._process.kill()
 
@@ -91,6 +101,7 @@ def against(answers: Path, questions: Sequence[str], pythons: Mapping[str, Path]
         passages of many questions the questions a second and the ratios.
 
     Raises:
+        ConfigError: A Python is not there.
         JobFailedError: A peer has failed.
     """
     from models.runtime.engines import default_threads

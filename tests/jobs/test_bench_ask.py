@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
+from jobs.bench_peers import Peer
 from models.factory.reader_corpora import TRAIN
+from pipeline.errors import ConfigError, JobFailedError
 from tests.support import ROOT
 from tests.support.small_reader import write_questions
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def bench(data, work, *options):
@@ -20,6 +20,19 @@ def bench(data, work, *options):
     )
 
 
+@pytest.mark.parametrize("name", ["transformers", "haystack"])
+def test_a_peer_that_cannot_be_timed_says_what_it_needs(tmp_path, name):
+    with (
+        pytest.raises(ConfigError, match=f"nowhere: No such file.*a Python that has .*{name}"),
+        Peer(name, tmp_path / "nowhere", 1),
+    ):
+        pass
+    with pytest.raises(JobFailedError, match=f"false has failed.*{name}"), Peer(name, "/bin/false", 1):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_service_is_measured_and_what_fails_is_said(tmp_path):
     data = write_questions(tmp_path / "data", [corpus.name for corpus in TRAIN["en"]] + ["tydi_goldp_en_dev"])
     done = bench(data, tmp_path / "work")
