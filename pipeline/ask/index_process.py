@@ -19,6 +19,7 @@ from pipeline.child_process import child_process, told
 from pipeline.errors import ClaimedError
 from pipeline.exits import TRY_AGAIN
 from pipeline.sink.layout import PLANS, TAGS
+from pipeline.store.base import Store
 from pipeline.store.open import open_store
 from pipeline.store.settings import StoreConfig
 
@@ -75,16 +76,18 @@ def looks(order: IndexOrder) -> Iterator[IndexResult]:
         What each look came to; one if the order says so.
     """
     until = time.monotonic() + order.wait_s
+    reach = StoreConfig(**order.reach)
     patience = Patience()
     while True:
         began = time.monotonic()
         seen: Listed = ()
         try:
-            seen = _listed(order)
+            store = open_store(order.output, reach)
+            seen = _listed(store)
             if patience.is_vain(seen, began):
                 time.sleep(order.every_s)
                 continue
-            yield IndexResult(_counts(order, seen))
+            yield IndexResult(_counts(store, order.answers, reach) if seen else {})
             patience = Patience()
         except ClaimedError as error:
             # Whoever makes it says what comes of it; a failure of before is none the less one.
@@ -138,18 +141,14 @@ class Patience:
         return bool(seen) and seen == self.seen and now < self.until
 
 
-def _listed(order: IndexOrder) -> Listed:
+def _listed(store: Store) -> Listed:
     """Plans and parts of the output, each with its size and the time of its last change."""
-    store = open_store(order.output, StoreConfig(**order.reach))
     return tuple((entry.path, entry.size, entry.modified_ns) for folder in (PLANS, TAGS) for entry in store.list(folder))
 
 
-def _counts(order: IndexOrder, seen: Listed) -> dict[str, int]:
-    if not seen:
-        return {}
-    reach = StoreConfig(**order.reach)
-    answers = open_store(order.answers, reach)
-    return asdict(build_index(open_store(order.output, reach), answers, config=reach, embedder=embedder_of(answers)))
+def _counts(store: Store, url: str, reach: StoreConfig) -> dict[str, int]:
+    answers = open_store(url, reach)
+    return asdict(build_index(store, answers, config=reach, embedder=embedder_of(answers)))
 
 
 def _failed(error: Exception) -> IndexResult:
