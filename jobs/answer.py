@@ -76,7 +76,8 @@ def answer(
             out.write(line + "\n")
     print(json.dumps(asdict(counts)), file=sys.stderr if str(answers) == "-" else sys.stdout)
     if counts.errors:
-        note(f"{counts.errors:,} of {counts.questions:,} lines could not be answered; they have an error in {answers}")
+        where = "standard output" if str(answers) == "-" else answers
+        note(f"{counts.errors:,} of {counts.questions:,} lines could not be answered; they have an error in {where}")
         raise typer.Exit(4)
 
 
