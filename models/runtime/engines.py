@@ -99,7 +99,7 @@ class OpenVinoEngine(Engine):
             "ENABLE_CPU_PINNING": False,
         }
         with signal_stack_kept():
-            compiled = ov.Core().compile_model(build(config, weights), "CPU", settings)
+            compiled = ov.Core().compile_model(build(config, weights, whole_keys=few_shapes), "CPU", settings)
         # Neither threads, nor streams, nor the texts beside a text change a bit of its scores.
         self.arithmetic: str | None = f"openvino-{compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}"
         self.streams, self._few_shapes = threads, few_shapes

@@ -19,13 +19,13 @@ from models.runtime.config import ACT_MAX, EncoderConfig, relative_buckets
 Weights = Mapping[str, npt.NDArray[Any]]
 
 # Attention looks at a multiple of so many keys (a vector register of float32): else the last ones are summed in another order,
-# and the scores of a text hang, in their last bits, on how long its neighbours are. Costs nothing that could be measured.
+# and the scores of a text hang, in their last bits, on how long its neighbours are.
 KEYS = 16
 
 
 class _Builder:
-    def __init__(self, config: EncoderConfig, weights: Weights) -> None:
-        self.config, self.weights = config, weights
+    def __init__(self, config: EncoderConfig, weights: Weights, whole_keys: bool) -> None:
+        self.config, self.weights, self.whole_keys = config, weights, whole_keys
 
     def f32(self, name: str) -> ov.Node:
         return op.constant(self.weights[name].astype(np.float32))
@@ -68,39 +68,55 @@ class _Builder:
         last = op.constant(np.int64(self.config.positions - 1))  # of padding any row will do
         return op.gather(rows, op.minimum(keys, last), op.constant(np.int64(2)))
 
-    def linear(self, x: ov.Node, name: str) -> ov.Node:
-        weight = op.constant(self.weights[name + ".weight"])
+    def rounded(self, x: ov.Node, name: str) -> ov.Node:
+        """Input of a layer, in the 8 bits that it reads; as it is if the layer is not quantized."""
+        if name + ".weight_scale" not in self.weights:
+            return x
+        step = float(self.weights[name + ".act_scale"])
+        zero = int(self.weights[name + ".act_zero"])
+        low, high = (op.constant(np.float32(step * (level - zero))) for level in (0, ACT_MAX))
+        return op.fake_quantize(x, low, high, low, high, ACT_MAX + 1)
+
+    def product(self, x: ov.Node, name: str, rows: slice = slice(None)) -> ov.Node:
+        """Some outputs, by default all, of a layer over its rounded input."""
         scale = self.weights.get(name + ".weight_scale")
+        weight = self.weights[name + ".weight"][rows]
         if scale is not None:
-            step = float(self.weights[name + ".act_scale"])
-            zero = int(self.weights[name + ".act_zero"])
-            low, high = (op.constant(np.float32(step * (level - zero))) for level in (0, ACT_MAX))
-            x = op.fake_quantize(x, low, high, low, high, ACT_MAX + 1)
-            weight = op.multiply(op.convert(weight, np.float32), op.constant(scale[:, None]))
+            matrix = op.multiply(op.convert(op.constant(weight), np.float32), op.constant(scale[rows, None]))
         else:
-            weight = op.constant(self.weights[name + ".weight"].astype(np.float32))
-        return op.add(op.matmul(x, weight, False, True), self.f32(name + ".bias"))
+            matrix = op.constant(weight.astype(np.float32))
+        bias = op.constant(self.weights[name + ".bias"][rows].astype(np.float32))
+        return op.add(op.matmul(x, matrix, False, True), bias)
+
+    def linear(self, x: ov.Node, name: str) -> ov.Node:
+        return self.product(self.rounded(x, name), name)
+
+    def heads(self, x: ov.Node, name: str, heads: int) -> list[ov.Node]:
+        """Query, key and value of x, each [B, heads, S, head_dim]: three products cost less than one that is then taken apart."""
+        dim = self.config.head_dim
+        x, width = self.rounded(x, name), heads * dim
+        parts = (self.product(x, name, slice(n * width, (n + 1) * width)) for n in range(3))
+        shape, order = np.array([0, 0, heads, dim], dtype=np.int64), np.array([0, 2, 1, 3], dtype=np.int64)
+        return [op.transpose(op.reshape(part, shape, True), order) for part in parts]
+
+    def longer(self, x: ov.Node, more: ov.Node, dims: int, axis: int) -> ov.Node:
+        """X of so many dimensions with `more` (int64 scalar) zeros behind it on an axis."""
+        if self.whole_keys:
+            return x
+        ends = op.multiply(more, op.constant(np.eye(dims, dtype=np.int64)[axis]))
+        return op.pad(x, op.constant(np.zeros(dims, dtype=np.int64)), ends, "constant", op.constant(np.float32(0)))
 
     def layer(self, x: ov.Node, i: int, bias: ov.Node, more: ov.Node) -> ov.Node:
         """A layer over x [B, S, hidden] with attention's bias [B or 1, heads or 1, 1 or S, K]; `more` is K - S."""
         prefix, heads, dim = f"layers.{i}.", self.config.layers[i].heads, self.config.head_dim
-        qkv = op.reshape(self.linear(x, prefix + "qkv"), np.array([0, 0, 3, heads, dim], dtype=np.int64), True)
-        qkv = op.transpose(qkv, np.array([2, 0, 3, 1, 4], dtype=np.int64))
-        axis = op.constant(np.int64(0))
-        q, k, v = (op.gather(qkv, op.constant(np.int64(n)), axis) for n in range(3))
-        k, v = (_longer(y, more, 4, 2) for y in (k, v))
+        q, k, v = self.heads(x, prefix + "qkv", heads)
+        k, v = (self.longer(y, more, 4, 2) for y in (k, v))
         context = op.scaled_dot_product_attention(q, k, v, bias)
         context = op.transpose(context, np.array([0, 2, 1, 3], dtype=np.int64))
         context = op.reshape(context, np.array([0, 0, heads * dim], dtype=np.int64), True)
         x = self.norm(op.add(x, self.linear(context, prefix + "out")), prefix + "norm1")
         y = op.gelu(self.linear(x, prefix + "up"), "erf")
         return self.norm(op.add(x, self.linear(y, prefix + "down")), prefix + "norm2")
-
-
-def _longer(x: ov.Node, more: ov.Node, dims: int, axis: int) -> ov.Node:
-    """X of so many dimensions with `more` (int64 scalar) zeros behind it on an axis."""
-    ends = op.multiply(more, op.constant(np.eye(dims, dtype=np.int64)[axis]))
-    return op.pad(x, op.constant(np.zeros(dims, dtype=np.int64)), ends, "constant", op.constant(np.float32(0)))
 
 
 def _but_last(x: ov.Node) -> ov.Node:
@@ -113,13 +129,14 @@ def _but_first(x: ov.Node) -> ov.Node:
     return op.slice(x, one, end, one, one)
 
 
-def build(config: EncoderConfig, weights: Weights, hidden: bool = False) -> ov.Model:
+def build(config: EncoderConfig, weights: Weights, hidden: bool = False, whole_keys: bool = False) -> ov.Model:
     """Build an encoder and its heads as an OpenVINO graph, with dynamic batch size and sequence length.
 
     Args:
         config: Shapes of the weights.
         weights: Tensors by name, as `ModelPackage.weights` gives them.
         hidden: Whether the last layer's states are a third output.
+        whole_keys: Whether S will always be a multiple of KEYS; then nothing is padded to it, which costs a twelfth.
 
     Returns:
         A model with the inputs `ids` (int32), `cases` (int32) and `mask` (float32, 1 where a token is, 0 for padding), all of
@@ -127,7 +144,7 @@ def build(config: EncoderConfig, weights: Weights, hidden: bool = False) -> ov.M
         (B, 3), and with `hidden` the states, shape (B, S, hidden). Without heads they are the states and their mean over the
         tokens, shape (B, hidden).
     """
-    b = _Builder(config, weights)
+    b = _Builder(config, weights, whole_keys)
     ids, cases = (op.parameter([-1, -1], np.int32, name=name) for name in ("ids", "cases"))
     mask = op.parameter([-1, -1], np.float32, name="mask")
     first, one = op.constant(np.int64(0)), op.constant(np.int64(1))
@@ -139,7 +156,7 @@ def build(config: EncoderConfig, weights: Weights, hidden: bool = False) -> ov.M
         x = op.add(x, b.pairs(ids, mask))
     x = b.norm(x, "norm")
     # 0 for a token, -1e9 for padding, as [B, 1, 1, K]
-    keys = op.multiply(op.subtract(_longer(mask, more, 2, 1), op.constant(np.float32(1))), op.constant(np.float32(1e9)))
+    keys = op.multiply(op.subtract(b.longer(mask, more, 2, 1), op.constant(np.float32(1))), op.constant(np.float32(1e9)))
     bias = op.unsqueeze(keys, op.constant(np.array([1, 2], dtype=np.int64)))
     if config.relative_buckets:
         bias = op.add(bias, b.relative(where, op.range(first, op.add(length, more), one, "i64")))

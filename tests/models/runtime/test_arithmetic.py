@@ -8,8 +8,10 @@ import pytest
 
 import models
 import pipeline.cache.tag_cache
+from models.runtime.batches import FEW_WIDTHS
 from models.runtime.cpu import cpu_flags
 from models.runtime.engines import OpenVinoEngine
+from models.runtime.openvino_graph import KEYS
 from models.runtime.package import open_package
 from pipeline.cache.envelope import envelope_of
 from pipeline.cache.settings import CacheConfig
@@ -24,11 +26,11 @@ LANGS = ("en", "und")
 SOME = list(dict.fromkeys(TEXTS[:60]))
 
 
-def openvino(precision="f32", threads=1):
+def openvino(precision="f32", threads=1, few_shapes=False):
     """A tagger whose engine computes in that precision, whatever the CPU would take."""
     tagger = models.load("en-fast", engine="openvino", threads=threads)
     package = open_package("en-fast")
-    tagger.engine = OpenVinoEngine(package.config, package.weights(), threads, precision)
+    tagger.engine = OpenVinoEngine(package.config, package.weights(), threads, precision, few_shapes)
     return tagger
 
 
@@ -49,6 +51,13 @@ def test_what_is_shared_hangs_neither_on_neighbours_nor_on_threads():
     first = windows(one, 2048)
     assert len(first) >= len(SOME)
     assert all(windows(*other) == first for other in ((one, 256), (one, 40), (two, 2048), (two, 256)))
+
+
+def test_padding_to_few_shapes_changes_no_bit():
+    """Such an engine does not pad keys in its graph, as every width that it is given is whole; both must stay so."""
+    assert not (FEW_WIDTHS % KEYS).any()
+    first = windows(openvino(), 2048)
+    assert all(windows(openvino(few_shapes=True), budget) == first for budget in (2048, 300))
 
 
 def test_the_usual_engine_is_that_of_every_cpu():
