@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.factory.corpus_readers import LabelledText
-from models.runtime.batches import cut_by_budget
+from models.runtime.batches import cut_by_budget, ranges
 from models.runtime.labels import ENTITY_TAGS, SENTIMENTS, UPOS
 from models.runtime.tokenizer import PieceTokenizer
 
@@ -165,10 +165,7 @@ def _encode(records: Sequence[LabelledText], tokenizer: PieceTokenizer, misc_kno
 
 
 def _flat(offsets: npt.NDArray[np.int64], docs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    lengths = np.diff(offsets)[docs]
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    at: npt.NDArray[np.int64] = np.repeat(offsets[docs], lengths) + within
-    return at
+    return ranges(offsets[docs], np.diff(offsets)[docs])
 
 
 def concatenate(parts: Sequence[Examples]) -> Examples:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from models.factory.examples import Batch, Examples
 from models.factory.reader_corpora import Question
+from models.runtime.batches import ranges
 from models.runtime.pairs import pair_windows
 from models.runtime.tokenizer import PieceTokenizer
 
@@ -36,27 +37,25 @@ def encode_questions(questions: Sequence[Question], tokenizer: PieceTokenizer, w
     windows = pair_windows([one.question for one in questions], [one.context for one in questions], tokenizer, window)
     total = len(windows.ids)
     tags, holds = np.zeros(total, np.int8), np.zeros(len(windows.pair), np.int8)
-    passages = windows.passages
+    passages, token = windows.passages, windows.first_token
     for number, pair in enumerate(windows.pair):
-        first, last = windows.offsets[number], windows.offsets[number + 1]
-        piece = windows.piece[first:last]
-        inside = np.flatnonzero(piece >= 0)
-        question = questions[pair]
-        if question.answers and len(inside):
-            base = passages.offsets[pair]
-            starts, ends = passages.starts[base + piece[inside]], passages.ends[base + piece[inside]]
+        question, count = questions[pair], windows.count[number]
+        if question.answers and count:
+            mine = slice(passages.offsets[pair] + windows.first[number], None)
+            starts, ends = passages.starts[mine][:count], passages.ends[mine][:count]
             begin, end = question.answers[0]
             at = np.flatnonzero((ends > begin) & (starts < end))
             if len(at) and starts[at[0]] <= begin and ends[at[-1]] >= end:
-                tags[first + inside[at[0]]] |= BEGIN
-                tags[first + inside[at[-1]]] |= END
+                tags[token[number] + at[0]] |= BEGIN
+                tags[token[number] + at[-1]] |= END
                 holds[number] = 1
         if not holds[number]:
-            tags[first] = BEGIN | END
+            tags[windows.offsets[number]] = BEGIN | END
     answered = {int(pair) for pair, held in zip(windows.pair, holds, strict=True) if held}
     kept = np.array([not questions[pair].answers or int(pair) in answered for pair in windows.pair], bool)
     nothing = np.full(total, -100, np.int8)
-    units = windows.piece >= 0
+    units = np.zeros(total, bool)
+    units[ranges(token, windows.count)] = True
     units[windows.offsets[:-1]] = True
     whole = Examples(windows.ids, windows.cases, tags, nothing, nothing, units, holds, windows.offsets)
     chosen = np.flatnonzero(kept)

@@ -71,6 +71,19 @@ class RaggedBatch:
         return np.where(inside, self.offsets[:-1, None] + columns[None, :], 0), inside
 
 
+def ranges(starts: Int64, counts: Int64) -> Int64:
+    """Lay ranges of whole numbers one behind another.
+
+    Args:
+        starts: The first number of each range, int64, shape (R,).
+        counts: How many numbers each has, int64, shape (R,).
+
+    Returns:
+        The numbers, int64, shape (the sum of the counts,).
+    """
+    return np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(int(counts.sum()))
+
+
 # Sizes of batches in few shapes: rows, and tokens of a row up to the last one, then multiples of it.
 FEW_ROWS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128])
 FEW_WIDTHS = np.array([*range(16, 129, 16), *range(160, 257, 32)])
@@ -213,8 +226,6 @@ def owned(batch: RaggedBatch, windows: Windows) -> tuple[Int64, Int64]:
     """
     run = batch.windows
     counts = windows.own_last[run] - windows.own_first[run]
-    total = int(counts.sum())
-    within = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
-    piece = np.repeat(windows.own_first[run], counts) + within
+    piece = ranges(windows.own_first[run], counts)
     token = np.repeat(batch.offsets[:-1] + 1 - windows.first[run], counts) + piece
     return token, piece

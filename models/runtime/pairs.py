@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from models.runtime.batches import RaggedBatch, cut_by_budget
+from models.runtime.batches import RaggedBatch, cut_by_budget, ranges
 from models.runtime.labels import NUM_CASES
 from models.runtime.tokenizer import Bool, Int32, Int64, Pieces, PieceTokenizer, UInt8
 
@@ -25,7 +24,8 @@ class PairWindows:
     Attributes:
         ids: Token ids, int32, shape (tokens,).
         cases: Case features; those of a question's tokens are NUM_CASES more, uint8, shape (tokens,).
-        piece: Which piece of its passage a token is, -1 for all others, int32, shape (tokens,).
+        first: The first piece of its passage that a sequence has, int64, shape (sequences,).
+        count: How many pieces it has from there; they stand before its last token, int64, shape (sequences,).
         offsets: Where each sequence begins, and the end of the last, int64, shape (sequences + 1,).
         pair: Which pair a sequence is of, ascending, int64, shape (sequences,).
         passages: The pieces of all passages.
@@ -33,10 +33,16 @@ class PairWindows:
 
     ids: Int32
     cases: UInt8
-    piece: Int32
+    first: Int64
+    count: Int64
     offsets: Int64
     pair: Int64
     passages: Pieces
+
+    @property
+    def first_token(self) -> Int64:
+        """Which token of all is the first of a sequence's passage, int64, shape (sequences,)."""
+        return self.offsets[1:] - 1 - self.count
 
     def batches(self, budget: int, streams: int = 1) -> list[RaggedBatch]:
         """Cut the sequences into batches of about equal length.
@@ -58,7 +64,7 @@ class PairWindows:
         return [self._batch(run, lengths) for run in runs]
 
     def _batch(self, run: Int64, lengths: Int64) -> RaggedBatch:
-        at = np.concatenate([np.arange(self.offsets[i], self.offsets[i + 1]) for i in run])
+        at = ranges(self.offsets[run], lengths[run])
         offsets = np.concatenate(([0], np.cumsum(lengths[run])))
         return RaggedBatch(self.ids[at], self.cases[at], offsets, run)
 
@@ -79,42 +85,33 @@ def pair_windows(questions: Sequence[str], passages: Sequence[str], tokenizer: P
     distinct = list(dict.fromkeys(passages))
     number = {text: i for i, text in enumerate(distinct)}
     read = tokenizer.encode(distinct)
-    rows: list[tuple[int, Int64, int, int]] = []
-    for pair, passage in enumerate(passages):
-        first, last = asked.offsets[pair], asked.offsets[pair + 1]
-        mine = np.arange(first, min(last, first + min(QUESTION_PIECES, window // 4)))
-        begin, end = int(read.offsets[number[passage]]), int(read.offsets[number[passage] + 1])
-        rows += [(pair, mine, a, b) for a, b in _cuts(begin, end, window - 3 - len(mine))]
-    ids, cases, piece = [], [], []
-    special = np.zeros(1, np.uint8)
-    cls, sep, nothing = (np.array([value], np.int32) for value in (tokenizer.cls_id, tokenizer.sep_id, -1))
-    for pair, mine, a, b in rows:
-        within = np.arange(a, b, dtype=np.int32) - np.int32(read.offsets[number[passages[pair]]])
-        ids += [cls, asked.ids[mine], sep, read.ids[a:b], sep]
-        cases += [special, asked.cases[mine] + np.uint8(NUM_CASES), special, read.cases[a:b], special]
-        piece += [nothing, np.full(len(mine) + 1, -1, np.int32), within, nothing]
-    lengths = np.array([len(mine) + b - a + 3 for _, mine, a, b in rows], dtype=np.int64)
-    pairs = np.array([pair for pair, _, _, _ in rows], dtype=np.int64)
-    kept = _rearranged(read, [number[text] for text in passages])
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    return PairWindows(_joined(ids), _joined(cases), _joined(piece), offsets, pairs, kept)
+    text = np.array([number[passage] for passage in passages], dtype=np.int64)
+    asked_pieces = np.minimum(np.diff(asked.offsets), min(QUESTION_PIECES, window // 4))
+    cuts = [_cuts(pieces, window - 3 - kept) for pieces, kept in zip(np.diff(read.offsets)[text], asked_pieces, strict=True)]
+    pair = np.repeat(np.arange(len(cuts)), [len(one) for one in cuts])
+    first, last = np.array([cut for one in cuts for cut in one], dtype=np.int64).reshape(-1, 2).T
+    before, count = asked_pieces[pair], last - first
+    offsets = np.concatenate(([0], np.cumsum(before + count + 3)))
+    ids = np.full(int(offsets[-1]), tokenizer.sep_id, np.int32)
+    cases = np.zeros(len(ids), np.uint8)
+    ids[offsets[:-1]] = tokenizer.cls_id
+    to, source = ranges(offsets[:-1] + 1, before), ranges(asked.offsets[pair], before)
+    ids[to], cases[to] = asked.ids[source], asked.cases[source] + np.uint8(NUM_CASES)
+    to, source = ranges(offsets[:-1] + 2 + before, count), ranges(read.offsets[text[pair]] + first, count)
+    ids[to], cases[to] = read.ids[source], read.cases[source]
+    return PairWindows(ids, cases, first, count, offsets, pair, _rearranged(read, text))
 
 
-def _joined(parts: list[Any]) -> Any:
-    return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+def _cuts(pieces: int, room: int) -> list[tuple[int, int]]:
+    overlap = room // OVERLAP_SHARE
+    return [(at, min(at + room, pieces)) for at in range(0, max(1, pieces - overlap), room - overlap)]
 
 
-def _cuts(begin: int, end: int, room: int) -> list[tuple[int, int]]:
-    stride = room - room // OVERLAP_SHARE
-    cuts = [(at, min(at + room, end)) for at in range(begin, max(begin + 1, end - room // OVERLAP_SHARE), stride)]
-    return cuts
-
-
-def _rearranged(pieces: Pieces, order: list[int]) -> Pieces:
+def _rearranged(pieces: Pieces, order: Int64) -> Pieces:
     """Pieces of texts, each as often as it is named."""
-    spans = [(pieces.offsets[i], pieces.offsets[i + 1]) for i in order]
-    at = np.concatenate([np.arange(a, b) for a, b in spans]) if spans else np.zeros(0, np.int64)
-    offsets = np.concatenate(([0], np.cumsum([b - a for a, b in spans]))).astype(np.int64)
+    counts = np.diff(pieces.offsets)[order]
+    at = ranges(pieces.offsets[order], counts)
+    offsets = np.concatenate(([0], np.cumsum(counts)))
     return Pieces(pieces.ids[at], pieces.starts[at], pieces.ends[at], pieces.cases[at], pieces.units[at], offsets)
 
 

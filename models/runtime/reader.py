@@ -14,6 +14,7 @@ from models.runtime.engines import Engine, default_threads
 from models.runtime.load import EngineName, make_engine
 from models.runtime.package import READER, open_package
 from models.runtime.pairs import PairWindows, may_begin, may_end, pair_windows
+from models.runtime.spans import best_spans, log_sums
 from models.runtime.tagger import as_texts
 from models.runtime.tokenizer import PieceTokenizer
 
@@ -120,19 +121,24 @@ class Reader:
         for logits in self.engine.infer(windows.batches(self.budget_tokens, self.engine.streams)):
             if check is not None:
                 check()
-            batch = logits.batch
-            for row, window in enumerate(batch.windows):
-                mine = logits.tokens[batch.offsets[row] : batch.offsets[row + 1]].astype(np.float64)
-                piece = windows.piece[windows.offsets[window] : windows.offsets[window + 1]]
-                inside = np.flatnonzero(piece >= 0)
-                base = windows.passages.offsets[windows.pair[window]]
-                which = piece[inside] + base
-                first, last, span, other = best_spans(mine[inside], begins[which], ends[which], longest)
-                no, yes = logits.sentiment[row].astype(np.float64)
-                at = (piece[inside[first]], piece[inside[last]]) if len(inside) else (-1, -1)
-                every = np.vstack([mine[:1], mine[inside]])
-                log_p = span - np.logaddexp.reduce(every, axis=0).sum()
-                found[window] = (*at, span - mine[0].sum(), yes - no, min(span - other, MOST_ABOVE), log_p)
+            which, offsets = logits.batch.windows, logits.batch.offsets
+            first, count, base = windows.first[which], windows.count[which], windows.passages.offsets[windows.pair[which]]
+            # A passage stands at the end of its sequence, before the last token.
+            columns = np.arange(int(count.max(initial=0)))
+            inside = columns < count[:, None]
+            token = np.where(inside, (offsets[1:] - 1 - count)[:, None] + columns, 0)
+            piece = np.where(inside, (base + first)[:, None] + columns, 0)
+            tokens = logits.tokens.astype(np.float64)
+            mine, no_span = tokens[token], tokens[offsets[:-1]]
+            if not len(begins):
+                piece = np.zeros((len(which), 0), np.int64)
+            spans = best_spans(mine, begins[piece] & inside, ends[piece] & inside, longest)
+            all_of = np.concatenate([no_span[:, None], mine], axis=1), np.pad(inside, ((0, 0), (1, 0)), constant_values=True)
+            no, yes = logits.sentiment.astype(np.float64).T
+            at = np.where(count > 0, first + np.stack([spans.first, spans.last]), -1)
+            above = np.minimum(spans.best - np.where(np.isfinite(spans.best), spans.other, 0.0), MOST_ABOVE)
+            log_p = spans.best - log_sums(*all_of).sum(axis=1)
+            found[which] = np.stack([*at, spans.best - no_span.sum(axis=1), yes - no, above, log_p], axis=1)
         return found
 
     def _answer(self, passage: str, first: int, last: int, margins: Margins) -> Answer:
@@ -141,35 +147,6 @@ class Reader:
         text = passage[first:last]
         score = 1.0 / (1.0 + np.exp(-logit)) if text else 0.0
         return Answer(text, first, last, float(score), float(logit), margins)
-
-
-def best_spans(
-    logits: Float64, begins: npt.NDArray[np.bool_], ends: npt.NDArray[np.bool_], longest: int = LONGEST["en"]
-) -> tuple[int, int, float, float]:
-    """Find the span with the highest sum of logits, and what the best beside it has.
-
-    Args:
-        logits: Of beginning and end, shape (pieces, 2).
-        begins: Pieces that may begin a span, shape (pieces,).
-        ends: Pieces that may end one, shape (pieces,).
-        longest: Pieces that it has at most.
-
-    Returns:
-        First piece, last piece and sum; of equal ones the shortest, and then the earliest. (0, 0, -inf) if there is no span. Then
-        the highest sum of a span that does not overlap it, -inf if there is none.
-    """
-    count = len(logits)
-    if not count:
-        return 0, 0, -np.inf, -np.inf
-    start = np.where(begins, logits[:, 0], -np.inf)
-    end = np.pad(np.where(ends, logits[:, 1], -np.inf), (0, longest - 1), constant_values=-np.inf)
-    sums = start[:, None] + np.lib.stride_tricks.sliding_window_view(end, longest)  # [first, last - first]
-    length, first = divmod(int(np.argmax(sums.T)), count)
-    last, best = first + length, float(sums[first, length])
-    sums[first : last + 1] = -np.inf
-    nearest = max(0, first - longest + 1)
-    sums[nearest:first][np.arange(longest) >= first - np.arange(nearest, first)[:, None]] = -np.inf
-    return first, last, best, float(sums.max())
 
 
 def _best(windows: PairWindows, margins: Float64) -> list[tuple[int, int, Margins]]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import models
 from models.errors import ModelDamagedError, ModelMissingError
 from models.runtime.pairs import may_begin, may_end, pair_windows
-from models.runtime.reader import LONGEST, MOST_ABOVE, best_spans, load_reader
+from models.runtime.reader import MOST_ABOVE, load_reader
+from models.runtime.spans import best_spans, log_sums
 from models.runtime.tokenizer import PieceTokenizer
 from tests.support.small_reader import TOKENIZER, write_reader
 from tests.support.tags import TEXTS
@@ -65,8 +66,7 @@ def test_windows_show_every_piece_and_every_short_span_whole():
     pieces = len(tokenizer.encode([LONG]).ids)
     for pair, room in ((0, 64 - 3 - 2), (1, None)):
         mine = np.flatnonzero(windows.pair == pair)
-        shown = [windows.piece[windows.offsets[i] : windows.offsets[i + 1]] for i in mine]
-        shown = [one[one >= 0] for one in shown]
+        shown = [np.arange(windows.first[i], windows.first[i] + windows.count[i]) for i in mine]
         assert sorted(set(np.concatenate(shown).tolist())) == list(range(pieces))
         if room:
             whole = {(int(one[0]), int(one[-1])) for one in shown}
@@ -75,27 +75,40 @@ def test_windows_show_every_piece_and_every_short_span_whole():
     assert np.diff(windows.offsets).max() <= 64
 
 
-def test_the_best_span_is_the_best_of_all():
-    rng = np.random.default_rng(1)
-    for _ in range(200):
-        count = int(rng.integers(1, 60))
-        logits = rng.normal(size=(count, 2))
-        begins, ends = rng.random(count) < 0.7, rng.random(count) < 0.7
-        spans = {
-            (a, b): logits[a, 0] + logits[b, 1]
-            for a in np.flatnonzero(begins)
-            for b in np.flatnonzero(ends)
-            if a <= b < a + LONGEST["en"]
-        }
-        first, last, value, other = best_spans(logits, begins, ends)
-        if spans:
-            assert value == max(spans.values()) == spans[first, last]
-        else:
-            assert value == -np.inf
-        assert other == max((sum_ for (a, b), sum_ in spans.items() if b < first or a > last), default=-np.inf)
-    assert best_spans(np.zeros((0, 2)), np.zeros(0, bool), np.zeros(0, bool)) == (0, 0, -np.inf, -np.inf)
-    # Of equal ones the shortest, and of these the earliest.
-    assert best_spans(np.zeros((5, 2)), np.ones(5, bool), np.ones(5, bool)) == (0, 0, 0.0, 0.0)
+def best_of_one(logits, begins, ends, longest):
+    """The best span and the best beside it, by looking at all of them."""
+    spans = {
+        (a, b): logits[a, 0] + logits[b, 1] for a in np.flatnonzero(begins) for b in np.flatnonzero(ends) if a <= b < a + longest
+    }
+    if not spans:
+        return 0, 0, -np.inf, -np.inf
+    first, last = min(spans, key=lambda ends: (-spans[ends], ends[1] - ends[0], ends[0]))
+    beside = [value for (a, b), value in spans.items() if b < first or a > last]
+    return first, last, spans[first, last], max(beside, default=-np.inf)
+
+
+@CALM
+@given(st.integers(0, 2**32 - 1), st.integers(0, 5), st.integers(0, 50), st.integers(1, 60), st.booleans())
+def test_the_best_span_is_the_best_of_all(seed, rows, pieces, longest, equals):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(rows, pieces, 2))
+    if equals:  # of equal ones the shortest, and of these the earliest
+        logits = np.round(logits)
+    begins, ends = rng.random((2, rows, pieces)) < 0.7
+    found = best_spans(logits, begins, ends, longest)
+    for row in range(rows):
+        mine = found.first[row], found.last[row], found.best[row], found.other[row]
+        assert mine == best_of_one(logits[row], begins[row], ends[row], longest)
+
+
+def test_a_sum_of_exponentials_hangs_on_no_padding():
+    logits = np.random.default_rng(0).normal(size=(3, 200, 2)) * 9
+    inside = np.arange(200) < np.array([[1], [150], [200]])
+    sums = log_sums(logits, inside)
+    for row, count in enumerate((1, 150, 200)):
+        alone = log_sums(logits[row : row + 1, :count], np.ones((1, count), bool))[0]
+        assert alone.tobytes() == sums[row].tobytes()
+        assert np.allclose(alone, np.logaddexp.reduce(logits[row, :count], axis=0))
 
 
 def test_what_a_score_is_made_of(reader):
