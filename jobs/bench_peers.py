@@ -8,11 +8,18 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pipeline.ask.found import MIN_SCORE
+from pipeline.ask.reading import READ, QuestionReading
 from pipeline.errors import ConfigError, JobFailedError
+
+if TYPE_CHECKING:
+    from models.runtime.reader import Reader
+    from pipeline.ask.search import Passage
 
 # The script that times each peer, and what its Python needs.
 PEERS = {
@@ -23,7 +30,9 @@ PASSAGES = (3, 10)
 # Batches of a peer that are tried; the best counts.
 BATCHES = (1, 8)
 ONE_BY_ONE, ROUNDS = 30, 3
+OURS, TILL_SURE = "ours", "ours till sure"
 Pairs = list[tuple[str, str]]
+Asked = list[tuple[str, list["Passage"]]]
 
 
 class Peer:
@@ -98,7 +107,8 @@ def against(answers: Path, questions: Sequence[str], pythons: Mapping[str, Path]
 
     Returns:
         By number of passages the milliseconds of a question (medians), ours and each peer's, and our ratio to each; and of ten
-        passages of many questions the questions a second and the ratios.
+        passages of many questions the questions a second and the ratios. "till sure" is ours as `textmill ask` reads: the best
+        passages first, and the others only if these leave it unsure.
 
     Raises:
         ConfigError: A Python is not there.
@@ -109,35 +119,62 @@ def against(answers: Path, questions: Sequence[str], pythons: Mapping[str, Path]
     from pipeline.ask.search import PassageIndex
 
     index, reader = PassageIndex(answers), load_reader("qa-en")
-    asked = [(question, [one.text for one in index.search(question, max(PASSAGES))]) for question in questions]
-    asked = [(question, texts) for question, texts in asked if len(texts) == max(PASSAGES)]
+    asked = [(question, index.search(question, max(PASSAGES))) for question in questions]
+    asked = [(question, passages) for question, passages in asked if len(passages) == max(PASSAGES)]
     say(f"{', '.join(pythons)}: {len(asked)} questions")
 
-    def ours(pairs: Pairs) -> float:
-        began = time.perf_counter()
-        reader.read([question for question, _ in pairs], [text for _, text in pairs])
-        return time.perf_counter() - began
+    def ours(some: Asked) -> float:
+        pairs = _pairs(some)
+        return _timed(lambda: reader.read([question for question, _ in pairs], [text for _, text in pairs]))
 
     with ExitStack() as peers:
-        timed = {"ours": ours}
+        timed: dict[str, Callable[[Asked], float]] = {
+            OURS: ours,
+            TILL_SURE: lambda some: _timed(lambda: _till_sure(reader, some)),
+        }
         for name, python in pythons.items():
-            timed[name] = peers.enter_context(Peer(name, python, default_threads())).seconds
+            peer = peers.enter_context(Peer(name, python, default_threads()))
+            timed[name] = lambda some, peer=peer: peer.seconds(_pairs(some))  # type: ignore[misc]
 
-        def medians(loads: list[Pairs]) -> dict[str, float]:
-            took = [{name: time_of(pairs) for name, time_of in timed.items()} for pairs in loads]
+        def medians(loads: list[Asked]) -> dict[str, float]:
+            took = [{name: time_of(some) for name, time_of in timed.items()} for some in loads]
             return {name: statistics.median(one[name] for one in took) for name in timed}
 
         found: dict[str, Any] = {}
         for count in PASSAGES:
-            loads = [[(question, text) for text in texts[:count]] for question, texts in asked[:ONE_BY_ONE]]
+            loads = [[(question, passages[:count])] for question, passages in asked[:ONE_BY_ONE]]
             found[f"{count} passages, ms"] = _beside({name: 1000 * took for name, took in medians(loads).items()}, 1.0)
-        everything = [(question, text) for question, texts in asked for text in texts]
-        took = medians([everything] * ROUNDS)
+        took = medians([asked] * ROUNDS)
         found["questions a second"] = _beside({name: len(asked) / seconds for name, seconds in took.items()}, -1.0)
     return found
 
 
+def _pairs(asked: Asked) -> Pairs:
+    return [(question, passage.text) for question, passages in asked for passage in passages]
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _till_sure(reader: Reader, asked: Asked) -> None:
+    """Read questions together, each until its answer is sure."""
+    readings = [QuestionReading(question, passages[:READ], 0, MIN_SCORE) for question, passages in asked]
+    while wanted := [(one, some) for one in readings if (some := one.wanted())]:
+        pairs = [(one.question, passage.text) for one, some in wanted for passage in some]
+        answers = iter(reader.read([question for question, _ in pairs], [text for _, text in pairs]))
+        for one, some in wanted:
+            one.give(list(islice(answers, len(some))))
+
+
 def _beside(figures: dict[str, float], power: float) -> dict[str, float]:
-    """Figures with the ratios by which ours is better, of those of which less (1) or more (-1) is better."""
-    ratios = {f"ratio to {name}": (value / figures["ours"]) ** power for name, value in figures.items() if name != "ours"}
+    """Figures with the ratios by which ours are better, of those of which less (1) or more (-1) is better."""
+    ratios = {
+        f"{mine} to {name}": (value / figures[mine]) ** power
+        for mine in (OURS, TILL_SURE)
+        for name, value in figures.items()
+        if name not in (OURS, TILL_SURE)
+    }
     return {name: round(value, 2) for name, value in {**figures, **ratios}.items()}

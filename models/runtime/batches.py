@@ -104,6 +104,18 @@ def in_few_shapes(index: Int64, inside: Bool) -> tuple[Int64, Bool]:
     return np.pad(index, more), np.pad(inside, more)
 
 
+def few_shapes(tokens: int) -> list[tuple[int, int]]:
+    """List the few shapes of batches.
+
+    Args:
+        tokens: Places of the largest batch, padding included.
+
+    Returns:
+        Rows and columns of each.
+    """
+    return [(rows, width) for rows in FEW_ROWS.tolist() for width in FEW_WIDTHS.tolist() if rows * width <= tokens]
+
+
 def _next_size(size: int, sizes: Int64) -> int:
     last = int(sizes[-1])
     return int(sizes[np.searchsorted(sizes, size)]) if size <= last else -(-size // last) * last

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelDamagedError
+from models.runtime.batches import RaggedBatch, few_shapes
 from models.runtime.engines import Engine, default_threads
 from models.runtime.load import EngineName, make_engine
 from models.runtime.package import READER, open_package
@@ -103,6 +104,18 @@ class Reader:
         windows = pair_windows(questions, passages, self.tokenizer, self.window)
         margins = self.margins(windows, check)
         return [self._answer(passage, *best) for passage, best in zip(passages, _best(windows, margins), strict=True)]
+
+    def prepare(self, tokens: int) -> None:
+        """Compute once in each of the few shapes of batches, so that no question waits while the engine compiles for a new one.
+
+        Args:
+            tokens: Of the largest batch that is expected, padding included.
+        """
+        for rows, width in few_shapes(tokens):
+            nothing = np.zeros(rows * width, np.int32)
+            batch = RaggedBatch(nothing, nothing.astype(np.uint8), np.arange(rows + 1) * width, np.arange(rows))
+            for _ in self.engine.infer([batch] * self.engine.streams):  # each stream compiles for itself
+                pass
 
     def margins(self, windows: PairWindows, check: Callable[[], object] | None = None) -> Float64:
         """Find the best span of each window.

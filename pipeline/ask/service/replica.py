@@ -49,13 +49,14 @@ class Replica:
         self._answers, self._config = answers, config
         clients = Clients(config.tokens)
         self._readers = Readers.choose(config.model, config.threads)
-        asker = self._asker()
-        # The first question must not wait for a model.
-        for question in WARM_UP:
-            if self._readers.of(question) is not None:
-                asker.ask(question)
+        asker, limits = self._asker(), QueueLimits(waiting_tokens=config.waiting_tokens)
+        # No question must wait for a model, or for a shape of batch that the engine has not seen.
+        readers = {question: reader for question in WARM_UP if (reader := self._readers.of(question)) is not None}
+        for reader in dict.fromkeys(readers.values()):
+            reader.prepare(limits.batch_tokens)
+        for question in readers:
+            asker.ask(question)
         cache = AnswerCache(CacheConfig(local_mb=config.cache_mb, redis_url=config.redis_url))
-        limits = QueueLimits(waiting_tokens=config.waiting_tokens)
         self.answerer = Answerer(asker, cache, limits=limits)
         try:
             self._listener = self._hearing() if config.voice else None

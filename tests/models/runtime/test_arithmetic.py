@@ -5,10 +5,12 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import models
 import pipeline.cache.tag_cache
-from models.runtime.batches import FEW_WIDTHS
+from models.runtime.batches import FEW_ROWS, FEW_WIDTHS, few_shapes, in_few_shapes
 from models.runtime.cpu import cpu_flags
 from models.runtime.engines import OpenVinoEngine
 from models.runtime.openvino_graph import KEYS
@@ -58,6 +60,14 @@ def test_padding_to_few_shapes_changes_no_bit():
     assert not (FEW_WIDTHS % KEYS).any()
     first = windows(openvino(), 2048)
     assert all(windows(openvino(few_shapes=True), budget) == first for budget in (2048, 300))
+
+
+@given(st.integers(1, 150), st.integers(1, 300))
+def test_few_shapes_are_all_that_batches_are_padded_to(rows, width):
+    padded = in_few_shapes(np.zeros((rows, width), np.int64), np.ones((rows, width), bool))[1].shape
+    if max(rows / FEW_ROWS[-1], width / FEW_WIDTHS[-1]) <= 1:
+        assert padded in few_shapes(padded[0] * padded[1])
+        assert padded not in few_shapes(padded[0] * padded[1] - 1)
 
 
 def test_the_usual_engine_is_that_of_every_cpu():

@@ -1,7 +1,9 @@
 """The Reader: whatever it is asked, an answer is a span of its passage, and does not depend on what is asked beside it."""
 
 import json
+import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,6 +111,24 @@ def test_a_sum_of_exponentials_hangs_on_no_padding():
         alone = log_sums(logits[row : row + 1, :count], np.ones((1, count), bool))[0]
         assert alone.tobytes() == sums[row].tobytes()
         assert np.allclose(alone, np.logaddexp.reduce(logits[row, :count], axis=0))
+
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def test_a_prepared_reader_compiles_nothing_while_it_reads(folder):
+    """Each new shape of batch would take memory, and time of whoever asks."""
+    tokens, grown = 600, []
+    for prepared in (False, True):
+        reader = load_reader(folder, threads=2)
+        if prepared:
+            reader.prepare(tokens)
+        before = resident_mb()
+        reader.prepare(tokens)
+        grown.append(resident_mb() - before)
+    fresh, prepared = grown
+    assert prepared < fresh / 3
 
 
 def test_what_a_score_is_made_of(reader):
