@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from pipeline.ask.counting import CountedAnswer
     from pipeline.ask.reading import AskResult
+    from pipeline.store.base import Store
 
 
 def ask(
@@ -72,10 +73,11 @@ def ask(
     chosen = Filters(source, day(since) if since else None, day(until) if until else None, entity, sentiment, lang)
     if (question is None) == (audio is None):
         raise ConfigError("give a question, or a recording of one with --audio FILE")
-    index = PassageIndex(open_store(answers, load_store(config, sets or ())))
-    question = _heard(audio, index.output, voice_cache) if audio is not None else question or ""
-    intents = intents_of(question, datetime.now(UTC).date()) if "://" not in index.output else ()  # elsewhere it is read
-    if intents and (counted := count_answer(intents, index.output, chosen)) is not None:
+    reach = load_store(config, sets or ())
+    index = PassageIndex(open_store(answers, reach), reach=reach)
+    question = _heard(audio, index.tags, voice_cache) if audio is not None else question or ""
+    intents = intents_of(question, datetime.now(UTC).date())
+    if intents and (counted := count_answer(intents, index.tags, chosen)) is not None:
         _show_counted(question, counted, index.generation, as_json)
         return
     with handling_signals() as stop:
@@ -88,16 +90,16 @@ def ask(
         _show(reply)
 
 
-def _heard(audio: Path, output: str, cache: Path | None) -> str:
+def _heard(audio: Path, output: Store, cache: Path | None) -> str:
     """A spoken question in words."""
     from jobs.streams import note
     from jobs.voice import hear
-    from pipeline.ask.names import frequent_names
+    from pipeline.ask.names import names_or_none
     from pipeline.errors import AudioError
     from pipeline.signals import handling_signals
 
     with handling_signals() as stop:
-        text = hear(audio, names=frequent_names(output), cache=cache, check=stop.check).text
+        text = hear(audio, names=names_or_none(output, note), cache=cache, check=stop.check).text
     if not text:
         raise AudioError(
             "nobody speaks in the recording, or nothing is understood; record the question again, nearer to the microphone"

@@ -50,7 +50,7 @@ def serve(
         if address is None:
             from pipeline.ask.service.server import serve_here
 
-            serve_here(open_store(answers, reach), chosen, stop, note)
+            serve_here(open_store(answers, reach), chosen, stop, note, reach)
         else:
             from pipeline.ask.service.ray_serve import serve_on_ray
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,10 +15,9 @@ import pyarrow as pa
 from pipeline.ask.intents import Intent
 from pipeline.ask.periods import Period
 from pipeline.ask.search import Filters, split_entity
-from pipeline.ask.tags_database import tags_database
-from pipeline.errors import ConfigError
+from pipeline.ask.tags_database import has_tags, tags_database, tags_sql
 from pipeline.report.name_normalization import normalize_name, normalize_names
-from pipeline.sink.layout import TAGS
+from pipeline.store.base import Store
 
 ROWS = 10
 
@@ -39,25 +37,24 @@ class CountedAnswer:
     sql: str
 
 
-def count_answer(intents: Sequence[Intent], output: str, filters: Filters | None = None) -> CountedAnswer | None:
+def count_answer(intents: Sequence[Intent], output: Store, filters: Filters | None = None) -> CountedAnswer | None:
     """Count what a question wants from the tags of an output.
 
     Args:
         intents: What it may want; the first whose name and source are known here is counted.
-        output: Folder of the output, on this machine.
+        output: The output.
         filters: Which documents count.
 
     Returns:
-        The table; None if none of them is known here: then the question is to be read.
+        The table; None if none of them is known here, or there are no tags: then the question is to be read.
 
     Raises:
-        ConfigError: The output is not on this machine.
-        OutputError: Its tags cannot be counted.
+        OutputError: The tags cannot be counted.
+        StoreError: The store of the output fails.
     """
-    if "://" in output:
-        raise ConfigError(f"{output}: counting needs an output on this machine")
-    tags = f"read_parquet({_text(str(Path(output) / TAGS / '*.parquet'))}, hive_partitioning = false)"
-    filters = filters or Filters()
+    if not has_tags(output):
+        return None
+    tags, filters = tags_sql(output), filters or Filters()
     with tags_database(output) as con:
         where = _where(filters)
         label, name = split_entity(filters.entity) if filters.entity else ("", "")

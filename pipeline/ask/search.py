@@ -23,6 +23,8 @@ from pipeline.ask.terms import characters_of, terms_of
 from pipeline.ask.vectors import VectorsOf
 from pipeline.errors import ConfigError, OutputError
 from pipeline.store.base import Entry, Store
+from pipeline.store.open import open_store
+from pipeline.store.settings import StoreConfig
 from pipeline.timezones import instant, microseconds
 
 # Passages that are looked at of either kind, and how much the fields of terms count.
@@ -101,6 +103,7 @@ class PassageIndex:
     Args:
         answers: The index: a store, or a folder of this machine.
         embedder: Name or folder of the embedder that its vectors are of.
+        reach: How the output is reached where it is elsewhere; by default as the index is.
 
     Attributes:
         generation: Its number.
@@ -113,10 +116,11 @@ class PassageIndex:
         OutputError: The index is not as it should be.
     """
 
-    def __init__(self, answers: Store | Path, embedder: str | Path = EMBEDDER_NAME) -> None:
+    def __init__(self, answers: Store | Path, embedder: str | Path = EMBEDDER_NAME, reach: StoreConfig | None = None) -> None:
         from tantivy import Index
 
         self._answers, self._schema = store_of(answers), schema()
+        self._reach = reach or self._answers.config
         while (found := newest_generation(self._answers)) is not None:
             generation, path = found
             made, digest = about_of(generation)
@@ -144,6 +148,15 @@ class PassageIndex:
     def outdated(self) -> bool:
         """Whether there is a newer generation, or the index was made anew; asks for two files, and lists nothing."""
         return self._manifest(self.generation + 1) is not None or self._manifest(self.generation) != self._seen
+
+    @cached_property
+    def tags(self) -> Store:
+        """The output that it is of, for what is counted from the tags.
+
+        Raises:
+            ConfigError: What the output's store needs is not installed.
+        """
+        return open_store(self.output, self._reach)
 
     @cached_property
     def facets(self) -> dict[str, Any]:

@@ -1,34 +1,74 @@
-"""DuckDB over the tags of an output."""
+"""DuckDB over the tags of an output, on this machine or elsewhere."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 from pipeline.errors import OutputError
+from pipeline.sink.layout import TAGS
+from pipeline.store.base import Store
+from pipeline.store.open import is_local
 
 
 @contextmanager
-def tags_database(output: str) -> Iterator[Any]:
-    """Open a DuckDB in memory, which fetches nothing from elsewhere.
+def tags_database(output: Store) -> Iterator[Any]:
+    """Open a DuckDB in memory, which fetches nothing from elsewhere but files of the output.
 
     Args:
-        output: Of which tags are read; names it in the error.
+        output: Of which tags are read.
 
     Yields:
         The connection.
 
     Raises:
         OutputError: What it is asked in the body fails: the tags cannot be read.
+        StoreError: The store of the output fails.
     """
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = dict.fromkeys(
         ("autoinstall_known_extensions", "autoload_known_extensions"), False
     )
+    files = None
+    if not is_local(output.url):
+        from pipeline.ask.store_files import StoreFiles
+
+        files = StoreFiles(output)
     try:
         with closing(duckdb.connect(":memory:", config=settings)) as con:
+            if files is not None:
+                con.register_filesystem(files)
             yield con
     except duckdb.Error as error:
-        raise OutputError(f"{output}: the tags cannot be read ({type(error).__name__}: {error})") from error
+        if files is not None and files.failed is not None:
+            raise files.failed from error
+        raise OutputError(f"{output.url}: the tags cannot be read ({type(error).__name__}: {error})") from error
+
+
+def has_tags(output: Store) -> bool:
+    """Whether there are tags to be asked.
+
+    Args:
+        output: Where they should be.
+
+    Raises:
+        StoreError: The store fails.
+    """
+    return any(entry.path.endswith(".parquet") for entry in output.list(TAGS))
+
+
+def tags_sql(output: Store) -> str:
+    """Name the tags of an output as a table.
+
+    Args:
+        output: The output.
+
+    Returns:
+        SQL; elsewhere than on this machine it means something only to a DuckDB that can read the URL.
+    """
+    root = re.sub(r"([*?\[])", r"[\1]", output.url) if is_local(output.url) else output.url
+    path = f"{root.rstrip('/')}/{TAGS}/*.parquet".replace("'", "''")
+    return f"read_parquet('{path}', hive_partitioning = false)"

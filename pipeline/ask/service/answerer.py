@@ -174,7 +174,7 @@ class Answerer:
             deadline = self._deadline(question)
             self._threads.hasten(flight, question.priority, deadline)
             return ServedAnswer(await self._awaited(flight, deadline, found), "merged")
-        if "://" not in asker.index.output and (intents := intents_of(question.text, datetime.now(UTC).date())):
+        if intents := intents_of(question.text, datetime.now(UTC).date()):
             counted = await self._count(question, intents, asker)
             if counted is not None:
                 return ServedAnswer(counted, "counted")
@@ -187,7 +187,7 @@ class Answerer:
         self._counted += 1
         try:
             counted = await asyncio.get_running_loop().run_in_executor(
-                self._counting, count_answer, intents, asker.index.output, question.filters
+                self._counting, count_answer, intents, asker.index.tags, question.filters
             )
         finally:
             self._counted -= 1

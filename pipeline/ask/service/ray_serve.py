@@ -106,7 +106,7 @@ def _application(answers: str, reach: StoreConfig, config: ServeConfig, replicas
         from pipeline.ask.service.replica import Replica
         from pipeline.store.open import open_store
 
-        ray_serve._here[:] = [Replica(open_store(answers, reach), config, ray_serve._all_told)]
+        ray_serve._here[:] = [Replica(open_store(answers, reach), config, ray_serve._all_told, reach)]
         return ray_serve._here[0].app()
 
     deployment = serve.deployment(

@@ -23,6 +23,7 @@ from pipeline.ask.service.settings import ServeConfig
 from pipeline.cache.settings import CacheConfig
 from pipeline.errors import PipelineError
 from pipeline.store.base import Store
+from pipeline.store.settings import StoreConfig
 
 if TYPE_CHECKING:
     from pipeline.ask.service.voice import Listener
@@ -38,6 +39,7 @@ class Replica:
         answers: The index: a store, or a folder of this machine.
         config: Settings of the service.
         told: Gives the metrics of all replicas; by default those of this one.
+        reach: How an output elsewhere is reached, whose tags are counted; by default as the index is.
 
     Raises:
         ConfigError: There is no index, or a file of the settings is wrong.
@@ -45,8 +47,14 @@ class Replica:
         ModelError: There is no such reader, or its files are damaged.
     """
 
-    def __init__(self, answers: Store | Path, config: ServeConfig, told: Callable[[], Awaitable[bytes]] | None = None) -> None:
-        self._answers, self._config = answers, config
+    def __init__(
+        self,
+        answers: Store | Path,
+        config: ServeConfig,
+        told: Callable[[], Awaitable[bytes]] | None = None,
+        reach: StoreConfig | None = None,
+    ) -> None:
+        self._answers, self._config, self._reach = answers, config, reach
         clients = Clients(config.tokens)
         self._readers = Readers.choose(config.model, config.threads)
         asker, limits = self._asker(), QueueLimits(waiting_tokens=config.waiting_tokens)
@@ -79,7 +87,7 @@ class Replica:
         return self._api.app(lifespan)
 
     def _asker(self) -> Asker:
-        return Asker(PassageIndex(self._answers), self._readers, self._config.min_score)
+        return Asker(PassageIndex(self._answers, reach=self._reach), self._readers, self._config.min_score)
 
     def _hearing(self) -> Listener:
         from pipeline.ask.service.voice import Listener  # the packages of the extra voice

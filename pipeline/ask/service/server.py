@@ -16,6 +16,7 @@ from pipeline.ask.service.settings import ServeConfig
 from pipeline.errors import ConfigError
 from pipeline.signals import StopToken
 from pipeline.store.base import Store
+from pipeline.store.settings import StoreConfig
 
 # Connections at a time; more are answered with 503. Seconds that an idle one is kept, and that requests have after a stop.
 CONNECTIONS, IDLE_S, GRACE_S = 2000, 30, 10
@@ -31,7 +32,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve_here(answers: Store | Path, config: ServeConfig, stop: StopToken, say: Callable[[str], object]) -> None:
+def serve_here(
+    answers: Store | Path,
+    config: ServeConfig,
+    stop: StopToken,
+    say: Callable[[str], object],
+    reach: StoreConfig | None = None,
+) -> None:
     """Answer questions over HTTP until a stop is asked; then those that have begun are answered.
 
     Args:
@@ -39,6 +46,7 @@ def serve_here(answers: Store | Path, config: ServeConfig, stop: StopToken, say:
         config: Settings of the service.
         stop: Says when to stop.
         say: Hears where it listens.
+        reach: How an output elsewhere is reached, whose tags are counted; by default as the index is.
 
     Raises:
         ConfigError: There is no index, a file of the settings is wrong, or the port is taken.
@@ -47,7 +55,7 @@ def serve_here(answers: Store | Path, config: ServeConfig, stop: StopToken, say:
     """
     config.check()
     with _listening(config.host, config.port) as listening:
-        replica = Replica(answers, config)
+        replica = Replica(answers, config, reach=reach)
         try:
             asyncio.run(_serve(replica, config, listening, stop, say))
         finally:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pipeline.ask.names import frequent_names
+from pipeline.ask.names import names_or_none
 from pipeline.ask.service.answerer import Answerer, RefusedError
 from pipeline.ask.service.policy import Refused
 from pipeline.user_cache import user_cache
 from pipeline.voice.install import installed
 from pipeline.voice.transcriber import Transcriber
 
+log = logging.getLogger("textmill")
 # Recordings that may wait; more are refused with 429.
 WAITING = 8
 
@@ -70,8 +72,7 @@ class Listener:
     def _heard(self, audio: bytes, lang: str) -> dict[str, Any]:
         index = self._answerer.asker.index
         if self._names[0] != index.digest:
-            names = frequent_names(index.output) if "://" not in index.output else []
-            self._names = (index.digest, names)
+            self._names = (index.digest, names_or_none(index.tags, log.warning))
         heard = self._transcriber.transcribe(audio, lang, self._names[1])
         return {"text": heard.text, "lang": heard.lang, "seconds": heard.seconds, "confidence": heard.confidence}
 

@@ -16,7 +16,7 @@ from pipeline.ask.counting import count_answer
 from pipeline.ask.index import build_index
 from pipeline.ask.intents import Intent, intents_of
 from pipeline.ask.search import Filters, day
-from pipeline.errors import ConfigError, OutputError
+from pipeline.errors import OutputError
 from pipeline.report.name_normalization import normalize_name
 from pipeline.store.local import LocalStore
 from tests.support import ROOT
@@ -67,7 +67,7 @@ def test_filters_by_entity_and_day_count_too(tmp_path):
     run(tmp_path / "a.jsonl", tmp_path / "out")
 
     def count(**filters):
-        table = count_answer([Intent("count", "Anna Berg")], str(tmp_path / "out"), Filters(**filters)).table
+        table = count_answer([Intent("count", "Anna Berg")], LocalStore(tmp_path / "out"), Filters(**filters)).table
         return table["documents"].to_pylist()
 
     assert count() == [2]
@@ -100,7 +100,7 @@ def named(row):
 
 def test_counts_are_those_of_a_slow_count_and_the_sql_gives_them_again(output):
     mine = documents(output, lambda row: "volta energy" in named(row))
-    counted = count_answer([Intent("sentiment", "VOLTA energy")], str(output))
+    counted = count_answer([Intent("sentiment", "VOLTA energy")], LocalStore(output))
     (row,) = counted.table.to_pylist()
     moods = Counter(one["sentiment"] for one in mine)
     assert len(mine) > 5
@@ -108,18 +108,18 @@ def test_counts_are_those_of_a_slow_count_and_the_sql_gives_them_again(output):
                    "negative_share": pytest.approx(moods["negative"] / len(mine), abs=1e-4)}  # fmt: skip
     assert duckdb.sql(counted.sql).to_arrow_table() == counted.table
 
-    together = count_answer([Intent("together", "Volta Energy", "LOC")], str(output)).table.to_pylist()
+    together = count_answer([Intent("together", "Volta Energy", "LOC")], LocalStore(output)).table.to_pylist()
     slow = Counter(name for one in mine for name in {e["text"] for e in one["entities"] if e["label"] == "LOC"})
     assert {one["name"]: one["documents"] for one in together} == dict(sorted(slow.items(), key=lambda kv: (-kv[1], kv[0]))[:10])
 
-    top = count_answer([Intent("top", "", "PER")], str(output)).table.to_pylist()
+    top = count_answer([Intent("top", "", "PER")], LocalStore(output)).table.to_pylist()
     slow = Counter(name for one in documents(output) for name in {e["text"] for e in one["entities"] if e["label"] == "PER"})
     assert [(one["name"], one["documents"]) for one in top] == sorted(slow.items(), key=lambda kv: (-kv[1], kv[0]))[:10]
 
 
 def test_filters_leave_what_they_say(output):
     chosen = Filters(source="wire/world", since=day("2026-11-05"), until=day("2026-11-15"))
-    (row,) = count_answer([Intent("count", "Volta Energy")], str(output), chosen).table.to_pylist()
+    (row,) = count_answer([Intent("count", "Volta Energy")], LocalStore(output), chosen).table.to_pylist()
     inside = documents(
         output,
         lambda one: (
@@ -134,10 +134,10 @@ def test_filters_leave_what_they_say(output):
 
 def test_a_period_and_a_source_in_words_are_filters(output):
     def counted(question):
-        return count_answer(intents_of(question, date(2026, 11, 18)), str(output))
+        return count_answer(intents_of(question, date(2026, 11, 18)), LocalStore(output))
 
     def rows(**filters):
-        return count_answer([Intent("sentiment", "Volta Energy")], str(output), Filters(**filters)).table
+        return count_answer([Intent("sentiment", "Volta Energy")], LocalStore(output), Filters(**filters)).table
 
     week = counted("How negative was Volta Energy last week?")
     assert week.title.endswith("2026-11-09 to 2026-11-15")
@@ -149,7 +149,7 @@ def test_a_period_and_a_source_in_words_are_filters(output):
     (nothing,) = counted("How negative was Volta Energy in 2020?").table.to_pylist()
     assert nothing == {"documents": 0, "negative": 0, "neutral": 0, "positive": 0, "negative_share": None}
     top = counted("top people in source wire/world")
-    assert top.table == count_answer([Intent("top", "", "PER")], str(output), Filters(source="wire/world")).table
+    assert top.table == count_answer([Intent("top", "", "PER")], LocalStore(output), Filters(source="wire/world")).table
     assert counted("top people in source nowhere") is None  # misspelt: no table of nothing
 
 
@@ -162,19 +162,31 @@ def test_a_name_that_looks_like_a_period_is_a_name(tmp_path):
     assert {"USA Today", "USA"} <= names
     asked = intents_of("How many documents mention USA Today?", TODAY)
     assert [one.name for one in asked] == ["USA Today", "USA"]
-    assert "Today" in count_answer(asked, str(tmp_path / "out")).title
-    (row,) = count_answer(asked[1:], str(tmp_path / "out")).table.to_pylist()
+    assert "Today" in count_answer(asked, LocalStore(tmp_path / "out")).title
+    (row,) = count_answer(asked[1:], LocalStore(tmp_path / "out")).table.to_pylist()
     assert row == {"documents": 0}  # of today: neither has a time
 
 
 def test_names_are_data_never_sql(output):
-    assert count_answer([Intent("count", "'); drop table x; --")], str(output)) is None
-    assert count_answer([Intent("count", "nobody here")], str(output)) is None
-    assert count_answer([Intent("top")], str(output), Filters(source="' or 1=1 --")).table.num_rows == 0
-    with pytest.raises(ConfigError, match="on this machine"):
-        count_answer([Intent("top")], "hdfs://host/out")
+    assert count_answer([Intent("count", "'); drop table x; --")], LocalStore(output)) is None
+    assert count_answer([Intent("count", "nobody here")], LocalStore(output)) is None
+    assert count_answer([Intent("top")], LocalStore(output), Filters(source="' or 1=1 --")).table.num_rows == 0
+
+
+def test_where_there_are_no_tags_nothing_is_counted(output, tmp_path):
+    assert count_answer([Intent("top")], LocalStore(output / "nowhere")) is None
+    (tmp_path / "tags").mkdir()
+    (tmp_path / "tags" / "a.parquet").write_bytes(b"no parquet")
     with pytest.raises(OutputError, match="cannot be read"):
-        count_answer([Intent("top")], str(output / "nowhere"))
+        count_answer([Intent("top")], LocalStore(tmp_path))
+
+
+def test_a_folder_is_no_pattern(output, tmp_path):
+    odd = tmp_path / "o[dd]*'?"
+    odd.symlink_to(output)
+    counted = count_answer([Intent("top", "", "PER")], LocalStore(odd))
+    assert counted.table == count_answer([Intent("top", "", "PER")], LocalStore(output)).table
+    assert duckdb.sql(counted.sql).to_arrow_table() == counted.table
 
 
 def test_the_command_counts(output, tmp_path):

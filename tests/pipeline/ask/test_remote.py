@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 
 from pipeline import faults
+from pipeline.ask.counting import count_answer
 from pipeline.ask.fetching import FETCHING, local_folder, newest_generation
 from pipeline.ask.generations import read_generation, whole_generations
 from pipeline.ask.index import build_index
+from pipeline.ask.intents import Intent
+from pipeline.ask.names import frequent_names
 from pipeline.ask.search import PassageIndex
-from pipeline.errors import ClaimedError, ConfigError, OutputError
+from pipeline.errors import ClaimedError, ConfigError, OutputError, UnavailableError
+from pipeline.sink.layout import TAGS
+from pipeline.store.local import LocalStore
 from pipeline.store.open import open_store
 from tests.support import ROOT
 from tests.support.asking import request, serving
@@ -103,6 +108,35 @@ def test_a_service_answers_from_it(world):
     with serving(world.answers, threads=1) as port:
         reply = json.loads(request(port, "GET", "/v1/passages?q=harbour")[2])
     assert [one["passage"] for one in reply["passages"]] == ["The harbour of Cork."]
+
+
+def test_tags_elsewhere_are_counted_as_they_would_be_here(world, tmp_path):
+    more(world, "b", "Volta Energy opened an office in Oslo.", "Volta Energy cut 40 jobs in Cork.", "Anna Berg left Oslo.")
+    build_index(world.output, world.answers, embedder=None)
+    copy = tmp_path / "copy"
+    for entry in world.output.list(TAGS):
+        (copy / entry.path).parent.mkdir(parents=True, exist_ok=True)
+        with world.output.open_read(entry.path) as stream:
+            (copy / entry.path).write_bytes(stream.read())
+    index = PassageIndex(world.answers)
+    for intent in (Intent("count", "Volta Energy"), Intent("sentiment", "Volta Energy"), Intent("top", "", "LOC")):
+        here = count_answer([intent], LocalStore(copy))
+        assert count_answer([intent], index.tags).table == here.table
+    assert count_answer([Intent("count", "Nobody Here")], index.tags) is None
+    assert frequent_names(index.tags) == frequent_names(LocalStore(copy))
+    command = [sys.executable, "-m", "jobs", "ask", world.answers.url, "How many documents mention Volta Energy?", "--json"]
+    done = subprocess.run([*command, "--config", tmp_path / "store.toml"], capture_output=True, check=True, text=True, cwd=ROOT)
+    found = json.loads(done.stdout)
+    assert (found["rows"], world.output.url in found["sql"]) == ([{"documents": 2}], True)
+
+
+def test_a_store_that_fails_while_it_is_counted_is_named(world, monkeypatch):
+    def mute(*_args):
+        raise UnavailableError(world.output.url, "does not answer")
+
+    monkeypatch.setattr(world.output, "open_read", mute)
+    with pytest.raises(UnavailableError, match="does not answer"):
+        count_answer([Intent("top")], world.output)
 
 
 @pytest.mark.parametrize("point", [*faults.INDEX_PUBLISH_POINTS, "index.file:3"])
