@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from models.errors import DataMissingError
 from models.factory.examples import Examples, concatenate, draw
 from models.factory.files import write_whole
 from models.factory.loop import Loss, fit
@@ -33,11 +34,33 @@ class QuestionMixture:
         examples: The windows.
         repeats: How often each is drawn when the mixture is read once, float64, shape (D,).
         seed: Fixes what is drawn.
+        bounds: Corpus -> its windows.
     """
 
     examples: Examples
     repeats: npt.NDArray[np.float64]
     seed: int
+    bounds: Mapping[str, slice]
+
+    def drawn(self, repeats: Mapping[str, float]) -> QuestionMixture:
+        """Draw some corpora more or less often.
+
+        Args:
+            repeats: Corpus -> how often each of its questions is drawn; the others stay as they are.
+
+        Returns:
+            The mixture.
+
+        Raises:
+            DataMissingError: There is no such corpus in it.
+        """
+        if unknown := sorted(set(repeats) - set(self.bounds)):
+            raise DataMissingError(f"no corpus {', '.join(unknown)} in the mixture; there are {', '.join(self.bounds)}")
+        new = self.repeats.copy()
+        for name, often in repeats.items():
+            mine = self.bounds[name]
+            new[mine] *= often / new[mine].max(initial=1e-9)  # a window that holds the answer is drawn as often as its question
+        return replace(self, repeats=new)
 
     def runs(self, settings: ReaderFit | ReaderLearning, share: float = 1.0) -> Runs:
         """Draw the batches of one training run.
@@ -67,7 +90,7 @@ def read_mixture(recipe: ReaderRecipe, data_dir: Path, tokenizer: PieceTokenizer
     Raises:
         DataMissingError: A corpus is not there.
     """
-    parts, repeats = [], []
+    parts, repeats, bounds = [], [], {}
     for corpus, questions in training_questions(data_dir, recipe.lang):
         asked: list[Question] = [*questions, *unanswerable(questions, recipe.train.none_every)]
         examples, of = encode_questions(asked, tokenizer, recipe.window)
@@ -77,9 +100,11 @@ def read_mixture(recipe: ReaderRecipe, data_dir: Path, tokenizer: PieceTokenizer
         share = np.where(holds, 1.0, 1.0 / np.maximum(1, counts[of]))
         parts.append(examples)
         repeats.append(share * corpus.repeats)
+        end = sum(len(part) for part in parts)
+        bounds[corpus.name] = slice(end - len(examples), end)
         tokens = float((examples.lengths * repeats[-1]).sum())
         say(f"{corpus.name}: {len(asked):,} questions, {len(examples):,} windows, {tokens / 1e6:.2f} M tokens drawn")
-    return QuestionMixture(concatenate(parts), np.concatenate(repeats), recipe.seed)
+    return QuestionMixture(concatenate(parts), np.concatenate(repeats), recipe.seed, bounds)
 
 
 def learned(

@@ -16,6 +16,12 @@ class ReaderFit(Fit):
     none_every: int = Field(3, ge=1, description="one question in so many is also asked of a passage that does not answer it")
 
 
+class ReaderFurther(ReaderFit):
+    """More training of the taught reader, on another mixture and with other rates."""
+
+    repeats: dict[str, float] = Field({}, description="corpus -> how often each of its questions is drawn, where that changes")
+
+
 class ReaderLearning(Fit):
     """Training of a reader on the answers of a larger one, and on gold answers."""
 
@@ -56,6 +62,7 @@ class ReaderRecipe(BaseModel):
     seed: int = 1
     window: int = Field(256, ge=64, description="tokens of the longest sequence")
     train: ReaderFit
+    further: ReaderFurther | None = Field(None, description="more training of the taught reader, before anything else")
     distil: ReaderDistil | None = Field(None, description="the smaller reader; without it the taught one is pruned")
     prune: ReaderPrune | None = None
     calibration_windows: int = Field(512, ge=8, description="windows that the ranges of activations are found on")

@@ -81,10 +81,14 @@ class ReaderRun:
     def _encoders(self, words: Vocabulary, mixture: QuestionMixture) -> Iterator[tuple[str, Encoder]]:
         """The readers that the recipe makes, each with its name; the last is shipped."""
         recipe = self.recipe
-        key = key_of(recipe.model_dump(exclude={"gate", "summary", "name", "distil", "prune"}))
+        key = key_of(recipe.model_dump(exclude={"gate", "summary", "name", "further", "distil", "prune"}))
         runs, path = mixture.runs(recipe.train), self.work / f"{key}.safetensors"
         begun = beginning(recipe, words, self.cache)
         encoder = learned(begun, begun, mixture, runs, reader_loss, recipe.train, path, self.say)
+        if recipe.further is not None:
+            key = key_of(key, recipe.further.model_dump(exclude={"minutes", "checkpoint_s"}))
+            runs, path = mixture.drawn(recipe.further.repeats).runs(recipe.further), self.work / f"{key}-further.safetensors"
+            encoder = learned(encoder, encoder, mixture, runs, reader_loss, recipe.further, path, self.say)
         yield "taught", encoder
         students = ReaderStudents(encoder, key, mixture, self.work, self.say)
         if recipe.distil is not None:
@@ -102,6 +106,8 @@ class ReaderRun:
         taught, shipped = encoders[stages[0].name], encoders[last.name]
         kept = recipe.distil.layers if recipe.distil is not None and recipe.distil.layers else range(len(shipped.layers))
         steps = {"taught": len(mixture.runs(recipe.train))}
+        if recipe.further is not None:
+            steps["further"] = len(mixture.drawn(recipe.further.repeats).runs(recipe.further))
         if recipe.distil is not None:
             steps["distilled"] = len(mixture.runs(recipe.distil))
         if recipe.prune is not None:

@@ -14,7 +14,7 @@ from models.factory.examples import gather
 from models.factory.reader_corpora import DEV, TRAIN, Question, dev_questions, training_questions, unanswerable
 from models.factory.reader_evaluate import fit_calibration, judged, reader_figures
 from models.factory.reader_examples import BEGIN, END, encode_questions
-from models.factory.reader_learning import learned
+from models.factory.reader_learning import learned, read_mixture
 from models.factory.reader_metrics import answers_score, exact, f1, precision_at
 from models.factory.reader_recipe import ReaderDistil
 from models.factory.reader_start import fresh_reader
@@ -129,6 +129,7 @@ def test_corpora_that_are_missing_or_broken_are_named(tmp_path):
 
 def test_shipped_recipes_are_read(tmp_path):
     assert load_task_recipe(ROOT / "conf/compress/qa-en.toml").name == "qa-en"
+    assert load_task_recipe(ROOT / "conf/compress/qa-zh.toml").further.repeats["cmrc2018_train"] > 0
     assert load_task_recipe(ROOT / "conf/compress/en.toml") is None
     (tmp_path / "r.toml").write_text(RECIPE.format(epochs=-1))
     with pytest.raises(RecipeError, match=r"train\.epochs"):
@@ -184,6 +185,36 @@ def test_a_smaller_reader_learns_from_the_taught_one_and_goes_on_where_it_was_ki
     assert "sparsity coefficient" in card
     assert (smaller.zoo / "small" / "front.png").stat().st_size > 1000
     assert load_reader(smaller.zoo / "small", threads=1).calibration == tuple(metrics["calibration"])
+
+
+def test_a_taught_reader_learns_on_from_another_mixture(made, monkeypatch, tmp_path):
+    run, whole, said = made
+    monkeypatch.setattr(pretrained, "minilm", lambda cache: Encoder(SMALL))
+    monkeypatch.setattr(pretrained, "tokenizer_json", lambda cache: TOKENIZER)
+    further = "[further]\nlearning_rate = 1e-3\nbudget_tokens = 1024\nepochs = 2\nrepeats = {{ squad11_part = 1.0, {} = 0 }}\n"
+    (tmp_path / "r.toml").write_text(RECIPE.format(epochs=6) + further.format("qamr_dev_test"))
+    said.clear()
+    on = replace(run, recipe=load_task_recipe(tmp_path / "r.toml"), zoo=tmp_path / "zoo")
+    metrics = on.make()
+    assert sum(" batches of " in line for line in said) == 1, "what was taught is not taught again"
+    assert metrics["steps"]["taught"] == whole["steps"]["taught"]
+    assert 0 < metrics["steps"]["further"] < metrics["steps"]["taught"]
+    assert metrics["digest"] != whole["digest"]
+    (tmp_path / "r.toml").write_text(RECIPE.format(epochs=6) + further.format("nobody"))
+    with pytest.raises(DataMissingError, match="no corpus nobody in the mixture; there are squad11_part, "):
+        replace(on, recipe=load_task_recipe(tmp_path / "r.toml")).make()
+
+
+def test_a_mixture_is_drawn_as_it_says(made):
+    run, _, said = made
+    mixture = read_mixture(run.recipe, run.data_dir, PieceTokenizer(TOKENIZER), said.append)
+    assert sum(len(mixture.repeats[mine]) for mine in mixture.bounds.values()) == len(mixture.examples)
+    drawn = mixture.drawn({"qamr_dev_test": 0.0, "qa_zre": 2.5})
+    assert not drawn.repeats[drawn.bounds["qamr_dev_test"]].any()
+    qa_zre = mixture.bounds["qa_zre"]
+    assert np.allclose(drawn.repeats[qa_zre], 5 * mixture.repeats[qa_zre])  # it was 0.5
+    others = [name for name in mixture.bounds if name not in ("qamr_dev_test", "qa_zre")]
+    assert all(np.array_equal(drawn.repeats[mixture.bounds[one]], mixture.repeats[mixture.bounds[one]]) for one in others)
 
 
 def test_the_loss_of_a_student_is_least_where_it_answers_as_the_taught_one():
