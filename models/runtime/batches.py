@@ -84,9 +84,11 @@ def ranges(starts: Int64, counts: Int64) -> Int64:
     return np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(int(counts.sum()))
 
 
-# Sizes of batches in few shapes: rows, and tokens of a row up to the last one, then multiples of it.
+# Sizes of batches in few shapes: rows, and tokens of a row; beyond the last one multiples of MANY. Widths go as far as the
+# longest window of a reader: a Chinese passage of an index has 250 characters, each of them a token.
 FEW_ROWS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128])
-FEW_WIDTHS = np.array([*range(16, 129, 16), *range(160, 257, 32)])
+FEW_WIDTHS = np.array([*range(16, 129, 16), *range(160, 385, 32)])
+MANY = 128
 
 
 def in_few_shapes(index: Int64, inside: Bool) -> tuple[Int64, Bool]:
@@ -117,8 +119,7 @@ def few_shapes(tokens: int) -> list[tuple[int, int]]:
 
 
 def _next_size(size: int, sizes: Int64) -> int:
-    last = int(sizes[-1])
-    return int(sizes[np.searchsorted(sizes, size)]) if size <= last else -(-size // last) * last
+    return int(sizes[np.searchsorted(sizes, size)]) if size <= sizes[-1] else -(-size // MANY) * MANY
 
 
 def make_windows(pieces: Pieces, breaks: Bool, limit: int) -> Windows:

@@ -62,10 +62,12 @@ def test_padding_to_few_shapes_changes_no_bit():
     assert all(windows(openvino(few_shapes=True), budget) == first for budget in (2048, 300))
 
 
-@given(st.integers(1, 150), st.integers(1, 300))
+@given(st.integers(1, 150), st.integers(1, 700))
 def test_few_shapes_are_all_that_batches_are_padded_to(rows, width):
     padded = in_few_shapes(np.zeros((rows, width), np.int64), np.ones((rows, width), bool))[1].shape
-    if max(rows / FEW_ROWS[-1], width / FEW_WIDTHS[-1]) <= 1:
+    assert (padded[0] >= rows) & (padded[1] >= width) & (padded[1] % KEYS == 0)
+    assert padded[1] < width + 128
+    if rows <= FEW_ROWS[-1] and width <= FEW_WIDTHS[-1]:
         assert padded in few_shapes(padded[0] * padded[1])
         assert padded not in few_shapes(padded[0] * padded[1] - 1)
 
