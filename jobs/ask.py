@@ -29,7 +29,7 @@ def ask(
     sentiment: Annotated[str, typer.Option(help="Only documents of this sentiment: negative, neutral or positive.")] = "",
     lang: Annotated[str, typer.Option(help="Only documents in this language: en or zh.")] = "",
     model: Annotated[
-        str, typer.Option(help="auto (the shipped reader of the question's language), qa-en, or a reader's folder.")
+        str, typer.Option(help="auto (the shipped reader of the question's language), qa-en, qa-zh, or a reader's folder.")
     ] = "auto",
     min_score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Answers with a lower probability are none. Default: 0.4.")
@@ -94,12 +94,12 @@ def _heard(audio: Path, output: Store, cache: Path | None) -> str:
     """A spoken question in words."""
     from jobs.streams import note
     from jobs.voice import hear
-    from pipeline.ask.names import names_or_none
+    from pipeline.ask.names import expected_names
     from pipeline.errors import AudioError
     from pipeline.signals import handling_signals
 
     with handling_signals() as stop:
-        text = hear(audio, names=names_or_none(output, note), cache=cache, check=stop.check).text
+        text = hear(audio, names=expected_names(output, note), cache=cache, check=stop.check).text
     if not text:
         raise AudioError(
             "nobody speaks in the recording, or nothing is understood; record the question again, nearer to the microphone"

@@ -11,7 +11,7 @@ from pipeline.store.base import Store
 MOST = 200
 
 
-def names_or_none(output: Store, say: Callable[[str], object]) -> list[str]:
+def expected_names(output: Store, say: Callable[[str], object]) -> list[str]:
     """Find the names as `frequent_names` does; without them questions are still understood, so that an error ends nothing.
 
     Args:

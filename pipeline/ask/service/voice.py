@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pipeline.ask.names import names_or_none
+from pipeline.ask.names import expected_names
 from pipeline.ask.service.answerer import Answerer, RefusedError
 from pipeline.ask.service.policy import Refused
 from pipeline.user_cache import user_cache
@@ -72,7 +72,7 @@ class Listener:
     def _heard(self, audio: bytes, lang: str) -> dict[str, Any]:
         index = self._answerer.asker.index
         if self._names[0] != index.digest:
-            self._names = (index.digest, names_or_none(index.tags, log.warning))
+            self._names = (index.digest, expected_names(index.tags, log.warning))
         heard = self._transcriber.transcribe(audio, lang, self._names[1])
         return {"text": heard.text, "lang": heard.lang, "seconds": heard.seconds, "confidence": heard.confidence}
 

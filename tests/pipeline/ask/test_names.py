@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from pipeline.ask.names import frequent_names, names_or_none
+from pipeline.ask.names import expected_names, frequent_names
 from pipeline.errors import OutputError
 from pipeline.store.local import LocalStore
 from tests.support.runs import EXAMPLE, rows, run
@@ -25,5 +25,5 @@ def test_an_output_without_tags_has_no_names(tmp_path):
     with pytest.raises(OutputError, match="cannot be read"):
         frequent_names(LocalStore(tmp_path))
     said = []
-    assert names_or_none(LocalStore(tmp_path), said.append) == []
+    assert expected_names(LocalStore(tmp_path), said.append) == []
     assert "cannot be read" in said[0]
