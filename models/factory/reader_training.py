@@ -107,7 +107,9 @@ class ReaderRun:
         kept = recipe.distil.layers if recipe.distil is not None and recipe.distil.layers else range(len(shipped.layers))
         steps = {"taught": len(mixture.runs(recipe.train))}
         if recipe.further is not None:
-            steps["further"] = len(mixture.drawn(recipe.further.repeats).runs(recipe.further))
+            within = recipe.further.minutes
+            name = "further" if within is None else f"further (less what {within:g} minutes left out)"
+            steps[name] = len(mixture.drawn(recipe.further.repeats).runs(recipe.further))
         if recipe.distil is not None:
             steps["distilled"] = len(mixture.runs(recipe.distil))
         if recipe.prune is not None:
