@@ -35,19 +35,53 @@ class StoreFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no typ
         self._store, self._root = store, store.url.rstrip("/").partition("://")[2]
 
     def glob(self, path: str, **kwargs: Any) -> list[str]:
-        """List the tags; DuckDB asks for nothing else."""
+        """List the tags; DuckDB asks for nothing else.
+
+        Args:
+            path: Pattern of the tags' URL.
+            **kwargs: Not used.
+
+        Returns:
+            Their URLs, without the scheme.
+
+        Raises:
+            OSError: The store fails; `failed` says how.
+        """
         entries = self._asked(lambda: list(self._store.list(TAGS)))
         return [f"{self._root}/{one.path}" for one in entries if one.path.endswith(".parquet")]
 
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
-        """Look at a file."""
+        """Look at a file.
+
+        Args:
+            path: Its URL, with or without the scheme.
+            **kwargs: Not used.
+
+        Returns:
+            `name`, `size` in bytes, `type`, and `modified` in seconds since the epoch.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            OSError: The store fails; `failed` says how.
+        """
         entry = self._asked(lambda: self._store.stat(self._below(path)))
         if entry is None:
             raise FileNotFoundError(path)
         return {"name": path, "size": entry.size, "type": "file", "modified": entry.modified_ns / 1e9}
 
     def modified(self, path: str) -> datetime:
-        """Say when a file was written."""
+        """Say when a file was written.
+
+        Args:
+            path: Its URL, with or without the scheme.
+
+        Returns:
+            The time, in UTC.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            OSError: The store fails; `failed` says how.
+        """
         return datetime.fromtimestamp(self.info(path)["modified"], UTC)
 
     def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> BinaryIO:
