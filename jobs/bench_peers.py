@@ -8,17 +8,16 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pipeline.ask.found import MIN_SCORE
+from pipeline.ask.asker import Asker
+from pipeline.ask.readers import Readers
 from pipeline.ask.reading import READ, QuestionReading
 from pipeline.errors import ConfigError, JobFailedError
 
 if TYPE_CHECKING:
-    from models.runtime.reader import Reader
     from pipeline.ask.search import Passage
 
 # The script that times each peer, and what its Python needs.
@@ -130,9 +129,10 @@ def against(answers: Path, questions: Sequence[str], pythons: Mapping[str, Path]
         return _timed(lambda: reader.read([question for question, _ in pairs], [text for _, text in pairs]))
 
     with ExitStack() as peers:
+        asker = Asker(index, Readers(lambda lang: reader))
         timed: dict[str, Callable[[Asked], float]] = {
             OURS: ours,
-            TILL_SURE: lambda some: _timed(lambda: _till_sure(reader, some)),
+            TILL_SURE: lambda some: _timed(lambda: _till_sure(asker, some)),
         }
         for name, python in pythons.items():
             peer = peers.enter_context(Peer(name, python, default_threads()))
@@ -170,14 +170,11 @@ def _timed(work: Callable[[], object]) -> float:
     return min(took)
 
 
-def _till_sure(reader: Reader, asked: Asked) -> None:
+def _till_sure(asker: Asker, asked: Asked) -> None:
     """Read questions together, each until its answer is sure."""
-    readings = [QuestionReading(question, passages[:READ], 0, MIN_SCORE) for question, passages in asked]
-    while wanted := [(one, some) for one in readings if (some := one.wanted())]:
-        pairs = [(one.question, passage.text) for one, some in wanted for passage in some]
-        answers = iter(reader.read([question for question, _ in pairs], [text for _, text in pairs]))
-        for one, some in wanted:
-            one.give(list(islice(answers, len(some))))
+    readings = [QuestionReading(question, passages[:READ], 0, asker.min_score) for question, passages in asked]
+    while unsure := [one for one in readings if one.wanted()]:
+        asker.read(unsure)
 
 
 def _beside(figures: dict[str, float], power: float) -> dict[str, float]:

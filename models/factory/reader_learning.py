@@ -19,7 +19,7 @@ from models.factory.files import write_whole
 from models.factory.loop import Loss, fit
 from models.factory.reader_corpora import Question, training_questions, unanswerable
 from models.factory.reader_examples import encode_questions
-from models.factory.reader_recipe import ReaderFit, ReaderLearning, ReaderRecipe
+from models.factory.reader_recipe import ReaderFit, ReaderFurther, ReaderLearning, ReaderRecipe
 from models.runtime.encoder import Encoder
 from models.runtime.tokenizer import PieceTokenizer
 
@@ -32,15 +32,25 @@ class QuestionMixture:
 
     Attributes:
         examples: The windows.
-        repeats: How often each is drawn when the mixture is read once, float64, shape (D,).
-        seed: Fixes what is drawn.
+        share: What each is of its question, float64, shape (D,).
         bounds: Corpus -> its windows.
+        often: Corpus -> how often each of its questions is drawn when the mixture is read once.
+        seed: Fixes what is drawn.
     """
 
     examples: Examples
-    repeats: npt.NDArray[np.float64]
-    seed: int
+    share: npt.NDArray[np.float64]
     bounds: Mapping[str, slice]
+    often: Mapping[str, float]
+    seed: int
+
+    @property
+    def repeats(self) -> npt.NDArray[np.float64]:
+        """How often each window is drawn when the mixture is read once, float64, shape (D,)."""
+        repeats = self.share.copy()
+        for name, mine in self.bounds.items():
+            repeats[mine] *= self.often[name]
+        return repeats
 
     def drawn(self, repeats: Mapping[str, float]) -> QuestionMixture:
         """Draw some corpora more or less often.
@@ -56,13 +66,9 @@ class QuestionMixture:
         """
         if unknown := sorted(set(repeats) - set(self.bounds)):
             raise DataMissingError(f"no corpus {', '.join(unknown)} in the mixture; there are {', '.join(self.bounds)}")
-        new = self.repeats.copy()
-        for name, often in repeats.items():
-            mine = self.bounds[name]
-            new[mine] *= often / new[mine].max(initial=1e-9)  # a window that holds the answer is drawn as often as its question
-        return replace(self, repeats=new)
+        return replace(self, often={**self.often, **repeats})
 
-    def runs(self, settings: ReaderFit | ReaderLearning, share: float = 1.0) -> Runs:
+    def runs(self, settings: ReaderFit | ReaderFurther | ReaderLearning, share: float = 1.0) -> Runs:
         """Draw the batches of one training run.
 
         Args:
@@ -90,7 +96,7 @@ def read_mixture(recipe: ReaderRecipe, data_dir: Path, tokenizer: PieceTokenizer
     Raises:
         DataMissingError: A corpus is not there.
     """
-    parts, repeats, bounds = [], [], {}
+    parts, shares, bounds, often = [], [], {}, {}
     for corpus, questions in training_questions(data_dir, recipe.lang):
         asked: list[Question] = [*questions, *unanswerable(questions, recipe.train.none_every)]
         examples, of = encode_questions(asked, tokenizer, recipe.window)
@@ -99,12 +105,12 @@ def read_mixture(recipe: ReaderRecipe, data_dir: Path, tokenizer: PieceTokenizer
         counts = np.bincount(np.array(of)[~holds], minlength=len(asked))
         share = np.where(holds, 1.0, 1.0 / np.maximum(1, counts[of]))
         parts.append(examples)
-        repeats.append(share * corpus.repeats)
+        shares.append(share)
         end = sum(len(part) for part in parts)
-        bounds[corpus.name] = slice(end - len(examples), end)
-        tokens = float((examples.lengths * repeats[-1]).sum())
+        bounds[corpus.name], often[corpus.name] = slice(end - len(examples), end), corpus.repeats
+        tokens = float((examples.lengths * share).sum()) * corpus.repeats
         say(f"{corpus.name}: {len(asked):,} questions, {len(examples):,} windows, {tokens / 1e6:.2f} M tokens drawn")
-    return QuestionMixture(concatenate(parts), np.concatenate(repeats), recipe.seed, bounds)
+    return QuestionMixture(concatenate(parts), np.concatenate(shares), bounds, often, recipe.seed)
 
 
 def learned(
@@ -113,7 +119,7 @@ def learned(
     mixture: QuestionMixture,
     runs: Runs,
     loss: Loss,
-    settings: ReaderFit | ReaderLearning,
+    settings: ReaderFit | ReaderFurther | ReaderLearning,
     path: Path,
     say: Callable[[str], None],
 ) -> Encoder:

@@ -16,9 +16,10 @@ class ReaderFit(Fit):
     none_every: int = Field(3, ge=1, description="one question in so many is also asked of a passage that does not answer it")
 
 
-class ReaderFurther(ReaderFit):
+class ReaderFurther(Fit):
     """More training of the taught reader, on another mixture and with other rates."""
 
+    epochs: float = Field(1.0, gt=0, description="how often the mixture is read")
     repeats: dict[str, float] = Field({}, description="corpus -> how often each of its questions is drawn, where that changes")
 
 

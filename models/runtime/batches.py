@@ -106,16 +106,19 @@ def in_few_shapes(index: Int64, inside: Bool) -> tuple[Int64, Bool]:
     return np.pad(index, more), np.pad(inside, more)
 
 
-def few_shapes(tokens: int) -> list[tuple[int, int]]:
+def few_shapes(tokens: int, rows: int, widest: int) -> list[tuple[int, int]]:
     """List the few shapes of batches.
 
     Args:
         tokens: Places of the largest batch, padding included.
+        rows: Batches of at most so many rows may have more.
+        widest: Tokens of the longest row.
 
     Returns:
         Rows and columns of each.
     """
-    return [(rows, width) for rows in FEW_ROWS.tolist() for width in FEW_WIDTHS.tolist() if rows * width <= tokens]
+    shapes = [(height, width) for height in FEW_ROWS.tolist() for width in FEW_WIDTHS.tolist()]
+    return [(h, w) for h, w in shapes if w <= _next_size(widest, FEW_WIDTHS) and (h * w <= tokens or h <= rows)]
 
 
 def _next_size(size: int, sizes: Int64) -> int:

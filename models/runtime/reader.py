@@ -105,13 +105,14 @@ class Reader:
         margins = self.margins(windows, check)
         return [self._answer(passage, *best) for passage, best in zip(passages, _best(windows, margins), strict=True)]
 
-    def prepare(self, tokens: int) -> None:
+    def prepare(self, tokens: int, passages: int) -> None:
         """Compute once in each of the few shapes of batches, so that no question waits while the engine compiles for a new one.
 
         Args:
             tokens: Of the largest batch that is expected, padding included.
+            passages: So many are read together however long they are.
         """
-        for rows, width in few_shapes(tokens):
+        for rows, width in few_shapes(tokens, passages, self.window):
             nothing = np.zeros(rows * width, np.int32)
             batch = RaggedBatch(nothing, nothing.astype(np.uint8), np.arange(rows + 1) * width, np.arange(rows))
             for _ in self.engine.infer([batch] * self.engine.streams):  # each stream compiles for itself
@@ -137,14 +138,12 @@ class Reader:
             which, offsets = logits.batch.windows, logits.batch.offsets
             first, count, base = windows.first[which], windows.count[which], windows.passages.offsets[windows.pair[which]]
             # A passage stands at the end of its sequence, before the last token.
-            columns = np.arange(int(count.max(initial=0)))
+            columns = np.arange(count.max())
             inside = columns < count[:, None]
             token = np.where(inside, (offsets[1:] - 1 - count)[:, None] + columns, 0)
             piece = np.where(inside, (base + first)[:, None] + columns, 0)
             tokens = logits.tokens.astype(np.float64)
             mine, no_span = tokens[token], tokens[offsets[:-1]]
-            if not len(begins):
-                piece = np.zeros((len(which), 0), np.int64)
             spans = best_spans(mine, begins[piece] & inside, ends[piece] & inside, longest)
             all_of = np.concatenate([no_span[:, None], mine], axis=1), np.pad(inside, ((0, 0), (1, 0)), constant_values=True)
             no, yes = logits.sentiment.astype(np.float64).T

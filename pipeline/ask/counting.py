@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipeline.ask.intents import Intent
 from pipeline.ask.periods import Period
 from pipeline.ask.search import Filters, split_entity
-from pipeline.ask.tags_database import has_tags, tags_database, tags_sql
+from pipeline.ask.tags_database import tag_parts, tags_database, tags_sql
 from pipeline.report.name_normalization import normalize_name, normalize_names
 from pipeline.store.base import Store
 
@@ -52,10 +52,11 @@ def count_answer(intents: Sequence[Intent], output: Store, filters: Filters | No
         OutputError: The tags cannot be counted.
         StoreError: The store of the output fails.
     """
-    if not has_tags(output):
+    parts = tag_parts(output)
+    if not parts:
         return None
     tags, filters = tags_sql(output), filters or Filters()
-    with tags_database(output) as con:
+    with tags_database(output, parts) as con:
         where = _where(filters)
         label, name = split_entity(filters.entity) if filters.entity else ("", "")
         spellings = _spellings(con, tags, {name, *(intent.name for intent in intents)} - {""})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.ask.tags_database import has_tags, tags_database, tags_sql
+from pipeline.ask.tags_database import tag_parts, tags_database, tags_sql
 from pipeline.errors import PipelineError
 from pipeline.store.base import Store
 
@@ -42,7 +42,8 @@ def frequent_names(output: Store, most: int = MOST) -> list[str]:
         OutputError: The tags cannot be read.
         StoreError: The store of the output fails.
     """
-    if not has_tags(output):
+    parts = tag_parts(output)
+    if not parts:
         return []
     sql = (
         "select name from (select entity.text as name, lang, count(distinct doc) as documents from "
@@ -50,5 +51,5 @@ def frequent_names(output: Store, most: int = MOST) -> list[str]:
         "group by entity.text, lang qualify row_number() over (partition by lang order by documents desc, name) <= $most) "
         "group by name order by sum(documents) desc, name"
     )
-    with tags_database(output) as con:
+    with tags_database(output, parts) as con:
         return [name for (name,) in con.execute(sql, {"most": most}).fetchall()]

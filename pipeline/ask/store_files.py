@@ -1,25 +1,23 @@
-"""The tags in a store, as a file system for DuckDB."""
+"""Files of a store, as a file system for DuckDB."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 from fsspec import AbstractFileSystem
 
 from pipeline.errors import StoreError
-from pipeline.sink.layout import TAGS
-from pipeline.store.base import Store
-
-T = TypeVar("T")
+from pipeline.store.base import Entry, Store
 
 
 class StoreFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """Files of a store, which are only read.
+    """Some files of a store, which are only read. The store is not asked for anything but their bytes.
 
     Args:
         store: The store.
+        entries: The files, as the store has listed them.
 
     Attributes:
         protocol: Scheme of the store's URL.
@@ -28,27 +26,24 @@ class StoreFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no typ
 
     cachable = False
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, entries: Sequence[Entry]) -> None:
         super().__init__()
-        self.protocol = (store.url.partition("://")[0],)
+        scheme, _, root = store.url.rstrip("/").partition("://")
+        self.protocol = (scheme,)
         self.failed: StoreError | None = None
-        self._store, self._root = store, store.url.rstrip("/").partition("://")[2]
+        self._store, self._entries = store, {f"{root}/{entry.path}": entry for entry in entries}
 
     def glob(self, path: str, **kwargs: Any) -> list[str]:
-        """List the tags; DuckDB asks for nothing else.
+        """List the files, whatever the pattern.
 
         Args:
-            path: Pattern of the tags' URL.
+            path: A pattern that all of them have.
             **kwargs: Not used.
 
         Returns:
             Their URLs, without the scheme.
-
-        Raises:
-            OSError: The store fails; `failed` says how.
         """
-        entries = self._asked(lambda: list(self._store.list(TAGS)))
-        return [f"{self._root}/{one.path}" for one in entries if one.path.endswith(".parquet")]
+        return list(self._entries)
 
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         """Look at a file.
@@ -58,16 +53,12 @@ class StoreFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no typ
             **kwargs: Not used.
 
         Returns:
-            `name`, `size` in bytes, `type`, and `modified` in seconds since the epoch.
+            `name`, `size` in bytes, and `type`.
 
         Raises:
-            FileNotFoundError: There is no such file.
-            OSError: The store fails; `failed` says how.
+            FileNotFoundError: It is none of the files.
         """
-        entry = self._asked(lambda: self._store.stat(self._below(path)))
-        if entry is None:
-            raise FileNotFoundError(path)
-        return {"name": path, "size": entry.size, "type": "file", "modified": entry.modified_ns / 1e9}
+        return {"name": path, "size": self._entry(path).size, "type": "file"}
 
     def modified(self, path: str) -> datetime:
         """Say when a file was written.
@@ -79,20 +70,19 @@ class StoreFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no typ
             The time, in UTC.
 
         Raises:
-            FileNotFoundError: There is no such file.
-            OSError: The store fails; `failed` says how.
+            FileNotFoundError: It is none of the files.
         """
-        return datetime.fromtimestamp(self.info(path)["modified"], UTC)
+        return datetime.fromtimestamp(self._entry(path).modified_ns / 1e9, UTC)
 
     def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> BinaryIO:
-        return self._asked(lambda: self._store.open_read(self._below(path)))
-
-    def _below(self, path: str) -> str:
-        return path.partition("://")[2].removeprefix(f"{self._root}/") if "://" in path else path.removeprefix(f"{self._root}/")
-
-    def _asked(self, call: Callable[[], T]) -> T:
         try:
-            return call()
+            return self._store.open_read(self._entry(path).path)
         except StoreError as error:
             self.failed = self.failed or error
             raise OSError(str(error)) from error
+
+    def _entry(self, path: str) -> Entry:
+        entry = self._entries.get(path.partition("://")[2] or path)
+        if entry is None:
+            raise FileNotFoundError(path)
+        return entry

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
 from pipeline.errors import OutputError
 from pipeline.sink.layout import TAGS
-from pipeline.store.base import Store
+from pipeline.store.base import Entry, Store
 from pipeline.store.open import is_local
 
 
 @contextmanager
-def tags_database(output: Store) -> Iterator[Any]:
-    """Open a DuckDB in memory, which fetches nothing from elsewhere but files of the output.
+def tags_database(output: Store, parts: Sequence[Entry]) -> Iterator[Any]:
+    """Open a DuckDB in memory, which fetches nothing from elsewhere but these parts.
 
     Args:
         output: Of which tags are read.
+        parts: From `tag_parts`.
 
     Yields:
         The connection.
@@ -36,7 +37,7 @@ def tags_database(output: Store) -> Iterator[Any]:
     if not is_local(output.url):
         from pipeline.ask.store_files import StoreFiles
 
-        files = StoreFiles(output)
+        files = StoreFiles(output, parts)
     try:
         with closing(duckdb.connect(":memory:", config=settings)) as con:
             if files is not None:
@@ -48,16 +49,19 @@ def tags_database(output: Store) -> Iterator[Any]:
         raise OutputError(f"{output.url}: the tags cannot be read ({type(error).__name__}: {error})") from error
 
 
-def has_tags(output: Store) -> bool:
-    """Whether there are tags to be asked.
+def tag_parts(output: Store) -> list[Entry]:
+    """List the tags of an output.
 
     Args:
-        output: Where they should be.
+        output: The output.
+
+    Returns:
+        Their files; none if there are no tags.
 
     Raises:
         StoreError: The store fails.
     """
-    return any(entry.path.endswith(".parquet") for entry in output.list(TAGS))
+    return [entry for entry in output.list(TAGS) if entry.path.endswith(".parquet")]
 
 
 def tags_sql(output: Store) -> str:

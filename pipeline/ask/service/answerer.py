@@ -102,7 +102,7 @@ class Answerer:
         self.metrics = metrics or ServiceMetrics()
         self._cache, self._clock, self._limits = cache, clock, limits or QueueLimits()
         self._flights: dict[str, QuestionFlight] = {}
-        self._counting, self._beside = _threads(1, "textmill-ask-count"), _threads(2, "textmill-ask-beside")
+        self._counting, self._beside = started_pool(1, "textmill-ask-count"), started_pool(2, "textmill-ask-beside")
         self._counted = 0
         self.use(asker)
         self._threads = ReadingThreads(self._limits, self.metrics, clock, self._on_found, self._on_read, self._on_failed)
@@ -246,8 +246,16 @@ class Answerer:
         self._beside.shutdown()
 
 
-def _threads(count: int, name: str) -> ThreadPoolExecutor:
-    """A pool whose threads are there from the beginning: a question waits for none."""
+def started_pool(count: int, name: str) -> ThreadPoolExecutor:
+    """Make a pool whose threads are there from the beginning: a question waits for none.
+
+    Args:
+        count: Number of threads.
+        name: What their names begin with.
+
+    Returns:
+        The pool.
+    """
     pool, there = ThreadPoolExecutor(count, name), threading.Barrier(count + 1)
     for _ in range(count):
         pool.submit(there.wait)

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 
 from pipeline.ask.asker import Asker
 from pipeline.ask.readers import Readers
+from pipeline.ask.reading import FIRST
 from pipeline.ask.search import PassageIndex
 from pipeline.ask.service.answer_cache import AnswerCache
 from pipeline.ask.service.answerer import Answerer
@@ -61,7 +62,7 @@ class Replica:
         # No question must wait for a model, or for a shape of batch that the engine has not seen.
         readers = {question: reader for question in WARM_UP if (reader := self._readers.of(question)) is not None}
         for reader in dict.fromkeys(readers.values()):
-            reader.prepare(limits.batch_tokens)
+            reader.prepare(limits.batch_tokens, FIRST)
         for question in readers:
             asker.ask(question)
         cache = AnswerCache(CacheConfig(local_mb=config.cache_mb, redis_url=config.redis_url))

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.ask.names import expected_names
-from pipeline.ask.service.answerer import Answerer, RefusedError
+from pipeline.ask.service.answerer import Answerer, RefusedError, started_pool
 from pipeline.ask.service.policy import Refused
 from pipeline.user_cache import user_cache
 from pipeline.voice.install import installed
 from pipeline.voice.transcriber import Transcriber
 
 log = logging.getLogger("textmill")
-# Recordings that may wait; more are refused with 429.
-WAITING = 8
+# Recordings that may wait; more are refused with 429. Seconds that one waits for the names of a new generation.
+WAITING, NAMES_S = 8, 2.0
 
 
 class Listener:
@@ -41,10 +42,9 @@ class Listener:
         self._answerer = answerer
         self._transcriber = Transcriber(installed(cache or user_cache()), threads)
         self.limits = self._transcriber.limits
-        self._pool = ThreadPoolExecutor(1, "textmill-ask-voice")
-        self._pool.submit(int).result()
+        self._pool, self._naming = started_pool(1, "textmill-ask-voice"), started_pool(1, "textmill-ask-names")
         self._waiting = 0
-        self._names: tuple[str, list[str]] = ("", [])
+        self._names_of, self._found, self._names = "", Future[list[str]](), list[str]()
 
     async def hear(self, audio: bytes, lang: str = "") -> dict[str, Any]:
         """Turn a recording into text.
@@ -71,11 +71,14 @@ class Listener:
 
     def _heard(self, audio: bytes, lang: str) -> dict[str, Any]:
         index = self._answerer.asker.index
-        if self._names[0] != index.digest:
-            self._names = (index.digest, expected_names(index.tags, log.warning))
-        heard = self._transcriber.transcribe(audio, lang, self._names[1])
+        if self._names_of != index.digest:
+            self._names_of, self._found = index.digest, self._naming.submit(expected_names, index.tags, log.warning)
+        with suppress(TimeoutError):  # those of the generation before will do
+            self._names = self._found.result(NAMES_S)
+        heard = self._transcriber.transcribe(audio, lang, self._names)
         return {"text": heard.text, "lang": heard.lang, "seconds": heard.seconds, "confidence": heard.confidence}
 
     def close(self) -> None:
         """Hear nothing more."""
-        self._pool.shutdown(cancel_futures=True)
+        for pool in (self._pool, self._naming):
+            pool.shutdown(cancel_futures=True)

@@ -208,11 +208,14 @@ def test_a_taught_reader_learns_on_from_another_mixture(made, monkeypatch, tmp_p
 def test_a_mixture_is_drawn_as_it_says(made):
     run, _, said = made
     mixture = read_mixture(run.recipe, run.data_dir, PieceTokenizer(TOKENIZER), said.append)
-    assert sum(len(mixture.repeats[mine]) for mine in mixture.bounds.values()) == len(mixture.examples)
+    assert sum(len(mixture.share[mine]) for mine in mixture.bounds.values()) == len(mixture.examples)
     drawn = mixture.drawn({"qamr_dev_test": 0.0, "qa_zre": 2.5})
     assert not drawn.repeats[drawn.bounds["qamr_dev_test"]].any()
     qa_zre = mixture.bounds["qa_zre"]
     assert np.allclose(drawn.repeats[qa_zre], 5 * mixture.repeats[qa_zre])  # it was 0.5
+    assert np.array_equal(
+        drawn.drawn({"qamr_dev_test": 0.6, "qa_zre": 0.5}).repeats, mixture.repeats
+    )  # what was left out comes back
     others = [name for name in mixture.bounds if name not in ("qamr_dev_test", "qa_zre")]
     assert all(np.array_equal(drawn.repeats[mixture.bounds[one]], mixture.repeats[mixture.bounds[one]]) for one in others)
 

@@ -68,8 +68,12 @@ def test_few_shapes_are_all_that_batches_are_padded_to(rows, width):
     assert (padded[0] >= rows) & (padded[1] >= width) & (padded[1] % KEYS == 0)
     assert padded[1] < width + 128
     if rows <= FEW_ROWS[-1] and width <= FEW_WIDTHS[-1]:
-        assert padded in few_shapes(padded[0] * padded[1])
-        assert padded not in few_shapes(padded[0] * padded[1] - 1)
+        places = padded[0] * padded[1]
+        assert padded in few_shapes(places, 0, width)
+        assert padded not in few_shapes(places - 1, padded[0] - 1, width)
+        assert padded in few_shapes(1, padded[0], width)
+        if padded[1] > 32:
+            assert padded not in few_shapes(places, 0, padded[1] - 32)
 
 
 def test_the_usual_engine_is_that_of_every_cpu():

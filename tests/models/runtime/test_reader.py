@@ -119,13 +119,16 @@ def resident_mb():
 
 def test_a_prepared_reader_compiles_nothing_while_it_reads(folder):
     """Each new shape of batch would take memory, and time of whoever asks."""
-    tokens, grown = 600, []
+    rng = random.Random(0)
+    loads = [[LONG[: rng.randrange(10, 900)]] * rng.randint(1, 3) for _ in range(300)]
+    grown = []
     for prepared in (False, True):
         reader = load_reader(folder, threads=2)
         if prepared:
-            reader.prepare(tokens)
+            reader.prepare(600, 3)
         before = resident_mb()
-        reader.prepare(tokens)
+        for passages in loads:
+            reader.read(["Where is it?"] * len(passages), passages)
         grown.append(resident_mb() - before)
     fresh, prepared = grown
     assert prepared < fresh / 3

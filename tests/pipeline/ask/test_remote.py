@@ -130,6 +130,16 @@ def test_tags_elsewhere_are_counted_as_they_would_be_here(world, tmp_path):
     assert (found["rows"], world.output.url in found["sql"]) == ([{"documents": 2}], True)
 
 
+def test_an_output_of_any_name_is_counted_with_one_look(world, monkeypatch):
+    world.run(output="o[dd]")
+    output = open_store(f"{world.url}/o[dd]", world.config)
+    looks, look = [], type(output).list
+    monkeypatch.setattr(type(output), "list", lambda self, folder="": looks.append(folder) or look(self, folder))
+    counted = count_answer([Intent("top", "", "LOC")], output)
+    assert counted.table.to_pylist() == [{"name": "Cork", "label": "LOC", "documents": 1}]
+    assert looks == [TAGS]
+
+
 def test_a_store_that_fails_while_it_is_counted_is_named(world, monkeypatch):
     def mute(*_args):
         raise UnavailableError(world.output.url, "does not answer")

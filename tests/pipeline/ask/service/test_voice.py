@@ -4,13 +4,16 @@ import asyncio
 import json
 import shutil
 import subprocess
+import threading
 from contextlib import suppress
 
 import pytest
 
 from models.errors import ModelError
+from pipeline.ask.service import voice
 from pipeline.user_cache import user_cache
 from pipeline.voice.install import installed
+from pipeline.voice.transcriber import Transcriber
 from tests.support.asking import ask, make_index, request, serving
 
 QUESTION = "How many jobs did Volta Energy cut?"
@@ -22,13 +25,17 @@ def answers(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def hearing(answers):
-    """The port of a service that hears."""
+def installed_voice():
     pytest.importorskip("faster_whisper", reason="no speech: pip install 'textmill[voice]'")
     try:
         installed(user_cache())
     except ModelError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def hearing(answers, installed_voice):
+    """The port of a service that hears."""
     with serving(answers, threads=1, voice=True) as port:
         yield port
 
@@ -79,6 +86,36 @@ def test_a_spoken_question_is_heard_and_answered(hearing, spoken):
     assert [one["event"] for one in said] == ["heard", "passages", "answer"]
     assert (said[0]["text"], said[2]["answer"]["answer"]) == (QUESTION, "300")
     assert json.loads(ask(hearing, QUESTION, spoken=True)[2])["answer"] == said[2]["answer"]
+
+
+@pytest.mark.slow
+def test_names_that_take_long_hold_up_no_recording(answers, installed_voice, spoken, monkeypatch):
+    found, released = [], threading.Event()
+
+    def slow(output, say):
+        released.wait(60)
+        found.append(names := ["Volta Energy"])
+        return names
+
+    told = []
+    transcribe = Transcriber.transcribe
+
+    def listening(self, audio, lang, names):
+        told.append(names)
+        return transcribe(self, audio, lang, names)
+
+    monkeypatch.setattr(voice, "expected_names", slow)
+    monkeypatch.setattr(voice, "NAMES_S", 0.1)
+    monkeypatch.setattr(Transcriber, "transcribe", listening)
+    with serving(answers, threads=1, voice=True) as port:
+        try:
+            assert request(port, "POST", "/v1/transcribe", spoken)[0] == 200
+            assert (told, found) == ([[]], [])
+        finally:
+            released.set()
+        monkeypatch.setattr(voice, "NAMES_S", 60)
+        assert request(port, "POST", "/v1/transcribe", spoken)[0] == 200
+        assert told[1] == ["Volta Energy"]
 
 
 @pytest.mark.slow
