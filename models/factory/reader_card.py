@@ -8,6 +8,7 @@ from typing import Any
 from models.factory.card_text import sparsity_table
 from models.factory.pareto import draw_front
 from models.factory.reader_corpora import HELD_OUT, TRAIN
+from models.factory.recipe import SHIPPED
 
 TITLES = {
     "tydi_em": "TyDi QA GoldP English dev, exact match",
@@ -50,7 +51,7 @@ def reader_card(m: dict[str, Any]) -> str:
         m: Metrics of the reader.
     """
     shapes = ", ".join(f"{heads} x {ffn}" for heads, ffn in m["layers"])
-    before = "float" if len(m["stages"]) == 1 else "taught, float"
+    before = "float" if len(m["stages"]) == 1 else f"{m['stages'][0]['name']}, float"
     errors = [one["relative_error"] for one in m["quantization_errors"]]
     *weights, constant = m["calibration"]
     lines = [
@@ -97,7 +98,7 @@ def reader_card(m: dict[str, Any]) -> str:
         "",
         "## Made of",
         "",
-        f"{STARTS[m['start']]}; steps of training: {', '.join(f'{name} {steps:,}' for name, steps in m['steps'].items())}.",
+        f"{_start(m['start'])}; steps of training: {', '.join(f'{name} {steps:,}' for name, steps in m['steps'].items())}.",
         f"One question in {m['none_every']} was also asked of a neighbouring passage that does not answer it:",
         "",
         "| corpus | licence |",
@@ -129,6 +130,11 @@ def draw_reader_front(m: dict[str, Any], path: Path) -> None:
     places = {stage["name"]: (stage["ms"]["10"], mean_f1(stage["figures"])) for stage in m["stages"]}
     shipped = {m["name"]: places.pop(m["stages"][-1]["name"])}
     draw_front(shipped, places, m["name"], "ten passages, ms (int8)", "mean F1 (%)", path)
+
+
+def _start(start: str) -> str:
+    name = start.removeprefix(SHIPPED)
+    return STARTS[start] if name == start else f"The shipped reader `{name}` (its card says what that is made of)"
 
 
 def _front(m: dict[str, Any]) -> list[str]:

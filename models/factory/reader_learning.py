@@ -98,7 +98,7 @@ def read_mixture(recipe: ReaderRecipe, data_dir: Path, tokenizer: PieceTokenizer
     """
     parts, shares, bounds, often = [], [], {}, {}
     for corpus, questions in training_questions(data_dir, recipe.lang):
-        asked: list[Question] = [*questions, *unanswerable(questions, recipe.train.none_every)]
+        asked: list[Question] = [*questions, *unanswerable(questions, recipe.none_every)]
         examples, of = encode_questions(asked, tokenizer, recipe.window)
         # Of a long passage most windows hold nothing: together they count as one.
         holds = examples.sentiment == 1

@@ -6,14 +6,13 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.factory.recipe import Fit, PruningAim
+from models.factory.recipe import SHIPPED, Fit, PruningAim
 
 
 class ReaderFit(Fit):
     """Training of a reader on gold answers."""
 
     epochs: float = Field(1.0, gt=0, description="how often the mixture is read")
-    none_every: int = Field(3, ge=1, description="one question in so many is also asked of a passage that does not answer it")
 
 
 class ReaderFurther(Fit):
@@ -50,7 +49,10 @@ class ReaderPrune(ReaderLearning, PruningAim):
 
 
 class ReaderRecipe(BaseModel):
-    """Every choice that makes a reader: it is taught, and where the recipe says so a smaller one learns of it and is pruned."""
+    """Every choice that makes a reader: it is taught, and where the recipe says so a smaller one learns of it and is pruned.
+
+    A recipe may also begin with a reader that is shipped, which needs no teaching.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,13 +60,24 @@ class ReaderRecipe(BaseModel):
     name: str = Field(description="name in the zoo")
     summary: str = Field(description="what it is for, for its card")
     lang: Literal["en", "zh"]
-    start: Literal["minilm", "mpnet", "e5"] = Field("minilm", description="pretrained encoder that is taught")
+    start: str = Field(
+        "minilm",
+        pattern=f"^(minilm|mpnet|e5|{SHIPPED}.+)$",
+        description='pretrained encoder that is taught: "minilm", "mpnet" or "e5"; or "zoo:NAME", a shipped reader',
+    )
     latin: int = Field(0, ge=0, description="for e5, pieces of Latin words in the vocabulary")
     seed: int = 1
     window: int = Field(256, ge=64, description="tokens of the longest sequence")
-    train: ReaderFit
+    none_every: int = Field(3, ge=1, description="one question in so many is also asked of a passage that does not answer it")
+    train: ReaderFit | None = Field(None, description="teaching; only a shipped reader can do without")
     further: ReaderFurther | None = Field(None, description="more training of the taught reader, before anything else")
     distil: ReaderDistil | None = Field(None, description="the smaller reader; without it the taught one is pruned")
     prune: ReaderPrune | None = None
     calibration_windows: int = Field(512, ge=8, description="windows that the ranges of activations are found on")
     gate: dict[str, float] = Field({}, description="figure -> least value, in per cent; the step fails below")
+
+    @model_validator(mode="after")
+    def _taught(self) -> Self:
+        if self.train is None and not self.start.startswith(SHIPPED):
+            raise ValueError(f"train is missing: {self.start} is a pretrained encoder, and has to be taught")
+        return self

@@ -17,7 +17,7 @@ from models.factory.reader_examples import reader_loss
 from models.factory.reader_learning import QuestionMixture, learned, read_mixture
 from models.factory.reader_recipe import ReaderRecipe
 from models.factory.reader_stage import ReaderStage, ReaderStages
-from models.factory.reader_start import Vocabulary, beginning, fresh_reader, vocabulary
+from models.factory.reader_start import Start, Vocabulary, fresh_reader
 from models.factory.reader_student import ReaderStudents
 from models.factory.run_context import key_of
 from models.factory.runner import check_gate
@@ -59,11 +59,12 @@ class ReaderRun:
         """
         self.work.mkdir(parents=True, exist_ok=True)
         recipe = self.recipe
-        words = vocabulary(recipe, self.data_dir, self.cache)
+        start = Start(recipe, self.data_dir, self.cache, self.work, self.zoo)
+        words = start.vocabulary()
         mixture = read_mixture(recipe, self.data_dir, words.tokenizer(), self.say)
         dev = dev_questions(self.data_dir, recipe.lang)
         measuring = ReaderStages(recipe, words, mixture.examples, dev, self.work, self.say)
-        encoders = dict(self._encoders(words, mixture))
+        encoders = dict(self._encoders(start, words, mixture))
         stages = [measuring.stage(name, encoder) for name, encoder in encoders.items()]
         metrics = self._metrics(stages, encoders, mixture, next(iter(dev.values())))
         for line in (f"{figure} {value:.2f}" for figure, value in stages[-1].figures.items()):
@@ -78,22 +79,25 @@ class ReaderRun:
             draw_reader_front(metrics, package.folder / "front.png")
         return metrics
 
-    def _encoders(self, words: Vocabulary, mixture: QuestionMixture) -> Iterator[tuple[str, Encoder]]:
+    def _encoders(self, start: Start, words: Vocabulary, mixture: QuestionMixture) -> Iterator[tuple[str, Encoder]]:
         """The readers that the recipe makes, each with its name; the last is shipped."""
-        recipe = self.recipe
+        recipe, shipped = self.recipe, start.shipped()
         key = key_of(recipe.model_dump(exclude={"gate", "summary", "name", "further", "distil", "prune"}))
-        runs, path = mixture.runs(recipe.train), self.work / f"{key}.safetensors"
-        begun = beginning(recipe, words, self.cache)
-        encoder = learned(begun, begun, mixture, runs, reader_loss, recipe.train, path, self.say)
+        if shipped is not None:
+            key = key_of(key, shipped.digest)
+        encoder = start.encoder(words)
+        if recipe.train is not None:
+            runs, path = mixture.runs(recipe.train), self.work / f"{key}.safetensors"
+            encoder = learned(encoder, encoder, mixture, runs, reader_loss, recipe.train, path, self.say)
         if recipe.further is not None:
             key = key_of(key, recipe.further.model_dump(exclude={"minutes", "checkpoint_s"}))
             runs, path = mixture.drawn(recipe.further.repeats).runs(recipe.further), self.work / f"{key}-further.safetensors"
             encoder = learned(encoder, encoder, mixture, runs, reader_loss, recipe.further, path, self.say)
-        yield "taught", encoder
+        yield "taught" if shipped is None else shipped.name, encoder
         students = ReaderStudents(encoder, key, mixture, self.work, self.say)
         if recipe.distil is not None:
-            start = encoder if recipe.distil.start == "taught" else fresh_reader(minilm(self.cache))
-            encoder = students.distilled(recipe.distil, start)
+            student = encoder if recipe.distil.start == "taught" else fresh_reader(minilm(self.cache))
+            encoder = students.distilled(recipe.distil, student)
             yield "distilled", encoder
         if recipe.prune is not None:
             for number, pruned in enumerate(students.pruned(recipe.prune, encoder), 1):
@@ -105,7 +109,7 @@ class ReaderRun:
         recipe, last = self.recipe, stages[-1]
         taught, shipped = encoders[stages[0].name], encoders[last.name]
         kept = recipe.distil.layers if recipe.distil is not None and recipe.distil.layers else range(len(shipped.layers))
-        steps = {"taught": len(mixture.runs(recipe.train))}
+        steps = {} if recipe.train is None else {"taught": len(mixture.runs(recipe.train))}
         if recipe.further is not None:
             within = recipe.further.minutes
             name = "further" if within is None else f"further (less what {within:g} minutes left out)"
@@ -130,6 +134,6 @@ class ReaderRun:
             "float_figures": stages[0].float_figures, "calibration": list(last.calibration), "window": recipe.window,
             "start": recipe.start, "layers": [[shape.heads, shape.ffn] for shape in shipped.config.layers],
             "bytes": last.package.size, "cpu": cpu_name(), "ms": rows[-1]["ms"], "float_ms": stages[0].reading_ms(asked, False),
-            "steps": steps, "none_every": recipe.train.none_every, "quantization_errors": last.errors, "stages": rows,
+            "steps": steps, "none_every": recipe.none_every, "quantization_errors": last.errors, "stages": rows,
             "sparsity": sparsity_report(taught, shipped, list(kept)) if len(stages) > 1 and whole else [],
         }  # fmt: skip

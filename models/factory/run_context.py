@@ -27,13 +27,14 @@ from models.factory.files import read_json, write_json, write_whole
 from models.factory.languages import language
 from models.factory.recipe import SHIPPED, Recipe
 from models.factory.shelf import Shelf
+from models.factory.shipped import kept_package, unrounded
 from models.factory.silver import SilverTokenizer
 from models.factory.teacher_logits import LiveTeacher, TeacherLogits, TeacherRun, compute_logits
 from models.runtime.config import EncoderConfig
 from models.runtime.encoder import Encoder, TokenModel
 from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_threads
 from models.runtime.labels import NUM_CASES
-from models.runtime.package import ModelPackage, open_package
+from models.runtime.package import ModelPackage
 from models.runtime.tagger import Tagger
 from models.runtime.tokenizer import PieceTokenizer
 from models.runtime.weights import to_encoder, to_weights
@@ -286,14 +287,7 @@ class RunContext:
             ModelMissingError: There is no such model, or a file of it is absent.
             ModelDamagedError: A file does not fit its digest or the label sets of this version.
         """
-        kept = self.folder("shipped") / name
-        if not kept.exists():
-            source = open_package(self.zoo / name).folder
-            part = kept.with_suffix(".part")
-            shutil.rmtree(part, ignore_errors=True)
-            shutil.copytree(source, part)
-            part.rename(kept)
-        return open_package(kept)
+        return kept_package(self.zoo / name, self.folder("shipped"))
 
     def shipped(self, name: str) -> Encoder:
         """Load a shipped model as a float encoder, to be taught on; its int8 weights become the numbers that they stand for.
@@ -308,9 +302,7 @@ class RunContext:
             ModelMissingError: There is no such model, or a file of it is absent.
             ModelDamagedError: A file does not fit its digest or the label sets of this version.
         """
-        package = self.shipped_package(name)
-        weights = {key: value for key, value in package.weights().items() if not key.endswith((".act_scale", ".act_zero"))}
-        return to_encoder(package.config, weights)
+        return unrounded(self.shipped_package(name))
 
     def tagger(self, model: TokenModel, window: int, quantized: bool = False) -> Tagger:
         """Build a Tagger of a live model.

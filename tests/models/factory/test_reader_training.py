@@ -1,13 +1,14 @@
 """Readers are made: taught on questions, rounded, calibrated, measured. With encoders small enough for a test."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from models.errors import DataMissingError, GateFailedError, RecipeError
+from models.errors import DataMissingError, GateFailedError, ModelMissingError, RecipeError
 from models.factory import pretrained, reader_student
 from models.factory.distill import Learner
 from models.factory.examples import gather
@@ -282,3 +283,40 @@ def test_what_is_done_is_not_done_again_and_a_gate_holds(made):
     with pytest.raises(GateFailedError, match=r"tydi_f1 .* < 100.1"):
         gated.make()
     assert not (run.zoo / "other").exists()
+
+
+@pytest.mark.timeout(300)
+def test_a_shipped_reader_is_pruned_without_being_taught_again(made, tmp_path):
+    run, whole, said = made
+    zoo = tmp_path / "zoo"
+    shutil.copytree(run.zoo / "small", zoo / "small")
+    recipe = RECIPE.partition("[train]")[0].replace('"small"', '"smaller"') + 'start = "zoo:small"\nnone_every = 2\n'
+    pruning = "[prune]\nlearning_rate = 3e-3\nepochs = 0.5\nrounds = 1\nhead_rate = 1.0\nbudget_tokens = 1024\nshape = [1, 64]\n"
+    (tmp_path / "r.toml").write_text(recipe + pruning)
+    said.clear()
+    on = replace(run, recipe=load_task_recipe(tmp_path / "r.toml"), work=tmp_path / "work", zoo=zoo)
+    metrics = on.make()
+    assert [stage["name"] for stage in metrics["stages"]] == ["small", "pruned, round 1"]
+    assert set(metrics["steps"]) == {"pruned"}
+    # The numbers that its int8 weights stand for read as the shipped one does, but for what was lost in rounding activations.
+    assert metrics["stages"][0]["figures"]["tydi_f1"] == pytest.approx(whole["figures"]["tydi_f1"], abs=8)
+    assert metrics["layers"] == [[1, 64]] * 2
+    assert "The shipped reader `small`" in (zoo / "smaller" / "card.md").read_text()
+    shutil.rmtree(zoo / "small")  # it was kept, as it was when the run began
+    said.clear()
+    assert on.make()["digest"] == metrics["digest"]
+    assert not any(" batches of " in line for line in said)
+
+
+def test_a_start_that_does_not_fit_is_named(made, tmp_path):
+    run, _, _ = made
+    recipe = RECIPE.partition("[train]")[0]
+    (tmp_path / "r.toml").write_text(recipe)
+    with pytest.raises(RecipeError, match="train is missing: minilm is a pretrained encoder"):
+        load_task_recipe(tmp_path / "r.toml")
+    (tmp_path / "r.toml").write_text(recipe.replace('"en"', '"zh"') + 'start = "zoo:small"\n')
+    with pytest.raises(RecipeError, match="small reads en, the recipe is for zh"):
+        replace(run, recipe=load_task_recipe(tmp_path / "r.toml"), work=tmp_path / "work").make()
+    (tmp_path / "r.toml").write_text(recipe + 'start = "zoo:nobody"\n')
+    with pytest.raises(ModelMissingError, match="nobody"):
+        replace(run, recipe=load_task_recipe(tmp_path / "r.toml"), work=tmp_path / "work").make()
