@@ -37,7 +37,7 @@ REASONS = {
     "file_unreadable": "the file cannot be read from here on",
     "bomb": "the file unpacks to far more than it should",
     "tagger_failed": "the model fails on this document alone",
-    "no_model_for_language": "filtered: no model can read the script of this text",
+    "no_model_for_language": "filtered: no model reads the language of this text",
 }
 
 

@@ -23,6 +23,16 @@ def cpu_flags() -> frozenset[str]:
     return frozenset((said.get("flags") or said.get("Features") or "").split())
 
 
+def sums_int8_exactly() -> bool:
+    """Return whether this CPU sums products of 8-bit numbers without losing any.
+
+    x86 CPUs without VNNI add pairs of products in 16 bits, and what is larger becomes the largest that fits; other
+    architectures are not known to do so.
+    """
+    flags = cpu_flags()
+    return "sse2" not in flags or bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8"})
+
+
 def cpu_name() -> str:
     """Return the CPU's model name, with those of the instruction sets that decide on an engine's speed."""
     flags = cpu_flags()

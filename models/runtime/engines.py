@@ -13,6 +13,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from models.runtime.batches import RaggedBatch, in_few_shapes
+from models.runtime.cpu import sums_int8_exactly
 from models.runtime.signal_stack import signal_stack_kept
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class OpenVinoEngine(Engine):
     """OpenVINO on the CPU, with one stream for each thread, so that threads never wait for each other within a batch.
 
     What is not int8 is computed in `precision`. Left to itself OpenVINO computes in bf16 where the CPU can: a tenth faster, but
-    then one in twenty of the example texts gets other tags than from the reference, or on a CPU without bf16.
+    then one in twenty of the example texts gets other tags than from the reference, or on a CPU without bf16. A CPU that loses
+    what does not fit into 16 bits multiplies the rounded numbers as floats.
 
     Args:
         config: Shapes of the weights.
@@ -101,7 +103,8 @@ class OpenVinoEngine(Engine):
         with signal_stack_kept():
             compiled = ov.Core().compile_model(build(config, weights, whole_keys=few_shapes), "CPU", settings)
         # Neither threads, nor streams, nor the texts beside a text change a bit of its scores.
-        self.arithmetic: str | None = f"openvino-{compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}"
+        computed = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self.arithmetic: str | None = f"openvino-{computed}" + ("" if sums_int8_exactly() else "-products")
         self.streams, self._few_shapes = threads, few_shapes
         self._requests = [compiled.create_infer_request() for _ in range(threads + 1)]
 

@@ -1,7 +1,9 @@
 """An `Encoder`'s weights as an OpenVINO model, built operation by operation.
 
 A quantized layer becomes FakeQuantize on the input and an int8 constant with a scale per channel, the form that
-OpenVINO's low-precision passes turn into int8 kernels.
+OpenVINO's low-precision passes turn into int8 kernels. Where these kernels lose what does not fit into 16 bits, it becomes the
+product of the same whole numbers as floats: it has no fractions to lose (below 2^24), so it is the same on every CPU and in
+every batch.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import openvino as ov
 from openvino import opset13 as op
 
 from models.runtime.config import ACT_MAX, EncoderConfig, relative_buckets
+from models.runtime.cpu import sums_int8_exactly
 
 Weights = Mapping[str, npt.NDArray[Any]]
 
@@ -26,6 +29,7 @@ KEYS = 16
 class _Builder:
     def __init__(self, config: EncoderConfig, weights: Weights, whole_keys: bool) -> None:
         self.config, self.weights, self.whole_keys = config, weights, whole_keys
+        self.whole_floats = not sums_int8_exactly()
 
     def f32(self, name: str) -> ov.Node:
         return op.constant(self.weights[name].astype(np.float32))
@@ -74,6 +78,8 @@ class _Builder:
             return x
         step = float(self.weights[name + ".act_scale"])
         zero = int(self.weights[name + ".act_zero"])
+        if self.whole_floats:
+            return op.clamp(op.round(op.divide(x, op.constant(np.float32(step))), "half_to_even"), -zero, ACT_MAX - zero)
         low, high = (op.constant(np.float32(step * (level - zero))) for level in (0, ACT_MAX))
         return op.fake_quantize(x, low, high, low, high, ACT_MAX + 1)
 
@@ -81,11 +87,14 @@ class _Builder:
         """Some outputs, by default all, of a layer over its rounded input."""
         scale = self.weights.get(name + ".weight_scale")
         weight = self.weights[name + ".weight"][rows]
+        bias = op.constant(self.weights[name + ".bias"][rows].astype(np.float32))
+        if scale is not None and self.whole_floats:
+            steps = op.constant((scale[rows] * self.weights[name + ".act_scale"]).astype(np.float32))
+            return op.add(op.multiply(op.matmul(x, op.constant(weight.astype(np.float32)), False, True), steps), bias)
         if scale is not None:
             matrix = op.multiply(op.convert(op.constant(weight), np.float32), op.constant(scale[rows, None]))
         else:
             matrix = op.constant(weight.astype(np.float32))
-        bias = op.constant(self.weights[name + ".bias"][rows].astype(np.float32))
         return op.add(op.matmul(x, matrix, False, True), bias)
 
     def linear(self, x: ov.Node, name: str) -> ov.Node:

@@ -28,7 +28,7 @@ MIN_WINDOW = 16
 # The models that "auto" stands for.
 AUTO = ("en", "zh")
 # The rules by which texts find their model (models.runtime.languages); one more whenever they change.
-ROUTING = 1
+ROUTING = 2
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 WEIGHTS, TOKENIZER, MANIFEST = "weights.safetensors", "tokenizer.json", "model.json"
 
@@ -177,9 +177,7 @@ class Models:
 
     @property
     def digest(self) -> str:
-        """The one model's digest; for several, a SHA-256 in hex over all their digests and the version of the routing rules."""
-        if len(self.packages) == 1:
-            return self.packages[0].digest
+        """SHA-256 in hex over the digests of all models and the version of the rules by which texts find theirs."""
         parts = [f"routing {ROUTING}", *(package.digest for package in self.packages)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

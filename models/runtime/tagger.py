@@ -15,8 +15,8 @@ from models.runtime.batches import RaggedBatch, Windows, make_batches, make_wind
 from models.runtime.decode import check, decode, softmax
 from models.runtime.engines import Engine, Logits
 from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
+from models.runtime.languages import identify
 from models.runtime.schema import TAGS
-from models.runtime.script import languages
 from models.runtime.tokenizer import Pieces, PieceTokenizer
 
 # Texts are tagged in groups of at most so many characters, which bounds memory and gives the sort enough to choose from.
@@ -110,16 +110,15 @@ class Tagger:
         return (self.lang,)
 
     def foreign(self, texts: Sequence[str]) -> list[str | None]:
-        """Find the texts whose script is not that of the model's language.
+        """Find the texts that are not in the model's language.
 
         Args:
             texts: Texts in any languages.
 
         Returns:
-            For each text the language that its script stands for, see `script.languages`; None if that is the model's, or the
-            text has no letters.
+            For each text its language, see `languages.identify`; None if that is the model's, or the text has no letters.
         """
-        return [None if lang in (None, self.lang) else lang for lang in languages(texts)]
+        return [None if lang in (None, self.lang) else lang for lang in identify(texts)]
 
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
         """Tag texts of any length; long ones are tagged window by window.

