@@ -191,6 +191,61 @@ def read_smp(path: Path) -> Iterator[LabelledText]:
                 yield LabelledText(html.unescape(row["content"]), sentiment=EMOTIONS[row["label"]])
 
 
+def read_emotions(path: Path) -> Iterator[LabelledText]:
+    """Read lines of emotion, tab, and post; emotions are folded to sentiment as in `read_smp`.
+
+    Args:
+        path: The file, or the file without its suffix `.gz`.
+
+    Yields:
+        The posts with sentiment; those with an emotion that EMOTIONS leaves out, and empty ones, are left out.
+
+    Raises:
+        DataMissingError: The file is absent.
+    """
+    with open_text(path) as lines:
+        for line in lines:
+            emotion, _, post = line.rstrip("\r\n").partition("\t")
+            if emotion in EMOTIONS and post.strip():
+                yield LabelledText(post, sentiment=EMOTIONS[emotion])
+
+
+def read_words(path: Path) -> Iterator[LabelledText]:
+    """Read lines of word, universal part of speech, and what is not used, apart by tabs, with blank lines between sentences.
+
+    Args:
+        path: The file, or the file without its suffix `.gz`.
+
+    Yields:
+        The sentences with parts of speech; words stand without spaces, except between two Latin ones.
+
+    Raises:
+        DataMissingError: The file is absent.
+    """
+    forms: list[str] = []
+    tags: list[str] = []
+    with open_text(path) as lines:
+        for line in [*lines, ""]:
+            fields = line.rstrip("\r\n").split("\t")
+            if len(fields) >= 2:
+                forms.append(fields[0])
+                tags.append(fields[1] if fields[1] in UPOS else "X")
+            elif forms:
+                text, extents = lay_out(forms, latin_spaces(forms))
+                yield LabelledText(text, extents, upos=tuple(tags))
+                forms, tags = [], []
+
+
+def latin_spaces(forms: Sequence[str]) -> list[bool]:
+    """Return for each word of a Chinese sentence whether a space follows: only between two Latin words.
+
+    Args:
+        forms: The words.
+    """
+    latin = [form[:1].isascii() and form[:1].isalnum() and form[-1:].isascii() for form in forms]
+    return [a and b for a, b in zip(latin, [*latin[1:], False], strict=True)]
+
+
 def read_smp_dev(folder: Path) -> Iterator[LabelledText]:
     """Read the two evaluation sets of SMP2020: first everyday posts, then posts on the epidemic.
 
@@ -223,9 +278,7 @@ def read_gsd_1(path: Path) -> Iterator[LabelledText]:
     """
     for sentence in conllu_sentences(path):
         forms = [FULL_WIDTH.get(fields[1], fields[1]) if fields[3] == "PUNCT" else fields[1] for fields in sentence]
-        latin = [form[:1].isascii() and form[:1].isalnum() and form[-1:].isascii() for form in forms]
-        spaces = [a and b for a, b in zip(latin, [*latin[1:], False], strict=True)]
-        text, extents = lay_out(forms, spaces)
+        text, extents = lay_out(forms, latin_spaces(forms))
         yield LabelledText(text, extents, upos=tuple(map(upos_2, sentence)))
 
 
