@@ -32,6 +32,12 @@ def report(
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Number of Ray workers, each with --memory-mb. 0 is this process.")] = 0,
     address: Annotated[str | None, typer.Option(help="Ray cluster to run on: auto or HOST:PORT.")] = None,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Least score of an entity that counts, of those that the tags hold (textmill tag --min-score)."
+        ),
+    ] = 0.0,
     config: Annotated[Path | None, typer.Option(help="TOML file. Its table store says how HDFS is reached.")] = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
@@ -52,7 +58,7 @@ def report(
         raise ConfigError("--from and --to go together")
     begin, end = (day, day) if day else (first, last)
     days = (begin.date() if begin else None, end.date() if end else None)
-    made = make_report(output, *days, into, lang, memory_mb, zone, load_store(config, sets or ()), workers, address)
+    made = make_report(output, *days, into, lang, memory_mb, zone, load_store(config, sets or ()), workers, address, min_score)
     print(json.dumps(asdict(made), indent=1, ensure_ascii=False))
     for text in made.disagreements:
         typer.echo(f"textmill: counts do not agree: {text}", err=True)

@@ -6,12 +6,17 @@ from typing import Annotated
 
 import typer
 
+from models.runtime.labels import MIN_SCORE
+
 
 def try_text(
     text: Annotated[str, typer.Argument(help="The text to tag.")],
     model: Annotated[
         str, typer.Option(help="auto (the model of the text's language), en, en-fast, zh, or a model folder.")
     ] = "auto",
+    min_score: Annotated[
+        float, typer.Option(min=0, max=1, help="Least score, the probability of being right, of an entity that is shown.")
+    ] = MIN_SCORE,
     words: Annotated[bool, typer.Option("--words", help="Show words and parts of speech too.")] = False,
 ) -> None:
     """Tag one text and show it in colour."""
@@ -19,9 +24,10 @@ def try_text(
     from rich.text import Text
 
     from jobs.colours import SENTIMENT, legend, paint, plain
+    from models.runtime.confidence import surer
     from models.runtime.load import load
 
-    row = load(model).tag([text]).to_pylist()[0]
+    row = surer(load(model).tag([text]), min_score).to_pylist()[0]
     console = Console()
     console.print(paint(text, row["entities"]))
     for entity in row["entities"]:

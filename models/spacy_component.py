@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import textmill_spacy  # noqa: F401  (`import models.spacy_component` makes "textmill" known, too)
+from models.runtime.confidence import surer
+from models.runtime.labels import MIN_SCORE
 from models.runtime.load import load
 
 
@@ -20,6 +22,7 @@ class TextmillComponent:
     Args:
         model: Name of a model in the zoo, a model folder, or "auto", which tags each text by its language.
         threads: Threads of the engine.
+        min_score: The least score of an entity that is set, from 0 to 1.
 
     Raises:
         ModelMissingError: There is no such model, or a file of it is absent.
@@ -27,13 +30,17 @@ class TextmillComponent:
         EngineMissingError: What the engine needs is not installed.
     """
 
-    def __init__(self, model: str, threads: int) -> None:
+    def __init__(self, model: str, threads: int, min_score: float = MIN_SCORE) -> None:
         from spacy.tokens import Doc
 
         for name in ("sentiment", "sentiment_scores"):
             if not Doc.has_extension(name):
                 Doc.set_extension(name, default=None)
-        self._tagger = load(model, threads=threads)
+        self._tagger, self._min_score = load(model, threads=threads), min_score
+
+    def _rows(self, texts: list[str]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = surer(self._tagger.tag(texts), self._min_score).to_pylist()
+        return rows
 
     def _set(self, doc: Any, row: dict[str, Any]) -> Any:
         from spacy.util import filter_spans
@@ -52,7 +59,7 @@ class TextmillComponent:
         Returns:
             The document.
         """
-        return self._set(doc, self._tagger.tag([doc.text]).to_pylist()[0])
+        return self._set(doc, self._rows([doc.text])[0])
 
     def pipe(self, stream: Any, batch_size: int = 256) -> Iterator[Any]:
         """Tag documents in batches; what they had as `doc.ents` is replaced.
@@ -67,5 +74,4 @@ class TextmillComponent:
         from spacy.util import minibatch
 
         for docs in minibatch(stream, batch_size):
-            rows = self._tagger.tag([doc.text for doc in docs]).to_pylist()
-            yield from map(self._set, docs, rows)
+            yield from map(self._set, docs, self._rows([doc.text for doc in docs]))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from models.runtime.labels import MIN_SCORE
 from pipeline.cache.settings import CacheConfig, check_cache
 from pipeline.errors import ConfigError
 from pipeline.store.settings import StoreConfig
@@ -108,6 +109,10 @@ class TagConfig(BaseModel):
         str,
         Field(description="the model: en, en-fast, zh, auto or en-fast+zh (each text by the model of its language), or a folder"),
     ] = "en"
+    min_score: Annotated[
+        float,
+        Field(ge=0, le=1, description="least score, the probability of being right, of an entity that is written; 0 writes all"),
+    ] = MIN_SCORE
     engine: Annotated[Literal["auto", "openvino", "torch"], Field(description="engine that runs the model")] = "auto"
     workers: Annotated[
         int, Field(ge=0, description="number of Ray workers; 0 is this process, or with an address all CPUs of the cluster")
@@ -198,7 +203,7 @@ class TagConfig(BaseModel):
         return DocumentSpec(
             self.text_column, self.id_column or None, time, self.source_column, self.keep, self.keep_text,
             documents=self.documents, clean=self.clean, languages=self.languages, usual=usual, separator=self.text_separator,
-            time_format=self.time_format, time_from=self.time_from,
+            time_format=self.time_format, time_from=self.time_from, min_score=self.min_score,
             reading=TextOptions(
                 self.encoding, self.delimiter, self.quote, self.escape, self.column_names, self.null, self.json_path, self.format
             ),

@@ -111,8 +111,8 @@ class TextOptions:
 class DocumentSpec:
     """Which columns of the input are what, and how texts are prepared: all that a part depends on beside model and input.
 
-    The defaults of `usual`, `separator`, `time_format` and `time_from` are what plans from before version 0.2 mean, which do not
-    record them.
+    The defaults of `usual`, `separator`, `time_format`, `time_from` and `min_score` are what plans from before version 0.2 mean,
+    which do not record them.
 
     Attributes:
         text: Column of the text, or several with commas between them, see `separator`.
@@ -132,6 +132,7 @@ class DocumentSpec:
         time_format: strptime format, or unit since 1970, that all times have; None takes every form with only one reading.
         time_from: Where the time is: in the column, in the folder's name (dt=2026-11-20) or in the file's name.
         reading: How text files are read.
+        min_score: The least score of an entity that is written, from 0 to 1.
         root: Root of the plan's input, if it differs from that of the output's first plan, see `path_in_id`; else "".
         first_root: Root of the output's first plan, if `root` is given.
     """
@@ -151,6 +152,7 @@ class DocumentSpec:
     time_format: str | None = None
     time_from: Literal["column", "folder", "name"] = "column"
     reading: TextOptions = TextOptions()
+    min_score: float = 0.0
     root: str = ""
     first_root: str = ""
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from retrieval import write_output
 
-from models.factory.evaluate import expected_calibration_error
-from models.factory.reader_evaluate import RIGHT_F1, fit_calibration
+from models.factory.probabilities import expected_calibration_error, fit_calibration
+from models.factory.reader_evaluate import RIGHT_F1
 from models.factory.reader_metrics import f1, precision_at
 from models.factory.retrieval_set import retrieval_set
 from models.runtime.cpu import cpu_name

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from models.factory.evaluate import expected_calibration_error, macro_f1
+from models.factory.evaluate import macro_f1
+from models.factory.probabilities import expected_calibration_error
 from models.runtime.encoder import TokenModel
 
 FOLDS = 5

@@ -9,6 +9,7 @@ from models.factory.corpora import CORPORA
 from models.factory.evaluate import figures_of
 from models.factory.languages import language
 from models.factory.pareto import comparison_table
+from models.runtime.labels import MIN_SCORE
 
 
 def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
@@ -119,7 +120,21 @@ def _calibration(found: dict[str, Any] | None) -> list[str]:
         f"- Scores of sentiment were fitted to the development split of the real posts (temperature {found['temperature']:.2f}, "
         f"a bias a class), so that its figures flatter. On posts that were not fitted to ({found['folds']} folds): macro F1 "
         f"{reached['macro_f1']:.1f}, of what is called negative {reached['negative_precision']:.1f} % are, expected calibration "
-        f"error {reached['sentiment_ece']:.1f} %. Scores of entities are not fitted.",
+        f"error {reached['sentiment_ece']:.1f} %.",
+        *_entity_scores(found.get("entities")),
+    ]
+
+
+def _entity_scores(found: dict[str, Any] | None) -> list[str]:
+    """What the scores of entities are worth."""
+    if found is None:
+        return ["- Scores of entities are not fitted."]
+    (slope, constant), reached = found["weights"], found["across"]
+    return [
+        f"- Scores of entities are probabilities of being right, fitted to the same posts (slope {slope:.2f}, constant "
+        f"{constant:.2f}). On posts that were not fitted to ({found['folds']} folds): expected calibration error "
+        f"{reached['entity_ece']:.1f} % (before, {found['before']:.1f} %), and F1 {reached['f1']:.1f} of the entities whose "
+        f"score is at least {MIN_SCORE}; the others are left out by default (`--min-score`).",
     ]
 
 

@@ -167,7 +167,7 @@ CORPORA: dict[str, Corpus] = {
     "bdci_car": Corpus(read_labelled, "zh/sentiment/bdci_car/train.tsv", None, "not stated"),
     "nlpcc2014": Corpus(read_labelled, "zh/sentiment/nlpcc2014/train.tsv", None, "not stated", neutral_known=False),
     "uner_gsdsimp": Corpus(zh.read_characters, "zh/ner/uner_gsdsimp/train.txt", None, "CC BY-SA 4.0", misc_known=False),
-    "pfr199801": Corpus(zh.read_characters, "zh/ner/pfr199801/train.txt", None, "PKU and Fujitsu, research use", misc_known=False),
+    "pfr199801": Corpus(zh.read_characters, "zh/ner/pfr199801/train.txt", None, "research use", misc_known=False),
     "weibo_comments": Corpus(read_jsonl_texts, "corpora/weibo_comments", None, "Weibo's text"),
     "zh_news": Corpus(read_jsonl_texts, "corpora/zh_news", None, "the sites' text"),
     "weibo_hot": Corpus(read_jsonl_texts, "corpora/weibo_hot", None, "Weibo's text"),

@@ -16,6 +16,8 @@ from seqeval.scheme import IOB2
 from models.errors import DataMissingError
 from models.factory.corpora import read
 from models.factory.corpus_readers import LabelledText
+from models.factory.entity_scores import judged_entities
+from models.factory.probabilities import expected_calibration_error
 from models.runtime.labels import SENTIMENTS
 from models.runtime.tagger import Tagger
 
@@ -211,27 +213,6 @@ def ternary_sentiment(tagger: Tagger, records: Sequence[LabelledText]) -> dict[s
     return {"recall": float(np.mean(recalls)), "accuracy": float(np.mean(found == gold))}
 
 
-def expected_calibration_error(confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_], bins: int = 10) -> float:
-    """Compute the expected calibration error (Guo et al., 2017).
-
-    It is the distance between mean confidence and accuracy of each bin, averaged over bins of equal width, which are weighted by
-    the number of answers in them.
-
-    Args:
-        confidence: Confidence of each answer, 0 to 1, shape (N,).
-        right: Whether each answer is right, bool, shape (N,).
-        bins: Number of bins from 0 to 1.
-
-    Returns:
-        The error, 0 (best) to 1; 0 without answers.
-    """
-    if not len(confidence):
-        return 0.0
-    which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(which, weights=confidence - right, minlength=bins)
-    return float(np.abs(gap).sum() / len(confidence))
-
-
 def macro_f1(gold: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> float:
     """Compute the F1 of each sentiment and average them.
 
@@ -259,27 +240,18 @@ def posts(tagger: Tagger, records: Sequence[LabelledText], keep_misc: bool) -> d
 
     Returns:
         Shares of 1: `macro_f1` of sentiment; `negative_precision`, the share of true ones among posts called negative (1 if there
-        are none); `f1` of entities by exact extent and type; `sentiment_ece` and `entity_ece`, expected calibration errors.
+        are none); `f1` of the entities that count by default (see MIN_SCORE), by exact extent and type; `sentiment_ece` and
+        `entity_ece`, expected calibration errors.
     """
     scores, gold = sentiment_scores(tagger, records)
     found = scores.argmax(axis=1)
-    wanted = 0
-    confidence: list[float] = []
-    hits: list[bool] = []
-    for record, row in zip(records, _rows(tagger, records), strict=True):
-        spans = {span for span in record.spans or () if keep_misc or span[2] != "MISC"}
-        wanted += len(spans)
-        for entity in row["entities"]:
-            if keep_misc or entity["label"] != "MISC":
-                confidence.append(entity["score"])
-                hits.append((entity["start"], entity["end"], entity["label"]) in spans)
-    right = sum(hits)
+    entities = judged_entities(tagger, records, keep_misc)
     return {
         "macro_f1": macro_f1(gold, found),
         "negative_precision": float(np.mean(gold[found == 0] == 0)) if (found == 0).any() else 1.0,
-        "f1": 2 * right / max(wanted + len(hits), 1),
+        "f1": entities.f1(entities.scores),
         "sentiment_ece": expected_calibration_error(scores.max(axis=1), found == gold),
-        "entity_ece": expected_calibration_error(np.array(confidence), np.array(hits, dtype=bool)),
+        "entity_ece": expected_calibration_error(entities.scores, entities.right),
     }
 
 

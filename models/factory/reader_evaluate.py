@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.factory.evaluate import expected_calibration_error
+from models.factory.probabilities import expected_calibration_error, fit_calibration, probability
 from models.factory.reader_corpora import Question, unanswerable
 from models.factory.reader_metrics import answers_score, f1, precision_at
 from models.runtime.reader import Reader
@@ -16,8 +16,6 @@ from models.runtime.reader import Reader
 # An answer that shares so much with the right one is right, where scores are judged.
 RIGHT_F1 = 0.5
 FOLDS = 5
-# Margins beyond this say no more.
-CLIP = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +64,6 @@ def judged(reader: Reader, dev: Mapping[str, Sequence[Question]]) -> Judgements:
     return Judgements(np.array(margins), np.array(right), np.array(holds), np.array(fold), shares)
 
 
-def fit_calibration(margins: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> tuple[float, ...]:
-    """Find weights of the margins that make a probability of them, by logistic regression (Platt, 1999) with Newton's method.
-
-    Args:
-        margins: Of each answer, shape (n, k).
-        right: Whether the answer is right, shape (n,).
-
-    Returns:
-        The weight of each margin, and the constant.
-    """
-    x = np.column_stack([np.clip(margins, -CLIP, CLIP), np.ones(len(right))])
-    weights = np.zeros(x.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-x @ weights))
-        gradient = x.T @ (p - right) + 1e-3 * weights
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(len(weights))
-        step = np.linalg.solve(hessian, gradient)
-        weights -= step
-        if np.abs(step).max() < 1e-9:
-            break
-    return tuple(weights.tolist())
-
-
 def reader_figures(judgements: Judgements) -> dict[str, float]:
     """Measure a reader by its answers; its own calibration does not count.
 
@@ -104,8 +79,7 @@ def reader_figures(judgements: Judgements) -> dict[str, float]:
     scores = np.zeros(len(every.right))
     for fold in range(FOLDS):
         inside = every.fold == fold
-        *weights, constant = fit_calibration(every.margins[~inside], every.right[~inside])
-        scores[inside] = 1 / (1 + np.exp(-(np.clip(every.margins[inside], -CLIP, CLIP) @ weights + constant)))
+        scores[inside] = probability(every.margins[inside], fit_calibration(every.margins[~inside], every.right[~inside]))
     return {
         **every.shares,
         "calibration_error": 100 * expected_calibration_error(scores, every.right),

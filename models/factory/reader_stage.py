@@ -14,9 +14,10 @@ import numpy as np
 from models.factory.examples import Examples
 from models.factory.files import read_json, write_json
 from models.factory.latency import median_s
+from models.factory.probabilities import fit_calibration
 from models.factory.quantize import calibrate, error_report
 from models.factory.reader_corpora import Question
-from models.factory.reader_evaluate import fit_calibration, judged, reader_figures
+from models.factory.reader_evaluate import judged, reader_figures
 from models.factory.reader_recipe import ReaderRecipe
 from models.factory.reader_start import Vocabulary
 from models.factory.run_context import key_of

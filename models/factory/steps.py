@@ -12,6 +12,7 @@ from models.bench import REFERENCES, engine_ratio
 from models.errors import FactoryError, GateFailedError
 from models.factory import card, examples, prune, quantize
 from models.factory.distill import Learner, distil_loss
+from models.factory.entity_scores import fit_entity_scores, real_entities
 from models.factory.files import read_json, write_json
 from models.factory.latency import Costs, measure_costs
 from models.factory.recipe import Prune, Student
@@ -32,6 +33,7 @@ from models.runtime.encoder import Encoder
 from models.runtime.engines import default_threads
 from models.runtime.package import write_package
 from models.runtime.quantized import quantize_linears
+from models.runtime.tagger import Tagger
 from models.runtime.weights import to_weights
 
 # Batches whose gradients say how important heads and neurons are.
@@ -166,8 +168,7 @@ def quantize_student(shop: RunContext, name: str, key: str) -> dict[str, Any]:
     docs = rng.choice(len(shop.pool.examples), min(settings.texts, len(shop.pool.examples)), replace=False)
     quantize_linears(encoder, quantize.calibrate(encoder, shop.pool.examples, docs))
     added = balance_student(shop, encoder) if settings.balance else 0.0
-    calibration = calibrate_student(shop, encoder, student.window) if settings.calibrate else None
-    tagger = shop.tagger(encoder, student.window, quantized=True)
+    calibration, tagger = _calibrated(shop, encoder, student)
     record = reached(shop, encoder, tagger)
     record["post_training_figures"] = record["figures"]
     missed = below(record["figures"], student.gate)
@@ -175,21 +176,32 @@ def quantize_student(shop: RunContext, name: str, key: str) -> dict[str, Any]:
         shop.say(f"{name}.quantize: {'; '.join(missed)}: trained on with the rounding in place")
         train_student(shop, encoder, settings.qat, 1.0, f"{name}.quantize", key, shop.recipe.seed + 30)
         added += balance_student(shop, encoder) if settings.balance else 0.0
-        calibration = calibrate_student(shop, encoder, student.window) if settings.calibrate else None
-        tagger = shop.tagger(encoder, student.window, quantized=True)
+        calibration, tagger = _calibrated(shop, encoder, student)
         record |= reached(shop, encoder, tagger)
     if not student.ship:
         record["engine_ratio"] = engine_ratio(tagger, shop.posts[:SPEED_POSTS], default_threads(), rounds=3)[0]
     folder = shop.folder(f"{name}.quantize") / "model"
     package = write_package(
-        folder, name, shop.recipe.lang, student.window, encoder.config, to_weights(encoder), shop.tokenizer_json
-    )
+        folder, name, shop.recipe.lang, student.window, encoder.config, to_weights(encoder), shop.tokenizer_json,
+        calibration=tagger.calibration,
+    )  # fmt: skip
     megabytes = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     if student.ship and megabytes > student.max_mb:
         raise GateFailedError(f"step '{name}.quantize': {megabytes:.1f} MB > {student.max_mb} MB")
     errors = quantize.error_report(encoder, shop.pool.examples, docs[:64].tolist())
     record["calibration"] = calibration
     return record | {"neutral_bias": added, "errors": errors, "digest": package.digest, "bytes": round(megabytes * 1e6)}
+
+
+def _calibrated(shop: RunContext, encoder: Encoder, student: Student) -> tuple[dict[str, Any] | None, Tagger]:
+    """What was fitted to the real posts, if the recipe asks for it, and the quantized encoder's tagger with it."""
+    if not student.quantize.calibrate:
+        return None, shop.tagger(encoder, student.window, quantized=True)
+    found = calibrate_student(shop, encoder, student.window)
+    tagger = shop.tagger(encoder, student.window, quantized=True)
+    found["entities"] = fit_entity_scores(real_entities(tagger, shop.data_dir), shop.recipe.seed)
+    tagger.calibration = tuple(found["entities"]["weights"])
+    return found, tagger
 
 
 def below(figures: dict[str, float], gate: dict[str, float]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.errors import BadOutputError
+from models.runtime.confidence import calibrated
 from models.runtime.labels import ENTITY_SLICE, ENTITY_TYPES, JOIN_SLICE, SENTIMENTS, UPOS, UPOS_SLICE
 from models.runtime.schema import ENTITY, SENTIMENT_SCORES, TAGS, WORD
 from models.runtime.tokenizer import Bool, Int32, Int64, Pieces
@@ -142,7 +143,13 @@ def word_probabilities(p: Float32, begins: Bool) -> Float32:
 
 
 def decode(
-    texts: Sequence[str], pieces: Pieces, tokens: Float32, sentiment: Float32, lang: str, transitions: Float32 | None = None
+    texts: Sequence[str],
+    pieces: Pieces,
+    tokens: Float32,
+    sentiment: Float32,
+    lang: str,
+    transitions: Float32 | None = None,
+    calibration: Sequence[float] = (),
 ) -> pa.Table:
     """Turn the scores of texts into the Tagger's table of words, parts of speech, entities and sentiment.
 
@@ -154,6 +161,7 @@ def decode(
         lang: The model's language, ISO 639-1; it fills the column `lang`.
         transitions: Transition weights between entity tags, float32, shape (NUM_TAGS + 1, NUM_TAGS), see `viterbi_paths`; without
             them every unit's tag is decided for itself, see `entity_spans`.
+        calibration: What makes probabilities of the entities' scores, see `calibrated`.
 
     Returns:
         One row for each text, in their order, with the columns of `models.TAGS`.
@@ -177,9 +185,9 @@ def decode(
     words = _Extents(starts[at], ends[np.append(at[1:], len(unit))[: len(at)] - 1], doc_of[at])
     p = softmax(scores[:, ENTITY_SLICE])
     if lang in BY_CHARACTER:
-        entities = _entities(texts, p, _Extents(starts, ends, doc_of), transitions)
+        entities = _entities(texts, p, _Extents(starts, ends, doc_of), transitions, calibration)
     else:
-        entities = _entities(texts, word_probabilities(p, begins), words, transitions)
+        entities = _entities(texts, word_probabilities(p, begins), words, transitions, calibration)
     pos = _string_column(scores[at][:, UPOS_SLICE].argmax(axis=1), UPOS)
 
     columns = [
@@ -204,7 +212,9 @@ class _Extents:
     doc: Int64
 
 
-def _entities(texts: Sequence[str], p: Float32, parts: _Extents, transitions: Float32 | None) -> pa.Array:
+def _entities(
+    texts: Sequence[str], p: Float32, parts: _Extents, transitions: Float32 | None, calibration: Sequence[float]
+) -> pa.Array:
     new_doc = np.append(True, parts.doc[1:] != parts.doc[:-1])[: len(parts.doc)]
     if transitions is None:
         first, last, kind, score = entity_spans(p, new_doc)
@@ -216,5 +226,5 @@ def _entities(texts: Sequence[str], p: Float32, parts: _Extents, transitions: Fl
         text = pa.array(found, pa.string())
     except UnicodeEncodeError:
         text = pa.array([s.encode("utf-8", "replace").decode() for s in found], pa.string())
-    values = [text, _string_column(kind, ENTITY_TYPES), pa.array(start), pa.array(end), pa.array(score)]
+    values = [text, _string_column(kind, ENTITY_TYPES), pa.array(start), pa.array(end), pa.array(calibrated(score, calibration))]
     return _lists(values, ENTITY, doc, len(texts))

@@ -29,3 +29,5 @@ SPAN_ENDS = ("start", "end")
 ANSWERABLE = ("no", "yes")
 # The case features of a question's tokens follow those of the passage's: so the model knows which is which.
 READER_CASES = 2 * NUM_CASES
+# Entities below this score are left out by default: on the real posts F1 is best there, see docs/decisions/0040-scores.md.
+MIN_SCORE = 0.4

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from models.errors import EngineMissingError
+from models.errors import EngineMissingError, ModelDamagedError
+from models.runtime.confidence import UNCALIBRATED
 from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_threads
 from models.runtime.package import ModelPackage, open_models, open_package
 from models.runtime.router import LanguageRouter
@@ -69,9 +70,12 @@ def load_one(model: str | Path, engine: EngineName = "auto", threads: int | None
 def _of_package(package: ModelPackage, engine: EngineName, threads: int | None, devices: Sequence[Sequence[str]] = ()) -> Tagger:
     chosen = _staged(package, devices) if devices else make_engine(package, engine, threads or default_threads())
     transitions = package.weights()["transitions"] if package.config.transitions else None
-    return Tagger(
-        PieceTokenizer(package.tokenizer_json(), package.folds), chosen, package.lang, package.window, transitions=transitions
-    )
+    if len(package.calibration) not in (0, len(UNCALIBRATED)):
+        raise ModelDamagedError(
+            f"{package.folder}: {len(package.calibration)} weights of an entity's score, not a slope and a constant"
+        )
+    tokenizer = PieceTokenizer(package.tokenizer_json(), package.folds)
+    return Tagger(tokenizer, chosen, package.lang, package.window, transitions=transitions, calibration=package.calibration)
 
 
 def _staged(package: ModelPackage, devices: Sequence[Sequence[str]]) -> Engine:

@@ -80,7 +80,7 @@ class ModelPackage:
         lang: Language that the model reads, ISO 639-1.
         window: Tokens of the longest window, specials included.
         digest: SHA-256 of `model.json`, which names the model with everything that it holds.
-        calibration: What makes a probability of a reader's margins.
+        calibration: What makes a probability of a reader's margins, or of a tagger's scores of entities; empty if nothing does.
         folds: Characters that its tokenizer reads as others, and those others.
     """
 
@@ -266,7 +266,7 @@ def write_package(
         weights: All tensors, see `to_weights`.
         tokenizer_json: The tokenizer in JSON.
         task: What it does.
-        calibration: What makes a probability of a reader's margins.
+        calibration: What makes a probability of a reader's margins, or of a tagger's scores of entities; empty if nothing does.
         folds: Characters that the tokenizer reads as others, and those others.
 
     Returns:
@@ -286,7 +286,7 @@ def write_package(
         "config": config.to_json(),
         "labels": label_map(task),
         **({} if task == TAGGER else {"task": task}),
-        **({"calibration": list(calibration)} if task == READER else {}),
+        **({"calibration": list(calibration)} if calibration or task == READER else {}),
         **({"folds": list(folds)} if folds[0] else {}),
         "files": {file: sha256(folder / file) for file in (WEIGHTS, TOKENIZER)},
     }

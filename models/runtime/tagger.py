@@ -79,6 +79,7 @@ class Tagger:
         budget_tokens: Tokens that a batch may have when padded to its longest sequence.
         transitions: Transition weights between entity tags, if the model has them, float32, shape (NUM_TAGS + 1, NUM_TAGS); see
             `viterbi_paths`.
+        calibration: What makes probabilities of the entities' scores, see `models.runtime.confidence.calibrated`.
 
     Attributes:
         work: What this tagger has processed.
@@ -92,9 +93,10 @@ class Tagger:
         window: int,
         budget_tokens: int = 2048,
         transitions: npt.NDArray[np.float32] | None = None,
+        calibration: Sequence[float] = (),
     ) -> None:
         self.tokenizer, self.engine, self.lang, self.window = tokenizer, engine, lang, window
-        self.budget_tokens, self.transitions = budget_tokens, transitions
+        self.budget_tokens, self.transitions, self.calibration = budget_tokens, transitions, tuple(calibration)
         self.work = TaggerStats()
         self._breaks = np.zeros(tokenizer.vocab_size, dtype=bool)
         self._breaks[[i for i in map(tokenizer.id_of, SENTENCE_ENDS) if i is not None]] = True
@@ -191,7 +193,7 @@ class Tagger:
         sentiment = (sums / sums.sum(axis=1, keepdims=True)).astype(np.float32)
         self.work.texts += len(group.texts)
         self.work.tokens += len(group.pieces.ids)
-        return decode(group.texts, group.pieces, group.tokens, sentiment, self.lang, self.transitions)
+        return decode(group.texts, group.pieces, group.tokens, sentiment, self.lang, self.transitions, self.calibration)
 
 
 class _Group:

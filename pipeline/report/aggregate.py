@@ -99,8 +99,8 @@ def mentions(store: Store, con: Any, block: Sequence[Part], window: ReportWindow
 
     It holds `doc`, `day`, `current`, `sentiment`, `score` (millionths), `surface` (the spelling), `label`, `name` and the columns
     of `more`, for documents of the report's days and the trailing ones. `name` is the number of the folded name in a second
-    table, `folded` (`name`, `text`). Spellings without a letter or digit are left out. Both tables stay until the caller drops
-    them; what was read for them, until it calls `release`.
+    table, `folded` (`name`, `text`). Spellings without a letter or digit and entities below the report's least score are left
+    out. Both tables stay until the caller drops them; what was read for them, until it calls `release`.
 
     Args:
         store: Store of the tagged output.
@@ -115,7 +115,8 @@ def mentions(store: Store, con: Any, block: Sequence[Part], window: ReportWindow
     con.execute(f"""create or replace temp table raw as select doc, {day} as day, current, sentiment,
         score, entity.text as surface, entity.label as label {more} from (
             select doc, {TIME_US} as time, {window.current()} as current, sentiment, {_SCORE} as score,
-            unnest(entities) as entity {more} from {docs} where {window.seen()})""")
+            unnest(entities) as entity {more} from {docs} where {window.seen()})
+        where entity.score >= cast({window.min_score} as FLOAT)""")
     surfaces = con.sql("select distinct surface from raw").to_arrow_table()["surface"].combine_chunks()
     folded = normalize_names(surfaces)
     named = pc.match_substring_regex(folded, r"[\p{L}\p{N}]")  # signs alone are no name

@@ -74,6 +74,7 @@ def make_report(
     reach: StoreConfig | None = None,
     workers: int = 0,
     address: str | None = None,
+    min_score: float = 0.0,
 ) -> Report:
     """Make a report and publish it in one step; an earlier report of the same folder is kept as FOLDER.rN.
 
@@ -90,6 +91,7 @@ def make_report(
         reach: How the stores are reached.
         workers: Ray actors that count; 0 counts in this process or, with an `address`, in one actor per CPU of the cluster.
         address: Ray cluster to count on; None starts a local Ray if `workers` is not 0.
+        min_score: The least score of an entity that counts; tags hold those that `textmill tag --min-score` has let through.
 
     Returns:
         What was made.
@@ -104,7 +106,7 @@ def make_report(
     """
     if lang not in LANGUAGES:
         raise ConfigError(f"--lang {lang}: there is {', '.join(LANGUAGES)}")
-    window = ReportWindow(first, last, zone)
+    window = ReportWindow(first, last, zone, min_score)
     store = open_store(output, reach)
     target, folder = _place(store, window, into, reach)
     with database(memory_mb) as con:
@@ -205,6 +207,7 @@ def _about(
         "last": None if window.last is None else window.last.isoformat(),
         "lang": lang,
         **({} if window.zone == "UTC" else {"zone": window.zone}),
+        **({"min_score": window.min_score} if window.min_score else {}),
         "revision": revision,
         "counts": {"documents": facts.total.documents, "output": total, "elsewhere": total - facts.total.documents},
         "rows": facts.rows,

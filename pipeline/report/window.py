@@ -22,17 +22,22 @@ class ReportWindow:
         first: First day; None for everything.
         last: Last day; None for everything.
         zone: IANA name of the time zone.
+        min_score: The least score of an entity that counts, from 0 to 1.
 
     Raises:
-        ConfigError: Only one day is given, the later one comes first, a year is not from 1000 to 8999, or there is no such zone.
+        ConfigError: Only one day is given, the later one comes first, a year is not from 1000 to 8999, there is no such zone, or
+            the least score is not from 0 to 1.
     """
 
     first: date | None
     last: date | None
     zone: str = "UTC"
+    min_score: float = 0.0
 
     def __post_init__(self) -> None:
         zone_of(self.zone)
+        if not 0 <= self.min_score <= 1:
+            raise ConfigError(f"--min-score {self.min_score}: give a probability, from 0 to 1")
         if (self.first is None) != (self.last is None) or (self.first and self.last and self.first > self.last):
             raise ConfigError(f"a report from {self.first} to {self.last}: give two days, the earlier one first")
         if self.first and self.last and not (YEARS[0] <= self.first.year and self.last.year < YEARS[1]):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from models.runtime.confidence import surer
 from pipeline.cache.envelope import envelope_of
 from pipeline.cache.settings import CacheConfig
 from pipeline.cache.tag_cache import TagCache
@@ -125,7 +126,8 @@ class BlockTagger:
             cleaned = [one for i, one in enumerate(cleaned) if i not in failed]
         if tags is None or not block.texts:
             return self._schema.empty_table(), left_out, counts, []
-        return self._joined(block, restore(tags, cleaned)), left_out, counts, block.paths
+        sure = surer(tags, self._columns.min_score) if self._columns.min_score else tags
+        return self._joined(block, restore(sure, cleaned)), left_out, counts, block.paths
 
     def _joined(self, block: Block, tags: pa.Table) -> pa.Table:
         columns = list(block.columns.columns)

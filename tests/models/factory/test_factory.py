@@ -347,7 +347,7 @@ def test_costs_of_real_layers():
     assert costs.head_s > 0
     assert costs.block_s > 0
     whole, half = costs.speed(MINILM_L6.layers[:2]), costs.speed((LayerShape(6, 768),) * 2)
-    assert 1.3 < half / whole < 4
+    assert 1.1 < half / whole < 4
 
 
 def test_a_resumed_pruning_chooses_the_same_shapes(shop, tmp_path, monkeypatch):

@@ -12,8 +12,9 @@ from models.errors import DataMissingError, GateFailedError, ModelMissingError, 
 from models.factory import pretrained, reader_student
 from models.factory.distill import Learner
 from models.factory.examples import gather
+from models.factory.probabilities import fit_calibration
 from models.factory.reader_corpora import DEV, TRAIN, Question, dev_questions, training_questions, unanswerable
-from models.factory.reader_evaluate import fit_calibration, judged, reader_figures
+from models.factory.reader_evaluate import judged, reader_figures
 from models.factory.reader_examples import BEGIN, END, encode_questions
 from models.factory.reader_learning import learned, read_mixture
 from models.factory.reader_metrics import answers_score, exact, f1, precision_at

@@ -16,11 +16,12 @@ from models.factory.corpora import CORPORA, read
 from models.factory.corpus_readers import LabelledText, read_folder, read_labelled, read_posts, read_tabbed, words_of_spans
 from models.factory.distill import Learner, Together, distil_loss, teacher_loss, together_loss
 from models.factory.distillation_data import build_distillation_data
-from models.factory.evaluate import evaluate, expected_calibration_error, figures_of, macro_f1, posts
+from models.factory.evaluate import evaluate, figures_of, macro_f1, posts
 from models.factory.examples import IGNORE, RATHER_NEGATIVE, RATHER_POSITIVE, Examples, draw, encode, gather
 from models.factory.loop import Schedule, fit
 from models.factory.losses import sentiment_loss
 from models.factory.mixture import gold_texts, load_mixture
+from models.factory.probabilities import expected_calibration_error
 from models.factory.recipe import Distil, Label, Teacher, load_recipe
 from models.factory.shelf import Shelf
 from models.factory.teacher_logits import Asked, Once

@@ -223,6 +223,21 @@ def test_one_label_one_source_one_sentiment(tmp_path):
     assert "Oslo" in page(report)
 
 
+def test_doubtful_entities_do_not_count_where_a_least_score_is_asked_for(tmp_path):
+    documents = [document(str(n), "2026-11-22T08:00:00", [("Oslo", "LOC"), ("Bergen", "LOC")]) for n in range(4)]
+    for number, row in enumerate(documents):
+        row["entities"][1]["score"] = 0.5 + 0.1 * number
+    output = write_output(tmp_path / "out", [documents])
+    counted = {}
+    for least in (0.0, 0.7, 0.95):
+        report = make_report(str(output), DAY, DAY, str(tmp_path / f"report-{least}"), min_score=least)
+        counted[least] = {r["shown"]: r["documents"] for r in rows(report, "entities")}
+        assert json.loads((Path(report.folder) / "report.json").read_text()).get("min_score", 0.0) == least
+    assert counted == {0.0: {"Oslo": 4, "Bergen": 4}, 0.7: {"Oslo": 4, "Bergen": 2}, 0.95: {}}
+    with pytest.raises(ConfigError, match="--min-score 1.5"):
+        make_report(str(output), DAY, DAY, min_score=1.5)
+
+
 def test_a_missing_day_before_is_said_and_none_at_all_too(tmp_path):
     def some(day, count):
         return [document(f"{day}-{n}", f"2026-11-{day}T08:00:00", [("Oslo", "LOC")]) for n in range(count)]
