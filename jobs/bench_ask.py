@@ -32,7 +32,7 @@ def documents_and_questions(data_dir: Path, work: Path, count: int) -> list[str]
     """
     from models.factory.reader_corpora import dev_questions, training_questions
 
-    asked = [one for _, some in training_questions(data_dir, "en") for one in some if one.answers]
+    asked = [one for _, _, some in training_questions(data_dir, "en") for one in some if one.answers]
     asked += [one for some in dev_questions(data_dir, "en").values() for one in some if one.answers]
     passages = list(dict.fromkeys(one.context for one in asked if len(one.context) > 60))
     rng = np.random.default_rng(0)

@@ -72,7 +72,7 @@ class EmbedderRun:
         unrounded = load_embedder(self.work / "float")
         vectors_before = embedded(unrounded, found_in)
         before = embedder_figures(vectors_before, found_in)
-        passages = [one.context for _, questions in training_questions(self.data_dir, lang) for one in questions]
+        passages = [one.context for _, _, questions in training_questions(self.data_dir, lang) for one in questions]
         texts = np.random.default_rng(recipe.seed).permutation(sorted(set(passages)))[: recipe.calibration_texts]
         records = [LabelledText(str(text)) for text in texts]
         examples = encode(records, PieceTokenizer(tokenizer_json), most=recipe.window - 2)

@@ -7,7 +7,7 @@ from typing import Any
 
 from models.factory.card_text import sparsity_table
 from models.factory.pareto import draw_front
-from models.factory.reader_corpora import HELD_OUT, TRAIN
+from models.factory.reader_corpora import HELD_OUT, training_corpora
 from models.factory.recipe import SHIPPED
 
 TITLES = {
@@ -103,7 +103,10 @@ def reader_card(m: dict[str, Any]) -> str:
         "",
         "| corpus | licence |",
         "|---|---|",
-        *(f"| {corpus.name} | {LICENCES[corpus.name]} |" for corpus in TRAIN[m["lang"]]),
+        *(
+            f"| {name} | {LICENCES[corpus.name]} |"
+            for name, (_, corpus) in training_corpora(m["lang"], m.get("also", {})).items()
+        ),
         "",
         "Some of these are for research or non-commercial use only.",
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from models.errors import DataMissingError
 
@@ -115,21 +116,46 @@ def _question(record: dict[str, object]) -> Question:
     return found
 
 
-def training_questions(data_dir: Path, lang: str) -> list[tuple[QuestionCorpus, list[Question]]]:
+def training_corpora(lang: str, also: Mapping[str, float] = MappingProxyType({})) -> dict[str, tuple[str, QuestionCorpus]]:
+    """Choose the corpora that a reader of a language learns from.
+
+    Args:
+        lang: en or zh.
+        also: Another language -> how often its corpora are drawn beside, times what they are for a reader of it.
+
+    Returns:
+        Name in the mixture -> language and corpus; a name is LANG/NAME where the corpus is of another language.
+    """
+    own = {corpus.name: (lang, corpus) for corpus in TRAIN[lang]}
+    others = {
+        f"{other}/{corpus.name}": (other, replace(corpus, repeats=corpus.repeats * factor))
+        for other, factor in also.items()
+        for corpus in TRAIN[other]
+    }
+    return own | others
+
+
+def training_questions(
+    data_dir: Path, lang: str, also: Mapping[str, float] = MappingProxyType({})
+) -> list[tuple[str, QuestionCorpus, list[Question]]]:
     """Read all corpora that a reader of a language learns from.
 
     Args:
         data_dir: Folder of the corpora.
         lang: en or zh.
+        also: See `training_corpora`.
 
     Returns:
-        Each corpus with its questions.
+        Each corpus with its name in the mixture and its questions.
 
     Raises:
         DataMissingError: A file is not there, or is no such corpus.
     """
-    found = [(corpus, read_questions(data_dir, lang, corpus.name)) for corpus in TRAIN[lang]]
-    return [(corpus, [one for one in all_ if not corpus.before or one.date < corpus.before]) for corpus, all_ in found]
+    found = []
+    for name, (language, corpus) in training_corpora(lang, also).items():
+        questions = read_questions(data_dir, language, corpus.name)
+        found.append((name, corpus, [one for one in questions if not corpus.before or one.date < corpus.before]))
+    return found
 
 
 def dev_questions(data_dir: Path, lang: str) -> dict[str, list[Question]]:

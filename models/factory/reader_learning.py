@@ -82,7 +82,7 @@ class QuestionMixture:
 
 
 def read_mixture(recipe: ReaderRecipe, data_dir: Path, tokenizer: PieceTokenizer, say: Callable[[str], None]) -> QuestionMixture:
-    """Read all corpora of a recipe's language.
+    """Read all corpora of a recipe's language, and of those that it learns from too.
 
     Args:
         recipe: The recipe.
@@ -97,7 +97,7 @@ def read_mixture(recipe: ReaderRecipe, data_dir: Path, tokenizer: PieceTokenizer
         DataMissingError: A corpus is not there.
     """
     parts, shares, bounds, often = [], [], {}, {}
-    for corpus, questions in training_questions(data_dir, recipe.lang):
+    for name, corpus, questions in training_questions(data_dir, recipe.lang, recipe.also):
         asked: list[Question] = [*questions, *unanswerable(questions, recipe.none_every)]
         examples, of = encode_questions(asked, tokenizer, recipe.window)
         # Of a long passage most windows hold nothing: together they count as one.
@@ -107,9 +107,9 @@ def read_mixture(recipe: ReaderRecipe, data_dir: Path, tokenizer: PieceTokenizer
         parts.append(examples)
         shares.append(share)
         end = sum(len(part) for part in parts)
-        bounds[corpus.name], often[corpus.name] = slice(end - len(examples), end), corpus.repeats
+        bounds[name], often[name] = slice(end - len(examples), end), corpus.repeats
         tokens = float((examples.lengths * share).sum()) * corpus.repeats
-        say(f"{corpus.name}: {len(asked):,} questions, {len(examples):,} windows, {tokens / 1e6:.2f} M tokens drawn")
+        say(f"{name}: {len(asked):,} questions, {len(examples):,} windows, {tokens / 1e6:.2f} M tokens drawn")
     return QuestionMixture(concatenate(parts), np.concatenate(shares), bounds, often, recipe.seed)
 
 

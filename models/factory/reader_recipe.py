@@ -68,6 +68,9 @@ class ReaderRecipe(BaseModel):
     latin: int = Field(0, ge=0, description="for e5, pieces of Latin words in the vocabulary")
     seed: int = 1
     window: int = Field(256, ge=64, description="tokens of the longest sequence")
+    also: dict[str, float] = Field(
+        {}, description="another language -> how often its questions are drawn too, times what they are for a reader of it"
+    )
     none_every: int = Field(3, ge=1, description="one question in so many is also asked of a passage that does not answer it")
     train: ReaderFit | None = Field(None, description="teaching; only a shipped reader can do without")
     further: ReaderFurther | None = Field(None, description="more training of the taught reader, before anything else")
@@ -78,6 +81,8 @@ class ReaderRecipe(BaseModel):
 
     @model_validator(mode="after")
     def _taught(self) -> Self:
+        if strange := sorted(set(self.also) - ({"en", "zh"} - {self.lang})):
+            raise ValueError(f"also: {strange[0]} is no other language that there are questions in (en, zh)")
         if self.train is None and not self.start.startswith(SHIPPED):
             raise ValueError(f"train is missing: {self.start} is a pretrained encoder, and has to be taught")
         return self

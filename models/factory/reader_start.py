@@ -87,7 +87,8 @@ class Start:
             return Vocabulary(package.tokenizer_json(), package.folds)
         if self.recipe.start != "e5":
             return Vocabulary(pretrained.tokenizer_json(self.cache))
-        asked = [one for _, questions in training_questions(self.data_dir, self.recipe.lang) for one in questions]
+        read = training_questions(self.data_dir, self.recipe.lang, self.recipe.also)
+        asked = [one for _, _, questions in read for one in questions]
         texts = list(dict.fromkeys(text for one in asked for text in (one.question, one.context)))
         tokenizer_json = e5.tokenizer_json(e5.open_checkpoint(self.cache).pieces, texts, self.recipe.latin)
         return Vocabulary(tokenizer_json, simplified(list(json.loads(tokenizer_json)["model"]["vocab"])))

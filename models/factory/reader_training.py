@@ -134,6 +134,7 @@ class ReaderRun:
             "float_figures": stages[0].float_figures, "calibration": list(last.calibration), "window": recipe.window,
             "start": recipe.start, "layers": [[shape.heads, shape.ffn] for shape in shipped.config.layers],
             "bytes": last.package.size, "cpu": cpu_name(), "ms": rows[-1]["ms"], "float_ms": stages[0].reading_ms(asked, False),
-            "steps": steps, "none_every": recipe.none_every, "quantization_errors": last.errors, "stages": rows,
+            "steps": steps, "none_every": recipe.none_every,
+            "also": recipe.also, "quantization_errors": last.errors, "stages": rows,
             "sparsity": sparsity_report(taught, shipped, list(kept)) if len(stages) > 1 and whole else [],
         }  # fmt: skip

@@ -13,7 +13,7 @@ from models.factory import pretrained, reader_student
 from models.factory.distill import Learner
 from models.factory.examples import gather
 from models.factory.probabilities import fit_calibration
-from models.factory.reader_corpora import DEV, TRAIN, Question, dev_questions, training_questions, unanswerable
+from models.factory.reader_corpora import DEV, TRAIN, Question, QuestionCorpus, dev_questions, training_questions, unanswerable
 from models.factory.reader_evaluate import judged, reader_figures
 from models.factory.reader_examples import BEGIN, END, encode_questions
 from models.factory.reader_learning import learned, read_mixture
@@ -132,6 +132,8 @@ def test_corpora_that_are_missing_or_broken_are_named(tmp_path):
 def test_shipped_recipes_are_read(tmp_path):
     assert load_task_recipe(ROOT / "conf/compress/qa-en.toml").name == "qa-en"
     assert load_task_recipe(ROOT / "conf/compress/qa-zh.toml").further.repeats["cmrc2018_train"] > 0
+    for gpu in ("qa-en-gpu", "qa-zh-gpu", "qa-en-fast"):
+        assert load_task_recipe(ROOT / f"conf/compress/{gpu}.toml").name in gpu
     assert load_task_recipe(ROOT / "conf/compress/en.toml") is None
     (tmp_path / "r.toml").write_text(RECIPE.format(epochs=-1))
     with pytest.raises(RecipeError, match=r"train\.epochs"):
@@ -205,6 +207,23 @@ def test_a_taught_reader_learns_on_from_another_mixture(made, monkeypatch, tmp_p
     (tmp_path / "r.toml").write_text(RECIPE.format(epochs=6) + further.format("nobody"))
     with pytest.raises(DataMissingError, match="no corpus nobody in the mixture; there are squad11_part, "):
         replace(on, recipe=load_task_recipe(tmp_path / "r.toml")).make()
+
+
+def test_a_reader_learns_from_questions_of_another_language_too(made, monkeypatch, tmp_path):
+    run, _, said = made
+    monkeypatch.setitem(TRAIN, "zh", (QuestionCorpus("bipar_valid_dev", 2.0),))
+    shutil.copytree(run.data_dir / "qa", tmp_path / "qa")
+    shutil.copytree(tmp_path / "qa" / "en", tmp_path / "qa" / "zh")
+    recipe = run.recipe.model_copy(update={"also": {"zh": 0.25}})
+    said.clear()
+    mixture = read_mixture(recipe, tmp_path, PieceTokenizer(TOKENIZER), said.append)
+    assert mixture.often["zh/bipar_valid_dev"] == 0.5
+    assert mixture.often["bipar_valid_dev"] == next(one.repeats for one in TRAIN["en"] if one.name == "bipar_valid_dev")
+    assert said[-1].startswith("zh/bipar_valid_dev: ")
+    assert len(mixture.bounds) == len(TRAIN["en"]) + 1
+    (tmp_path / "r.toml").write_text(RECIPE.format(epochs=1).replace('lang = "en"', 'lang = "en"\nalso = { en = 1.0 }'))
+    with pytest.raises(RecipeError, match="also: en is no other language"):
+        load_task_recipe(tmp_path / "r.toml")
 
 
 def test_a_mixture_is_drawn_as_it_says(made):
