@@ -147,9 +147,9 @@ def _names(store: Store, con: Any, block: Sequence[Part], window: ReportWindow) 
 def _terms(store: Store, con: Any, block: Sequence[Part], window: ReportWindow, terms: Terms) -> pa.Table:
     if not all(part.has_text for part in block) or stop_words("en") is None:
         return COUNTS.empty_table()
-    docs = relation(store, con, block, ["created_at", "lang", "text", "words"])
+    docs = relation(store, con, block, ["created_at", "lang", "text", "words", "entities"])
     batches = con.sql(
-        f"select {window.current()} as current, lang, text, words from {docs} where {window.seen()}"
+        f"select {window.current()} as current, lang, text, words, entities from {docs} where {window.seen()}"
     ).to_arrow_reader(BATCH_ROWS)
     counted = [terms.count(batch) for batch in batches]
     if not counted:

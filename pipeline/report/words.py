@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.report.name_normalization import normalize_names
 from pipeline.report.stop_words import stop_words
+from pipeline.report.whole_names import whole_names
 from pipeline.worker.html import clean
 
 CLASSES = ("NOUN", "PROPN", "VERB", "ADJ", "ADV")
@@ -47,22 +48,29 @@ class Terms:
         """Count the terms of a batch of documents.
 
         Args:
-            batch: B documents with the columns `current` (bool), `lang`, `text` (strings) and `words` (lists of structs with
-                `pos`, `start` and `end`, the latter two in code points of the text).
+            batch: B documents with the columns `current` (bool), `lang`, `text` (strings), `words` (lists of structs with
+                `pos`, `start` and `end`, the latter two in code points of the text) and `entities` (as `words`, with `label`).
+                A Chinese person's name counts as one word.
 
         Returns:
             Mentions of each term and documents that hold it, in the form of `COUNTS`.
         """
         words = batch["words"]
         flat = words.flatten()
-        classes = pc.index_in(flat.field("pos"), value_set=pa.array(CLASSES))
-        start, end = (flat.field(name).to_numpy(zero_copy_only=False) for name in ("start", "end"))
+        classes = pc.fill_null(pc.index_in(flat.field("pos"), value_set=pa.array(CLASSES)), -1).to_numpy().astype(np.int64)
+        start, end = (flat.field(name).to_numpy(zero_copy_only=False).copy() for name in ("start", "end"))
+        per_row = pc.list_value_length(words).to_numpy(zero_copy_only=False)
+        rows = np.repeat(np.arange(batch.num_rows), per_row)
+        first, behind = whole_names(batch, rows, start, end)
+        end[first], classes[first] = end[behind - 1], CLASSES.index("PROPN")
+        inside = np.zeros(len(rows) + 1, np.int64)
+        np.add.at(inside, first + 1, 1)
+        np.add.at(inside, behind, -1)
         length = end - start
-        keep = np.flatnonzero((pc.fill_null(classes, -1).to_numpy() >= 0) & (length > 0) & (length <= LONGEST))
+        keep = np.flatnonzero((classes >= 0) & (length > 0) & (length <= LONGEST) & (np.cumsum(inside)[:-1] == 0))
         if not len(keep):
             return COUNTS.empty_table()
-        per_row = pc.list_value_length(words).to_numpy(zero_copy_only=False)
-        rows = np.repeat(np.arange(batch.num_rows), per_row)[keep]
+        rows = rows[keep]
         surfaces = cut(batch["text"], rows, start[keep], end[keep]).dictionary_encode()
         codes = self._code(surfaces.dictionary)[surfaces.indices.to_numpy()]
         langs = batch["lang"].dictionary_encode()
@@ -70,7 +78,7 @@ class Terms:
         good = np.stack([self._are_good(name) for name in langs.dictionary.to_pylist()])[lang, codes]
         current = batch["current"].to_numpy(zero_copy_only=False)[rows]
         sizes = (len(langs.dictionary), len(CLASSES), 2)
-        kind = np.ravel_multi_index((lang, classes.to_numpy(zero_copy_only=False)[keep].astype(np.int64), current), sizes)
+        kind = np.ravel_multi_index((lang, classes[keep], current), sizes)
         seen = ((codes * np.prod(sizes) + kind) * batch.num_rows + rows)[good]
         # A key holds what a word is and its document: equal keys are mentions in one document.
         keys, mentions = np.unique(seen, return_counts=True)

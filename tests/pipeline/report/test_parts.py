@@ -143,7 +143,7 @@ def test_terms_are_those_of_a_slow_count(documents):
         slow.update(terms)
         seen.update(terms.keys())
     schema = tags_schema((), True).append(pa.field("current", pa.bool_()))
-    table = pa.Table.from_pylist(rows, schema=schema).select(["current", "lang", "text", "words"])
+    table = pa.Table.from_pylist(rows, schema=schema).select(["current", "lang", "text", "words", "entities"])
     counter = Terms()
     fast, documents_of = Counter(), Counter()
     for batch in table.to_batches(max_chunksize=2):
@@ -153,6 +153,27 @@ def test_terms_are_those_of_a_slow_count(documents):
             documents_of[key] += row["documents"]
     assert fast == slow
     assert documents_of == seen
+
+
+def test_a_chinese_persons_name_is_one_word():
+    words = [("张", "PROPN"), ("伟", "NOUN"), ("见", "VERB"), ("李", "PROPN"), ("梅", "PROPN")]
+    row = {**document("1", None, lang="zh", words=words, text="张伟见李梅"), "current": True}
+    extents = [("PER", 0, 2), ("PER", 3, 5), ("ORG", 2, 4)]
+    row["entities"] = [{"text": "x", "label": label, "start": a, "end": b, "score": 0.9} for label, a, b in extents]
+    cut_short = {**row, "entities": [{**row["entities"][0], "end": 1}, {**row["entities"][1], "label": "LOC"}]}
+    schema = tags_schema((), True).append(pa.field("current", pa.bool_()))
+
+    def terms(*rows):
+        batch = pa.Table.from_pylist(rows, schema=schema).combine_chunks().to_batches()[0]
+        return {(one["pos"], one["term"]): one["mentions"] for one in Terms().count(batch).to_pylist()}
+
+    assert {key for key in terms(row) if key[0] == "PROPN"} == {("PROPN", "张伟"), ("PROPN", "李梅")}
+    plain = terms(cut_short)
+    assert ("PROPN", "张伟") not in plain
+    assert ("PROPN", "李") in plain
+    assert terms({**row, "lang": "en"}) == terms({**cut_short, "lang": "en"})
+    both = terms({**row, "entities": []}, row, {**row, "words": [], "text": ""})
+    assert both["PROPN", "张伟"] == 1
 
 
 def test_words_that_no_text_can_hold_are_left_out():
