@@ -234,7 +234,7 @@ def test_doubtful_entities_do_not_count_where_a_least_score_is_asked_for(tmp_pat
         counted[least] = {r["shown"]: r["documents"] for r in rows(report, "entities")}
         assert json.loads((Path(report.folder) / "report.json").read_text()).get("min_score", 0.0) == least
     assert counted == {0.0: {"Oslo": 4, "Bergen": 4}, 0.7: {"Oslo": 4, "Bergen": 2}, 0.95: {}}
-    with pytest.raises(ConfigError, match="--min-score 1.5"):
+    with pytest.raises(ConfigError, match=r"--min-score 1\.5"):
         make_report(str(output), DAY, DAY, min_score=1.5)
 
 
