@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from models.factory.card_examples import example_rows
 from models.factory.card_text import card_text
 from models.factory.corpora import CORPORA, read
 from models.factory.entity_scores import fit_entity_scores, real_entities
@@ -34,6 +35,7 @@ def main(data_dir: Path, name: str) -> None:
     metrics["figures"] |= figures
     metrics["stages"][f"{name}.quantize"]["figures"] |= figures
     metrics["calibration"] = {**(metrics.get("calibration") or {}), "entities": fitted}
+    metrics["examples"] = example_rows(tagger)
     metrics["digest"] = open_package(folder).digest
     write_json(folder / "metrics.json", metrics)
     everyone = {path.parent.name: json.loads(path.read_text()) for path in sorted(ZOO.glob("*/metrics.json"))}

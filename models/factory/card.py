@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from models.bench import measure
 from models.errors import FactoryError
+from models.factory.card_examples import example_rows
 from models.factory.card_text import card_text
 from models.factory.files import read_json, write_json, write_whole
 from models.factory.pareto import comparisons, draw_pareto_front
 from models.factory.recipe import SHIPPED, Recipe
 from models.runtime.config import EncoderConfig
 from models.runtime.engines import default_threads
+from models.runtime.load import load_one
 from models.runtime.package import MANIFEST, TAGGER, TOKENIZER, WEIGHTS, open_package
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ def export(shop: RunContext, name: str, stages: Sequence[str]) -> dict[str, Any]
         "data": sorted({*data, *before["data"]}),
         "gate": shop.recipe.students[name].gate,
         "calibration": last.get("calibration"),
+        "examples": example_rows(load_one(folder)),
     }
     write_json(folder / "metrics.json", metrics)
     for other in _models_of(shop):

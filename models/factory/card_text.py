@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from models.factory.card_examples import examples_table
 from models.factory.corpora import CORPORA
 from models.factory.evaluate import figures_of
 from models.factory.languages import language
 from models.factory.pareto import comparison_table
 from models.runtime.labels import MIN_SCORE
+
+# Marks of licences that are none.
+UNSAID = ("not stated", "terms", "text")
 
 
 def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any]) -> list[str]:
@@ -32,6 +36,11 @@ def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any
         tongue.reads,
         f"Static int8 weights and activations. {m['bytes'] / 1e6:.1f} MB; {m['macs_a_token'] / 1e6:.2f} M multiply-accumulates a",
         "token (64-token sequences).",
+        *_bound(m["data"]),
+        "",
+        f"    textmill tag posts.jsonl out/ --model {m['name']}",
+        "",
+        f'In Python, `models.load("{m["name"]}").tag(["..."])` gives an Arrow table.',
         "",
         "## Figures (per cent, development splits)",
         "",
@@ -51,6 +60,8 @@ def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any
         f"Shipped is {m['name']}.quantize. `textmill evaluate {m['name']} --data-dir DATA` measures it again.",
         "",
         *comparison_table(everyone, others, m["lang"]),
+        *examples_table(m.get("examples", [])),
+        *(["## What goes wrong", "", *("- " + kind for kind in tongue.errors), ""] if tongue.errors else []),
         "## Speed",
         "",
         f"CPU: {speed['cpu']}, {speed['threads']} threads; {speed['texts']:,} real {tongue.speed_texts}; medians of one",
@@ -86,6 +97,17 @@ def card_text(m: dict[str, Any], everyone: dict[str, Any], others: dict[str, Any
         *_calibration(m.get("calibration")),
     ]
     return out
+
+
+def _bound(data: Sequence[str]) -> list[str]:
+    """What the licences of the training data come to, in one line."""
+    terms = [CORPORA[name].licence for name in data]
+    bound = sum("research" in one or "-NC" in one for one in terms)
+    sites = sum("research" not in one and "-NC" not in one and any(mark in one for mark in UNSAID) for one in terms)
+    return [
+        f"Licence: {bound} of its {len(terms)} sources allow research or non-commercial use only, and {sites} have their "
+        "sites' terms or state none. They bind this model (see [Data and licences](#data-and-licences)).",
+    ]
 
 
 def sparsity_table(rows: list[dict[str, Any]]) -> list[str]:
