@@ -134,23 +134,26 @@ def sparsity_table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _calibration(found: dict[str, Any] | None) -> list[str]:
-    """What the scores of sentiment are worth."""
+    """What the scores are worth."""
+    found = found or {}
+    return [*_sentiment_scores(found if "across" in found else None), *_entity_scores(found.get("entities"))]
+
+
+def _sentiment_scores(found: dict[str, Any] | None) -> list[str]:
     if found is None:
-        return ["- Scores are not calibrated probabilities."]
+        return ["- Scores of sentiment are not calibrated probabilities."]
     reached = found["across"]
     return [
         f"- Scores of sentiment were fitted to the development split of the real posts (temperature {found['temperature']:.2f}, "
         f"a bias a class), so that its figures flatter. On posts that were not fitted to ({found['folds']} folds): macro F1 "
         f"{reached['macro_f1']:.1f}, of what is called negative {reached['negative_precision']:.1f} % are, expected calibration "
         f"error {reached['sentiment_ece']:.1f} %.",
-        *_entity_scores(found.get("entities")),
     ]
 
 
 def _entity_scores(found: dict[str, Any] | None) -> list[str]:
-    """What the scores of entities are worth."""
     if found is None:
-        return ["- Scores of entities are not fitted."]
+        return ["- Scores of entities are not calibrated probabilities."]
     (slope, constant), reached = found["weights"], found["across"]
     return [
         f"- Scores of entities are probabilities of being right, fitted to the same posts (slope {slope:.2f}, constant "
