@@ -46,8 +46,8 @@ EXAMPLES = {
         Example("這家飯店的服務太差了", "negative"),
         Example("《远方的灯》今晚在央视播出", "neutral", (("《远方的灯》", "MISC"), ("央视", "ORG"))),
         Example("今天的晚霞真好看", "positive"),
-        Example("有人去过新开的图书馆吗？", "neutral"),
-        Example("快递又丢了，真是太棒了呢", "negative"),
+        Example("有人去过新开的图书馆吗", "neutral"),
+        Example("快递又丢了 真是太棒了呢", "negative"),
         Example("华辰科技发布新手机 Nova X2", "neutral", (("华辰科技", "ORG"),)),
     ),
 }
