@@ -2,9 +2,9 @@
 
 python docs/measure/learning_curve.py RECIPE DATA ZOO [SHARE]
 
-ZOO holds the model that the recipe begins with, as it was before it had seen the posts. The posts are drawn equally often in all runs,
-each of them more often where there are fewer, so that only their number differs. SHARE (default 0.1) shortens every run.
-Printed are figures of the int8 model on the development split of the real posts; those of sentiment across five folds.
+ZOO holds the model that the recipe begins with, as it was before it had seen the posts. The posts are drawn equally often in
+all runs, each of them more often where there are fewer, so that only their number differs. SHARE (default 0.1) shortens every
+run. Printed are figures of the int8 model on the development split of the real posts; those of sentiment across five folds.
 """
 
 import sys
