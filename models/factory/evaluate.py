@@ -17,6 +17,7 @@ from models.errors import DataMissingError
 from models.factory.corpora import read
 from models.factory.corpus_readers import LabelledText
 from models.factory.entity_scores import judged_entities
+from models.factory.languages import language
 from models.factory.probabilities import expected_calibration_error
 from models.runtime.labels import SENTIMENTS
 from models.runtime.tagger import Tagger
@@ -181,6 +182,23 @@ def sentiment_scores(tagger: Tagger, records: Sequence[LabelledText]) -> tuple[A
     column = tagger.tag([record.text for record in records])["sentiment_scores"].combine_chunks()
     scores = np.stack([column.field(name).to_numpy() for name in SENTIMENTS], axis=1)
     return scores, np.array([record.sentiment for record in records])
+
+
+def real_sentiment(tagger: Tagger, data_dir: Path) -> tuple[Any, Any]:
+    """Tag the dev split of the real posts of a tagger's language and put the predicted sentiment beside the gold one.
+
+    Args:
+        tagger: The tagger.
+        data_dir: Folder of the corpora.
+
+    Returns:
+        See `sentiment_scores`.
+
+    Raises:
+        DataMissingError: The posts are not there.
+        RecipeError: The factory does not know the language.
+    """
+    return sentiment_scores(tagger, read(language(tagger.lang).posts, data_dir, "dev"))
 
 
 def binary_sentiment(tagger: Tagger, records: Sequence[LabelledText]) -> dict[str, float]:

@@ -11,8 +11,10 @@ import numpy as np
 from models.bench import REFERENCES, engine_ratio
 from models.errors import FactoryError, GateFailedError
 from models.factory import card, examples, prune, quantize
+from models.factory.decision import fit_decision
 from models.factory.distill import Learner, distil_loss
 from models.factory.entity_scores import fit_entity_scores, real_entities
+from models.factory.evaluate import real_sentiment
 from models.factory.files import read_json, write_json
 from models.factory.latency import Costs, measure_costs
 from models.factory.recipe import Prune, Student
@@ -183,7 +185,7 @@ def quantize_student(shop: RunContext, name: str, key: str) -> dict[str, Any]:
     folder = shop.folder(f"{name}.quantize") / "model"
     package = write_package(
         folder, name, shop.recipe.lang, student.window, encoder.config, to_weights(encoder), shop.tokenizer_json,
-        calibration=tagger.calibration,
+        calibration=tagger.calibration, sentiment_bias=tagger.sentiment_bias,
     )  # fmt: skip
     megabytes = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     if student.ship and megabytes > student.max_mb:
@@ -199,6 +201,9 @@ def _calibrated(shop: RunContext, encoder: Encoder, student: Student) -> tuple[d
         return None, shop.tagger(encoder, student.window, quantized=True)
     found = calibrate_student(shop, encoder, student.window)
     tagger = shop.tagger(encoder, student.window, quantized=True)
+    scores, gold = real_sentiment(tagger, shop.data_dir)
+    found["decision"] = fit_decision(scores, gold, shop.recipe.seed)
+    tagger.sentiment_bias = tuple(found["decision"]["bias"])
     found["entities"] = fit_entity_scores(real_entities(tagger, shop.data_dir), shop.recipe.seed)
     tagger.calibration = tuple(found["entities"]["weights"])
     return found, tagger

@@ -15,10 +15,9 @@ from models.bench import alternate, drain, engine_ratio
 from models.factory import examples, prune
 from models.factory.calibrate import calibrate
 from models.factory.card import macs_a_token
-from models.factory.corpora import CORPORA, read
+from models.factory.corpora import CORPORA
 from models.factory.distill import Learner, Together, distil_loss, gold_loss_of, teacher_loss, together_loss
-from models.factory.evaluate import evaluate, sentiment_scores, tasks_of
-from models.factory.languages import language
+from models.factory.evaluate import evaluate, real_sentiment, tasks_of
 from models.factory.logit_bias import fit_logit_bias, three_class
 from models.factory.loop import fit
 from models.factory.lstm import LstmTagger
@@ -363,6 +362,5 @@ def calibrate_student(shop: RunContext, encoder: Encoder, window: int) -> dict[s
     Raises:
         DataMissingError: The posts are absent.
     """
-    records = read(language(shop.recipe.lang).posts, shop.data_dir, "dev")
-    scores, gold = sentiment_scores(shop.tagger(encoder, window, quantized=True), records)
+    scores, gold = real_sentiment(shop.tagger(encoder, window, quantized=True), shop.data_dir)
     return calibrate(encoder, scores, gold, shop.recipe.seed)

@@ -10,6 +10,7 @@ from typing import Literal
 from models.errors import EngineMissingError, ModelDamagedError
 from models.runtime.confidence import UNCALIBRATED
 from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_threads
+from models.runtime.labels import NUM_SENTIMENTS
 from models.runtime.package import ModelPackage, open_models, open_package
 from models.runtime.router import LanguageRouter
 from models.runtime.tagger import Tagger
@@ -70,12 +71,15 @@ def load_one(model: str | Path, engine: EngineName = "auto", threads: int | None
 def _of_package(package: ModelPackage, engine: EngineName, threads: int | None, devices: Sequence[Sequence[str]] = ()) -> Tagger:
     chosen = _staged(package, devices) if devices else make_engine(package, engine, threads or default_threads())
     transitions = package.weights()["transitions"] if package.config.transitions else None
-    if len(package.calibration) not in (0, len(UNCALIBRATED)):
+    counts = len(package.calibration), len(package.sentiment_bias)
+    if counts[0] not in (0, len(UNCALIBRATED)) or counts[1] not in (0, NUM_SENTIMENTS):
         raise ModelDamagedError(
-            f"{package.folder}: {len(package.calibration)} weights of an entity's score, not a slope and a constant"
+            f"{package.folder}: {counts[0]} weights of an entity's score and {counts[1]} of sentiment, not 2 and 3"
         )
-    tokenizer = PieceTokenizer(package.tokenizer_json(), package.folds)
-    return Tagger(tokenizer, chosen, package.lang, package.window, transitions=transitions, calibration=package.calibration)
+    return Tagger(
+        PieceTokenizer(package.tokenizer_json(), package.folds), chosen, package.lang, package.window,
+        transitions=transitions, calibration=package.calibration, sentiment_bias=package.sentiment_bias,
+    )  # fmt: skip
 
 
 def _staged(package: ModelPackage, devices: Sequence[Sequence[str]]) -> Engine:

@@ -82,6 +82,7 @@ class ModelPackage:
         digest: SHA-256 of `model.json`, which names the model with everything that it holds.
         calibration: What makes a probability of a reader's margins, or of a tagger's scores of entities; empty if nothing does.
         folds: Characters that its tokenizer reads as others, and those others.
+        sentiment_bias: What is added to the logarithm of the probability of each sentiment; empty if nothing is.
     """
 
     folder: Path
@@ -92,6 +93,7 @@ class ModelPackage:
     digest: str
     calibration: tuple[float, ...] = ()
     folds: tuple[str, str] = ("", "")
+    sentiment_bias: tuple[float, ...] = ()
 
     @property
     def size(self) -> int:
@@ -156,6 +158,7 @@ def open_package(model: str | Path, task: str = TAGGER) -> ModelPackage:
         package = ModelPackage(
             folder, manifest["name"], manifest["lang"], manifest["window"], config, hashlib.sha256(raw).hexdigest(),
             tuple(map(float, manifest.get("calibration", ()))), _folds(manifest),
+            tuple(map(float, manifest.get("sentiment_bias", ()))),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ModelDamagedError(f"{folder / MANIFEST}: not a model manifest ({error})") from error
@@ -254,6 +257,7 @@ def write_package(
     task: str = TAGGER,
     calibration: Sequence[float] = (),
     folds: tuple[str, str] = ("", ""),
+    sentiment_bias: Sequence[float] = (),
 ) -> ModelPackage:
     """Write the three files of a model and open the result, which checks it.
 
@@ -268,6 +272,7 @@ def write_package(
         task: What it does.
         calibration: What makes a probability of a reader's margins, or of a tagger's scores of entities; empty if nothing does.
         folds: Characters that the tokenizer reads as others, and those others.
+        sentiment_bias: What is added to the logarithm of the probability of each sentiment.
 
     Returns:
         The model.
@@ -287,6 +292,7 @@ def write_package(
         "labels": label_map(task),
         **({} if task == TAGGER else {"task": task}),
         **({"calibration": list(calibration)} if calibration or task == READER else {}),
+        **({"sentiment_bias": list(sentiment_bias)} if sentiment_bias else {}),
         **({"folds": list(folds)} if folds[0] else {}),
         "files": {file: sha256(folder / file) for file in (WEIGHTS, TOKENIZER)},
     }

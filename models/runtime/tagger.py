@@ -80,6 +80,7 @@ class Tagger:
         transitions: Transition weights between entity tags, if the model has them, float32, shape (NUM_TAGS + 1, NUM_TAGS); see
             `viterbi_paths`.
         calibration: What makes probabilities of the entities' scores, see `models.runtime.confidence.calibrated`.
+        sentiment_bias: What is added to the logarithm of the probability of each sentiment; none is nothing.
 
     Attributes:
         work: What this tagger has processed.
@@ -94,9 +95,11 @@ class Tagger:
         budget_tokens: int = 2048,
         transitions: npt.NDArray[np.float32] | None = None,
         calibration: Sequence[float] = (),
+        sentiment_bias: Sequence[float] = (),
     ) -> None:
         self.tokenizer, self.engine, self.lang, self.window = tokenizer, engine, lang, window
         self.budget_tokens, self.transitions, self.calibration = budget_tokens, transitions, tuple(calibration)
+        self.sentiment_bias = tuple(sentiment_bias)
         self.work = TaggerStats()
         self._breaks = np.zeros(tokenizer.vocab_size, dtype=bool)
         self._breaks[[i for i in map(tokenizer.id_of, SENTENCE_ENDS) if i is not None]] = True
@@ -189,6 +192,8 @@ class Tagger:
 
     def _finish(self, group: _Group) -> pa.Table:
         sums = group.sentiment
+        if self.sentiment_bias:
+            sums *= np.exp(self.sentiment_bias)
         sums[np.diff(group.pieces.offsets) == 0, 1] = 1.0
         sentiment = (sums / sums.sum(axis=1, keepdims=True)).astype(np.float32)
         self.work.texts += len(group.texts)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import models
 from models.errors import ModelDamagedError
 from models.runtime.confidence import calibrated, margin, surer
-from models.runtime.labels import MIN_SCORE
+from models.runtime.labels import MIN_SCORE, SENTIMENTS
 from models.runtime.package import MANIFEST, ZOO
 from models.runtime.schema import TAGS
 from tests.support.runs import rows, run
@@ -55,7 +55,7 @@ def test_a_models_own_scores_become_probabilities(tmp_path):
     folder = tmp_path / "raw"
     shutil.copytree(ZOO / "en-fast", folder)
     manifest = json.loads((folder / MANIFEST).read_text())
-    weights = manifest.pop("calibration")
+    weights, bias = manifest.pop("calibration"), np.array(manifest.pop("sentiment_bias"))
     (folder / MANIFEST).write_text(json.dumps(manifest))
     raw, fitted = (models.load(model, threads=1).tag(TEXTS[:80]).to_pylist() for model in (folder, "en-fast"))
     pairs = [(a, b) for one, two in zip(raw, fitted, strict=True) for a, b in zip(one["entities"], two["entities"], strict=True)]
@@ -63,8 +63,13 @@ def test_a_models_own_scores_become_probabilities(tmp_path):
     assert all({**a, "score": 0} == {**b, "score": 0} for a, b in pairs)
     mine = margin(np.array([a["score"] for a, _ in pairs])) * weights[0] + weights[1]
     assert np.allclose([b["score"] for _, b in pairs], 1 / (1 + np.exp(-mine)), atol=1e-5)
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "calibration": [1.0]}))
-    with pytest.raises(ModelDamagedError, match="1 weights of an entity's score"):
+    for one, two in zip(raw, fitted, strict=True):
+        logs = np.log(list(one["sentiment_scores"].values())) + bias
+        assert np.allclose(list(two["sentiment_scores"].values()), np.exp(logs) / np.exp(logs).sum(), atol=1e-5)
+        assert two["sentiment"] == SENTIMENTS[np.argmax(logs)]
+    assert models.load("en-fast", threads=1).tag([""])["sentiment"].to_pylist() == ["neutral"]
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "calibration": [1.0], "sentiment_bias": list(bias)}))
+    with pytest.raises(ModelDamagedError, match="1 weights of an entity's score and 3 of sentiment, not 2 and 3"):
         models.load(folder, threads=1)
 
 

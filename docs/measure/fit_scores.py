@@ -1,6 +1,6 @@
-"""Fit the scores of a shipped tagger's entities to the real posts, without teaching it again: only its manifest and card change.
+"""Fit the scores of a shipped tagger to the real posts, without teaching it again: only its manifest and card change.
 
-python docs/measure/entity_scores.py DATA en
+python docs/measure/fit_scores.py DATA en
 """
 
 import json
@@ -10,8 +10,9 @@ from pathlib import Path
 from models.factory.card_examples import example_rows
 from models.factory.card_text import card_text
 from models.factory.corpora import CORPORA, read
+from models.factory.decision import fit_decision
 from models.factory.entity_scores import fit_entity_scores, real_entities
-from models.factory.evaluate import posts
+from models.factory.evaluate import posts, real_sentiment
 from models.factory.files import write_json
 from models.factory.languages import language
 from models.runtime.load import load_one
@@ -22,19 +23,23 @@ def main(data_dir: Path, name: str) -> None:
     """Fit, write, and measure again."""
     folder = ZOO / name
     manifest = json.loads((folder / MANIFEST).read_text())
-    manifest.pop("calibration", None)
+    manifest = {key: value for key, value in manifest.items() if key not in ("calibration", "sentiment_bias")}
     write_json(folder / MANIFEST, manifest)
-    fitted = fit_entity_scores(real_entities(load_one(name), data_dir), 0)
+    raw = load_one(name)
+    fitted = fit_entity_scores(real_entities(raw, data_dir), 0)
+    decided = fit_decision(*real_sentiment(raw, data_dir), 0)
     # Where the factory writes it: before the digests.
     files = manifest.pop("files")
-    write_json(folder / MANIFEST, {**manifest, "calibration": fitted["weights"], "files": files})
+    write_json(
+        folder / MANIFEST, {**manifest, "calibration": fitted["weights"], "sentiment_bias": decided["bias"], "files": files}
+    )
     tagger, corpus = load_one(name), language(manifest["lang"]).posts
     reached = posts(tagger, read(corpus, data_dir, "dev"), CORPORA[corpus].misc_known)
-    figures = {f"real_{key}": round(100 * reached[key], 2) for key in ("f1", "entity_ece")}
+    figures = {f"real_{key}": round(100 * value, 2) for key, value in reached.items()}
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["figures"] |= figures
     metrics["stages"][f"{name}.quantize"]["figures"] |= figures
-    metrics["calibration"] = {**(metrics.get("calibration") or {}), "entities": fitted}
+    metrics["calibration"] = {**(metrics.get("calibration") or {}), "decision": decided, "entities": fitted}
     metrics["examples"] = example_rows(tagger)
     metrics["digest"] = open_package(folder).digest
     write_json(folder / "metrics.json", metrics)
@@ -42,7 +47,7 @@ def main(data_dir: Path, name: str) -> None:
     everyone = {key: m for key, m in everyone.items() if m["lang"] == manifest["lang"] and m.get("task", TAGGER) == TAGGER}
     for key, one in everyone.items():
         (ZOO / key / "card.md").write_text("\n".join(card_text(one, everyone, {})) + "\n")
-    print(name, fitted, figures)
+    print(name, fitted, decided, figures)
 
 
 if __name__ == "__main__":
