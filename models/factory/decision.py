@@ -13,7 +13,7 @@ from models.factory.probabilities import expected_calibration_error
 FOLDS, ROUNDS = 5, 20
 # The share of true ones that is asked for among what is called negative, and what a missing point of it costs in F1.
 AIM, COST = 0.74, 0.3
-# Biases of negative and positive that are tried, against neutral; the mean of the best is taken, as a few posts decide among them.
+# Biases of negative and positive that are tried, against neutral; the mean of the best is taken: few posts decide among them.
 NEGATIVE, POSITIVE, BEST = np.arange(-1.0, 0.41, 0.1), np.arange(-0.4, 0.81, 0.1), 12
 GRID = np.array([(a, 0.0, b) for a in NEGATIVE for b in POSITIVE])
 
