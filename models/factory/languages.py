@@ -80,10 +80,20 @@ LANGUAGES = {
             "cluener labels them. Social posts score lower, see weibo above.",
             "Words follow the GSD treebank (Wikipedia), which parts suffixes from their words; its tags were brought from "
             "version 1 of the guidelines to version 2 by rule.",
-            "Sentiment comes from reviews of hotels, books, computers, goods and meals, and from Weibo posts with emotions.",
+            "Sentiment comes from reviews of hotels, books, computers, goods and meals, from a car forum, and from Weibo posts "
+            "with emotions.",
             "waimai has one file: every tenth row was kept for dev. Of online_shopping three categories were left out, because "
             "chnsenticorp was drawn from them.",
             "Traditional script was taught by conversion; words that only Taiwan or Hong Kong use were seen in gsd alone.",
+        ),
+        errors=(
+            "Read were 30 of the 72 errors in sentiment that `zh` makes on the development split of the real posts, and 45 of "
+            "its 99 in entities (a wrong extent or type is two).",
+            "Sentiment, 17 of 30: a feeling that is hardly put into words is called neutral (titles that rejoice, sarcasm, "
+            "disasters told soberly). 12: a neutral text is not, such as news of meetings in solemn words, or laughter. 1: "
+            "praise is called negative.",
+            "Entities, 15 of 45: a name is missed, mostly of a country within a word, a brand, a short form. 11: the extent is "
+            "wrong, where names stand side by side. 10: no name at all. 9: the type is wrong, such as teams named as countries.",
         ),
     ),
 }
