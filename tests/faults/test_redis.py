@@ -14,6 +14,7 @@ from contextlib import closing
 import pyarrow.parquet as pq
 import pytest
 
+import models
 import pipeline.cache.tag_cache
 from models.runtime.package import ZOO, open_models
 from pipeline.cache.breaker import FIRST_S
@@ -282,7 +283,8 @@ def test_poisoned_by_another_version_of_the_model(server, data, tmp_path):
     (folders[1] / "model.json").write_text(json.dumps({**manifest, "name": "version two"}))
     digests = [open_models(str(folder)).digest for folder in folders]
     assert digests[0] != digests[1]
-    seals = [Envelope(context_of(digest, LANGS, ["openvino-f32"])) for digest in digests]
+    arithmetic = models.load(folders[0], threads=1).engine.arithmetic
+    seals = [Envelope(context_of(digest, LANGS, [arithmetic])) for digest in digests]
     plain(data, tmp_path / "golden", model=str(folders[1]))
     expected = table(tmp_path / "golden")
     cached(server, data, tmp_path / "a", expected, model=str(folders[0]))

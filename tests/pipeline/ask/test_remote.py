@@ -111,7 +111,13 @@ def test_a_service_answers_from_it(world):
 
 
 def test_tags_elsewhere_are_counted_as_they_would_be_here(world, tmp_path):
-    more(world, "b", "Volta Energy opened an office in Oslo.", "Volta Energy cut 40 jobs in Cork.", "Anna Berg left Oslo.")
+    more(
+        world,
+        "b",
+        "Volta Energy opened an office in Oslo.",
+        "Volta Energy cut 40 jobs in Cork and hired a lawyer.",
+        "Anna Berg left Oslo.",
+    )
     build_index(world.output, world.answers, embedder=None)
     copy = tmp_path / "copy"
     for entry in world.output.list(TAGS):
