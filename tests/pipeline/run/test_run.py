@@ -162,7 +162,7 @@ def test_a_document_on_which_the_model_fails_takes_no_other_with_it(tmp_path, mo
     monkeypatch.setattr(Tagger, "tag", failing)
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     write_lines(source, *[f"Document {i} from Oslo." for i in range(20)], "poison", "We met in <i>nice</i> <b>Cork.")
-    result = run(source, out, clean="html")
+    result = run(source, out, clean="html", min_score=0.0)
     assert (result.rows_out, result.dead_letters) == (21, 1)
     assert {row["id"]: [e["text"] for e in row["entities"]] for row in rows(out)}["a-21"] == ["Cork"]
     (letter,) = rows(out, "dead_letters")
