@@ -153,8 +153,8 @@ def _sentiment_scores(found: dict[str, Any] | None) -> list[str]:
 
 
 def _decision(found: dict[str, Any] | None) -> list[str]:
-    """By what biases a post is called negative or positive."""
-    if found is None:
+    """By what biases a post is called negative or positive, if there are any."""
+    if found is None or not any(found["bias"]):
         return []
     (negative, _, positive), reached = found["bias"], found["across"]
     return [
