@@ -153,6 +153,23 @@ def read_tabbed(path: Path) -> Iterator[LabelledText]:
     Raises:
         DataMissingError: The file is absent.
     """
+    for forms, tags in tabbed_sentences(path):
+        text, extents = lay_out(forms, [True] * len(forms))
+        yield LabelledText(text, extents, tags=to_bio(tags))
+
+
+def tabbed_sentences(path: Path) -> Iterator[tuple[list[str], list[str]]]:
+    """Read the first two columns of lines apart by tabs, with blank lines between sentences.
+
+    Args:
+        path: The file, or the file without its suffix `.gz`.
+
+    Yields:
+        The words of a sentence and what stands beside each.
+
+    Raises:
+        DataMissingError: The file is absent.
+    """
     forms: list[str] = []
     tags: list[str] = []
     with open_text(path) as lines:
@@ -162,8 +179,7 @@ def read_tabbed(path: Path) -> Iterator[LabelledText]:
                 forms.append(fields[0])
                 tags.append(fields[1])
             elif forms:
-                text, extents = lay_out(forms, [True] * len(forms))
-                yield LabelledText(text, extents, tags=to_bio(tags))
+                yield forms, tags
                 forms, tags = [], []
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from models.factory.corpus_readers import LabelledText, conllu_sentences, lay_out, open_text, to_bio
+from models.factory.corpus_readers import LabelledText, conllu_sentences, lay_out, open_text, tabbed_sentences, to_bio
 from models.runtime.labels import UPOS
 
 # Cluener's fine types; a work (book, game, film) is the MISC of the other corpora, a position is no entity in them.
@@ -222,18 +222,9 @@ def read_words(path: Path) -> Iterator[LabelledText]:
     Raises:
         DataMissingError: The file is absent.
     """
-    forms: list[str] = []
-    tags: list[str] = []
-    with open_text(path) as lines:
-        for line in [*lines, ""]:
-            fields = line.rstrip("\r\n").split("\t")
-            if len(fields) >= 2:
-                forms.append(fields[0])
-                tags.append(fields[1] if fields[1] in UPOS else "X")
-            elif forms:
-                text, extents = lay_out(forms, latin_spaces(forms))
-                yield LabelledText(text, extents, upos=tuple(tags))
-                forms, tags = [], []
+    for forms, tags in tabbed_sentences(path):
+        text, extents = lay_out(forms, latin_spaces(forms))
+        yield LabelledText(text, extents, upos=tuple(tag if tag in UPOS else "X" for tag in tags))
 
 
 def latin_spaces(forms: Sequence[str]) -> list[bool]:

@@ -43,9 +43,6 @@ def unrounded(package: ModelPackage) -> Encoder:
 
     Returns:
         The encoder, on the CPU and in evaluation mode.
-
-    Raises:
-        ModelDamagedError: The weights do not fit their digest.
     """
     weights = {key: value for key, value in package.weights().items() if not key.endswith((".act_scale", ".act_zero"))}
     return to_encoder(package.config, weights)
