@@ -24,6 +24,8 @@ HEAD = 600
 LATIN_LANGUAGES = tuple("en ca cs da de es et fi fr hr hu id it lt lv nl no pl pt ro sk sl sv sw tl tr vi".split())
 # Another language than English has to be so probable, and a text of it so many words long: else it is English.
 PROBABLE, WORDS = 0.55, 4
+# ... and so many times as probable as English, which most texts are: "We met in Lyon" is Dutch too, word for word.
+TIMES_ENGLISH = 20
 # Names sound like other languages: where most words begin with a capital letter, more is asked for.
 PROBABLE_NAMES, SMALL_WORDS = 0.9, 2
 # Of Han characters so many are about a word; of words that look like names so many weigh as much as one that does not.
@@ -62,7 +64,9 @@ def _latin(text: str) -> str:
     small = [word for word in words if word[0].islower()]
     if len(words) < WORDS or len(small) < SMALL_WORDS:
         return "en"
-    lang, probability = _identifier().classify(" ".join(words).lower())
+    (lang, probability), *others = _identifier().rank(" ".join(words).lower())
+    if probability < TIMES_ENGLISH * dict(others).get("en", 0):
+        return "en"
     if 2 * len(small) >= len(words):
         return str(lang) if probability >= PROBABLE else "en"
     return str(lang) if probability >= PROBABLE_NAMES and _identifier().classify(" ".join(small))[0] != "en" else "en"

@@ -251,4 +251,7 @@ ENGLISH = [
     "Broken screen, no warranty, lost money",
     "Volkswagen recalls 3,000 cars over faulty brakes",
     "my dog ate homework lol",
+    "We met in Lyon.",
+    "We begin in Amsterdam, in person",
+    "Hit men in war film",
 ]
