@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from models.runtime.schema import TAGS
+from models.runtime.labels import LABELS, LabelSet
+from models.runtime.schema import TAGS, schema_of
 
 Outcome = Literal["dead_letter", "filtered"]
 TIME = pa.timestamp("us", tz="UTC")
@@ -41,12 +42,13 @@ REASONS = {
 }
 
 
-def tags_schema(keep: Sequence[str], keep_text: bool = False) -> pa.Schema:
+def tags_schema(keep: Sequence[str], keep_text: bool = False, labels: LabelSet = LABELS) -> pa.Schema:
     """Return the schema of a part: id, source, created_at, the carried columns, perhaps the text, then the Tagger's columns.
 
     Args:
         keep: Names of the columns carried over from the input, as strings; values of other types are written as JSON.
         keep_text: Whether the text is among the columns.
+        labels: What the models tell apart.
     """
     carried = [pa.field(name, pa.string()) for name in keep]
     text = [pa.field("text", pa.string(), nullable=False)] if keep_text else []
@@ -57,7 +59,7 @@ def tags_schema(keep: Sequence[str], keep_text: bool = False) -> pa.Schema:
             pa.field("created_at", TIME),
             *carried,
             *text,
-            *TAGS,
+            *schema_of(labels),
         ]
     )
 
@@ -169,9 +171,13 @@ class DocumentSpec:
             return path
         return f"{self.root.rstrip('/')}/{path}".removeprefix(f"{self.first_root.rstrip('/')}/")
 
-    def schema(self) -> pa.Schema:
-        """Return the schema of the parts that these settings give, see `tags_schema`."""
-        return tags_schema((*self.keep, *map(partition_column, self.partitions)), self.keep_text)
+    def schema(self, labels: LabelSet = LABELS) -> pa.Schema:
+        """Return the schema of the parts that these settings give, see `tags_schema`.
+
+        Args:
+            labels: What the models tell apart.
+        """
+        return tags_schema((*self.keep, *map(partition_column, self.partitions)), self.keep_text, labels)
 
 
 def document_spec_from(settings: Mapping[str, Any]) -> DocumentSpec:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.runtime.labels import NUM_CASES, NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
+from models.runtime.labels import ENTITY_TAGS, NUM_CASES, NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
 
 # Largest values of int8 weights (symmetric) and of 8-bit activations (with a zero point).
 WEIGHT_MAX = 127
@@ -44,6 +44,7 @@ class EncoderConfig:
         pairs: Rows of the hashed embedding table of token bigrams, 0 without one.
         pair_width: Width of a row of that table.
         transitions: Whether steps from one entity tag to the next have weights; then entities are read off the best path.
+        entity_tags: Tags that those weights are between.
         token_outputs: What the heads give for each token: a tagger's labels, or a reader's.
         text_outputs: What they give for the whole. Where both are 0 there are no heads: the last layer's states are what each
             token gives, and their mean over the tokens is what the whole gives.
@@ -60,6 +61,7 @@ class EncoderConfig:
     pairs: int = 0
     pair_width: int = 0
     transitions: bool = False
+    entity_tags: int = len(ENTITY_TAGS)
     token_outputs: int = NUM_TOKEN_OUTPUTS
     text_outputs: int = NUM_SENTIMENTS
 

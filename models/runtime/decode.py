@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from models.errors import BadOutputError
 from models.runtime.confidence import calibrated
-from models.runtime.labels import ENTITY_SLICE, ENTITY_TYPES, JOIN_SLICE, SENTIMENTS, UPOS, UPOS_SLICE
-from models.runtime.schema import ENTITY, SENTIMENT_SCORES, TAGS, WORD
+from models.runtime.labels import LABELS, UPOS, LabelSet
+from models.runtime.schema import ENTITY, WORD, schema_of
 from models.runtime.tokenizer import Bool, Int32, Int64, Pieces
 from models.runtime.viterbi import viterbi_paths
 
@@ -69,11 +69,11 @@ def entity_spans(p: Float32, new_doc: Bool) -> tuple[Int64, Int64, Int64, Float3
     highest mean probability (B and I together) over its units, and that mean is its score. So "B-PER I-ORG" is one entity.
 
     Args:
-        p: Probabilities of the tags, float32, shape (U, len(ENTITY_TAGS)).
+        p: Probabilities of the T tags, float32, shape (U, T).
         new_doc: Whether a unit is the first of its text, bool, shape (U,); no entity reaches from one text into the next.
 
     Returns:
-        First unit, last unit, type (index into ENTITY_TYPES) and score of each entity: int64, int64, int64, float32, shape (E,).
+        First unit, last unit, type (its number among the types) and score of each entity: int64, int64, int64, float32, shape (E,).
     """
     begin, inside = p[:, 1::2], p[:, 2::2]
     place = np.stack([p[:, 0], begin.sum(axis=1), inside.sum(axis=1)], axis=1).argmax(axis=1)
@@ -89,11 +89,11 @@ def path_spans(p: Float32, codes: Int64) -> tuple[Int64, Int64, Int64, Float32]:
     """Read entities off decoded tags; the score is the mean probability of the entity's type over its units.
 
     Args:
-        p: Probabilities of the tags, float32, shape (U, len(ENTITY_TAGS)).
+        p: Probabilities of the T tags, float32, shape (U, T).
         codes: Tags from `viterbi_paths`, int64, shape (U,): an I tag always follows a tag of its type.
 
     Returns:
-        First unit, last unit, type (index into ENTITY_TYPES) and score of each entity: int64, int64, int64, float32, shape (E,).
+        First unit, last unit, type (its number among the types) and score of each entity: int64, int64, int64, float32, shape (E,).
     """
     first = np.flatnonzero(codes % 2 == 1)
     goes_on = np.append((codes > 0) & (codes % 2 == 0), False)[1:]
@@ -120,11 +120,11 @@ def word_probabilities(p: Float32, begins: Bool) -> Float32:
     first unit. A word of one unit keeps that unit's probabilities to the last bit.
 
     Args:
-        p: Tag probabilities of the units, float32, shape (U, len(ENTITY_TAGS)).
+        p: Tag probabilities of the units, float32, shape (U, T).
         begins: Whether a unit is the first of its word, bool, shape (U,); True for the first unit of all.
 
     Returns:
-        Tag probabilities of the words, float32, shape (W, len(ENTITY_TAGS)).
+        Tag probabilities of the words, float32, shape (W, T).
     """
     at = np.flatnonzero(begins)
     count = np.diff(np.append(at, len(p)))
@@ -150,21 +150,23 @@ def decode(
     lang: str,
     transitions: Float32 | None = None,
     calibration: Sequence[float] = (),
+    labels: LabelSet = LABELS,
 ) -> pa.Table:
     """Turn the scores of texts into the Tagger's table of words, parts of speech, entities and sentiment.
 
     Args:
         texts: B texts.
         pieces: Their N pieces.
-        tokens: Token logits of the pieces, float32, shape (N, NUM_TOKEN_OUTPUTS).
-        sentiment: Probabilities of the sentiments, float32, shape (B, 3).
+        tokens: Token logits of the pieces, float32, shape (N, labels.token_outputs).
+        sentiment: Probabilities of the classes, float32, shape (B, labels.text_outputs).
         lang: The model's language, ISO 639-1; it fills the column `lang`.
-        transitions: Transition weights between entity tags, float32, shape (NUM_TAGS + 1, NUM_TAGS), see `viterbi_paths`; without
+        transitions: Transition weights between entity tags, float32, shape (T + 1, T), see `viterbi_paths`; without
             them every unit's tag is decided for itself, see `entity_spans`.
         calibration: What makes probabilities of the entities' scores, see `calibrated`.
+        labels: What the model tells apart.
 
     Returns:
-        One row for each text, in their order, with the columns of `models.TAGS`.
+        One row for each text, in their order, with the columns of `schema_of(labels)`.
 
     Raises:
         BadOutputError: A logit is NaN or infinite.
@@ -176,31 +178,44 @@ def decode(
     ends = pieces.ends[np.append(unit[1:], len(pieces.ids)) - 1] if len(unit) else starts
     scores = check(tokens[unit])
 
-    joins = scores[:, JOIN_SLICE]
-    begins = joins[:, 0] >= joins[:, 1]
+    joins = scores[:, labels.join_slice]
+    begins = joins[:, 0] >= joins[:, 1] if labels.words else np.ones(len(unit), dtype=bool)
     # White space, and the end of a text, always part words.
     begins[:1] = True
     begins[1:] |= (doc_of[1:] != doc_of[:-1]) | (starts[1:] > ends[:-1])
     at = np.flatnonzero(begins)
     words = _Extents(starts[at], ends[np.append(at[1:], len(unit))[: len(at)] - 1], doc_of[at])
-    p = softmax(scores[:, ENTITY_SLICE])
+    p = softmax(scores[:, labels.entity_slice])
     if lang in BY_CHARACTER:
-        entities = _entities(texts, p, _Extents(starts, ends, doc_of), transitions, calibration)
+        found = _entities(texts, p, _Extents(starts, ends, doc_of), transitions, calibration, labels.entities)
     else:
-        entities = _entities(texts, word_probabilities(p, begins), words, transitions, calibration)
-    pos = _string_column(scores[at][:, UPOS_SLICE].argmax(axis=1), UPOS)
+        found = _entities(texts, word_probabilities(p, begins), words, transitions, calibration, labels.entities)
+
+    schema = schema_of(labels)
 
     columns = [
         pa.array([lang], pa.string()).take(pa.array(np.zeros(docs, dtype=np.int64))),
-        entities,
-        _string_column(sentiment.argmax(axis=1), SENTIMENTS),
-        pa.StructArray.from_arrays(
-            [pa.array(np.ascontiguousarray(sentiment[:, i])) for i in range(len(SENTIMENTS))],
-            fields=list(SENTIMENT_SCORES),
-        ),
-        _lists([pa.array(words.starts), pa.array(words.ends), pos], WORD, words.doc, docs),
+        found,
+        *_classes(sentiment, labels.sentiments, schema.field("sentiment_scores").type),
+        _words(words, scores[at][:, labels.upos_slice], docs) if labels.words else _lists(_NO_WORDS, WORD, _NONE, docs),
     ]
-    return pa.Table.from_arrays(columns, schema=TAGS)
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _classes(probabilities: Float32, names: Sequence[str], struct: pa.StructType) -> list[pa.Array]:
+    """The columns `sentiment` and `sentiment_scores`; nulls where there are no classes."""
+    if not names:
+        return [pa.nulls(len(probabilities), pa.string()), pa.nulls(len(probabilities), struct)]
+    scores = [pa.array(np.ascontiguousarray(probabilities[:, i])) for i in range(len(names))]
+    return [_string_column(probabilities.argmax(axis=1), names), pa.StructArray.from_arrays(scores, fields=list(struct))]
+
+
+_NONE = np.zeros(0, dtype=np.int64)
+_NO_WORDS = [pa.array([], field.type) for field in WORD]
+
+
+def _words(words: _Extents, upos: Float32, docs: int) -> pa.Array:
+    return _lists([pa.array(words.starts), pa.array(words.ends), _string_column(upos.argmax(axis=1), UPOS)], WORD, words.doc, docs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +228,12 @@ class _Extents:
 
 
 def _entities(
-    texts: Sequence[str], p: Float32, parts: _Extents, transitions: Float32 | None, calibration: Sequence[float]
+    texts: Sequence[str],
+    p: Float32,
+    parts: _Extents,
+    transitions: Float32 | None,
+    calibration: Sequence[float],
+    types: Sequence[str],
 ) -> pa.Array:
     new_doc = np.append(True, parts.doc[1:] != parts.doc[:-1])[: len(parts.doc)]
     if transitions is None:
@@ -226,5 +246,5 @@ def _entities(
         text = pa.array(found, pa.string())
     except UnicodeEncodeError:
         text = pa.array([s.encode("utf-8", "replace").decode() for s in found], pa.string())
-    values = [text, _string_column(kind, ENTITY_TYPES), pa.array(start), pa.array(end), pa.array(calibrated(score, calibration))]
+    values = [text, _string_column(kind, types), pa.array(start), pa.array(end), pa.array(calibrated(score, calibration))]
     return _lists(values, ENTITY, doc, len(texts))

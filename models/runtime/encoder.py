@@ -17,7 +17,6 @@ from typing_extensions import override
 
 from models.runtime.config import EncoderConfig, LayerShape, relative_buckets
 from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
-from models.runtime.viterbi import NUM_TAGS, START
 
 
 def dropped(x: Tensor, share: float, training: bool, whole_rows: bool = False) -> Tensor:
@@ -148,7 +147,7 @@ class TokenModel(nn.Module):
             mask: True where a token is, False for padding, bool, shape (B, S); None without padding.
 
         Returns:
-            Token logits, shape (B, S, NUM_TOKEN_OUTPUTS), and sentiment logits, shape (B, 3).
+            Token logits, shape (B, S, token_outputs), and sentiment logits, shape (B, text_outputs).
         """
         if mask is None:
             mean = last.mean(dim=1)
@@ -181,7 +180,7 @@ class TokenModel(nn.Module):
             mask: True where a token is, False for padding, bool, shape (B, S); None without padding.
 
         Returns:
-            Token logits, shape (B, S, NUM_TOKEN_OUTPUTS), and sentiment logits, shape (B, 3).
+            Token logits, shape (B, S, token_outputs), and sentiment logits, shape (B, text_outputs).
         """
         return self.heads(self.encode(ids, cases, mask)[-1], mask)
 
@@ -208,7 +207,7 @@ class Encoder(TokenModel):
             self.pair_project = nn.Linear(2 * config.pair_width, config.hidden, bias=False)
             nn.init.zeros_(self.pairs.weight)
         if config.transitions:
-            self.transitions = nn.Parameter(torch.zeros(START + 1, NUM_TAGS))
+            self.transitions = nn.Parameter(torch.zeros(config.entity_tags + 1, config.entity_tags))
 
     def embed(self, ids: Tensor, places: Tensor, cases: Tensor, before: Tensor, after: Tensor) -> Tensor:
         """Compute the input of the first layer: the normalized sum of all embeddings.

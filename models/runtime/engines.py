@@ -31,8 +31,8 @@ class Logits:
 
     Attributes:
         batch: The very object that was given to the engine, by which answers find their batch.
-        tokens: Logits of the batch's n tokens, specials included, float32, shape (n, NUM_TOKEN_OUTPUTS).
-        sentiment: Sentiment logits of the batch's B sequences, float32, shape (B, 3). A model without heads gives states in the
+        tokens: Logits of the batch's n tokens, specials included, float32, shape (n, token_outputs).
+        sentiment: Sentiment logits of the batch's B sequences, float32, shape (B, text_outputs). A model without heads gives states in the
             place of both, see `EncoderConfig`.
     """
 

@@ -10,7 +10,6 @@ from typing import Literal
 from models.errors import EngineMissingError, ModelDamagedError
 from models.runtime.confidence import UNCALIBRATED
 from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_threads
-from models.runtime.labels import NUM_SENTIMENTS
 from models.runtime.package import ModelPackage, open_models, open_package
 from models.runtime.router import LanguageRouter
 from models.runtime.tagger import Tagger
@@ -72,13 +71,14 @@ def _of_package(package: ModelPackage, engine: EngineName, threads: int | None, 
     chosen = _staged(package, devices) if devices else make_engine(package, engine, threads or default_threads())
     transitions = package.weights()["transitions"] if package.config.transitions else None
     counts = len(package.calibration), len(package.sentiment_bias)
-    if counts[0] not in (0, len(UNCALIBRATED)) or counts[1] not in (0, NUM_SENTIMENTS):
+    classes = len(package.labels.sentiments)
+    if counts[0] not in (0, len(UNCALIBRATED)) or counts[1] not in (0, classes):
         raise ModelDamagedError(
-            f"{package.folder}: {counts[0]} weights of an entity's score and {counts[1]} of sentiment, not 2 and 3"
+            f"{package.folder}: {counts[0]} weights of an entity's score and {counts[1]} of sentiment, not 2 and {classes}"
         )
     return Tagger(
         PieceTokenizer(package.tokenizer_json(), package.folds), chosen, package.lang, package.window,
-        transitions=transitions, calibration=package.calibration, sentiment_bias=package.sentiment_bias,
+        transitions=transitions, calibration=package.calibration, sentiment_bias=package.sentiment_bias, labels=package.labels,
     )  # fmt: skip
 
 

@@ -149,7 +149,7 @@ def build(config: EncoderConfig, weights: Weights, hidden: bool = False, whole_k
 
     Returns:
         A model with the inputs `ids` (int32), `cases` (int32) and `mask` (float32, 1 where a token is, 0 for padding), all of
-        shape (B, S). Its outputs, all float32, are the token logits, shape (B, S, NUM_TOKEN_OUTPUTS), the sentiment logits, shape
+        shape (B, S). Its outputs, all float32, are the token logits, shape (B, S, token_outputs), the sentiment logits, shape
         (B, 3), and with `hidden` the states, shape (B, S, hidden). Without heads they are the states and their mean over the
         tokens, shape (B, hidden).
     """

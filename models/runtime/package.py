@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 from models.errors import ModelDamagedError, ModelMissingError
 from models.runtime import labels
 from models.runtime.config import EncoderConfig
-from models.runtime.viterbi import NUM_TAGS, START
+from models.runtime.labels import LABELS, LabelSet
 
 FORMAT = 1
 MIN_WINDOW = 16
@@ -42,23 +42,33 @@ USES = {
 }
 
 
-def label_map(task: str = TAGGER) -> dict[str, list[str]]:
-    """Return the label sets of this version, as they stand in `model.json`.
+def label_map(task: str = TAGGER, own: LabelSet = LABELS) -> dict[str, list[str]]:
+    """Return label sets as they stand in `model.json`.
 
     Args:
         task: What a model does: tag texts, read answers, or make vectors.
+        own: What a tagger tells apart; the other tasks have one set for all.
     """
     if task == EMBEDDER:
         return {"word_cases": list(labels.WORD_CASES)}
     if task == READER:
         return {"spans": list(labels.SPAN_ENDS), "answerable": list(labels.ANSWERABLE), "word_cases": list(labels.WORD_CASES)}
     return {
-        "entities": list(labels.ENTITY_TAGS),
-        "upos": list(labels.UPOS),
-        "joins": list(labels.JOINS),
-        "sentiment": list(labels.SENTIMENTS),
+        "entities": list(own.entity_tags),
+        "upos": list(labels.UPOS) if own.words else [],
+        "joins": list(labels.JOINS) if own.words else [],
+        "sentiment": list(own.sentiments),
         "word_cases": list(labels.WORD_CASES),
     }
+
+
+def _label_set(found: dict[str, list[str]], where: Path) -> LabelSet:
+    """What a tagger's manifest says that it tells apart."""
+    types = tuple(tag[2:] for tag in found["entities"] if tag.startswith("B-"))
+    own = LabelSet(types, tuple(found["sentiment"]), words=bool(found["upos"]))
+    if not own.sound or found != label_map(TAGGER, own):
+        raise ModelDamagedError(f"{where}: its label sets are not those of this version, nor a set of own types and classes")
+    return own
 
 
 def sha256(path: Path) -> str:
@@ -82,7 +92,8 @@ class ModelPackage:
         digest: SHA-256 of `model.json`, which names the model with everything that it holds.
         calibration: What makes a probability of a reader's margins, or of a tagger's scores of entities; empty if nothing does.
         folds: Characters that its tokenizer reads as others, and those others.
-        sentiment_bias: What is added to the logarithm of the probability of each sentiment; empty if nothing is.
+        sentiment_bias: What is added to the logarithm of the probability of each class; empty if nothing is.
+        labels: What a tagger tells apart.
     """
 
     folder: Path
@@ -94,6 +105,7 @@ class ModelPackage:
     calibration: tuple[float, ...] = ()
     folds: tuple[str, str] = ("", "")
     sentiment_bias: tuple[float, ...] = ()
+    labels: LabelSet = LABELS
 
     @property
     def size(self) -> int:
@@ -152,17 +164,18 @@ def open_package(model: str | Path, task: str = TAGGER) -> ModelPackage:
         if (found := manifest.get("task", TAGGER)) != task:
             wanted = f"{task} is needed; {USES[found]}" if found in USES else f"this version knows no {found}"
             raise ModelMissingError(f"{folder}: a {found}, where a {wanted}")
-        if manifest["labels"] != label_map(task):
+        own = _label_set(manifest["labels"], folder / MANIFEST) if task == TAGGER else LABELS
+        if task != TAGGER and manifest["labels"] != label_map(task):
             raise ModelDamagedError(f"{folder / MANIFEST}: its label sets are not those of this version")
         config = EncoderConfig.from_json(manifest["config"])
         package = ModelPackage(
             folder, manifest["name"], manifest["lang"], manifest["window"], config, hashlib.sha256(raw).hexdigest(),
             tuple(map(float, manifest.get("calibration", ()))), _folds(manifest),
-            tuple(map(float, manifest.get("sentiment_bias", ()))),
+            tuple(map(float, manifest.get("sentiment_bias", ()))), own,
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ModelDamagedError(f"{folder / MANIFEST}: not a model manifest ({error})") from error
-    _check_shapes(package)
+    _check_shapes(package, task)
     return package
 
 
@@ -218,7 +231,7 @@ def _shapes(config: EncoderConfig) -> dict[str, tuple[int, int]]:
         wanted["pairs.weight"] = (config.pairs, config.pair_width)
         wanted["pair_project.weight"] = (config.hidden, 2 * config.pair_width)
     if config.transitions:
-        wanted["transitions"] = (START + 1, NUM_TAGS)
+        wanted["transitions"] = (config.entity_tags + 1, config.entity_tags)
     wanted["places.weight"] = (config.positions, config.hidden)
     if not config.headless:
         wanted["tokens_head.weight"] = (config.token_outputs, config.hidden)
@@ -230,8 +243,11 @@ def _shapes(config: EncoderConfig) -> dict[str, tuple[int, int]]:
     return wanted
 
 
-def _check_shapes(package: ModelPackage) -> None:
+def _check_shapes(package: ModelPackage, task: str) -> None:
     config, path = package.config, package.folder / WEIGHTS
+    wanted = package.labels.token_outputs, package.labels.text_outputs
+    if task == TAGGER and (config.token_outputs, config.text_outputs) != wanted:
+        raise ModelDamagedError(f"{path.parent / MANIFEST}: its outputs are not as many as its labels")
     try:
         weights = package.weights()
     except SafetensorError as error:
@@ -258,6 +274,7 @@ def write_package(
     calibration: Sequence[float] = (),
     folds: tuple[str, str] = ("", ""),
     sentiment_bias: Sequence[float] = (),
+    own: LabelSet = LABELS,
 ) -> ModelPackage:
     """Write the three files of a model and open the result, which checks it.
 
@@ -272,7 +289,8 @@ def write_package(
         task: What it does.
         calibration: What makes a probability of a reader's margins, or of a tagger's scores of entities; empty if nothing does.
         folds: Characters that the tokenizer reads as others, and those others.
-        sentiment_bias: What is added to the logarithm of the probability of each sentiment.
+        sentiment_bias: What is added to the logarithm of the probability of each class.
+        own: What a tagger tells apart.
 
     Returns:
         The model.
@@ -289,7 +307,7 @@ def write_package(
         "lang": lang,
         "window": window,
         "config": config.to_json(),
-        "labels": label_map(task),
+        "labels": label_map(task, own),
         **({} if task == TAGGER else {"task": task}),
         **({"calibration": list(calibration)} if calibration or task == READER else {}),
         **({"sentiment_bias": list(sentiment_bias)} if sentiment_bias else {}),

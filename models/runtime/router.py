@@ -10,12 +10,30 @@ import pyarrow as pa
 
 from models.errors import ModelMissingError
 from models.runtime.languages import identify
-from models.runtime.schema import TAGS
+from models.runtime.labels import LabelSet
+from models.runtime.schema import TAGS, schema_of
 from models.runtime.tagger import Tagger, TaggerStats, as_texts
 
 UNDETERMINED = "und"  # ISO 639-2
 # Which language's model comes nearest to a language that has none; for all others the first one.
 NEAREST = {"ja": "zh"}
+
+
+def joined_labels(sets: Sequence[LabelSet]) -> LabelSet:
+    """Return what several models tell apart together: the types of all, and their classes, which must be the same.
+
+    Args:
+        sets: Of each model.
+
+    Raises:
+        ModelMissingError: Their classes of texts differ: one column cannot hold both.
+    """
+    classes = list(dict.fromkeys(labels.sentiments for labels in sets))
+    if len(classes) > 1:
+        named = " and ".join(f"({', '.join(names) or 'none'})" for names in classes)
+        raise ModelMissingError(f"models with other classes of texts, {named}, cannot tag into one output; take one model a run")
+    types = dict.fromkeys(kind for labels in sets for kind in labels.entities)
+    return LabelSet(tuple(types), classes[0], any(labels.words for labels in sets))
 
 
 class LanguageRouter:
@@ -30,9 +48,10 @@ class LanguageRouter:
     Attributes:
         lang: auto.
         taggers: The taggers by language.
+        labels: What the models tell apart together.
 
     Raises:
-        ModelMissingError: Two of the taggers read the same language.
+        ModelMissingError: Two of the taggers read the same language, or have other classes of texts than one another.
     """
 
     lang = "auto"
@@ -41,6 +60,7 @@ class LanguageRouter:
         self.taggers = {tagger.lang: tagger for tagger in taggers}
         if len(self.taggers) < len(taggers):
             raise ModelMissingError(f"two models for one language: {', '.join(tagger.lang for tagger in taggers)}")
+        self.labels = joined_labels([tagger.labels for tagger in taggers])
         # The languages of the texts of the last two calls of `foreign`: one block is tagged while the next is looked at.
         self._known: tuple[dict[str, str | None], ...] = ()
 
@@ -82,7 +102,7 @@ class LanguageRouter:
             check: Called after every batch; what it raises ends the call.
 
         Returns:
-            One row for each text, in their order, with the columns of `models.TAGS`.
+            One row for each text, in their order, with the columns of `models.TAGS`, or of the models' own classes.
 
         Raises:
             TypeError: `texts` is no sequence of strings.
@@ -91,7 +111,7 @@ class LanguageRouter:
         texts = as_texts(texts)
         found = self._identified(texts)
         if not found:
-            return TAGS.empty_table()
+            return schema_of(self.labels).empty_table()
         readers = [self._reader(lang) for lang in found]
         tables, order = [], []
         for lang, tagger in self.taggers.items():

@@ -14,13 +14,14 @@ import pyarrow as pa
 from models.runtime.batches import RaggedBatch, Windows, make_batches, make_windows, owned
 from models.runtime.decode import check, decode, softmax
 from models.runtime.engines import Engine, Logits
-from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
+from models.runtime.labels import LABELS, LabelSet
 from models.runtime.languages import identify
-from models.runtime.schema import TAGS
+from models.runtime.schema import schema_of
 from models.runtime.tokenizer import Pieces, PieceTokenizer
 
 # Texts are tagged in groups of at most so many characters, which bounds memory and gives the sort enough to choose from.
 GROUP_CHARACTERS = 1 << 18
+NEUTRAL = "neutral"
 SENTENCE_ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f", "\uff1b")
 
 
@@ -77,10 +78,11 @@ class Tagger:
         lang: Language that the model reads, ISO 639-1.
         window: Tokens of the longest window, specials included.
         budget_tokens: Tokens that a batch may have when padded to its longest sequence.
-        transitions: Transition weights between entity tags, if the model has them, float32, shape (NUM_TAGS + 1, NUM_TAGS); see
+        transitions: Transition weights between entity tags, if the model has them, float32, shape (T + 1, T); see
             `viterbi_paths`.
         calibration: What makes probabilities of the entities' scores, see `models.runtime.confidence.calibrated`.
-        sentiment_bias: What is added to the logarithm of the probability of each sentiment; none is nothing.
+        sentiment_bias: What is added to the logarithm of the probability of each class; none is nothing.
+        labels: What the model tells apart.
 
     Attributes:
         work: What this tagger has processed.
@@ -96,12 +98,14 @@ class Tagger:
         transitions: npt.NDArray[np.float32] | None = None,
         calibration: Sequence[float] = (),
         sentiment_bias: Sequence[float] = (),
+        labels: LabelSet = LABELS,
     ) -> None:
         self.tokenizer, self.engine, self.lang, self.window = tokenizer, engine, lang, window
         self.budget_tokens, self.transitions, self.calibration = budget_tokens, transitions, tuple(calibration)
-        self.sentiment_bias = tuple(sentiment_bias)
+        self.sentiment_bias, self.labels = tuple(sentiment_bias), labels
         self.work = TaggerStats()
         self._breaks = np.zeros(tokenizer.vocab_size, dtype=bool)
+        self._of_nothing = labels.sentiments.index(NEUTRAL) if NEUTRAL in labels.sentiments else slice(None)
         self._breaks[[i for i in map(tokenizer.id_of, SENTENCE_ENDS) if i is not None]] = True
 
     @property
@@ -128,21 +132,22 @@ class Tagger:
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
         """Tag texts of any length; long ones are tagged window by window.
 
-        A text without tokens (empty, or only white space and control characters) gets no entities and no words, and is neutral.
+        A text without tokens (empty, or only white space and control characters) gets no entities and no words, and is neutral; of
+        classes without a neutral one, it is of each with the same probability.
 
         Args:
             texts: A sequence of strings, or an Arrow array of them.
             check: Called after every batch; what it raises ends the call.
 
         Returns:
-            One row for each text, in their order, with the columns of `models.TAGS`.
+            One row for each text, in their order, with the columns of `models.TAGS`, or of the model's own classes, see `schema_of`.
 
         Raises:
             TypeError: `texts` is no sequence of strings.
             BadOutputError: The engine gave scores that are NaN or infinite.
         """
         tables = list(self._tables(as_texts(texts), check))
-        return pa.concat_tables(tables) if tables else TAGS.empty_table()
+        return pa.concat_tables(tables) if tables else schema_of(self.labels).empty_table()
 
     def encode(self, texts: Sequence[str]) -> tuple[Pieces, Windows, Iterator[RaggedBatch]]:
         """Tokenize texts and cut them into windows and batches, as `tag` does before it asks the engine.
@@ -188,27 +193,31 @@ class Tagger:
         if texts is None:
             return None
         pieces, windows, batches = self.encode(texts)
-        return _Group(texts, pieces, windows, list(batches))
+        return _Group(texts, pieces, windows, list(batches), self.labels)
 
     def _finish(self, group: _Group) -> pa.Table:
         sums = group.sentiment
         if self.sentiment_bias:
             sums *= np.exp(self.sentiment_bias)
-        sums[np.diff(group.pieces.offsets) == 0, 1] = 1.0
+        sums[np.diff(group.pieces.offsets) == 0, self._of_nothing] = 1.0
         sentiment = (sums / sums.sum(axis=1, keepdims=True)).astype(np.float32)
         self.work.texts += len(group.texts)
         self.work.tokens += len(group.pieces.ids)
-        return decode(group.texts, group.pieces, group.tokens, sentiment, self.lang, self.transitions, self.calibration)
+        return decode(
+            group.texts, group.pieces, group.tokens, sentiment, self.lang, self.transitions, self.calibration, self.labels
+        )
 
 
 class _Group:
     """Texts that are sorted and batched together, and what is known of them so far."""
 
-    def __init__(self, texts: Sequence[str], pieces: Pieces, windows: Windows, batches: list[RaggedBatch]) -> None:
+    def __init__(
+        self, texts: Sequence[str], pieces: Pieces, windows: Windows, batches: list[RaggedBatch], labels: LabelSet
+    ) -> None:
         self.texts, self.pieces, self.windows, self.batches = texts, pieces, windows, batches
         self.waiting = {id(batch) for batch in batches}
-        self.tokens = np.zeros((len(pieces.ids), NUM_TOKEN_OUTPUTS), dtype=np.float32)
-        self.sentiment = np.zeros((len(texts), NUM_SENTIMENTS), dtype=np.float64)
+        self.tokens = np.zeros((len(pieces.ids), labels.token_outputs), dtype=np.float32)
+        self.sentiment = np.zeros((len(texts), labels.text_outputs), dtype=np.float64)
 
     @property
     def left(self) -> int:

@@ -65,7 +65,7 @@ def forward(encoder: Encoder, ids: Tensor, cases: Tensor, bounds: Tensor, attend
         attend: `cuda_attention` or `loop_attention`.
 
     Returns:
-        Token logits, shape (n, NUM_TOKEN_OUTPUTS), and sentiment logits, shape (B, 3).
+        Token logits, shape (n, token_outputs), and sentiment logits, shape (B, text_outputs).
 
     Raises:
         NotImplementedError: The encoder has a relative position bias.

@@ -16,7 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from models.runtime.cpu import cpu_flags
 from models.runtime.package import label_map
-from models.runtime.schema import TAGS
+from models.runtime.labels import LABELS, LabelSet
+from models.runtime.schema import schema_of
 
 # One more whenever the bytes of a value change their meaning.
 FORMAT = 1
@@ -28,7 +29,7 @@ _SEAL_BYTES = 8
 _MOST = 2**32 - 1
 
 
-def context_of(model_digest: str, langs: Iterable[str], engines: Iterable[str]) -> bytes:
+def context_of(model_digest: str, langs: Iterable[str], engines: Iterable[str], labels: LabelSet = LABELS) -> bytes:
     """Digest everything but the text that tags depend on, down to the last bit of a score.
 
     That is the model, the schema of the tags, the label sets, the arithmetic of the engines, the versions of the libraries that
@@ -38,26 +39,31 @@ def context_of(model_digest: str, langs: Iterable[str], engines: Iterable[str]) 
         model_digest: Digest of all models, see `Models.digest`.
         langs: Values that the column `lang` may hold, in the order in which `RowCodec` numbers them.
         engines: `Engine.arithmetic` of each engine.
+        labels: What the models tell apart.
 
     Returns:
         SHA-256, 32 bytes; where it is the same, a text gets the same tags.
     """
-    about = [FORMAT, model_digest, list(langs), TAGS.to_string(), label_map(), list(engines), _versions(), _arithmetic()]
+    schema, named = schema_of(labels).to_string(), label_map(own=labels)
+    about = [FORMAT, model_digest, list(langs), schema, named, list(engines), _versions(), _arithmetic()]
     return hashlib.sha256(json.dumps(about).encode()).digest()
 
 
-def envelope_of(model_digest: str, langs: Iterable[str], engines: Iterable[str | None]) -> Envelope | None:
+def envelope_of(
+    model_digest: str, langs: Iterable[str], engines: Iterable[str | None], labels: LabelSet = LABELS
+) -> Envelope | None:
     """Return the envelope for what engines compute; None if the results of one of them must not be shared.
 
     Args:
         model_digest: Digest of all models, see `Models.digest`.
         langs: Values that the column `lang` may hold, in the order in which `RowCodec` numbers them.
         engines: `Engine.arithmetic` of each engine; None stands for results that do not depend on the text alone.
+        labels: What the models tell apart.
     """
     named = list(engines)
     if None in named:
         return None
-    return Envelope(context_of(model_digest, langs, [name for name in named if name is not None]))
+    return Envelope(context_of(model_digest, langs, [name for name in named if name is not None], labels))
 
 
 def _versions() -> list[str]:

@@ -13,11 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.runtime.labels import ENTITY_TYPES, SENTIMENTS, UPOS
-from models.runtime.schema import ENTITY, SENTIMENT_SCORES, TAGS, WORD
+from models.runtime.labels import LABELS, UPOS, LabelSet
+from models.runtime.schema import ENTITY, WORD, schema_of
 
-# Language, sentiment, bytes of a place of entities and of words, the sentiments' scores, how many entities and words.
-_HEAD = struct.Struct("<BBBB3fII")
 Int64 = npt.NDArray[np.int64]
 _WIDTHS: dict[int, Any] = {1: np.dtype("u1"), 4: np.dtype("<u4")}
 
@@ -31,16 +29,20 @@ class RowCodec:
 
     Args:
         langs: Values that the column `lang` may hold; a row stores the number of its own, so their order matters.
+        labels: What the models tell apart; a row stores the numbers of types and classes, so their order matters too.
     """
 
-    def __init__(self, langs: Sequence[str]) -> None:
-        self._langs = tuple(langs)
+    def __init__(self, langs: Sequence[str], labels: LabelSet = LABELS) -> None:
+        self._langs, self._types, self._classes = tuple(langs), labels.entities, labels.sentiments
+        self._schema = schema_of(labels)
+        # Language, class, bytes of a place of entities and of words, the scores of the classes, how many entities and words.
+        self._head = struct.Struct(f"<BBBB{len(labels.sentiments)}fII")
 
     def encode(self, table: pa.Table) -> list[bytes | None]:
         """Encode the rows of a table.
 
         Args:
-            table: Table with the columns of `models.TAGS`.
+            table: Table with the columns of `models.TAGS`, or of the model's own classes.
 
         Returns:
             The bytes of each row; None for a row that this form cannot hold, such as one with an unknown label or with
@@ -50,10 +52,14 @@ class RowCodec:
         count = table.num_rows
         if not count:
             return []
-        lang, sentiment = _codes(table["lang"], self._langs), _codes(table["sentiment"], SENTIMENTS)
-        flat = table["sentiment_scores"].chunk(0).flatten()
-        scores = np.stack([column.to_numpy(zero_copy_only=False) for column in flat], axis=1).tolist()
-        entities, words = _Packed.of(table["entities"], "label", ENTITY_TYPES), _Packed.of(table["words"], "pos", UPOS)
+        lang = _codes(table["lang"], self._langs)
+        if self._classes:
+            sentiment = _codes(table["sentiment"], self._classes)
+            flat = table["sentiment_scores"].chunk(0).flatten()
+            scores = np.stack([column.to_numpy(zero_copy_only=False) for column in flat], axis=1).tolist()
+        else:
+            sentiment, scores = np.zeros(count, dtype=np.int64), [[]] * count
+        entities, words = _Packed.of(table["entities"], "label", self._types), _Packed.of(table["words"], "pos", UPOS)
         strange = entities.strange | words.strange | (lang < 0) | (sentiment < 0)
         out: list[bytes | None] = []
         for i in range(count):
@@ -61,7 +67,7 @@ class RowCodec:
                 out.append(None)
                 continue
             (ewide, e), (wwide, w) = entities.row(i), words.row(i)
-            head = _HEAD.pack(lang[i], sentiment[i], ewide, wwide, *scores[i], entities.count(i), words.count(i))
+            head = self._head.pack(lang[i], sentiment[i], ewide, wwide, *scores[i], entities.count(i), words.count(i))
             out.append(head + e + w)
         return out
 
@@ -72,18 +78,19 @@ class RowCodec:
             row: Any bytes.
             length: Code points of the text.
         """
-        if len(row) < _HEAD.size:
+        size = self._head.size
+        if len(row) < size:
             return False
-        lang, sentiment, ewide, wwide, a, b, c, entities, words = _HEAD.unpack_from(row)
-        if lang >= len(self._langs) or sentiment >= len(SENTIMENTS) or not {ewide, wwide} <= _WIDTHS.keys():
+        lang, sentiment, ewide, wwide, *scores, entities, words = self._head.unpack_from(row)
+        if lang >= len(self._langs) or sentiment >= max(1, len(self._classes)) or not {ewide, wwide} <= _WIDTHS.keys():
             return False
-        if len(row) != _HEAD.size + entities * (2 * ewide + 5) + words * (2 * wwide + 1) or not math.isfinite(a + b + c):
+        if len(row) != size + entities * (2 * ewide + 5) + words * (2 * wwide + 1) or not math.isfinite(sum(scores)):
             return False
-        e, w = _parts(row, ewide, entities, _HEAD.size, 4), _parts(row, wwide, words, len(row) - words * (2 * wwide + 1), 0)
+        e, w = _parts(row, ewide, entities, size, 4), _parts(row, wwide, words, len(row) - words * (2 * wwide + 1), 0)
         return bool(
             e.places.sum() <= length
             and w.places.sum() <= length
-            and (e.codes < len(ENTITY_TYPES)).all()
+            and (e.codes < len(self._types)).all()
             and (w.codes < len(UPOS)).all()
             and np.isfinite(e.scores).all()
         )
@@ -96,22 +103,28 @@ class RowCodec:
             texts: Text of each row, from which the entities' texts are cut.
 
         Returns:
-            One row for each text, with the columns of `models.TAGS`.
+            One row for each text, with the columns of `models.TAGS`, or of the model's own classes.
         """
         if not rows:
-            return TAGS.empty_table()
-        heads = [_HEAD.unpack_from(row) for row in rows]
+            return self._schema.empty_table()
+        heads = [self._head.unpack_from(row) for row in rows]
         lang, sentiment, _, _, *scores, _, _ = (np.array(column) for column in zip(*heads, strict=True))
-        entities = [_parts(row, head[2], head[7], _HEAD.size, 4) for row, head in zip(rows, heads, strict=True)]
-        words = [_parts(row, h[3], h[8], len(row) - h[8] * (2 * h[3] + 1), 0) for row, h in zip(rows, heads, strict=True)]
+        entities = [_parts(row, head[2], head[-2], self._head.size, 4) for row, head in zip(rows, heads, strict=True)]
+        words = [_parts(row, h[3], h[-1], len(row) - h[-1] * (2 * h[3] + 1), 0) for row, h in zip(rows, heads, strict=True)]
         columns = [
             _strings(lang, self._langs),
-            _entity_lists(entities, texts),
-            _strings(sentiment, SENTIMENTS),
-            pa.StructArray.from_arrays([pa.array(s.astype(np.float32)) for s in scores], fields=list(SENTIMENT_SCORES)),
+            _entity_lists(entities, texts, self._types),
+            *self._sentiments(sentiment, scores),
             _lists(words, lambda start, end, codes, _: [start, end, _strings(codes, UPOS)], WORD),
         ]
-        return pa.Table.from_arrays(columns, schema=TAGS)
+        return pa.Table.from_arrays(columns, schema=self._schema)
+
+    def _sentiments(self, codes: npt.NDArray[Any], scores: Sequence[npt.NDArray[Any]]) -> list[pa.Array]:
+        struct_type = self._schema.field("sentiment_scores").type
+        if not self._classes:
+            return [pa.nulls(len(codes), pa.string()), pa.nulls(len(codes), struct_type)]
+        columns = [pa.array(column.astype(np.float32)) for column in scores]
+        return [_strings(codes, self._classes), pa.StructArray.from_arrays(columns, fields=list(struct_type))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +188,14 @@ def _strings(codes: npt.NDArray[Any], names: Sequence[str]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(names, pa.string())).dictionary_decode()
 
 
-def _entity_lists(parts: list[_Parts], texts: Sequence[str]) -> pa.Array:
+def _entity_lists(parts: list[_Parts], texts: Sequence[str], types: Sequence[str]) -> pa.Array:
     of = np.repeat(np.arange(len(parts)), [len(one.codes) for one in parts]).tolist()
 
     def fields(start: pa.Array, end: pa.Array, codes: npt.NDArray[Any], scores: pa.Array) -> list[pa.Array]:
         places = zip(of, start.to_pylist(), end.to_pylist(), strict=True)
         # As the Tagger does it: what no UTF-8 can hold is a question mark.
         slices = [texts[i][a:b].encode("utf-8", "replace").decode() for i, a, b in places]
-        return [pa.array(slices, pa.string()), _strings(codes, ENTITY_TYPES), start, end, scores]
+        return [pa.array(slices, pa.string()), _strings(codes, types), start, end, scores]
 
     return _lists(parts, fields, ENTITY)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 
+from models.runtime.labels import LABELS, LabelSet
 from pipeline.cache.envelope import Envelope
 from pipeline.cache.lru_tier import LruTier
 from pipeline.cache.redis_tier import RedisTier
@@ -33,6 +34,7 @@ class TagCache:
         config: Settings of the cache.
         langs: Values that the column `lang` may hold.
         envelope: Keys and seals the values in Redis; without one nothing is shared, whatever the settings say.
+        labels: What the models tell apart.
 
     Attributes:
         counts: Since `told` was called last: `texts` in all, and of them `local` (repeated or in memory), `shared` (in Redis) and
@@ -41,8 +43,10 @@ class TagCache:
         reused: Texts taken from memory or repeated within a call, since the beginning; those from Redis do not count.
     """
 
-    def __init__(self, config: CacheConfig, langs: Sequence[str], envelope: Envelope | None = None) -> None:
-        self._codec, self._local = RowCodec(langs), LruTier(config.local_mb * 1e6)
+    def __init__(
+        self, config: CacheConfig, langs: Sequence[str], envelope: Envelope | None = None, labels: LabelSet = LABELS
+    ) -> None:
+        self._codec, self._local = RowCodec(langs, labels), LruTier(config.local_mb * 1e6)
         self._keeps, self._timeout_s = config.local_mb > 0, config.timeout_ms / 1e3
         self._envelope = envelope if config.redis_url is not None else None
         self._shared = RedisTier(config) if self._envelope is not None else None
@@ -62,7 +66,7 @@ class TagCache:
             compute: Gives the tags of texts, one row for each; what it raises is raised here.
 
         Returns:
-            One row for each text, in their order, with the columns of `models.TAGS`.
+            One row for each text, in their order, with the columns of `models.TAGS`, or of the model's own classes.
         """
         known: dict[str, bytes] = {}
         new: dict[str, None] = {}

@@ -47,6 +47,7 @@ class BlockTagger:
     Attributes:
         tagger: May be changed between blocks, for one of the same model.
         cache: What keeps tags.
+        schema: Columns of the rows.
     """
 
     def __init__(
@@ -57,10 +58,10 @@ class BlockTagger:
 
         self.tagger: Tagger | LanguageRouter | SubprocessTagger = tagger
         self._foreign, self._columns = tagger.foreign, columns
-        self._schema = columns.schema()
+        self.schema = columns.schema(tagger.labels)
         langs = (*tagger.languages, UNDETERMINED)
-        envelope = envelope_of(model_digest, langs, [one.engine.arithmetic for one in tagger.each])
-        self.cache = TagCache(cache or CacheConfig(), langs, envelope)
+        envelope = envelope_of(model_digest, langs, [one.engine.arithmetic for one in tagger.each], tagger.labels)
+        self.cache = TagCache(cache or CacheConfig(), langs, envelope, tagger.labels)
 
     def prepare(self, block: Block) -> Prepared:
         """Filter a block and clean its texts.
@@ -125,7 +126,7 @@ class BlockTagger:
             block = _without(block, list(failed), None)
             cleaned = [one for i, one in enumerate(cleaned) if i not in failed]
         if tags is None or not block.texts:
-            return self._schema.empty_table(), left_out, counts, []
+            return self.schema.empty_table(), left_out, counts, []
         sure = surer(tags, self._columns.min_score) if self._columns.min_score else tags
         return self._joined(block, restore(sure, cleaned)), left_out, counts, block.paths
 
@@ -134,7 +135,7 @@ class BlockTagger:
         if self._columns.keep_text:
             # One code point for one: a lone surrogate cannot be stored, and offsets must hold.
             columns.append(pa.array([_SURROGATE.sub("\ufffd", text) for text in block.texts], pa.string()))
-        return pa.Table.from_arrays([*columns, *tags.columns], schema=self._schema)
+        return pa.Table.from_arrays([*columns, *tags.columns], schema=self.schema)
 
     def _asked(self, texts: list[str], check: Callable[[], object] | None) -> pa.Table:
         tags = self.tagger.tag(texts, check)

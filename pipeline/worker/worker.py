@@ -159,7 +159,7 @@ class TagWorker:
         work, clock = self._work, StageClock()
         known = Counter(noticed)
         name, about = f"{work.run}-{uuid4().hex[:12]}", {"plan": split.plan, **work.about}
-        attempt = Attempt(self._output, split, name, work.folder, work.columns.schema(), about)
+        attempt = Attempt(self._output, split, name, work.folder, self._tagging.schema, about)
         tokens, reasons = 0, Counter[str]()
         try:
             met = [ReadCounts() for _ in split.fragments]
@@ -174,7 +174,7 @@ class TagWorker:
                         tell(stats)
             with clock.stage("write"):
                 troubles = Counter({name: count - known[name] for name, count in noticed.items()})
-                attempt.add(work.columns.schema().empty_table(), (), +troubles)
+                attempt.add(self._tagging.schema.empty_table(), (), +troubles)
                 published = attempt.commit(tokens, clock.seconds, met)
         except BaseException:
             attempt.abort()
