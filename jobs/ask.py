@@ -26,7 +26,9 @@ def ask(
     entity: Annotated[
         str, typer.Option(help="Only passages that name this entity: NAME or TYPE:NAME, say ORG:Volta Energy.")
     ] = "",
-    sentiment: Annotated[str, typer.Option(help="Only documents of this sentiment: negative, neutral or positive.")] = "",
+    sentiment: Annotated[
+        str, typer.Option(help="Only documents of this sentiment: negative, neutral, positive, or a class of your own model.")
+    ] = "",
     lang: Annotated[str, typer.Option(help="Only documents in this language: en or zh.")] = "",
     model: Annotated[
         str, typer.Option(help="auto (the shipped reader of the question's language), qa-en, qa-zh, or a reader's folder.")

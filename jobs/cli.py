@@ -24,6 +24,7 @@ from jobs import (
     status,
     submit,
     tag,
+    train,
     try_text,
     verify,
     voice,
@@ -57,6 +58,7 @@ app.command("answer")(answer.answer)
 app.command("try")(try_text.try_text)
 app.command("models")(list_models.list_models)
 app.command("evaluate")(evaluate.evaluate)
+app.command("train")(train.train)
 app.command("compress")(compress.compress)
 app.command("doctor")(doctor.doctor)
 app.add_typer(voice.app, name="voice")

@@ -23,7 +23,7 @@ def show(
         list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
     ] = None,
 ) -> None:
-    """Show what an output holds: some documents, frequent entities, sentiment, dead letters."""
+    """Show what an output holds: some documents, frequent entities, sentiment or other classes, dead letters."""
     from pipeline.config import load_store
     from pipeline.store.open import open_store
 
@@ -35,14 +35,15 @@ def show(
 
 @dataclass(slots=True)
 class _Seen:
-    """What an output holds, and some of it."""
+    """What an output holds, and some of it: documents with entities and the first of all, and dead letters."""
 
     documents: int = 0
     dead_letters: int = 0
     some: list[dict[str, Any]] = field(default_factory=list)
+    first: list[dict[str, Any]] = field(default_factory=list)
     some_dead: list[dict[str, Any]] = field(default_factory=list)
     entities: Counter[tuple[str, str]] = field(default_factory=Counter)
-    sentiments: Counter[str] = field(default_factory=Counter)
+    classes: Counter[str] = field(default_factory=Counter)
 
 
 def _seen(store: Store, rows: int) -> _Seen:
@@ -53,7 +54,8 @@ def _seen(store: Store, rows: int) -> _Seen:
         seen.documents += batch.num_rows
         found = batch["entities"].flatten()
         seen.entities.update(zip(found.field("text").to_pylist(), found.field("label").to_pylist(), strict=True))
-        seen.sentiments.update(batch["sentiment"].to_pylist())
+        seen.classes.update(batch["sentiment"].drop_null().to_pylist())
+        seen.first += batch.slice(0, max(0, rows - len(seen.first))).to_pylist()
         if len(seen.some) < rows:
             seen.some += [row for row in batch.to_pylist() if row["entities"]][: rows - len(seen.some)]
     for batch in batches_of(store, "dead_letters", ["path", "position", "reason", "message"]):
@@ -67,19 +69,22 @@ def _print(output: str, seen: _Seen, rows: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from jobs.colours import COLOURS, SENTIMENT, legend, plain
+    from jobs.colours import classed, colours, legend, plain
 
-    console = Console()
-    table = Table("id", "sentiment", "entities", title=f"{seen.documents:,} documents, {seen.dead_letters:,} dead letters")
-    for row in seen.some:
-        names = [plain(f" {e['text']} ", COLOURS[e["label"]]) for e in row["entities"]]
-        table.add_row(plain(row["id"]), Text(row["sentiment"], style=SENTIMENT[row["sentiment"]]), Text(" ").join(names))
-    console.print(table, legend(), sep="\n")
+    console, styles = Console(), colours(label for _, label in seen.entities)
+    columns = ["id", *(["sentiment"] if seen.classes else []), "entities"]
+    table = Table(*columns, title=f"{seen.documents:,} documents, {seen.dead_letters:,} dead letters")
+    for row in seen.some or seen.first:
+        names = Text(" ").join(plain(f" {e['text']} ", styles[e["label"]]) for e in row["entities"])
+        table.add_row(plain(row["id"]), *([classed(row["sentiment"] or "")] if seen.classes else []), names)
+    console.print(table, legend(styles), sep="\n")
     top = Table("entity", "label", "times", title="most frequent")
     for (name, label), times in seen.entities.most_common(10):
-        top.add_row(plain(name), Text(label, style=COLOURS[label]), str(times))
-    console.print(top)
-    console.print("sentiment: " + ", ".join(f"{name} {times}" for name, times in seen.sentiments.most_common()))
+        top.add_row(plain(name), plain(label, styles[label]), str(times))
+    if seen.entities:
+        console.print(top)
+    if seen.classes:
+        console.print(plain("sentiment: " + ", ".join(f"{name} {times}" for name, times in seen.classes.most_common())))
     for letter in seen.some_dead:
         place = f"{letter['path']}@{letter['position']}"
         console.print(plain(f"dead letter: {place}: {letter['reason']} ({letter['message']})"))

@@ -21,19 +21,22 @@ def try_text(
 ) -> None:
     """Tag one text and show it in colour."""
     from rich.console import Console
-    from rich.text import Text
 
-    from jobs.colours import SENTIMENT, legend, paint, plain
+    from jobs.colours import classed, colours, legend, paint, plain
     from models.runtime.confidence import surer
     from models.runtime.load import load
 
-    row = surer(load(model).tag([text]), min_score).to_pylist()[0]
-    console = Console()
-    console.print(paint(text, row["entities"]))
+    tagger = load(model)
+    row = surer(tagger.tag([text]), min_score).to_pylist()[0]
+    console, styles = Console(), colours(tagger.labels.entities)
+    console.print(paint(text, row["entities"], styles))
     for entity in row["entities"]:
         line = f"  {entity['label']:4} {entity['text']}  [{entity['start']}:{entity['end']}]  {entity['score']:.2f}"
         console.print(plain(line))
-    scores = ", ".join(f"{name} {value:.2f}" for name, value in row["sentiment_scores"].items())
-    console.print(Text(row["sentiment"], style=SENTIMENT[row["sentiment"]]), f"({scores})", legend())
+    about = [legend(styles)]
+    if row["sentiment"] is not None:
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in row["sentiment_scores"].items())
+        about = [classed(row["sentiment"]), plain(f"({scores})"), *about]
+    console.print(*about)
     if words:
         console.print(plain(" ".join(f"{text[w['start'] : w['end']]}/{w['pos']}" for w in row["words"])))

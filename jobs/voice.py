@@ -37,11 +37,11 @@ def install(cache: Cache = None) -> None:
     damaged file. textmill ask --audio and textmill voice try use the weights. Audio never leaves this machine.
     """
     from jobs.streams import note
-    from pipeline.user_cache import user_cache
+    from models.cache_folder import cache_folder
     from pipeline.voice.install import WHISPER_BASE
     from pipeline.voice.install import install as fetch_and_unpack
 
-    folder, written = fetch_and_unpack(cache or user_cache(), note)
+    folder, written = fetch_and_unpack(cache or cache_folder(), note)
     said = {"status": "installed" if written else "nothing to do", "folder": str(folder), "files": written}
     print(json.dumps({**said, "size_bytes": WHISPER_BASE.size_bytes}, indent=1))
 
@@ -73,11 +73,11 @@ def hear(
     check: Callable[[], object] = lambda: None,
 ) -> Transcript:
     """Understand a recording in a file."""
-    from pipeline.user_cache import user_cache
+    from models.cache_folder import cache_folder
     from pipeline.voice.install import installed
     from pipeline.voice.transcriber import Transcriber
 
-    transcriber = Transcriber(installed(cache or user_cache()), threads, beam)
+    transcriber = Transcriber(installed(cache or cache_folder()), threads, beam)
     return transcriber.transcribe(_read(file, transcriber.limits.size_bytes), lang, names, check)
 
 

@@ -8,6 +8,7 @@ ModelError
 `-- FactoryError
     |-- DataMissingError  a corpus or a pretrained encoder is not there
     |-- RecipeError       the recipe is not valid
+    |-- LabelledDataError a user's labelled documents cannot be learned from
     `-- GateFailedError   a step reached less than its gate asks
 """
 
@@ -42,6 +43,10 @@ class DataMissingError(FactoryError):
 
 class RecipeError(FactoryError):
     """The recipe is not valid."""
+
+
+class LabelledDataError(FactoryError):
+    """A user's labelled documents cannot be learned from; the message names file and line."""
 
 
 class GateFailedError(FactoryError):

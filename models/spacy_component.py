@@ -15,7 +15,7 @@ from models.runtime.load import load
 
 
 class TextmillComponent:
-    """Sets `doc.ents`, `doc._.sentiment` (a label) and `doc._.sentiment_scores` (label -> score).
+    """Sets `doc.ents`, `doc._.sentiment` (a class) and `doc._.sentiment_scores` (class -> score); both None without classes.
 
     An entity whose boundaries cut a token of spaCy's is widened to whole tokens; of entities that then overlap the longest stays.
 

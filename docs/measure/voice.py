@@ -17,8 +17,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from models.cache_folder import cache_folder
 from models.runtime.cpu import cpu_name
-from pipeline.user_cache import user_cache
 from pipeline.voice.install import installed
 from pipeline.voice.transcriber import Transcriber
 
@@ -45,7 +45,7 @@ def main() -> None:
     folder, threads = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 2
     variants = sys.argv[3:] or list(VARIANTS)
     questions = json.loads(Path(__file__).with_name("spoken_questions.json").read_text(encoding="utf-8"))
-    weights = installed(Path(os.environ.get("TEXTMILL_VOICE_CACHE") or user_cache()))
+    weights = installed(Path(os.environ.get("TEXTMILL_VOICE_CACHE") or cache_folder()))
     beams = {int(one.partition("+")[0]) for one in variants}
     transcribers = {beam: Transcriber(weights, threads, beam) for beam in beams}
     errors, wanted = defaultdict(int), defaultdict(int)

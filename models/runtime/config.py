@@ -13,6 +13,10 @@ from models.runtime.labels import ENTITY_TAGS, NUM_CASES, NUM_SENTIMENTS, NUM_TO
 # Largest values of int8 weights (symmetric) and of 8-bit activations (with a zero point).
 WEIGHT_MAX = 127
 ACT_MAX = 255
+# What classes of the whole are told by: the mean over the tokens, or the first token's state; a dense layer follows, and then
+# tanh, or ReLU where the name says so.
+MEAN, FIRST, FIRST_RELU = "mean", "first", "first-relu"
+POOLINGS = (MEAN, FIRST, FIRST_RELU)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class EncoderConfig:
         token_outputs: What the heads give for each token: a tagger's labels, or a reader's.
         text_outputs: What they give for the whole. Where both are 0 there are no heads: the last layer's states are what each
             token gives, and their mean over the tokens is what the whole gives.
+        pooling: One of `POOLINGS`.
     """
 
     vocab: int
@@ -64,6 +69,7 @@ class EncoderConfig:
     entity_tags: int = len(ENTITY_TAGS)
     token_outputs: int = NUM_TOKEN_OUTPUTS
     text_outputs: int = NUM_SENTIMENTS
+    pooling: str = MEAN
 
     @property
     def headless(self) -> bool:
@@ -80,8 +86,14 @@ class EncoderConfig:
 
         Args:
             data: The parsed JSON object.
+
+        Raises:
+            ValueError: It has a pooling that this version does not know.
         """
-        return cls(**{**data, "layers": tuple(LayerShape(**layer) for layer in data["layers"])})
+        found = cls(**{**data, "layers": tuple(LayerShape(**layer) for layer in data["layers"])})
+        if found.pooling not in POOLINGS:
+            raise ValueError(f"pooling {found.pooling!r}, this version knows {', '.join(POOLINGS)}")
+        return found
 
 
 def relative_buckets(length: int, buckets: int, max_distance: int = 128) -> npt.NDArray[np.int64]:

@@ -73,7 +73,7 @@ def entity_spans(p: Float32, new_doc: Bool) -> tuple[Int64, Int64, Int64, Float3
         new_doc: Whether a unit is the first of its text, bool, shape (U,); no entity reaches from one text into the next.
 
     Returns:
-        First unit, last unit, type (its number among the types) and score of each entity: int64, int64, int64, float32, shape (E,).
+        First unit, last unit, type (its number) and score of each entity: int64, int64, int64, float32, shape (E,).
     """
     begin, inside = p[:, 1::2], p[:, 2::2]
     place = np.stack([p[:, 0], begin.sum(axis=1), inside.sum(axis=1)], axis=1).argmax(axis=1)
@@ -82,7 +82,8 @@ def entity_spans(p: Float32, new_doc: Bool) -> tuple[Int64, Int64, Int64, Float3
     goes_on = np.append((entity & ~first_here)[1:], False)[: len(entity)]
     first, last = np.flatnonzero(first_here), np.flatnonzero(entity & ~goes_on)
     means = _means(p, first, last)
-    return first, last, means.argmax(axis=1), means.max(axis=1, initial=0.0).astype(np.float32)
+    kinds = means.argmax(axis=1) if len(first) else first  # there may be no types at all
+    return first, last, kinds, means.max(axis=1, initial=0.0).astype(np.float32)
 
 
 def path_spans(p: Float32, codes: Int64) -> tuple[Int64, Int64, Int64, Float32]:
@@ -93,7 +94,7 @@ def path_spans(p: Float32, codes: Int64) -> tuple[Int64, Int64, Int64, Float32]:
         codes: Tags from `viterbi_paths`, int64, shape (U,): an I tag always follows a tag of its type.
 
     Returns:
-        First unit, last unit, type (its number among the types) and score of each entity: int64, int64, int64, float32, shape (E,).
+        First unit, last unit, type (its number) and score of each entity: int64, int64, int64, float32, shape (E,).
     """
     first = np.flatnonzero(codes % 2 == 1)
     goes_on = np.append((codes > 0) & (codes % 2 == 0), False)[1:]
@@ -215,7 +216,8 @@ _NO_WORDS = [pa.array([], field.type) for field in WORD]
 
 
 def _words(words: _Extents, upos: Float32, docs: int) -> pa.Array:
-    return _lists([pa.array(words.starts), pa.array(words.ends), _string_column(upos.argmax(axis=1), UPOS)], WORD, words.doc, docs)
+    pos = _string_column(upos.argmax(axis=1), UPOS)
+    return _lists([pa.array(words.starts), pa.array(words.ends), pos], WORD, words.doc, docs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from models.runtime.config import EncoderConfig, LayerShape, relative_buckets
+from models.runtime.config import FIRST_RELU, MEAN, EncoderConfig, LayerShape, relative_buckets
 from models.runtime.labels import NUM_SENTIMENTS, NUM_TOKEN_OUTPUTS
 
 
@@ -114,11 +114,14 @@ class TokenModel(nn.Module):
         hidden: Width of the states.
         token_outputs: Logits of each token.
         text_outputs: Logits of the whole. Where both are 0 there are no heads, see `EncoderConfig`.
+        pooling: What the whole is told by, see `EncoderConfig`.
     """
 
-    def __init__(self, hidden: int, token_outputs: int = NUM_TOKEN_OUTPUTS, text_outputs: int = NUM_SENTIMENTS) -> None:
+    def __init__(
+        self, hidden: int, token_outputs: int = NUM_TOKEN_OUTPUTS, text_outputs: int = NUM_SENTIMENTS, pooling: str = MEAN
+    ) -> None:
         super().__init__()
-        self.hidden = hidden
+        self.hidden, self.pooling = hidden, pooling
         self.headless = not token_outputs
         if not self.headless:
             self.tokens_head = nn.Linear(hidden, token_outputs)
@@ -140,7 +143,7 @@ class TokenModel(nn.Module):
         raise NotImplementedError
 
     def heads(self, last: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Compute the logits from the last layer's states; the sentiment's from their mean over the tokens.
+        """Compute the logits from the last layer's states; the sentiment's from their mean over the tokens, or from the first.
 
         Args:
             last: States after the last layer, shape (B, S, hidden).
@@ -149,27 +152,30 @@ class TokenModel(nn.Module):
         Returns:
             Token logits, shape (B, S, token_outputs), and sentiment logits, shape (B, text_outputs).
         """
-        if mask is None:
-            mean = last.mean(dim=1)
+        if self.pooling != MEAN:
+            pooled = last[:, 0]
+        elif mask is None:
+            pooled = last.mean(dim=1)
         else:
             weight = mask[:, :, None].to(last.dtype)
-            mean = (last * weight).sum(dim=1) / weight.sum(dim=1)
+            pooled = (last * weight).sum(dim=1) / weight.sum(dim=1)
         last = dropped(last, self.dropout, self.training)
-        return self.outputs(last, mean)
+        return self.outputs(last, pooled)
 
-    def outputs(self, last: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs(self, last: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the heads.
 
         Args:
             last: States after the last layer, shape (..., hidden).
-            mean: Their mean over the tokens of each text, shape (B, hidden).
+            pooled: Their mean over the tokens of each text, or its first token's, shape (B, hidden).
 
         Returns:
             Logits of tokens and of texts; without heads what came in.
         """
         if self.headless:
-            return last, mean
-        return self.tokens_head(last), self.sentiment_head(torch.tanh(self.pool(mean)))
+            return last, pooled
+        bent = torch.relu if self.pooling == FIRST_RELU else torch.tanh
+        return self.tokens_head(last), self.sentiment_head(bent(self.pool(pooled)))
 
     def forward(self, ids: Tensor, cases: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Compute the logits of tokens and texts.
@@ -193,7 +199,7 @@ class Encoder(TokenModel):
     """
 
     def __init__(self, config: EncoderConfig) -> None:
-        super().__init__(config.hidden, config.token_outputs, config.text_outputs)
+        super().__init__(config.hidden, config.token_outputs, config.text_outputs, config.pooling)
         self.config = config
         self.words = nn.Embedding(config.vocab, config.hidden)
         self.places = nn.Embedding(config.positions, config.hidden)

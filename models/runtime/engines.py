@@ -32,8 +32,8 @@ class Logits:
     Attributes:
         batch: The very object that was given to the engine, by which answers find their batch.
         tokens: Logits of the batch's n tokens, specials included, float32, shape (n, token_outputs).
-        sentiment: Sentiment logits of the batch's B sequences, float32, shape (B, text_outputs). A model without heads gives states in the
-            place of both, see `EncoderConfig`.
+        sentiment: Sentiment logits of the batch's B sequences, float32, shape (B, text_outputs). A model without heads gives
+            states in the place of both, see `EncoderConfig`.
     """
 
     batch: RaggedBatch

@@ -70,10 +70,13 @@ class LabelSet:
 
     @property
     def sound(self) -> bool:
-        """Whether no type or class is named twice, and classes of `SENTIMENTS` are in the order that they have there."""
+        """Whether no type or class is named twice, and classes of `SENTIMENTS` are in the order that they have there.
+
+        Capitals make no other name: SQL engines do not tell the fields of a struct apart by them.
+        """
         moods = [name for name in self.sentiments if name in SENTIMENTS]
-        names = (self.entities, self.sentiments)
-        return all(len({*some}) == len(some) and all(some) for some in names) and moods == sorted(moods)
+        once = all(len({name.casefold() for name in some}) == len(some) for some in (self.entities, self.sentiments))
+        return once and all((*self.entities, *self.sentiments)) and moods == sorted(moods)
 
 
 LABELS = LabelSet()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as op
 
-from models.runtime.config import ACT_MAX, EncoderConfig, relative_buckets
+from models.runtime.config import ACT_MAX, FIRST_RELU, MEAN, EncoderConfig, relative_buckets
 from models.runtime.cpu import sums_int8_exactly
 
 Weights = Mapping[str, npt.NDArray[Any]]
@@ -127,6 +127,14 @@ class _Builder:
         y = op.gelu(self.linear(x, prefix + "up"), "erf")
         return self.norm(op.add(x, self.linear(y, prefix + "down")), prefix + "norm2")
 
+    def pooled(self, x: ov.Node, mask: ov.Node) -> ov.Node:
+        """What the whole is told by, [B, hidden]: the mean of x [B, S, hidden] over the tokens, or the first one."""
+        if self.config.pooling != MEAN:
+            return op.gather(x, op.constant(np.int64(0)), op.constant(np.int64(1)))
+        axis = op.constant(np.array([1], dtype=np.int64))
+        weight = op.unsqueeze(mask, op.constant(np.int64(2)))
+        return op.divide(op.reduce_sum(op.multiply(x, weight), axis), op.reduce_sum(weight, axis))
+
 
 def _but_last(x: ov.Node) -> ov.Node:
     begin, end, one = (op.constant(np.array([n], dtype=np.int64)) for n in (0, -1, 1))
@@ -171,11 +179,10 @@ def build(config: EncoderConfig, weights: Weights, hidden: bool = False, whole_k
         bias = op.add(bias, b.relative(where, op.range(first, op.add(length, more), one, "i64")))
     for i in range(len(config.layers)):
         x = b.layer(x, i, bias, more)
-    axis = op.constant(np.array([1], dtype=np.int64))
-    weight = op.unsqueeze(mask, op.constant(np.int64(2)))
-    mean = op.divide(op.reduce_sum(op.multiply(x, weight), axis), op.reduce_sum(weight, axis))
+    pooled = b.pooled(x, mask)
     if config.headless:
-        return ov.Model([x, mean], [ids, cases, mask], "textmill")
+        return ov.Model([x, pooled], [ids, cases, mask], "textmill")
     tokens = b.linear(x, "tokens_head")
-    sentiment = b.linear(op.tanh(b.linear(mean, "pool")), "sentiment_head")
+    bent = op.relu if config.pooling == FIRST_RELU else op.tanh
+    sentiment = b.linear(bent(b.linear(pooled, "pool")), "sentiment_head")
     return ov.Model([tokens, sentiment, x] if hidden else [tokens, sentiment], [ids, cases, mask], "textmill")

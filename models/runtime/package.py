@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from models.errors import ModelDamagedError, ModelMissingError
 from models.runtime import labels
@@ -134,6 +134,9 @@ def installed(task: str = TAGGER) -> list[str]:
 def open_package(model: str | Path, task: str = TAGGER) -> ModelPackage:
     """Find a model by its name in the zoo or by its folder, and check every file of it.
 
+    Of a tagger the folder may be one of Hugging Face, see `models.runtime.hugging_face`: it is converted once, and what is opened
+    lies in the cache.
+
     Args:
         model: Name or folder.
         task: What it must do.
@@ -146,6 +149,10 @@ def open_package(model: str | Path, task: str = TAGGER) -> ModelPackage:
         ModelDamagedError: A file does not fit.
     """
     folder = ZOO / model if (ZOO / model / MANIFEST).is_file() else Path(model)
+    if task == TAGGER and not (folder / MANIFEST).is_file():
+        from models.runtime.hugging_face import converted, is_checkpoint
+
+        folder = converted(folder) if is_checkpoint(folder) else folder
     if not (folder / MANIFEST).is_file():
         known = ", ".join(installed(task)) or "none"
         raise ModelMissingError(f"no model {str(model)!r}: neither a folder with a {MANIFEST} nor one of: {known}")
@@ -299,7 +306,8 @@ def write_package(
         ModelDamagedError: The weights or the window do not fit the configuration, or weights are not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({key: np.array(value, order="C") for key, value in weights.items()}, folder / WEIGHTS)
+    # Written as other files are: save_file would let nobody else read it.
+    (folder / WEIGHTS).write_bytes(save({key: np.array(value, order="C") for key, value in weights.items()}))
     (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
     manifest = {
         "format": FORMAT,

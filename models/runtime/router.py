@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import ModelMissingError
-from models.runtime.languages import identify
 from models.runtime.labels import LabelSet
+from models.runtime.languages import identify
 from models.runtime.schema import TAGS, schema_of
 from models.runtime.tagger import Tagger, TaggerStats, as_texts
 

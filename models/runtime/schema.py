@@ -33,7 +33,7 @@ def schema_of(labels: LabelSet) -> pa.Schema:
     """
     classes = labels.sentiments or LABELS.sentiments
     none = not labels.sentiments
-    scores = pa.struct([pa.field(name, pa.float32(), nullable=False) for name in classes])
+    scores = pa.struct([pa.field(name, pa.float32(), nullable=none) for name in classes])
     return pa.schema(
         [
             pa.field(

@@ -132,15 +132,15 @@ class Tagger:
     def tag(self, texts: Sequence[str], check: Callable[[], object] | None = None) -> pa.Table:
         """Tag texts of any length; long ones are tagged window by window.
 
-        A text without tokens (empty, or only white space and control characters) gets no entities and no words, and is neutral; of
-        classes without a neutral one, it is of each with the same probability.
+        A text without tokens (empty, or only white space and control characters) gets no entities and no words, and is neutral;
+        where the model's classes have no neutral one, it is of each with the same probability.
 
         Args:
             texts: A sequence of strings, or an Arrow array of them.
             check: Called after every batch; what it raises ends the call.
 
         Returns:
-            One row for each text, in their order, with the columns of `models.TAGS`, or of the model's own classes, see `schema_of`.
+            One row for each text, in their order, with the columns of `models.TAGS`, or those of own classes, see `schema_of`.
 
         Raises:
             TypeError: `texts` is no sequence of strings.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.runtime.config import MEAN
 from models.runtime.encoder import Encoder, Layer
 
 # (q, k, v [n, heads, dim], cu_seqlens int32 [B+1], longest) -> [n, heads, dim]
@@ -85,6 +86,8 @@ def forward(encoder: Encoder, ids: Tensor, cases: Tensor, bounds: Tensor, attend
         context = attend(q, k, v, bounds, longest)
         x = layer.norm1(x + layer.out(context.reshape(len(ids), -1)))
         x = layer.norm2(x + layer.down(F.gelu(layer.up(x))))
+    if encoder.pooling != MEAN:
+        return encoder.outputs(x, x[bounds[:-1].long()])
     sums = torch.zeros(len(lengths), x.shape[1], dtype=torch.float32, device=x.device).index_add_(0, owner, x.float())
     mean = (sums / lengths[:, None]).to(x.dtype)
     return encoder.outputs(x, mean)

@@ -15,7 +15,8 @@ import pyarrow as pa
 from pipeline.ask.intents import Intent
 from pipeline.ask.periods import Period
 from pipeline.ask.search import Filters, split_entity
-from pipeline.ask.tags_database import tag_parts, tags_database, tags_sql
+from pipeline.ask.tags_database import tag_classes, tag_parts, tags_database, tags_sql
+from pipeline.report.classes import are_moods
 from pipeline.report.name_normalization import normalize_name, normalize_names
 from pipeline.store.base import Store
 
@@ -41,7 +42,8 @@ def count_answer(intents: Sequence[Intent], output: Store, filters: Filters | No
     """Count what a question wants from the tags of an output.
 
     Args:
-        intents: What it may want; the first whose name and source are known here is counted.
+        intents: What it may want; the first whose name, source and type are known here is counted, and how negative something is
+            only where documents have such classes.
         output: The output.
         filters: Which documents count.
 
@@ -56,21 +58,47 @@ def count_answer(intents: Sequence[Intent], output: Store, filters: Filters | No
     if not parts:
         return None
     tags, filters = tags_sql(output), filters or Filters()
+    by_class = filters.sentiment or any(intent.what == "sentiment" for intent in intents)
+    classes = tag_classes(output, parts[0]) if by_class else ()
     with tags_database(output, parts) as con:
+        if filters.sentiment not in classes and not _is_there(con, tags, "sentiment", filters.sentiment):
+            return None
         where = _where(filters)
-        label, name = split_entity(filters.entity) if filters.entity else ("", "")
+        label, name = split_entity(filters.entity, _types(con, tags) if ":" in filters.entity else ())
         spellings = _spellings(con, tags, {name, *(intent.name for intent in intents)} - {""})
         if name:
             where.append(_holding(spellings[name], label))
         for intent in intents:
-            if (intent.name and not spellings[intent.name]) or not _is_source(con, tags, intent.source):
+            if (intent.name and not spellings[intent.name]) or not _is_there(con, tags, "source", intent.source):
+                continue
+            if (intent.what == "sentiment" and not are_moods(classes)) or not _is_type(con, tags, intent.label):
                 continue
             period = intent.period or Period()
             mine = [*where, *_is("source", intent.source), *_within(period.first, period.last)]
             what, sql = _SQL[intent.what](intent, tags, mine, spellings.get(intent.name, []))
             title = ", ".join(part for part in (what, intent.source, str(period)) if part)
-            return CountedAnswer(title, con.sql(sql).to_arrow_table(), sql)
+            table = con.sql(sql).to_arrow_table()
+            if intent.what != "sentiment" or _adds_up(table):
+                return CountedAnswer(title, table, sql)
     return None
+
+
+def _types(con: Any, tags: str) -> list[str]:
+    """The types of entities that the tags hold."""
+    found = con.sql(f"select distinct unnest(entities).label as label from {tags}").to_arrow_table()["label"]
+    return [str(label) for label in found.to_pylist()]
+
+
+def _is_type(con: Any, tags: str, label: str) -> bool:
+    """Whether the tags hold entities of a type; "" is any."""
+    some = f"select 1 from (select unnest(entities).label as label from {tags}) where label = {_text(label)} limit 1"
+    return not label or con.sql(some).to_arrow_table().num_rows > 0
+
+
+def _adds_up(table: pa.Table) -> bool:
+    """Whether all documents have a sentiment: not where a model with other classes has tagged some of the parts."""
+    (row,) = table.to_pylist()
+    return bool(row["documents"] == row["negative"] + row["neutral"] + row["positive"])
 
 
 def _spellings(con: Any, tags: str, names: set[str]) -> dict[str, list[str]]:
@@ -101,8 +129,8 @@ def _within(first: date | None, last: date | None) -> list[str]:
     return since + until
 
 
-def _is_source(con: Any, tags: str, source: str) -> bool:
-    return not source or con.sql(f"select 1 from {tags} where source = {_text(source)} limit 1").to_arrow_table().num_rows > 0
+def _is_there(con: Any, tags: str, field: str, value: str) -> bool:
+    return not value or con.sql(f"select 1 from {tags} where {field} = {_text(value)} limit 1").to_arrow_table().num_rows > 0
 
 
 def _text(value: str) -> str:

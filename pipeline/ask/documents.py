@@ -74,7 +74,7 @@ def documents(
                 text = whole[start:end]
                 fields: dict[str, Any] = {
                     "part": path, "id": one["id"], "source": one["source"] or "", "lang": one["lang"], "row": row,
-                    "sentiment": one["sentiment"], "start": start, "text": text, "terms": " ".join(terms_of(text)),
+                    "sentiment": one["sentiment"] or "", "start": start, "text": text, "terms": " ".join(terms_of(text)),
                 }  # fmt: skip
                 if one["created_at"] is not None:
                     fields["time"] = microseconds(one["created_at"])
@@ -102,7 +102,7 @@ def entity_terms(label: str, name: str) -> tuple[str, str]:
     """Return what an entity is found by: its folded name, and its type with it.
 
     Args:
-        label: PER, ORG, LOC or MISC.
+        label: PER, ORG, LOC or MISC, or a type of the user's own model.
         name: As it stands in the text.
     """
     folded = normalize_name(name)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from models.cache_folder import cache_folder
 from models.wheels import file_digest
 from pipeline.ask.generations import (
     KEPT,
@@ -29,7 +30,6 @@ from pipeline.ask.generations import (
 from pipeline.errors import MissingError, OutputError
 from pipeline.faults import point
 from pipeline.store.base import Store
-from pipeline.user_cache import user_cache
 
 FETCHING, _LOCK = "fetching", "lock"
 _CHUNK = 1 << 20
@@ -44,7 +44,7 @@ def local_folder(answers: Store) -> Path:
     """
     if (own := answers.local_path("")) is not None:
         return own
-    return user_cache() / "answers" / hashlib.sha256(answers.url.encode()).hexdigest()[:24]
+    return cache_folder() / "answers" / hashlib.sha256(answers.url.encode()).hexdigest()[:24]
 
 
 def newest_generation(answers: Store, check: Callable[[], object] = lambda: None) -> tuple[IndexGeneration, Path] | None:

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from models.runtime.embedder import load_embedder
+from models.runtime.labels import ENTITY_TYPES, SENTIMENTS
 from models.runtime.package import EMBEDDER, open_package
 from pipeline.ask.changes import PartChanges, changes
 from pipeline.ask.documents import COLUMNS, documents, schema
@@ -36,6 +37,7 @@ from pipeline.ask.source_texts import SourceTexts
 from pipeline.ask.vectors import VectorsOf, VectorWriter
 from pipeline.errors import ConfigError, InputError, MissingError, OutputError, UnavailableError
 from pipeline.faults import point
+from pipeline.report.classes import classes_of
 from pipeline.sink.attempt import read_footer
 from pipeline.sink.files import hold_claim
 from pipeline.source.tables import stop_reader_processes
@@ -82,6 +84,17 @@ def about_of(generation: IndexGeneration) -> tuple[int, str]:
     """
     about = generation.about
     return int(about.get("format", 1)), str(about["vectors"]["digest"]) if "vectors" in about else ""
+
+
+def labels_of(generation: IndexGeneration) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the types of entities and the classes of documents that a generation may hold, sorted.
+
+    Args:
+        generation: The generation; where it does not say, it was made when there were only those of the shipped models.
+    """
+    usual = {"types": ENTITY_TYPES, "classes": SENTIMENTS} if generation.number else {}
+    types, classes = (sorted(generation.about.get(name, usual.get(name, ()))) for name in ("types", "classes"))
+    return tuple(types), tuple(classes)
 
 
 def embedder_of(answers: Store) -> str | None:
@@ -192,6 +205,7 @@ class _Build:
         return IndexCounts(made.number, len(made.parts), made.passages, added, removed)
 
     def _made(self, before: IndexGeneration, found: PartChanges) -> IndexGeneration:
+        self._types, self._classes = map(set, labels_of(before))
         with building_of(self._answers, before, self._check) as building:
             vectors = self._writer(building, before)
             passages, added = self._fill(building, found, vectors)
@@ -203,6 +217,7 @@ class _Build:
             files = files_of(self._answers, building, before, after.folder)
             after = replace(after, parts=dict(sorted({**found.same, **added}.items())), passages=passages, files=files)
             after.about.update(format=FORMAT, vectors=vectors.of().to_json(), made=datetime.now(UTC).isoformat())
+            after.about.update(types=sorted(self._types), classes=sorted(self._classes))
             publish(self._answers, building, after, self._check)
         try_tidy(self._answers)
         return after
@@ -266,6 +281,7 @@ class _Build:
             with self._store.open_read(path) as stream:
                 file = parquet_file(stream)
                 has_texts = "text" in file.schema_arrow.names
+                self._classes.update(classes_of(file.schema_arrow))
                 texts = None if has_texts else iter(self._texts.of(path, stream))
                 for document in documents(path, self._rows(file, texts), vectors, self._check):
                     with self._writing():
@@ -292,4 +308,5 @@ class _Build:
     def _rows(self, file: Any, texts: Iterator[str] | None) -> Iterator[tuple[list[dict[str, Any]], list[str]]]:
         for batch in batches(file, columns=[*COLUMNS, *([] if texts is not None else ["text"])], rows=ROWS):
             rows = batch.to_pylist()
+            self._types.update(entity["label"] for one in rows for entity in one["entities"])
             yield rows, [one["text"] or "" for one in rows] if texts is None else list(islice(texts, len(rows)))

@@ -18,7 +18,7 @@ def passage_reply(passage: Passage) -> dict[str, Any]:
     """
     return {
         "id": passage.id, "source": passage.source, "time": passage.time.isoformat() if passage.time is not None else None,
-        "lang": passage.lang, "sentiment": passage.sentiment, "passage": passage.text, "passage_start": passage.start,
+        "lang": passage.lang, "sentiment": passage.sentiment or None, "passage": passage.text, "passage_start": passage.start,
         "part": passage.part, "row": passage.row,
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,12 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.runtime.labels import SENTIMENTS
 from pipeline.ask.chinese import sounds_of
 from pipeline.ask.documents import entity_terms, schema
 from pipeline.ask.fetching import newest_generation
 from pipeline.ask.generations import MANIFEST, IndexGeneration, encode, store_of, whole_generations
-from pipeline.ask.index import EMBEDDER_NAME, FORMAT, about_of
+from pipeline.ask.index import EMBEDDER_NAME, FORMAT, about_of, labels_of
 from pipeline.ask.nearest import NearestPassages, fused
 from pipeline.ask.terms import characters_of, terms_of
 from pipeline.ask.vectors import VectorsOf
@@ -32,7 +32,6 @@ DEPTH = 50
 SHARES = {"terms": 1.0, "around": 1.0, "characters": 0.4, "sounds": 1.0}
 # Values that are named of what can be filtered by.
 FACETS = 50
-ENTITY_TYPES = ("PER", "ORG", "LOC", "MISC")
 DAY_US = 86_400_000_000
 
 
@@ -45,11 +44,8 @@ class Filters:
         since: First day, UTC.
         until: Last day, that day included, UTC.
         entity: A name, or TYPE:NAME, that stands in the passage.
-        sentiment: negative, neutral or positive.
+        sentiment: Class of the document: negative, neutral or positive, or one of the user's own model.
         lang: Language of the document.
-
-    Raises:
-        ConfigError: There is no such sentiment.
     """
 
     source: str = ""
@@ -59,11 +55,6 @@ class Filters:
     sentiment: str = ""
     lang: str = ""
 
-    def __post_init__(self) -> None:
-        """Refuse a sentiment that no document can have: it would leave none, as if nothing answered."""
-        if self.sentiment and self.sentiment not in SENTIMENTS:
-            raise ConfigError(f"no sentiment {self.sentiment!r}; there are {', '.join(SENTIMENTS)}")
-
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -71,6 +62,7 @@ class Passage:
 
     Attributes:
         id: Of its document.
+        sentiment: Class of its document, "" if the model has none.
         start: Where it begins in its document, in code points.
         time: Of its document, None without one.
         part: The part that holds its document.
@@ -109,6 +101,8 @@ class PassageIndex:
         generation: Its number.
         passages: How many it holds.
         output: The output that it is of.
+        types: Types of the entities that it may hold.
+        classes: Classes that its documents may have.
         digest: SHA-256 of the generation's manifest, in hex, which names what it holds.
 
     Raises:
@@ -138,6 +132,7 @@ class PassageIndex:
                 raise OutputError(f"{path} is no index ({error}); remove it and make the index anew") from error
             self.digest = sha256(encode(generation)).hexdigest()
             self.generation, self.passages, self.output = generation.number, generation.passages, generation.output
+            self.types, self.classes = labels_of(generation)
             return
         url = self._answers.url
         raise ConfigError(f"{url}: no index in it; make one with `textmill index OUTPUT {url}`")
@@ -169,7 +164,7 @@ class PassageIndex:
         for name, field in (("sources", "source"), ("langs", "lang"), ("sentiments", "sentiment"), ("entities", "entity")):
             terms = [(term, count) for term, count in self._searcher.terms_with_prefix(field, "") if term]
             if field == "entity":
-                terms = [(term, count) for term, count in terms if split_entity(term)[0]]
+                terms = [(term, count) for term, count in terms if split_entity(term, self.types)[0]]
             found[name] = self._counted(field, sorted(terms, key=lambda pair: (-pair[1], pair[0])))
         return found
 
@@ -198,6 +193,9 @@ class PassageIndex:
 
         Returns:
             The passages, best first; equal ones by part and place. None if the question has no term.
+
+        Raises:
+            ConfigError: No document here can have the class that is filtered by.
         """
         found = self._scored(question, max(most, DEPTH), filters, spoken)
         scores = sorted((fused(*fits) for fits in found.values()), reverse=True)
@@ -217,6 +215,9 @@ class PassageIndex:
 
         Returns:
             The passages, in no order, each once.
+
+        Raises:
+            ConfigError: As for `search`.
         """
         return [self._passage(place, *fits) for place, fits in self._scored(question, depth, filters, spoken).items()]
 
@@ -257,12 +258,14 @@ class PassageIndex:
         """What the filters leave, as clauses of a query."""
         from tantivy import FieldType, Occur, Query
 
+        if filters.sentiment and filters.sentiment not in self.classes:  # it would leave none, as if nothing answered
+            raise ConfigError(f"no sentiment {filters.sentiment!r}; there are {', '.join(self.classes) or 'none here'}")
         wanted = []
         for field in ("source", "sentiment", "lang"):
             if value := getattr(filters, field):
                 wanted.append((Occur.Must, _constant(Query.term_query(self._schema, field, value, "basic"))))
         if filters.entity:
-            label, name = split_entity(filters.entity)
+            label, name = split_entity(filters.entity, self.types)
             term = entity_terms(label, name)[1 if label else 0]
             wanted.append((Occur.Must, _constant(Query.term_query(self._schema, "entity", term, "basic"))))
         if filters.since is not None or filters.until is not None:
@@ -309,17 +312,18 @@ def _constant(query: Any) -> Any:
     return Query.const_score_query(query, 0.0)
 
 
-def split_entity(entity: str) -> tuple[str, str]:
+def split_entity(entity: str, types: Iterable[str]) -> tuple[str, str]:
     """Split what an entity is called by.
 
     Args:
         entity: NAME or TYPE:NAME; a colon behind anything else is part of the name.
+        types: The types that there are.
 
     Returns:
         Its type, "" for any, and its name.
     """
-    label, colon, name = entity.partition(":")
-    return (label, name) if colon and label in ENTITY_TYPES else ("", entity)
+    label = max((one for one in types if entity.startswith(f"{one}:")), key=len, default="")
+    return label, entity.removeprefix(f"{label}:") if label else entity
 
 
 def day(written: str) -> datetime:

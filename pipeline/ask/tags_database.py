@@ -7,10 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
+import pyarrow as pa
+
 from pipeline.errors import OutputError
+from pipeline.report.classes import classes_of
 from pipeline.sink.layout import TAGS
 from pipeline.store.base import Entry, Store
 from pipeline.store.open import is_local
+from pipeline.store.parquet import parquet_file
 
 
 @contextmanager
@@ -62,6 +66,24 @@ def tag_parts(output: Store) -> list[Entry]:
         StoreError: The store fails.
     """
     return [entry for entry in output.list(TAGS) if entry.path.endswith(".parquet")]
+
+
+def tag_classes(output: Store, part: Entry) -> tuple[str, ...]:
+    """Return the classes that the documents of a part may have; none if its model has none.
+
+    Args:
+        output: The output.
+        part: From `tag_parts`.
+
+    Raises:
+        OutputError: The part cannot be read.
+        StoreError: The store fails.
+    """
+    try:
+        with output.open_read(part.path) as stream:
+            return classes_of(parquet_file(stream).schema_arrow)
+    except (pa.ArrowException, KeyError, TypeError) as error:
+        raise OutputError(f"{output.url}: the tags cannot be read ({type(error).__name__}: {error})") from error
 
 
 def tags_sql(output: Store) -> str:

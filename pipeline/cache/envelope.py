@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 from models.runtime.cpu import cpu_flags
-from models.runtime.package import label_map
 from models.runtime.labels import LABELS, LabelSet
+from models.runtime.package import label_map
 from models.runtime.schema import schema_of
 
 # One more whenever the bytes of a value change their meaning.

@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.runtime.labels import SENTIMENTS
+from pipeline.report.classes import are_moods
 from pipeline.report.clock import Clock
 from pipeline.report.name_normalization import normalize_names
 from pipeline.report.parts import Part, relation, release
@@ -24,19 +26,20 @@ from pipeline.timezones import STRETCH_US
 MICRO = 1_000_000
 BATCH_ROWS = 4_096
 _SCORE = f"cast(round((sentiment_scores.positive::DOUBLE - sentiment_scores.negative::DOUBLE) * {MICRO}) as BIGINT)"
-_MOODS = """count(*) as documents, count(*) filter (sentiment = 'negative') as negative,
-    count(*) filter (sentiment = 'neutral') as neutral, count(*) filter (sentiment = 'positive') as positive,
-    sum(score)::BIGINT as score"""
 
 Partial = dict[str, pa.Table]
 _NUMBERS = [(name, pa.int64()) for name in ("documents", "negative", "neutral", "positive", "score")]
 # hour is the begin of an hour in microseconds since 1970, day counts from then on, both by the clocks of the report's zone; score
-# is a sum of millionths; current: of the report's days, not of the trailing ones.
+# is a sum of millionths; current: of the report's days, not of the trailing ones. Numbers of moods, and the score, are null where
+# the documents' classes are no moods.
 SCHEMAS = {
     "read": pa.schema([("part", pa.string()), *((name, pa.int64()) for name in ("rows", "current", "undated"))]),
     "hours": pa.schema(
         [(name, pa.int64()) for name in ("hour", "day")]
         + [("current", pa.bool_()), ("source", pa.string()), ("lang", pa.string()), *_NUMBERS]
+    ),
+    "classes": pa.schema(
+        [("day", pa.int64()), *((name, pa.string()) for name in ("source", "lang", "class")), ("documents", pa.int64())]
     ),
     "names": pa.schema(
         [("day", pa.int64()), ("current", pa.bool_()), ("name", pa.string()), ("mentions", pa.int64()), *_NUMBERS]
@@ -58,16 +61,20 @@ def aggregate(store: Store, con: Any, block: Sequence[Part], window: ReportWindo
         terms: Counter of terms; None counts no terms.
 
     Returns:
-        Tables `read`, `hours`, `names`, `surfaces` and `terms`, in the form of `SCHEMAS`. `read` counts all rows, by part; the
-        others count only documents of the report's days and of the trailing ones. `terms` is empty also where a part has no texts
-        or there are no stop words.
+        Tables `read`, `hours`, `classes`, `names`, `surfaces` and `terms`, in the form of `SCHEMAS`. `read` counts all rows, by
+        part, `classes` those of the report's days; the others count only documents of the report's days and of the trailing ones.
+        `terms` is empty also where a part has no texts or there are no stop words.
     """
     found = {"read": _read(store, con, block, window)}
-    docs = relation(store, con, block, ["created_at", "source", "lang", "sentiment", "sentiment_scores"])
+    scores, score, moods = _sentiment(block)
+    docs = relation(store, con, block, ["created_at", "source", "lang", "sentiment", *scores])
     clock = _clock(con, docs, window)
-    found["hours"] = con.sql(f"""select {clock.hour("time")} as hour, {clock.day("time")} as day, current, source, lang, {_MOODS}
-        from (select {TIME_US} as time, {window.current()} as current, source, lang, sentiment, {_SCORE} as score
+    found["hours"] = con.sql(f"""select {clock.hour("time")} as hour, {clock.day("time")} as day, current, source, lang, {moods}
+        from (select {TIME_US} as time, {window.current()} as current, source, lang, sentiment, {score} as score
         from {docs} where {window.seen()}) group by all""").to_arrow_table()
+    found["classes"] = con.sql(f"""select {clock.day("time")} as day, source, lang, sentiment as class, count(*) as documents
+        from (select {TIME_US} as time, source, lang, sentiment from {docs} where {window.current()} and sentiment is not null)
+        group by all""").to_arrow_table()
     found["names"], found["surfaces"] = _names(store, con, block, window)
     found["terms"] = COUNTS.empty_table() if terms is None else _terms(store, con, block, window, terms)
     release(con, block)
@@ -83,6 +90,17 @@ def _read(store: Store, con: Any, block: Sequence[Part], window: ReportWindow) -
     every = [counted.get(number, (0, 0, 0)) for number in range(len(block))]
     columns = [[part.name for part in block], *([row[n] for row in every] for n in range(3))]
     return pa.table(columns, names=["part", "rows", "current", "undated"])
+
+
+def _sentiment(block: Sequence[Part]) -> tuple[list[str], str, str]:
+    """The columns that sentiment needs beside the class; SQL of a document's score, and of what is counted of documents."""
+    if are_moods(block[0].classes):
+        counts = [f"count(*) filter (sentiment = '{name}') as {name}" for name in SENTIMENTS]
+        columns, score = ["sentiment_scores"], _SCORE
+    else:
+        counts = [f"null::BIGINT as {name}" for name in SENTIMENTS]
+        columns, score = [], "null::BIGINT"
+    return columns, score, f"count(*) as documents, {', '.join(counts)}, sum(score)::BIGINT as score"
 
 
 def _clock(con: Any, docs: str, window: ReportWindow) -> Clock:
@@ -109,12 +127,12 @@ def mentions(store: Store, con: Any, block: Sequence[Part], window: ReportWindow
         window: Days of the report.
         more: Further columns of the documents as SQL, each with a comma in front; of `id`, `source` and `created_at`.
     """
-    columns = ["created_at", "sentiment", "sentiment_scores", "entities", *(["id", "source"] if more else [])]
-    docs = relation(store, con, block, columns)
+    scores, score, _ = _sentiment(block)
+    docs = relation(store, con, block, ["created_at", "sentiment", *scores, "entities", *(["id", "source"] if more else [])])
     day = _clock(con, docs, window).day("time")
     con.execute(f"""create or replace temp table raw as select doc, {day} as day, current, sentiment,
         score, entity.text as surface, entity.label as label {more} from (
-            select doc, {TIME_US} as time, {window.current()} as current, sentiment, {_SCORE} as score,
+            select doc, {TIME_US} as time, {window.current()} as current, sentiment, {score} as score,
             unnest(entities) as entity {more} from {docs} where {window.seen()})
         where entity.score >= cast({window.min_score} as FLOAT)""")
     surfaces = con.sql("select distinct surface from raw").to_arrow_table()["surface"].combine_chunks()
@@ -133,7 +151,7 @@ def mentions(store: Store, con: Any, block: Sequence[Part], window: ReportWindow
 def _names(store: Store, con: Any, block: Sequence[Part], window: ReportWindow) -> tuple[pa.Table, pa.Table]:
     mentions(store, con, block, window)
     names = con.sql(f"""select day, current, text as name, mentions, documents, negative, neutral, positive, score from (
-        select day, current, name, sum(times)::BIGINT as mentions, {_MOODS} from (
+        select day, current, name, sum(times)::BIGINT as mentions, {_sentiment(block)[2]} from (
             select doc, name, any_value(day) as day, any_value(current) as current, any_value(sentiment) as sentiment,
             any_value(score) as score, count(*) as times from mention group by doc, name)
         group by day, current, name) join folded using (name)""").to_arrow_table()

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError, LostClaimError
 from pipeline.report import tables
+from pipeline.report.classes import agreed_classes
 from pipeline.report.consistency import check_consistency
 from pipeline.report.database import database
 from pipeline.report.i18n import LANGUAGES
@@ -98,7 +99,8 @@ def make_report(
 
     Raises:
         ConfigError: The settings are wrong.
-        OutputError: `output` is no output of `textmill tag` or has broken files, or the report's folder is something else.
+        OutputError: `output` is no output of `textmill tag` or has broken files, models with different classes of documents have
+            tagged these days, or the report's folder is something else.
         ReportError: The tags cannot be counted, or what was written does not agree with them.
         ClaimedError: Another process makes this report.
         LostClaimError: The claim on the report was lost meanwhile; nothing more was published.
@@ -162,6 +164,8 @@ def _write(
     held: Callable[[], object],
 ) -> tuple[dict[str, Written], ReportFacts]:
     """Write all files but the last, each while the report is `held`; gives their digests, and what the page says."""
+    touched = [part for part in parts if window.touches(part.dated, part.undated)]
+    classes = agreed_classes(store.url, touched or parts[-1:])
     read = first_pass(runner, con, parts, window)
     tables.prepare(con)
     risen = tables.rising_entities(con)
@@ -184,10 +188,10 @@ def _write(
     for name, pieces in _all(con, made):
         held()
         files |= write_table(target, folder, name, schemas[name], pieces)
-    facts = facts_of(con, window, store.url.rstrip("/").rsplit("/", 1)[-1], made, health, missing_reason(parts))
+    facts = facts_of(con, window, store.url.rstrip("/").rsplit("/", 1)[-1], made, health, missing_reason(parts), classes)
     facts.rows = {name: files[f"{name}.parquet"].rows for name in TABLES}
     page = render(facts, lang)
-    check_consistency(target, folder, page, read)
+    check_consistency(target, folder, page, read, classes)
     held()
     return files | write_bytes(target, folder, PAGE, page.encode()), facts
 

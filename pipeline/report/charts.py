@@ -27,28 +27,29 @@ class Bars:
     bottom: int
 
 
-def bars(moods: Sequence[SentimentCounts]) -> Bars:
-    """Draw positive documents above a line and negative ones below it, on one scale.
+def bars(moods: Sequence[SentimentCounts], apart: bool = True) -> Bars:
+    """Draw positive documents above a line and negative ones below it, on one scale; or all documents above it.
 
     Args:
         moods: Documents by sentiment, one element per column of the chart.
+        apart: Whether positive and negative ones are told apart.
 
     Returns:
         The bars, in a box of `WIDTH` by `HEIGHT`.
     """
-    top = max((mood.positive for mood in moods), default=0)
-    bottom = max((mood.negative for mood in moods), default=0)
+    high, low = ([mood.positive if apart else mood.documents for mood in moods], [mood.negative * apart for mood in moods])
+    top, bottom = max(high, default=0), max(low, default=0)
     scale = HEIGHT / max(1, top + bottom)
     zero = top * scale if top + bottom else HEIGHT / 2
     step = WIDTH / max(1, len(moods))
     gap = step * (0.18 if len(moods) > 40 else 0.26)
     made = []
-    for number, mood in enumerate(moods):
+    for number, (above, below) in enumerate(zip(high, low, strict=True)):
         x = number * step + gap / 2
-        if mood.positive:
-            made.append((x, step - gap, zero - mood.positive * scale, mood.positive * scale, "positive"))
-        if mood.negative:
-            made.append((x, step - gap, zero, mood.negative * scale, "negative"))
+        if above:
+            made.append((x, step - gap, zero - above * scale, above * scale, "positive" if apart else "documents"))
+        if below:
+            made.append((x, step - gap, zero, below * scale, "negative"))
     return Bars(
         tuple((round(x, 2), round(w, 2), round(y, 2), round(h, 2), c) for x, w, y, h, c in made), round(zero, 2), top, bottom
     )

@@ -8,6 +8,8 @@ from pipeline.report import i18n_en, i18n_zh
 
 LANGUAGES = ("en", "zh")
 TEXTS = {"en": i18n_en.TEXTS, "zh": i18n_zh.TEXTS}
+# In place of some of these, where documents have no sentiment.
+WITHOUT_MOODS = {"en": i18n_en.WITHOUT_MOODS, "zh": i18n_zh.WITHOUT_MOODS}
 WORDS = {"en": i18n_en.WORDS, "zh": i18n_zh.WORDS}
 _MONTHS = "January February March April May June July August September October November December".split()
 _WEEKDAYS = {

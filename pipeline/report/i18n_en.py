@@ -108,10 +108,13 @@ TEXTS: dict[str, Any] = {
     "day_mean": "Change",
     "day_mean_hint": "Change: against an average day before.",
     "languages": "Languages",
+    "classes": "Classes",
+    "classes_hint": "Documents by their class, and the share of all documents.",
+    "classes_more": "and {n} more in the table of classes",
     "method": "How this was counted",
+    "method_days": "A document's sentiment is P(positive) − P(negative), from −1 to 1; the mean is over documents. "
+    "Days and hours are {zone}.",
     "method_text": [
-        "A document's sentiment is P(positive) − P(negative), from −1 to 1; the mean is over documents. "
-        "Days and hours are {zone}.",
         "Spellings of one name are joined: case, full-width letters, quotes and brackets at the ends, hyphens, dots of initials, "
         "possessives. The spelling shown is the most frequent one. A document counts once, however often it names one.",
         "Rising: the share of documents against the trailing days, by the log-likelihood ratio G² (Dunning 1993); shown from 3 "
@@ -125,6 +128,7 @@ TEXTS: dict[str, Any] = {
     "files_hint": "The same numbers as tables. CSV holds up to 1,000,000 rows, and ' before what a spreadsheet would compute.",
     "rows": "rows",
     "table_sentiment": "Sentiment by source, language and hour",
+    "table_classes": "Classes by day, source and language",
     "table_entities": "Entities by day",
     "table_pairs": "Pairs of entities",
     "table_rising_entities": "Rising entities",
@@ -135,6 +139,15 @@ TEXTS: dict[str, Any] = {
     "table_outcomes": "Outcomes by part and reason",
     "days_before": "days before",
     "made_by": "Made by Textmill from",
+}
+
+# Where documents have no sentiment.
+WITHOUT_MOODS: dict[str, Any] = {
+    "time": "Documents over time",
+    "time_hint": "Documents by {bucket}. Times are {zone}.",
+    "top_hint": "Documents that name an entity. Open a row for the latest documents.",
+    "method_days": "Days and hours are {zone}.",
+    "table_sentiment": "Documents by source, language and hour",
 }
 
 WORDS = {

@@ -107,9 +107,12 @@ TEXTS: dict[str, Any] = {
     "day_mean": "变化",
     "day_mean_hint": "变化：与此前日均相比。",
     "languages": "语言",
+    "classes": "类别",
+    "classes_hint": "各类别的文档数，以及在全部文档中的占比。",
+    "classes_more": "另有 {n} 个类别见类别表",
     "method": "统计方法",
+    "method_days": "文档的情感为 P(正面) − P(负面)，取值 −1 到 1；均值按文档计算。日期和小时均为 {zone}。",
     "method_text": [
-        "文档的情感为 P(正面) − P(负面)，取值 −1 到 1；均值按文档计算。日期和小时均为 {zone}。",
         "同一名称的不同写法会合并：大小写、全角字符、首尾的引号与括号、连字符、缩写中的点、所有格；显示的是最常见的写法。"
         "实体在一篇文档中无论提及几次都只计一次。",
         "上升：文档占比与此前各天相比的对数似然比 G²（Dunning 1993）；文档不少于 3 篇且 G² ≥ 15.13（p < 0.0001）才显示。"
@@ -122,6 +125,7 @@ TEXTS: dict[str, Any] = {
     "files_hint": "与本页相同的数字，以表格形式提供。CSV 至多 1,000,000 行；电子表格会当作公式的内容前加 '。",
     "rows": "行",
     "table_sentiment": "按来源、语言和小时的情感",
+    "table_classes": "按日、来源和语言的类别",
     "table_entities": "按日的实体",
     "table_pairs": "实体对",
     "table_rising_entities": "上升的实体",
@@ -132,6 +136,14 @@ TEXTS: dict[str, Any] = {
     "table_outcomes": "按分片和原因的结果",
     "days_before": "此前各日",
     "made_by": "由 Textmill 生成，数据来自",
+}
+
+WITHOUT_MOODS: dict[str, Any] = {
+    "time": "文档走势",
+    "time_hint": "按{bucket}统计的文档数。时间为 {zone}。",
+    "top_hint": "提及该实体的文档数。展开一行可见最新的文档。",
+    "method_days": "日期和小时均为 {zone}。",
+    "table_sentiment": "按来源、语言和小时的文档数",
 }
 
 WORDS = {

@@ -10,13 +10,14 @@ from typing import Any
 
 from pipeline.errors import ReportError
 from pipeline.report import charts, formatting
-from pipeline.report.i18n import TEXTS, WORDS, day_short, days_text
+from pipeline.report.i18n import TEXTS, WITHOUT_MOODS, WORDS, day_short, days_text
 from pipeline.report.schema import TABLES
 from pipeline.report.view_model import EntityRow, ReportFacts
 
 # A row of the search table that is in the page without JavaScript.
 FIRST_ROWS = 50
 OFTEN = 10
+CLASSES = 24
 _DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 _HERE = Path(__file__).parent
 
@@ -63,7 +64,7 @@ def _template() -> Any:
 
 
 def _context(facts: ReportFacts, lang: str) -> dict[str, Any]:
-    texts, words = TEXTS[lang], WORDS[lang]
+    texts, words = TEXTS[lang] if facts.moods else TEXTS[lang] | WITHOUT_MOODS[lang], WORDS[lang]
     days, count_before = len(facts.window.days), len(facts.window.before)
     buckets = list(facts.buckets.values())
     # A mean day: only days that hold documents count, so that a missing one does not look like a fall.
@@ -84,6 +85,7 @@ def _context(facts: ReportFacts, lang: str) -> dict[str, Any]:
         "usual": usual, "trailing_days": count_before, "days": days, "dead_letters": left.get("dead_letter", 0),
         "filtered": left.get("filtered", 0), "well": well, "stands_out": _stands_out(facts, texts, usual, count_before, well),
         "ticks": formatting.ticks(buckets, facts.bucket, lang), "data": _data(facts, lang), "first_rows": FIRST_ROWS,
+        "most_classes": CLASSES,
         "missing": ", ".join(day_short(day, lang) for day in facts.empty_days), "table_names": list(TABLES),
         "most": max((one.mood.documents for one in facts.entities), default=1),
     }  # fmt: skip
@@ -109,7 +111,7 @@ def _stands_out(facts: ReportFacts, t: dict[str, Any], usual: float, before: int
         first = facts.rising[0]
         counts = {"documents": formatting.count(first.mood.documents), "expected": formatting.about(first.expected or 0.0)}
         out.append((t["rises"], {"name": formatting.seen(first.shown), **counts}))
-    often = [one for one in facts.entities[:50] if one.mood.documents >= OFTEN and one.mood.mean < 0]
+    often = [one for one in facts.entities[:50] if facts.moods and one.mood.documents >= OFTEN and one.mood.mean < 0]
     if often:
         worst = max(often, key=lambda one: (one.mood.negative_share, one.mood.documents))
         more = {"share": formatting.share(worst.mood.negative_share), "documents": formatting.count(worst.mood.documents)}
@@ -120,17 +122,22 @@ def _stands_out(facts: ReportFacts, t: dict[str, Any], usual: float, before: int
 
 def _data(facts: ReportFacts, lang: str) -> dict[str, Any]:
     """What the search table works on. Only numbers and strings; the script puts strings in as text, never as HTML."""
+    known, there = WORDS[lang]["label"], {one.label for one in facts.entities}
+    labels = [*(label for label in known if label in there), *sorted(there - known.keys())]
     return {
-        "rows": [_row(one) for one in facts.entities],
-        "labels": WORDS[lang]["label"],
+        "rows": [_row(one, facts.moods) for one in facts.entities],
+        # All labels that there are: what a script looks up here is never one of an object's own names.
+        "labels": {label: known.get(label, formatting.seen(label)) for label in labels},
+        "moods": facts.moods,
         "texts": {key: TEXTS[lang][key] for key in ("shown_of", "new")},
     }
 
 
-def _row(one: EntityRow) -> list[Any]:
+def _row(one: EntityRow, moods: bool) -> list[Any]:
+    negative, mean = (one.mood.negative, round(one.mood.mean, 3)) if moods else (None, None)
     return [
-        formatting.seen(one.shown), one.label, one.mood.documents, one.mentions, one.mood.negative,
-        round(one.mood.mean, 3), None if one.ratio is None else round(one.ratio, 1),
+        formatting.seen(one.shown), one.label, one.mood.documents, one.mentions, negative, mean,
+        None if one.ratio is None else round(one.ratio, 1),
         [formatting.identity(example[0]) for example in one.examples], formatting.seen(one.name), one.before,
     ]  # fmt: skip
 

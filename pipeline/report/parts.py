@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import OutputError
+from pipeline.report.classes import classes_of
 from pipeline.sink.attempt import FOOTER
 from pipeline.sink.layout import METRICS, OUTCOMES, PLANS, RUNS, TAGS
 from pipeline.store.base import Store
@@ -35,6 +36,7 @@ class Part:
         has_text: Whether it holds its documents' texts.
         dated: Earliest and latest time of its documents, microseconds since 1970; None if none has a time.
         undated: Rows without a time, by the row groups' statistics.
+        classes: Classes that its documents may have; none if its model has none.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Part:
     has_text: bool
     dated: tuple[int, int] | None
     undated: int
+    classes: tuple[str, ...]
 
 
 def parts_of(store: Store) -> list[Part]:
@@ -68,18 +71,18 @@ def _part(store: Store, path: str) -> Part:
         with store.open_read(path) as stream:
             about = pq.read_metadata(stream)
             footer = json.loads(about.metadata[FOOTER])
-        names = about.schema.to_arrow_schema().names
-        if missing := [name for name in COLUMNS if name not in names]:
+        schema = about.schema.to_arrow_schema()
+        if missing := [name for name in COLUMNS if name not in schema.names]:
             raise KeyError(missing[0])
-        dated, undated = _dates(about, names.index("created_at"))
+        classes, (dated, undated) = classes_of(schema), _dates(about)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         what = f"{type(error).__name__}: {error}"
         raise OutputError(f"{store.url}/{path} is no part of a run ({what}); no report can be made of it") from error
     name = path.rsplit("/", 1)[-1].removesuffix(".parquet")
-    return Part(name, path, about.num_rows, footer, "text" in names, dated, undated)
+    return Part(name, path, about.num_rows, footer, "text" in schema.names, dated, undated, classes)
 
 
-def _dates(about: pq.FileMetaData, column: int) -> tuple[tuple[int, int] | None, int]:
+def _dates(about: pq.FileMetaData) -> tuple[tuple[int, int] | None, int]:
     """The span of the times, and how many rows have none, out of the row groups' statistics."""
     low: list[int] = []
     high: list[int] = []

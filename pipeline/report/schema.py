@@ -12,15 +12,17 @@ def _field(name: str, kind: pa.DataType, doc: str, nullable: bool = False) -> pa
 _TEXT, _COUNT, _REAL = pa.string(), pa.int64(), pa.float64()
 _DAY, _HOUR = pa.date32(), pa.timestamp("us", tz="UTC")
 _MEAN = "mean over documents of P(positive) - P(negative), from -1 to 1; summed in millionths, so that order does not matter"
+# 0 would say that none of them is negative.
+_ELSE = "null: documents have other classes, or none"
 _MOODS = [
-    _field("negative", _COUNT, "documents whose sentiment is negative"),
-    _field("neutral", _COUNT, "documents whose sentiment is neutral"),
-    _field("positive", _COUNT, "documents whose sentiment is positive"),
-    _field("mean_sentiment", _REAL, _MEAN),
+    _field("negative", _COUNT, f"documents whose sentiment is negative; {_ELSE}", nullable=True),
+    _field("neutral", _COUNT, f"documents whose sentiment is neutral; {_ELSE}", nullable=True),
+    _field("positive", _COUNT, f"documents whose sentiment is positive; {_ELSE}", nullable=True),
+    _field("mean_sentiment", _REAL, f"{_MEAN}; {_ELSE}", nullable=True),
 ]
 _NAME = _field("name", _TEXT, "the entity's name, folded: see pipeline.report.name_normalization")
 _SHOWN = _field("shown", _TEXT, "its most frequent spelling in the report's days; of equals the first in code point order")
-_LABEL = _field("label", _TEXT, "its most frequent label: PER, ORG, LOC or MISC")
+_LABEL = _field("label", _TEXT, "its most frequent label: PER, ORG, LOC or MISC, or a type of the user's own model")
 _RISING = [
     _field("documents", _COUNT, "documents of the report's days that hold it"),
     _field("before", _COUNT, "documents of the trailing days that hold it"),
@@ -46,8 +48,17 @@ def tables_of(zone: str) -> dict[str, pa.Schema]:
                 _field("hour", _HOUR, f"begin of the hour, {hours}; null: the document has no time", nullable=True),
                 _field("source", _TEXT, "the document's source, or null", nullable=True),
                 _field("lang", _TEXT, "en, zh or und"),
-                _field("documents", _COUNT, "documents tagged; negative + neutral + positive"),
+                _field("documents", _COUNT, "documents tagged; negative + neutral + positive, where these are counted"),
                 *_MOODS,
+            ]
+        ),
+        "classes": pa.schema(
+            [
+                _field("day", _DAY, f"{zone}; null: the documents have no time", nullable=True),
+                _field("source", _TEXT, "the documents' source, or null", nullable=True),
+                _field("lang", _TEXT, "en, zh or und"),
+                _field("class", _TEXT, "negative, neutral or positive, or a class of the user's own model"),
+                _field("documents", _COUNT, "documents of this class; there are no rows where the model has no classes"),
             ]
         ),
         "entities": pa.schema(
@@ -57,7 +68,7 @@ def tables_of(zone: str) -> dict[str, pa.Schema]:
                 _field("mentions", _COUNT, "how often it is named"),
                 _field("documents", _COUNT, "documents that name it"),
                 *_MOODS,
-                _field("negative_share", _REAL, "negative / documents"),
+                _field("negative_share", _REAL, f"negative / documents; {_ELSE}", nullable=True),
             ]
         ),
         "pairs": pa.schema(
@@ -97,7 +108,7 @@ def tables_of(zone: str) -> dict[str, pa.Schema]:
                 _field("id", _TEXT, "a document that names it: of the names that the page shows, the latest three"),
                 _field("source", _TEXT, "the document's source, or null", nullable=True),
                 _field("created_at", _HOUR, "the document's time, or null", nullable=True),
-                _field("sentiment", _TEXT, "the document's sentiment"),
+                _field("sentiment", _TEXT, "the document's sentiment or class; null: the model has no classes", nullable=True),
             ]
         ),
         "volumes": pa.schema(

@@ -12,6 +12,7 @@ _MOODS = ["documents", "negative", "neutral", "positive", "score"]
 SUMS = {
     "read": (["part"], ["rows", "current", "undated"]),
     "hours": (["hour", "day", "current", "source", "lang"], _MOODS),
+    "classes": (["day", "source", "lang", "class"], ["documents"]),
     "names": (["day", "current", "name"], ["mentions", *_MOODS]),
     "surfaces": (["name", "surface", "label"], ["mentions"]),
     "terms": (["current", "lang", "pos", "term"], ["mentions", "documents"]),

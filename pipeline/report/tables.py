@@ -172,7 +172,7 @@ def examples(con: Any, latest: pa.Table) -> pa.Table:
 
 
 def plain(con: Any) -> Iterator[tuple[str, Iterator[pa.Table]]]:
-    """Make the tables that are the sums as they stand: `sentiment`, `volumes`, `entities` and `terms`.
+    """Make the tables that are the sums as they stand: `sentiment`, `classes`, `volumes`, `entities` and `terms`.
 
     Args:
         con: DuckDB connection, after `prepare`.
@@ -185,6 +185,8 @@ def plain(con: Any) -> Iterator[tuple[str, Iterator[pa.Table]]]:
     queries = {
         "sentiment": f"""select make_timestamp(hour) as hour, source, lang, {moods}, {_MEAN} as mean_sentiment
             from hours where current order by hours.hour nulls last, source nulls last, lang""",
+        "classes": f"""select {_DAY.format("day")} as day, source, lang, class, documents
+            from classes order by classes.day nulls last, source nulls last, lang, class""",
         "volumes": f"""select {_DAY.format("day")} as day, source, lang, {moods}, {_MEAN} as mean_sentiment from (
             select day, source, lang, {summed} from hours group by all) v
             order by v.day nulls last, source nulls last, lang""",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.report.aggregate import MICRO
+from pipeline.report.classes import are_moods
 from pipeline.report.reconciliation import Health
 from pipeline.report.sums import count_of
 from pipeline.report.window import ReportWindow
@@ -24,24 +25,21 @@ HOURLY_DAYS, DAILY_DAYS, MONTHLY_DAYS = 2, 100, 3_700
 
 @dataclass(frozen=True, slots=True)
 class SentimentCounts:
-    """Documents by sentiment, and the sum of their scores.
+    """Documents, how many of them have which sentiment, and the sum of their scores; all but the first 0 where there is none.
 
     Attributes:
+        documents: Number of documents.
         negative: Documents whose sentiment is negative.
         neutral: Documents whose sentiment is neutral.
         positive: Documents whose sentiment is positive.
         score: Sum of P(positive) - P(negative) over the documents, in millionths.
     """
 
+    documents: int = 0
     negative: int = 0
     neutral: int = 0
     positive: int = 0
     score: int = 0
-
-    @property
-    def documents(self) -> int:
-        """Number of documents."""
-        return self.negative + self.neutral + self.positive
 
     @property
     def mean(self) -> float:
@@ -55,8 +53,9 @@ class SentimentCounts:
 
     def __add__(self, other: SentimentCounts) -> SentimentCounts:
         return SentimentCounts(
-            self.negative + other.negative, self.neutral + other.neutral, self.positive + other.positive, self.score + other.score
-        )
+            self.documents + other.documents, self.negative + other.negative, self.neutral + other.neutral,
+            self.positive + other.positive, self.score + other.score,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +65,10 @@ class EntityRow:
     Attributes:
         name: The folded name.
         shown: Its most frequent spelling.
-        label: Its most frequent label: PER, ORG, LOC or MISC.
+        label: Its most frequent label: PER, ORG, LOC or MISC, or a type of the user's own model.
         mentions: How often it is named in the report's days.
         mood: Documents of the report's days that name it.
-        examples: Id, source, time and sentiment of the latest documents that name it, the latest first.
+        examples: Id, source, time and class (None without one) of the latest documents that name it, the latest first.
         before: Documents of the trailing days that name it; 0 if it has not risen.
         expected: Documents that were to be expected to name it; None if it has not risen.
         ratio: Share of now over share of before; None if it has not risen.
@@ -82,7 +81,7 @@ class EntityRow:
     label: str
     mentions: int
     mood: SentimentCounts
-    examples: tuple[tuple[str, str | None, datetime | None, str], ...] = ()
+    examples: tuple[tuple[str, str | None, datetime | None, str | None], ...] = ()
     before: int = 0
     expected: float | None = None
     ratio: float | None = None
@@ -121,6 +120,8 @@ class ReportFacts:
         health: The runs behind the report, and whether their counts agree.
         reasons: Reasons why documents were left out and how many were, the most frequent first, by outcome.
         rows: Rows of each table of the report, by name.
+        moods: Whether documents have a sentiment; else nothing that is counted of it means anything.
+        classes: Classes that are no sentiment and their documents, the most frequent first.
     """
 
     window: ReportWindow
@@ -149,13 +150,21 @@ class ReportFacts:
     health: Health = field(default_factory=Health)
     reasons: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
+    moods: bool = True
+    classes: list[tuple[str, int]] = field(default_factory=list)
 
 
-_MOOD = "sum(negative)::BIGINT, sum(neutral)::BIGINT, sum(positive)::BIGINT, sum(score)::BIGINT"
+_MOOD = "sum(documents)::BIGINT, sum(negative)::BIGINT, sum(neutral)::BIGINT, sum(positive)::BIGINT, sum(score)::BIGINT"
 
 
 def facts_of(
-    con: Any, window: ReportWindow, title: str, tables: Mapping[str, Any], health: Health, absent: str | None
+    con: Any,
+    window: ReportWindow,
+    title: str,
+    tables: Mapping[str, Any],
+    health: Health,
+    absent: str | None,
+    classes: Sequence[str],
 ) -> ReportFacts:
     """Gather all that the page says, except `rows`.
 
@@ -166,12 +175,16 @@ def facts_of(
         tables: The Arrow tables `rising_entities`, `rising_terms`, `pairs` and `examples`, by name.
         health: Runs behind the report, and whether their counts agree.
         absent: Why there are no terms, as a key of the page's texts; None if there are some.
+        classes: Classes that documents may have.
 
     Returns:
         The facts; `rows` is left to the caller.
     """
     found = _head(con, window, title)
-    found.health, found.terms_absent = health, absent
+    found.health, found.terms_absent, found.moods = health, absent, are_moods(classes)
+    if not found.moods:
+        held = dict(con.execute("select class, sum(documents)::BIGINT from classes group by 1").fetchall())
+        found.classes = sorted(((name, held.get(name, 0)) for name in classes), key=lambda pair: -pair[1])
     _times(con, found)
     _sources(con, found)
     _entities(con, found, tables)
@@ -259,12 +272,12 @@ def _sources(con: Any, found: ReportFacts) -> None:
 
 
 def _entities(con: Any, found: ReportFacts, tables: Mapping[str, Any]) -> None:
-    examples: dict[str, list[tuple[str, str | None, datetime | None, str]]] = {}
+    examples: dict[str, list[tuple[str, str | None, datetime | None, str | None]]] = {}
     for row in tables["examples"].to_pylist():
         when = row["created_at"] and row["created_at"].astimezone(zone_of(found.window.zone))
         examples.setdefault(row["name"], []).append((row["id"], row["source"], when, row["sentiment"]))
     risen = {row["name"]: row for row in tables["rising_entities"].to_pylist()}
-    rows = con.execute("""select name, spelling.shown, label, mentions, negative, neutral, positive, score from total
+    rows = con.execute("""select name, spelling.shown, label, mentions, documents, negative, neutral, positive, score from total
         join spelling using (name) join chosen c using (name) where c.shown order by documents desc, name""").fetchall()
     series = _by_day(con, found, [row[0] for row in rows])
     for name, shown, label, mentions, *mood in rows:

@@ -4,8 +4,12 @@ import time
 
 import pytest
 
+from models.runtime.labels import LabelSet
+from pipeline.ask.index import build_index
+from pipeline.store.local import LocalStore
 from tests.browser.webdriver import MISSING, browser
 from tests.support.asking import DOCUMENTS, make_index, serving
+from tests.support.report_data import document, write_output
 
 pytestmark = pytest.mark.skipif(
     MISSING is not None, reason=f"{MISSING} is not installed: apt-get install chromium chromium-driver"
@@ -87,6 +91,21 @@ def test_filters_come_from_the_tags_and_hold(tab, url):
     places = tab.run("return [...document.querySelectorAll('.place')].map(one => one.textContent)")
     assert places
     assert all("forum" in place for place in places)
+
+
+def test_classes_of_an_own_model_are_filtered_by_and_called_as_they_are(tab, tmp_path):
+    texts = {"complaint": "The harbour of Cork was closed.", "praise": "The new tram in Porto is lovely."}
+    rows = [document(kind, "2026-11-01T08:00:00", (), kind, text=text, classes=(*texts,)) for kind, text in texts.items()]
+    write_output(tmp_path / "out", [rows], labels=LabelSet(("PRODUCT",), (*texts,)))
+    build_index(LocalStore(tmp_path / "out"), tmp_path / "answers", embedder=None)
+    with serving(tmp_path / "answers", threads=1) as port:
+        opened(tab, f"http://127.0.0.1:{port}/")
+        kinds = tab.run("return [...document.querySelectorAll('select[name=sentiment] option')].map(one => one.value)")
+        assert sorted(kinds) == ["", *texts]
+        tab.run("document.querySelector('select[name=sentiment]').value = 'praise'")
+        asked(tab, "Which planet is the tram on?")
+        assert "praise" in seen(tab, "#passages article .place, #best .place")
+        assert tab.log() == []
 
 
 def test_what_documents_hold_is_text_and_never_run(tab, url):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from models.runtime.labels import LabelSet
 from pipeline.report.build import make_report
 from tests.browser.webdriver import MISSING, browser
 from tests.support.report_data import document, hostile_output, made_up, write_output
@@ -31,6 +32,16 @@ def pages(tmp_path_factory):
     output = write_output(tmp / "out", [made_up(900, names=60) + rising])
     made = {lang: make_report(str(output), DAY, DAY, str(tmp / lang), lang) for lang in ("en", "zh")}
     made["hostile"] = make_report(str(hostile_output(tmp / "hostile_out")), DAY, DAY, str(tmp / "hostile"))
+    labels = LabelSet(("PRODUCT", "constructor"), ("complaint", "praise"))
+    own = [
+        document(
+            f"o{n}", "2026-11-22T08:00:00", [(f"Volta {n % 8}", labels.entities[n % 2])], labels.sentiments[n % 3 == 0],
+            classes=labels.sentiments,
+        )
+        for n in range(90)
+    ]  # fmt: skip
+    own_output = write_output(tmp / "own_out", [own], labels=labels)
+    made["own"] = make_report(str(own_output), DAY, DAY, str(tmp / "own"))
     return {name: Path(report.page) for name, report in made.items()}
 
 
@@ -40,7 +51,7 @@ def column(tab, number):
     )
 
 
-@pytest.mark.parametrize("name", ["en", "zh", "hostile"])
+@pytest.mark.parametrize("name", ["en", "zh", "hostile", "own"])
 def test_it_runs_with_no_error_no_request_and_no_script_of_a_document(tab, pages, name):
     tab.open(pages[name])
     assert tab.run("return document.documentElement.dataset.ready") == "yes"
@@ -66,6 +77,21 @@ def test_search_finds_by_typing_and_the_type_narrows_it(tab, pages):
     tab.click("#kind option[value=LOC]")
     assert tab.run(NAMES)
     assert all(name.lower().startswith("town") for name in tab.run(NAMES))
+
+
+def test_own_classes_stand_in_place_of_sentiment_and_own_types_narrow_the_search(tab, pages):
+    tab.open(pages["own"])
+    assert tab.run("return [...document.querySelectorAll('#classes .name')].map(e => e.textContent)") == ["complaint", "praise"]
+    assert "negative" not in tab.run("return document.body.innerText").lower()
+    heads = tab.run("return [...document.querySelectorAll('#table thead button')].map(e => e.textContent)")
+    assert heads == ["Entity", "Type", "Documents", "Mentions", "Rise"]
+    assert tab.run("return [...document.querySelector('#table tbody tr').cells].map(e => e.dataset.name || '')") == [
+        *("", "", "Documents", "Mentions", "Rise", ""),
+    ]
+    tab.click("#kind option[value=constructor]")
+    assert {*column(tab, 1)} == {"constructor"}
+    tab.click("#table thead th:nth-child(4) button")
+    assert len(column(tab, 3)) == len(tab.run(NAMES)) > 1
 
 
 def test_headings_sort_by_click_and_by_keyboard(tab, pages):
@@ -142,7 +168,7 @@ def test_all_text_has_the_contrast_of_wcag_aa(tab, pages, scheme):
     tab.command("Emulation.setEmulatedMedia", {"features": []})
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("lang", ["en", "zh", "own"])
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (390, 844), (768, 1024), (1280, 900)])
 def test_nothing_is_wider_than_the_screen(tab, pages, lang, width, height):
     tab.phone(width, height)

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from models.cache_folder import cache_folder
 from models.errors import ModelError
-from pipeline.user_cache import user_cache
 from pipeline.voice.install import installed
 from tests.support import ROOT
 from tests.support.runs import EXAMPLE, run
@@ -41,7 +41,7 @@ def test_a_question_that_is_read_aloud_is_answered(tmp_path):
     if shutil.which("espeak-ng") is None:
         pytest.skip("no voice: apt-get install espeak-ng")
     try:
-        installed(user_cache())
+        installed(cache_folder())
     except ModelError as error:
         pytest.skip(str(error))
     run(EXAMPLE, tmp_path / "out", id_column="id", keep_text=True)

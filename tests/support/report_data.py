@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
+from models.runtime.labels import LABELS
 from pipeline.contract import Fragment, PartResult, RejectedDocument, Split, tags_schema
 from pipeline.sink import ledger
 from pipeline.sink.attempt import Attempt
@@ -17,15 +18,17 @@ from pipeline.store.local import LocalStore
 SCORES = {"negative": (0.8, 0.1, 0.1), "neutral": (0.2, 0.6, 0.2), "positive": (0.1, 0.1, 0.8)}
 
 
-def document(id, when, names=(), sentiment="neutral", source="news", lang="en", text=None, words=()):
-    """A row of a part. `names`: (surface, label); `words`: (word, pos) in their order in `text`."""
+def document(id, when, names=(), sentiment="neutral", source="news", lang="en", text=None, words=(), classes=tuple(SCORES)):
+    """A row of a part. `names`: (surface, label); `words`: (word, pos) in their order in `text`; `classes`: those of the model,
+    none if it has none.
+    """
     text = text if text is not None else " ".join([word for word, _ in words] or [name for name, _ in names] or ["-"])
     at, extents = 0, []
     for word, pos in words:
         at = text.index(word, at)
         extents.append({"start": at, "end": at + len(word), "pos": pos})
         at += len(word)
-    negative, neutral, positive = SCORES[sentiment]
+    usual = SCORES[sentiment] if set(classes) == SCORES.keys() else [0.8 if name == sentiment else 0.1 for name in classes]
     return {
         "id": id,
         "source": source,
@@ -33,8 +36,8 @@ def document(id, when, names=(), sentiment="neutral", source="news", lang="en", 
         "text": text,
         "lang": lang,
         "entities": [{"text": n, "label": label, "start": 0, "end": len(n), "score": 0.9} for n, label in names],
-        "sentiment": sentiment,
-        "sentiment_scores": {"negative": negative, "neutral": neutral, "positive": positive},
+        "sentiment": sentiment if classes else None,
+        "sentiment_scores": dict(zip(classes, usual, strict=True)) if classes else None,
         "words": extents,
     }
 
@@ -43,9 +46,9 @@ def letter(outcome, reason, position=0):
     return RejectedDocument("a.jsonl", position, None, reason, "what is wrong", b"{", outcome)
 
 
-def write_output(folder, rows_of, left_out=(), keep_text=True, status="finished", failures=None, parts=None):
+def write_output(folder, rows_of, left_out=(), keep_text=True, status="finished", failures=None, parts=None, labels=LABELS):
     """An output as one run leaves it: `rows_of` are lists of documents or tables (if not a list, `parts` says how many), a part
-    each; `left_out` lists of what each left out.
+    each; `left_out` lists of what each left out; `labels` what the model tells apart, or a list of that, one a part.
     """
     store, run = LocalStore(folder), "20261123T020000Z-0badcafe"
     splits = [
@@ -53,9 +56,9 @@ def write_output(folder, rows_of, left_out=(), keep_text=True, status="finished"
     ]
     plan = Plan(1, 1, "/data", {"model": "en", "columns": {}}, tuple(splits))
     write_plan(store, plan)
-    schema = tags_schema((), keep_text)
     done: list[PartResult] = []
     for split, rows in zip(splits, rows_of, strict=True):
+        schema = tags_schema((), keep_text, labels[split.number] if isinstance(labels, list) else labels)
         about = {"run": run, "model": "en", "model_digest": "0"}
         attempt = Attempt(store, split, f"{run}-{split.number}", "", schema, about)
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows, schema=schema)

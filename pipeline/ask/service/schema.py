@@ -27,14 +27,16 @@ class FilterFields(BaseModel):
     until: Annotated[str, Field(max_length=10, description="last day, that day included (UTC)")] = ""
     source: Annotated[str, Field(max_length=200, description="source of the document")] = ""
     entity: Annotated[str, Field(max_length=200, description="NAME or TYPE:NAME that the passage names")] = ""
-    sentiment: Annotated[str, Field(max_length=10, description="negative, neutral or positive")] = ""
+    sentiment: Annotated[
+        str, Field(max_length=200, description="class of the document: negative, neutral or positive, or one of your own model")
+    ] = ""
     lang: Annotated[str, Field(max_length=10, description="language of the document: en or zh")] = ""
 
     def filters(self) -> Filters:
         """Return the filters.
 
         Raises:
-            ConfigError: A day is none, or there is no such sentiment.
+            ConfigError: A day is none.
         """
         since, until = (day(one) if one else None for one in (self.since, self.until))
         return Filters(self.source, since, until, self.entity, self.sentiment, self.lang)

@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from models.cache_folder import cache_folder
 from pipeline.ask.names import expected_names
 from pipeline.ask.service.answerer import Answerer, RefusedError, started_pool
 from pipeline.ask.service.policy import Refused
-from pipeline.user_cache import user_cache
 from pipeline.voice.install import installed
 from pipeline.voice.transcriber import Transcriber
 
@@ -40,7 +40,7 @@ class Listener:
 
     def __init__(self, answerer: Answerer, cache: Path | None, threads: int | None) -> None:
         self._answerer = answerer
-        self._transcriber = Transcriber(installed(cache or user_cache()), threads)
+        self._transcriber = Transcriber(installed(cache or cache_folder()), threads)
         self.limits = self._transcriber.limits
         self._pool, self._naming = started_pool(1, "textmill-ask-voice"), started_pool(1, "textmill-ask-names")
         self._waiting = 0

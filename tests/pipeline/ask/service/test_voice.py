@@ -9,9 +9,9 @@ from contextlib import suppress
 
 import pytest
 
+from models.cache_folder import cache_folder
 from models.errors import ModelError
 from pipeline.ask.service import voice
-from pipeline.user_cache import user_cache
 from pipeline.voice.install import installed
 from pipeline.voice.transcriber import Transcriber
 from tests.support.asking import ask, make_index, request, serving
@@ -28,7 +28,7 @@ def answers(tmp_path_factory):
 def installed_voice():
     pytest.importorskip("faster_whisper", reason="no speech: pip install 'textmill[voice]'")
     try:
-        installed(user_cache())
+        installed(cache_folder())
     except ModelError as error:
         pytest.skip(str(error))
 

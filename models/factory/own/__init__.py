@@ -1,0 +1,1 @@
+"""Training on a user's own labels: documents in, a model folder out."""
