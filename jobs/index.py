@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from jobs.summaries import AsJson, indexed, show
 
 
 def index(
@@ -26,6 +27,7 @@ def index(
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make the passages of tagged documents findable, for textmill ask.
 
@@ -45,4 +47,5 @@ def index(
         there = open_store(answers, reach)
         embedder = embedder_of(there) if vectors is None else EMBEDDER_NAME if vectors else None
         counts = build_index(open_store(output, reach), there, note, stop.check, reach, embedder)
-    print(json.dumps({"status": "finished" if counts.added or counts.removed else "nothing to do", **asdict(counts)}, indent=1))
+    status = "finished" if counts.added or counts.removed else "nothing to do"
+    show({"status": status, **asdict(counts)}, indexed(counts, answers), as_json)

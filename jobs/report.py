@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from jobs.summaries import AsJson, reported, show
 
 _DAY = ["%Y-%m-%d"]
 
@@ -42,6 +43,7 @@ def report(
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a page and tables of what the documents of some days say.
 
@@ -59,7 +61,7 @@ def report(
     begin, end = (day, day) if day else (first, last)
     days = (begin.date() if begin else None, end.date() if end else None)
     made = make_report(output, *days, into, lang, memory_mb, zone, load_store(config, sets or ()), workers, address, min_score)
-    print(json.dumps(asdict(made), indent=1, ensure_ascii=False))
+    show(asdict(made), reported(made), as_json)
     for text in made.disagreements:
         typer.echo(f"textmill: counts do not agree: {text}", err=True)
     if made.disagreements:

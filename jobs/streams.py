@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 
+from pipeline.observe.progress import quiet
+
 
 def note(text: str) -> None:
-    """Write one line to standard error: plain text on a terminal, JSON elsewhere."""
-    say(text if sys.stderr.isatty() else json.dumps({"event": "note", "text": text}))
+    """Write one line to standard error: plain text on a terminal, JSON elsewhere; nothing under `textmill --quiet`."""
+    if not quiet.get():
+        say(text if sys.stderr.isatty() else json.dumps({"event": "note", "text": text}))
 
 
 def say(line: str) -> None:

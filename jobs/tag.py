@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.options import with_settings
+from jobs.summaries import AsJson, show, tagged
 from pipeline.config import TagConfig, load_config
 
 
@@ -36,6 +36,7 @@ def tag(
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one key, also table.key. May be repeated.")
     ] = None,
+    as_json: AsJson = False,
     **settings: Any,
 ) -> None:
     """Tag documents into Parquet.
@@ -58,5 +59,6 @@ def tag(
         flags |= {"sources": paths[:-1], "output": paths[-1]}
     # What libraries print (Ray tells of dead workers so) must not get into the result.
     with redirect_stdout(sys.stderr):
-        result = tag_documents(load_config(config, sets or (), flags))
-    print(json.dumps(asdict(result), indent=1))
+        options = load_config(config, sets or (), flags)
+        result = tag_documents(options)
+    show(asdict(result), tagged(result, str(options.output)), as_json)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from jobs.summaries import AsJson, show, verified
 
 EVERY_S = 5.0
 
@@ -19,6 +20,7 @@ def verify(
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="store.KEY=VALUE", help="Set one key of that table. May be repeated.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Count the input again and compare it with the output, file by file.
 
@@ -42,7 +44,7 @@ def verify(
 
     with handling_signals() as stop:
         found = compare(output, load_store(config, sets or ()), seen, stop.check)
-    print(json.dumps({"status": found.status, **asdict(found)}, indent=1, ensure_ascii=False))
+    show({"status": found.status, **asdict(found)}, verified(found), as_json)
     for text in found.differences:
         typer.echo(f"textmill: {text}", err=True)
     if found.differences:

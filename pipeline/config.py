@@ -39,12 +39,17 @@ class TagConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sources: Annotated[
-        tuple[str, ...], Field(min_length=1, description="input files, folders or globs, or their URLs; - is standard input")
+        tuple[str, ...],
+        Field(
+            min_length=1,
+            description="input files, folders or globs, or their URLs; - is standard input",
+            examples=[["examples/documents"]],
+        ),
     ]
     output: Annotated[
         str,
         BeforeValidator(_as_string),
-        Field(min_length=1, description="output folder, or its URL"),
+        Field(min_length=1, description="output folder, or its URL", examples=["out/documents"]),
     ]
     text_column: Annotated[
         str,
@@ -56,19 +61,24 @@ class TagConfig(BaseModel):
     id_column: Annotated[
         str | None,
         Field(
-            description='column of the id; if not given, id; documents without an id get path@position; with "" all of them do'
+            description='column of the id; if not given, id; documents without an id get path@position; with "" all of them do',
+            examples=["id"],
         ),
     ] = None
     time_column: Annotated[
         str | None,
         Field(
             description='column of the time; "" is none; if not given, the first of created_at, timestamp, date, time, '
-            "created_utc"
+            "created_utc",
+            examples=["created_at"],
         ),
     ] = None
     time_format: Annotated[
         str | None,
-        Field(description="a strptime format, or s, ms, us, ns since 1970; if not given, every form that has only one reading"),
+        Field(
+            description="a strptime format, or s, ms, us, ns since 1970; if not given, every form that has only one reading",
+            examples=["%d.%m.%Y %H:%M"],
+        ),
     ] = None
     time_from: Annotated[
         Literal["column", "folder", "name"],
@@ -118,13 +128,15 @@ class TagConfig(BaseModel):
         int, Field(ge=0, description="number of Ray workers; 0 is this process, or with an address all CPUs of the cluster")
     ] = 0
     address: Annotated[
-        str | None, Field(description="Ray cluster to run on: auto (the one that runs on this machine) or HOST:PORT")
+        str | None,
+        Field(description="Ray cluster to run on: auto (the one that runs on this machine) or HOST:PORT", examples=["auto"]),
     ] = None
     servers: Annotated[
         int | None,
         Field(
             ge=0,
             description="number of engine servers, which run the model for all workers; if not given, one for each GPU",
+            examples=[0],
         ),
     ] = None
     no_workers_s: Annotated[
@@ -132,7 +144,11 @@ class TagConfig(BaseModel):
     ] = 600.0
     threads: Annotated[
         int | None,
-        Field(ge=1, description="threads of each worker; if not given, all CPUs, shared by the workers; 1 on a cluster"),
+        Field(
+            ge=1,
+            description="threads of each worker; if not given, all CPUs, shared by the workers; 1 on a cluster",
+            examples=[4],
+        ),
     ] = None
     priority: Annotated[
         float, Field(description="a split of priority 1 overtakes those that have waited up to half an hour longer")
@@ -227,7 +243,7 @@ def load_config(path: Path | None, sets: Sequence[str] = (), flags: Mapping[str,
     from pipeline.contract import RESERVED
     from pipeline.source.times import check_form
 
-    values = _given(path, sets)
+    values = given_settings(path, sets)
     values |= flags or {}
     where = str(path) if path is not None else "settings"
     try:
@@ -268,12 +284,24 @@ def _check_reading(config: TagConfig) -> None:
         raise ConfigError(f"delimiter {config.delimiter!r}: quote or escape is the same")
 
 
-def _given(path: Path | None, sets: Sequence[str]) -> dict[str, Any]:
+def given_settings(path: Path | None, sets: Sequence[str] = ()) -> dict[str, Any]:
+    """Read what a file and `sets` give, as it stands there: keys and values are not checked.
+
+    Args:
+        path: TOML file; None reads none.
+        sets: Settings as "key=value" or "section.key=value", which override the file's.
+
+    Returns:
+        Key -> value; that of a section is a table.
+
+    Raises:
+        ConfigError: The file cannot be read or is not TOML, or one of `sets` is not of this form.
+    """
     values: dict[str, Any] = {}
     if path is not None:
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, IsADirectoryError) as error:
             raise ConfigError(f"{path}: no such file") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not TOML: {error}") from error
@@ -305,7 +333,7 @@ def load_store(path: Path | None, sets: Sequence[str] = ()) -> StoreConfig:
     Raises:
         ConfigError: A key is unknown or a value is wrong; the message says where, which key, and why.
     """
-    given = _given(path, sets)
+    given = given_settings(path, sets)
     try:
         return StoreConfig.model_validate(given.get("store", {}))
     except ValidationError as error:

@@ -45,8 +45,8 @@ def test_the_main_verbs_need_no_extra(bare, tmp_path):
 @pytest.mark.parametrize(
     ("args", "extra"),
     [
-        (("--workers", "1"), "textmill[ray]"),
-        (("--set", "cache.redis_url=redis://127.0.0.1"), "textmill[cache]"),
+        (("--workers", "1"), "[ray]'"),
+        (("--set", "cache.redis_url=redis://127.0.0.1"), "[cache]'"),
     ],
 )
 def test_what_needs_an_extra_names_it(bare, tmp_path, args, extra):

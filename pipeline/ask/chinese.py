@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
+from models.extras import install
 from pipeline.errors import ConfigError
 
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
@@ -21,7 +22,7 @@ def _simplified() -> dict[int, str]:
     try:
         import opencc
     except ModuleNotFoundError as error:
-        raise ConfigError("Chinese passages and questions need the package opencc: pip install 'textmill[ask]'") from error
+        raise ConfigError(f"Chinese passages and questions need the package opencc: {install('ask')}") from error
     known = [chr(code) for first, last in _BLOCKS for code in range(first, last)]
     # One a line: OpenCC sees no phrases then.
     others = opencc.OpenCC("t2s").convert("\n".join(known)).split("\n")
@@ -48,7 +49,7 @@ def _sound(character: str) -> str:
     try:
         from pypinyin import Style, lazy_pinyin
     except ModuleNotFoundError as error:
-        raise ConfigError("Chinese that is found by its sound needs the package pypinyin: pip install 'textmill[ask]'") from error
+        raise ConfigError(f"Chinese that is found by its sound needs the package pypinyin: {install('ask')}") from error
     return alike(lazy_pinyin(character, style=Style.NORMAL)[0])
 
 

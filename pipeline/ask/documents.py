@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from models.extras import install
 from pipeline.ask.chinese import sounds_of
 from pipeline.ask.passages import cut_passages, surroundings
 from pipeline.ask.terms import characters_of, terms_of
@@ -30,7 +31,7 @@ def schema() -> Any:
     try:
         from tantivy import SchemaBuilder
     except ModuleNotFoundError as error:
-        raise ConfigError("an index needs the package tantivy: pip install 'textmill[ask]'") from error
+        raise ConfigError(f"an index needs the package tantivy: {install('ask')}") from error
     builder = SchemaBuilder()
     for name in ("part", "id", "source", "lang", "sentiment"):
         builder.add_text_field(name, stored=True, tokenizer_name="raw", index_option="basic")

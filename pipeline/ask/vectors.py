@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from models.extras import install
 from pipeline.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ class PassageVectors:
 
     def __init__(self, folder: Path, of: VectorsOf, width: int) -> None:
         if find_spec("numkong") is None:
-            raise ConfigError("an index with vectors needs the package numkong: pip install 'textmill[ask]'")
+            raise ConfigError(f"an index with vectors needs the package numkong: {install('ask')}")
         spans = sorted(of.parts.values())
         self.numbers: Int64 = np.concatenate([np.arange(first, first + count) for first, count in spans] or [np.zeros(0, int)])
         self._blocks: list[tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]] = []

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from models.extras import install
 from pipeline.errors import ConfigError
 
 # Secrets come by the environment of every process that tags: they stand in no file, plan, manifest or log.
@@ -26,7 +27,11 @@ class CacheConfig(BaseModel):
         float, Field(ge=0, description="megabytes of each worker's memory for texts and tags; 0 remembers nothing")
     ] = 32.0
     redis_url: Annotated[
-        str | None, Field(description="redis://HOST:PORT/DB, rediss:// for TLS, or unix://PATH; without it nothing is shared")
+        str | None,
+        Field(
+            description="redis://HOST:PORT/DB, rediss:// for TLS, or unix://PATH; without it nothing is shared",
+            examples=["redis://localhost:6379/0"],
+        ),
     ] = None
     ca_file: Annotated[Path | None, Field(description="certificates that a rediss:// server is checked against")] = None
     ttl_s: Annotated[int, Field(ge=1, description="seconds after which Redis forgets a text")] = 7 * 24 * 3600
@@ -65,6 +70,6 @@ def check_cache(config: CacheConfig) -> None:
         ConfigError: The client of Redis is not installed, or `ca_file` is no file.
     """
     if config.redis_url is not None and find_spec("redis") is None:
-        raise ConfigError("cache.redis_url needs the client of Redis: pip install 'textmill[cache]'")
+        raise ConfigError(f"cache.redis_url needs the client of Redis: {install('cache')}")
     if config.ca_file is not None and not config.ca_file.is_file():
         raise ConfigError(f"cache.ca_file: {config.ca_file}: no such file")

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from models.extras import install
 from pipeline.errors import ConfigError, PipelineError, WorkerLostError
 from textmill_names import check_names
 
@@ -28,7 +29,7 @@ _NEEDED = ("gcs_server", "raylet")
 def check_ray() -> None:
     """Raise ConfigError if Ray is not installed, and NameTakenError if its workers would import other packages than ours."""
     if find_spec("ray") is None:
-        raise ConfigError("--workers needs Ray: pip install 'textmill[ray]'")
+        raise ConfigError(f"--workers needs Ray: {install('ray')}")
     check_names(Path.cwd())
 
 

@@ -35,10 +35,17 @@ class WatchConfig(_Settings):
         int, Field(ge=1, description="number of attempts before a run that ends with `try again` counts as failed")
     ] = 5
     retry_s: Annotated[float, Field(ge=0, description="seconds before the second attempt; doubled for each further one")] = 60.0
-    http: Annotated[str | None, Field(description="HOST:PORT at which hints come by HTTP; if not given none do")] = None
-    redis: Annotated[str | None, Field(description="redis://HOST:PORT/DB of the stream of hints; if not given there is none")] = (
-        None
-    )
+    http: Annotated[
+        str | None,
+        Field(description="HOST:PORT at which hints come by HTTP; if not given none do", examples=["127.0.0.1:8700"]),
+    ] = None
+    redis: Annotated[
+        str | None,
+        Field(
+            description="redis://HOST:PORT/DB of the stream of hints; if not given there is none",
+            examples=["redis://localhost:6379/0"],
+        ),
+    ] = None
     stream: Annotated[str, Field(min_length=1, description="name of the Redis stream")] = "textmill:hints"
 
 
@@ -46,8 +53,12 @@ class SubmitConfig(_Settings):
     """Settings of `textmill submit`: the table [submit]."""
 
     job: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", description="first part of the submission ids")] = "textmill"
-    working_dir: Annotated[Path | None, Field(description="folder that is sent to the cluster; the job runs in it")] = None
-    requirements: Annotated[Path | None, Field(description="file of pinned requirements, installed for the job")] = None
+    working_dir: Annotated[
+        Path | None, Field(description="folder that is sent to the cluster; the job runs in it", examples=["."])
+    ] = None
+    requirements: Annotated[
+        Path | None, Field(description="file of pinned requirements, installed for the job", examples=["requirements.txt"])
+    ] = None
     env: Annotated[dict[str, str], Field(description="environment variables of the job")] = {}
     command: Annotated[str, Field(min_length=1, description="how the cluster calls textmill")] = "textmill"
     attempts: Annotated[int, Field(ge=1, description="number of submissions before the night counts as failed")] = 3
@@ -62,9 +73,13 @@ class NightConfig(_Settings):
 
     tag: TagConfig
     zone: Annotated[str, Field(description="time zone of the dates: UTC, or a name like Europe/Berlin")] = "UTC"
-    since: Annotated[date | None, Field(description="first date to report; if not given the first that ever was")] = None
+    since: Annotated[
+        date | None,
+        Field(description="first date to report; if not given the first that ever was", examples=[date(2026, 11, 1)]),
+    ] = None
     trailing_days: Annotated[
-        int | None, Field(ge=0, description="days before a date on which its report depends; if not given the report says")
+        int | None,
+        Field(ge=0, description="days before a date on which its report depends; if not given the report says", examples=[7]),
     ] = None
     lang: Annotated[Literal["en", "zh"], Field(description="language of the reports")] = "en"
     memory_mb: Annotated[int, Field(ge=600, description="memory limit of a report, in megabytes")] = 1500
@@ -73,13 +88,21 @@ class NightConfig(_Settings):
     claim_s: Annotated[float, Field(ge=3, description="seconds after which a claim that is not renewed has expired")] = 120.0
     index: Annotated[
         str | None,
-        Field(min_length=1, description="folder or URL of the index of passages that nights and watchers keep up to date"),
+        Field(
+            min_length=1,
+            description="folder or URL of the index of passages that nights and watchers keep up to date",
+            examples=["out/answers"],
+        ),
     ] = None
     index_s: Annotated[
         float, Field(gt=0, description="seconds between a watcher's looks for parts that are not in the index")
     ] = 15.0
     metrics_url: Annotated[
-        str | None, Field(description="Prometheus Pushgateway that gets figures of each night; it may be down")
+        str | None,
+        Field(
+            description="Prometheus Pushgateway that gets figures of each night; it may be down",
+            examples=["http://localhost:9091"],
+        ),
     ] = None
     watch: WatchConfig = WatchConfig()
     submit: SubmitConfig = SubmitConfig()

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from uuid import uuid4
 
+from models.extras import install
 from pipeline.errors import StoreError, TakenError
 from pipeline.observe.warnings import in_words
 from pipeline.sink.manifest import last_manifest
@@ -74,7 +75,7 @@ def _packages() -> Iterator[Check]:
         try:
             yield Check(name, True, metadata.version(name))
         except metadata.PackageNotFoundError:
-            yield Check(name, None, f"not installed; what needs it says so: pip install 'textmill[{extra}]'")
+            yield Check(name, None, f"not installed; what needs it says so: {install(extra)}")
 
 
 def _cpu() -> Iterator[Check]:

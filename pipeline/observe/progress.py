@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -15,12 +16,15 @@ LIVE_S = 0.2
 AGAIN_S, LONGER, AGAIN_AT_MOST_S = 10.0, 2.0, 300.0
 # Idle workers are told of when they have been idle for so long: by then none will get anything soon.
 IDLE_S = 10.0
+# Whether only what the user has to do something about is said.
+quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
 class Progress:
     """Counts documents, tokens, dead letters and filtered documents, and shows them.
 
-    On a terminal it renews one line; elsewhere it writes a line of JSON every EVERY_S seconds.
+    On a terminal it renews one line; elsewhere it writes a line of JSON every EVERY_S seconds. Where `quiet` is set it says only
+    what the run waits for.
 
     Args:
         stream: Where to write; standard error if not given.
@@ -36,9 +40,11 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
+        self._live, self._quiet = self._stream.isatty(), quiet.get()
         self._began = self._said = time.monotonic()
         self._planned = self._finished = self._begun = 0
+        # When something was done for the first time, and how much that was: to start takes time that the rest will not take.
+        self._first: tuple[float, int] | None = None
         self._splits = self._all_splits = 0
         self.documents = self.tokens = self.dead_letters = self.filtered = 0
         self.fleet: dict[str, Any] = {}  # what is to be told of the workers
@@ -66,7 +72,7 @@ class Progress:
         """
         self._splits += 1
         self._finished += predicted
-        self._begun = 0
+        self._begun = max(0, self._begun - predicted)  # what others have begun stays
 
     def add(self, documents: int, tokens: int, dead_letters: int, filtered: int, predicted: int = 0) -> None:
         """Count work that is done, and show it if it is time.
@@ -76,9 +82,11 @@ class Progress:
             tokens: Tokens that the model computed; texts that were known before cost none.
             dead_letters: Documents that could not be tagged.
             filtered: Documents that were not meant to be tagged.
-            predicted: Tokens that a plan would predict for what was read of a split just now.
+            predicted: Tokens that were predicted for what was read of a split just now.
         """
         self._begun += predicted
+        if self._first is None:
+            self._first = time.monotonic(), self._done()
         self.documents += documents
         self.tokens += tokens
         self.dead_letters += dead_letters
@@ -90,13 +98,27 @@ class Progress:
 
         As long as nothing is done, DOCUMENT_TOKENS stands for it.
         """
-        done = min(self._planned, self._finished + self._begun)
+        done = self._done()
         return (self._planned - done) / (done or DOCUMENT_TOKENS)
+
+    def _done(self) -> int:
+        """What is done, in predicted tokens, as what is planned: equal texts are computed only once."""
+        return min(self._planned, self._finished + self._begun)
+
+    def _seconds_left(self) -> float | None:
+        """By the speed since the first time that something was done; before the second by that since the begin."""
+        now, done = time.monotonic(), self._done()
+        if not done:
+            return None
+        since, before = self._first or (self._began, 0)
+        if done == before:
+            since, before = self._began, 0
+        return (self._planned - done) * (now - since) / (done - before)
 
     def show(self) -> None:
         """Show how far the run is, if the last time is long enough ago."""
         now = time.monotonic()
-        if now - self._said >= (LIVE_S if self._live else EVERY_S):
+        if now - self._said >= (LIVE_S if self._live else EVERY_S) and not self._quiet:
             self._said = now
             self._show()
 
@@ -115,7 +137,7 @@ class Progress:
         self._waits = why
         if now >= self._say_at:
             self._say_at, self._again_s = now + self._again_s, min(LONGER * self._again_s, AGAIN_AT_MOST_S)
-            self.say(why)
+            self._write(why)
 
     def view(self, fleet: dict[str, Any]) -> None:
         """Take over what is to be told of the workers; if some have been idle for IDLE_S seconds, say once how many, and why.
@@ -149,6 +171,10 @@ class Progress:
         Args:
             line: For the user; elsewhere than on a terminal it becomes a line of JSON.
         """
+        if not self._quiet:
+            self._write(line)
+
+    def _write(self, line: str) -> None:
         if self._live:
             self._stream.write(f"\r\x1b[K{line}\n")
         else:
@@ -179,9 +205,7 @@ class Progress:
             `seconds_left` (None as long as nothing is done), the limiting stage, what the run waits for, and all of `fleet`.
         """
         seconds = time.monotonic() - self._began
-        # What is done is told in predicted tokens, as what is planned: equal texts are computed only once.
-        done = min(self._planned, self._finished + self._begun)
-        left = (self._planned - done) * seconds / done if done else None
+        done, left = self._done(), self._seconds_left()
         return {
             "documents": self.documents,
             "documents_s": round(self.documents / seconds, 1),

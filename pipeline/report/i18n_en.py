@@ -67,7 +67,7 @@ TEXTS: dict[str, Any] = {
     "terms": "Words",
     "terms_hint": "In how many documents; stop words are left out.",
     "no_text": "The output holds no texts: run tag with --keep-text to get terms.",
-    "no_spacy": "Stop words come from spaCy, which is not installed: pip install 'textmill[spacy]' to get terms.",
+    "no_spacy": "Stop words come from spaCy, which is not installed: install Textmill's extra spacy to get terms.",
     "no_terms": "No words in these documents.",
     "find": "Look an entity up",
     "find_hint": "The {n} entities named most, and those that rise. All {all} are in the table of entities.",

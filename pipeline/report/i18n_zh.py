@@ -67,7 +67,7 @@ TEXTS: dict[str, Any] = {
     "terms": "词语",
     "terms_hint": "出现的文档数；已去除停用词。",
     "no_text": "输出中没有原文：标注时加上 --keep-text 才能统计词语。",
-    "no_spacy": "停用词来自 spaCy，但尚未安装：pip install 'textmill[spacy]' 之后才能统计词语。",
+    "no_spacy": "停用词来自 spaCy，但尚未安装：请安装 Textmill 的附加组件 spacy，之后才能统计词语。",
     "no_terms": "这些文档中没有词语。",
     "find": "查找实体",
     "find_hint": "提及最多的 {n} 个实体以及上升的实体；全部 {all} 个见实体表。",

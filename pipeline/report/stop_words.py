@@ -6,8 +6,10 @@ from functools import cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
+from models.extras import install
+
 LANGUAGES = ("en", "zh")
-ABSENT = "spacy is not installed, and its stop words with it: pip install 'textmill[spacy]' to get terms"
+ABSENT = f"spacy is not installed, and its stop words with it: {install('spacy')} to get terms"
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import zstandard
 
+from models.extras import install
 from pipeline.source.items import FileRefusedError
 
 # A little of what is packed may hold very much: so many bytes of it are taken at once, or so many given.
@@ -149,7 +150,7 @@ def _library(name: str, packing: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise FileRefusedError(f"packed by {packing}: pip install 'textmill[formats]' unpacks it") from error
+        raise FileRefusedError(f"packed by {packing}: {install('formats')} unpacks it") from error
 
 
 def _lz4() -> Decompressor:

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from models.extras import install
 from pipeline.errors import ConfigError
 from pipeline.store.base import Entry, Store
 
@@ -61,7 +62,7 @@ def _snapshot(store: Store, root: str, kind: str, metadata: str) -> set[str]:
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{place}: a {kind} table; to read what its newest snapshot names, and not what was deleted too, "
-            f"pip install 'textmill[{kind.lower()}]', or name copies of its files"
+            f"{install(kind.lower())}, or name copies of its files"
         ) from error
     except ConfigError:
         raise

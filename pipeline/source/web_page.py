@@ -11,6 +11,7 @@ from importlib import import_module
 
 import zstandard
 
+from models.extras import install
 from pipeline.errors import ConfigError
 from pipeline.source.encodings import AUTO, HEAD_BYTES, MARKS, check_encoding, detect_encoding
 from pipeline.source.lines import MAX_LINE_BYTES
@@ -185,7 +186,7 @@ def _unpacked(body: bytes, packing: str) -> bytes:
         if packing == "br":
             return _limited(import_module("brotli").Decompressor().process(body, output_buffer_limit=MAX_LINE_BYTES + 1))
     except ImportError as error:
-        raise PageError("the answer is packed by br: pip install 'textmill[formats]' unpacks it") from error
+        raise PageError(f"the answer is packed by br: {install('formats')} unpacks it") from error
     except TooLongError:
         raise
     except Exception as error:  # whatever a library makes of broken bytes

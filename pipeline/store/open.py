@@ -8,6 +8,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+from models.extras import install
 from pipeline.errors import ConfigError
 from pipeline.store.base import Store
 from pipeline.store.hdfs.configuration import web_addresses
@@ -96,7 +97,7 @@ def open_store(url: str, config: StoreConfig | None = None) -> Store:
     try:
         from fsspec import available_protocols, get_filesystem_class
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{url}: needs fsspec: pip install 'textmill[s3]'") from error
+        raise ConfigError(f"{url}: needs fsspec: {install('s3')}") from error
     if scheme not in available_protocols():
         raise ConfigError(f"{url}: no store for {scheme}://")
     try:
@@ -129,7 +130,7 @@ def _hdfs(url: str, scheme: str, authority: str, path: str, config: StoreConfig)
     # What is not installed is said now, not at the first read.
     wanted = ["hdfs"] if scheme in WEB or config.client == "webhdfs" else ["hdfs_native"]
     if missing := [name for name in wanted if find_spec(name) is None]:
-        raise ConfigError(f"{url}: needs the package {missing[0]}: pip install 'textmill[hdfs]'")
+        raise ConfigError(f"{url}: needs the package {missing[0]}: {install('hdfs')}")
     if scheme in WEB or config.client == "webhdfs":
         makers = [web]
     elif config.client == "native" or find_spec("hdfs") is None:

@@ -22,11 +22,15 @@ class StoreConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    user: Annotated[str | None, Field(description="HDFS user without Kerberos; if not given HADOOP_USER_NAME, or the login")] = (
-        None
-    )
+    user: Annotated[
+        str | None,
+        Field(description="HDFS user without Kerberos; if not given HADOOP_USER_NAME, or the login", examples=["textmill"]),
+    ] = None
     hadoop_conf: Annotated[
-        str | None, Field(description="folder with core-site.xml and hdfs-site.xml; if not given HADOOP_CONF_DIR")
+        str | None,
+        Field(
+            description="folder with core-site.xml and hdfs-site.xml; if not given HADOOP_CONF_DIR", examples=["/etc/hadoop/conf"]
+        ),
     ] = None
     namenodes: Annotated[
         tuple[str, ...],
@@ -37,8 +41,12 @@ class StoreConfig(BaseModel):
         Field(description="client for hdfs://; auto is native, and WebHDFS where native fails"),
     ] = "auto"
     kerberos: Annotated[bool, Field(description="authenticate by Kerberos (WebHDFS needs pip install 'hdfs[kerberos]')")] = False
-    principal: Annotated[str | None, Field(description="Kerberos principal, with a keytab or the ticket cache")] = None
-    keytab: Annotated[str | None, Field(description="Kerberos keytab file")] = None
+    principal: Annotated[
+        str | None, Field(description="Kerberos principal, with a keytab or the ticket cache", examples=["textmill@EXAMPLE.ORG"])
+    ] = None
+    keytab: Annotated[
+        str | None, Field(description="Kerberos keytab file", examples=["/etc/security/keytabs/textmill.keytab"])
+    ] = None
     token: SecretStr | None = Field(
         default_factory=_token, description=f"delegation token for WebHDFS; better given by the variable {TOKEN_ENV}"
     )

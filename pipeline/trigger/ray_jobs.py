@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from typing_extensions import override
 
+from models.extras import install
 from pipeline.errors import ConfigError
 from pipeline.fleet.ray_connection import first_line
 from pipeline.nightly.config import SubmitConfig
@@ -40,7 +41,7 @@ class RayJobs(Cluster):
 
     def __init__(self, address: str, config: SubmitConfig, headers: Mapping[str, str] | None = None) -> None:
         if find_spec("ray") is None:
-            raise ConfigError("submit needs Ray: pip install 'textmill[ray]'")
+            raise ConfigError(f"submit needs Ray: {install('ray')}")
         from ray.exceptions import AuthenticationError, RayError
 
         self._environment = runtime_env(config)

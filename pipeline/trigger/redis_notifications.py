@@ -8,6 +8,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from models.extras import install
 from pipeline.errors import ConfigError
 from pipeline.trigger.notifications import NotificationSource
 
@@ -34,7 +35,7 @@ class RedisNotifications(NotificationSource):
         try:
             import redis
         except ModuleNotFoundError as error:
-            raise ConfigError("watch.redis needs the package redis: pip install 'textmill[jobs]'") from error
+            raise ConfigError(f"watch.redis needs the package redis: {install('jobs')}") from error
         try:
             self._client: Any = redis.Redis.from_url(
                 url, decode_responses=True, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S

@@ -20,12 +20,12 @@ from pipeline.source.cursors import Cursors
 from pipeline.source.lost_files import Losses, LostFileError, losses_of, read_skipping_lost
 from pipeline.source.prefetch import read_ahead
 from pipeline.source.read_counts import ReadCounts
-from pipeline.source.splitting import BYTES_A_TOKEN
 from pipeline.store.open import open_store
 from pipeline.store.os_errors import error_of_system
 from pipeline.store.retrying_client import noticed
 from pipeline.store.settings import StoreConfig
 from pipeline.worker.isolated import SubprocessTagger
+from pipeline.worker.split_progress import SplitProgress
 from pipeline.worker.stage_clock import StageClock
 from pipeline.worker.tagging import BlockTagger
 from pipeline.worker.tally import tally
@@ -62,7 +62,7 @@ class BlockStats:
     """What one block came to.
 
     Attributes:
-        predicted: Tokens that a plan would predict for it.
+        predicted: Tokens that were predicted for it, see `SplitProgress`.
         seconds: Time by stage.
         reasons: How many dead letters have which reason.
         lost: Documents that the dead letters seem to stand for beside themselves.
@@ -160,14 +160,14 @@ class TagWorker:
         known = Counter(noticed)
         name, about = f"{work.run}-{uuid4().hex[:12]}", {"plan": split.plan, **work.about}
         attempt = Attempt(self._output, split, name, work.folder, self._tagging.schema, about)
-        tokens, reasons = 0, Counter[str]()
+        tokens, reasons, far = 0, Counter[str](), SplitProgress(split.fragments)
         try:
             met = [ReadCounts() for _ in split.fragments]
             with closing(self._blocks(split, met, losses, check)) as blocks:
                 for block in clock.waited("read", coalesce(blocks)):
                     if point("block.read"):
                         continue
-                    stats = self._tag_block(block, attempt, clock, check)
+                    stats = self._tag_block(block, attempt, clock, far, check)
                     tokens += stats.tokens
                     reasons.update(stats.reasons)
                     if tell is not None:
@@ -191,7 +191,9 @@ class TagWorker:
         ]
         return read_ahead(readers, self._source.read_concurrency, check or (lambda: None))
 
-    def _tag_block(self, block: Block, attempt: Attempt, clock: StageClock, check: Callable[[], object] | None) -> BlockStats:
+    def _tag_block(
+        self, block: Block, attempt: Attempt, clock: StageClock, far: SplitProgress, check: Callable[[], object] | None
+    ) -> BlockStats:
         """Tag a block and write its rows into the attempt."""
         with clock.stage("prepare"):
             prepared = self._tagging.prepare(block)
@@ -202,8 +204,8 @@ class TagWorker:
         with clock.stage("write"):
             attempt.add(table, left_out, counts + tally(block, table, left_out), paths)
         reasons = Counter(one.reason for one in left_out if one.outcome == "dead_letter")
-        dead, predicted = reasons.total(), int(sum(map(len, block.texts)) / BYTES_A_TOKEN)
+        dead = reasons.total()
         return BlockStats(
-            table.num_rows, tokens, dead, len(left_out) - dead, predicted, clock.since_last(), dict(reasons),
+            table.num_rows, tokens, dead, len(left_out) - dead, far.read(block), clock.since_last(), dict(reasons),
             block.counts["lost_documents"],
         )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
+from models.extras import install
 from pipeline.errors import (
     ConfigError,
     DeniedError,
@@ -46,7 +47,7 @@ class NativeClient:
         try:
             import hdfs_native
         except ModuleNotFoundError as error:
-            raise ConfigError(f"{url}: needs hdfs-native: pip install 'textmill[hdfs]'") from error
+            raise ConfigError(f"{url}: needs hdfs-native: {install('hdfs')}") from error
         if config.user:
             os.environ["HADOOP_USER_NAME"] = config.user
         self.given_up = False

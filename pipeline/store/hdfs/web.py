@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from ssl import SSLCertVerificationError
 from typing import Any, BinaryIO
 
+from models.extras import install
 from pipeline.errors import ConfigError, MissingError, StoreError, TakenError, UnauthenticatedError, UnavailableError
 from pipeline.store.base import BlockLocation
 from pipeline.store.hdfs.java_errors import error_of
@@ -41,7 +42,7 @@ class WebClient:
             import hdfs
             import requests
         except ModuleNotFoundError as error:
-            raise ConfigError(f"{namenodes[0]}: needs the package hdfs: pip install 'textmill[hdfs]'") from error
+            raise ConfigError(f"{namenodes[0]}: needs the package hdfs: {install('hdfs')}") from error
         # It logs what it raises, with the server's answer.
         logging.getLogger("hdfs").setLevel(logging.CRITICAL + 1)
         self._answer = threading.local()  # the status of the last answer that this thread got

@@ -316,7 +316,7 @@ def test_without_spacy_the_page_says_how_to_get_terms(output, tmp_path, monkeypa
         monkeypatch.setattr(f"pipeline.report.{module}.stop_words", lambda language: None)
     report = made(output, into=str(tmp_path / "r"))
     assert report.rows["terms"] == 0
-    assert "textmill[spacy]" in page(report)
+    assert "extra spacy" in page(report)
 
 
 def test_what_documents_hold_is_harmless_in_page_and_sheets(tmp_path):
