@@ -24,7 +24,7 @@ def answer(
         Path, typer.Argument(metavar="ANSWERS", help="File of JSON lines that is written. - is standard output.")
     ] = Path("-"),
     model: Annotated[
-        str, typer.Option(help="auto (the shipped reader of each question's language), qa-en, qa-zh, or a reader's folder.")
+        str, typer.Option(help="auto (the shipped one of each question's language), qa-en, qa-en-fast, qa-zh, or a folder.")
     ] = "auto",
     index: Annotated[
         str | None,

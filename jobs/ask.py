@@ -31,7 +31,7 @@ def ask(
     ] = "",
     lang: Annotated[str, typer.Option(help="Only documents in this language: en or zh.")] = "",
     model: Annotated[
-        str, typer.Option(help="auto (the shipped reader of the question's language), qa-en, qa-zh, or a reader's folder.")
+        str, typer.Option(help="auto (the shipped one of the question's language), qa-en, qa-en-fast, qa-zh, or a folder.")
     ] = "auto",
     min_score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Answers with a lower probability are none. Default: 0.4.")

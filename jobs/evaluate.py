@@ -9,7 +9,7 @@ import typer
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="en, en-fast, zh, qa-en, qa-zh, embed-en, or a tagger's folder.")],
+    model: Annotated[str, typer.Argument(help="en, en-fast, zh, qa-en, qa-en-fast, qa-zh, embed-en, or a tagger's folder.")],
     data_dir: Annotated[Path, typer.Option(help="Folder with the labelled corpora, en/ and zh/.")],
     engine: Annotated[str, typer.Option(help="Engine that runs the model: auto, openvino or torch.")] = "auto",
 ) -> None:
