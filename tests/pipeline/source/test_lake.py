@@ -61,7 +61,7 @@ def test_a_table_whose_library_is_not_installed_is_refused(library, extra, tmp_p
     (tmp_path / inside).parent.mkdir(parents=True)
     (tmp_path / inside).write_text(json.dumps({}))
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(ConfigError, match=rf"/t: a .* table; .*textmill\[{extra}\]"):
+    with pytest.raises(ConfigError, match=rf"/t: a .* table; .*\[{extra}\]"):
         discover([str(tmp_path)])
 
 
