@@ -20,6 +20,8 @@ FEW = 5
 def split(documents: Sequence[OwnDocument], held_out: float, seed: int) -> tuple[list[OwnDocument], list[OwnDocument]]:
     """Divide documents into those to learn from and those to measure on, by class; equal texts stay together.
 
+    A type of entities that would be measured and not learned is rare: the documents that hold it are learned from.
+
     Args:
         documents: The documents.
         held_out: Share that is kept to measure on, above 0 and below 1.
@@ -29,7 +31,7 @@ def split(documents: Sequence[OwnDocument], held_out: float, seed: int) -> tuple
         Both, in their order.
 
     Raises:
-        LabelledDataError: There are too few documents.
+        LabelledDataError: There are too few documents, or none is left to measure on.
     """
     if len(documents) < LEAST_DOCUMENTS:
         raise LabelledDataError(
@@ -46,6 +48,13 @@ def split(documents: Sequence[OwnDocument], held_out: float, seed: int) -> tuple
         order = list(texts.values())
         chosen = rng.permutation(len(order))[: round(held_out * len(order))]
         kept.update(number for at in chosen for number in order[at])
+    learned = kinds([d.entities for number, d in enumerate(documents) if number not in kept])
+    rare = {documents[number].text for number in kept if not {*kinds([documents[number].entities])} <= {*learned}}
+    kept = {number for number in kept if documents[number].text not in rare}
+    if not kept:
+        raise LabelledDataError(
+            f"{held_out:.0%} of {len(documents)} documents leaves none to measure on; give --held-out more, or --test"
+        )
     here, there = ([d for number, d in enumerate(documents) if (number in kept) == side] for side in (False, True))
     return here, there
 
@@ -84,11 +93,12 @@ def labels_of(learned: Sequence[OwnDocument], measured: Sequence[OwnDocument], b
     return LabelSet(types or before.entities, classes or before.sentiments, before.words)
 
 
-def warnings_of(learned: Sequence[OwnDocument], widened: int) -> list[str]:
-    """Return what a user should know of the documents that are learned from.
+def warnings_of(learned: Sequence[OwnDocument], measured: Sequence[OwnDocument], widened: int) -> list[str]:
+    """Return what a user should know of the documents.
 
     Args:
-        learned: The documents.
+        learned: Documents that are learned from.
+        measured: Documents that are measured on.
         widened: Entities that do not begin and end with a word.
     """
     types = Counter(span.label for document in learned for span in document.entities or ())
@@ -100,6 +110,8 @@ def warnings_of(learned: Sequence[OwnDocument], widened: int) -> list[str]:
     different = sum(len(labels) > 1 for labels in texts.values())
     if different:
         lines.append(f"{different} texts occur more than once, with other labels each time")
+    if known := sum(document.text in texts for document in measured):
+        lines.append(f"{known} of {len(measured)} documents to measure on are learned from, too: the figures flatter")
     if widened:
         lines.append(f"{widened} entities begin or end inside a word; they are learned as whole words")
     return lines

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.errors import FactoryError
+from models.errors import FactoryError, LabelledDataError
 from models.factory import quantize
 from models.factory.files import write_json
 from models.factory.own.card import card_text
@@ -80,9 +80,11 @@ def train(
         raise FactoryError(f"{folder} is not empty; name a new folder for the model")
     start, first = open_package(settings.start), load_one(settings.start)
     learned, measured = split(documents, settings.held_out, settings.seed) if test is None else (list(documents), list(test))
+    if not measured:
+        raise LabelledDataError("there is no document to measure on; --test names files with labelled documents")
     labels = labels_of(learned, measured, start.labels)
     encoded = encode_documents(learned, first, labels)
-    warnings = warnings_of(learned, encoded.widened)
+    warnings = warnings_of(learned, measured, encoded.widened)
     for line in warnings:
         say(f"note: {line}")
     say(f"{len(learned):,} documents to learn from, {len(measured):,} to measure on; {_named(labels)}")

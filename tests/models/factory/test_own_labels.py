@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from models.errors import FactoryError, LabelledDataError, ModelMissingError
@@ -191,7 +191,8 @@ def test_what_is_known_already_stays_to_the_bit():
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(["x", "y"])), min_size=20, max_size=60), st.integers(0, 9))
 def test_equal_texts_are_on_one_side(rows, seed):
     every = [OwnDocument(text, None, label) for text, label in rows]
-    learned, measured = split(every, 0.25, seed)
+    assume(len({text for text, _ in rows}) > 4)  # of fewer there may be none to measure on
+    learned, measured = split(every, 0.5, seed)
     assert sorted(d.text for d in learned + measured) == sorted(d.text for d in every)
     assert not {d.text for d in learned} & {d.text for d in measured}
 
@@ -204,6 +205,24 @@ def test_a_share_of_each_class_is_held_out():
     assert split(every, 0.2, 1) == (learned, measured)
     with pytest.raises(LabelledDataError, match="19 labelled documents; at least 20"):
         split(every[:19], 0.2, 1)
+
+
+@given(st.integers(0, 30))
+def test_a_rare_type_is_learned_whatever_the_seed(seed):
+    every = [OwnDocument(str(n), (LabelledSpan(0, 1, "RARE" if n == 3 else "A"),)) for n in range(20)]
+    learned, measured = split(every, 0.3, seed)
+    assert every[3] in learned
+    assert measured
+    assert labels_of(learned, measured, LABELS).entities == ("A", "RARE")
+
+
+def test_something_is_left_to_measure_on(tmp_path):
+    every = [OwnDocument(str(n), None, f"class {n // 4}") for n in range(20)]
+    with pytest.raises(LabelledDataError, match="5% of 20 documents leaves none to measure on"):
+        split(every, 0.05, 1)
+    with pytest.raises(LabelledDataError, match="no document to measure on"):
+        train(every, [], tmp_path / "model", OwnTraining(), lambda line: None)
+    assert not any(tmp_path.iterdir())
 
 
 def test_labels_that_cannot_be_learned_are_refused():
@@ -228,10 +247,11 @@ def test_a_user_hears_of_what_is_odd():
         OwnDocument("x", (), "q"),
         *[OwnDocument(str(n), None, "q") for n in range(9)],
     ]
-    assert warnings_of(rows, 2) == [
+    assert warnings_of(rows, [rows[0], OwnDocument("new")], 2) == [
         "A: only 1 to learn from",
         "p: only 1 to learn from",
         "1 texts occur more than once, with other labels each time",
+        "1 of 2 documents to measure on are learned from, too: the figures flatter",
         "2 entities begin or end inside a word; they are learned as whole words",
     ]
 
