@@ -114,6 +114,7 @@ EXTRAS = {
     "prometheus_client": "serve",
     "pypinyin": "ask",
     "spacy": "spacy",
+    "torch": "torch",
     "redis": "cache",
     "fastavro": "avro",
     "hdfs": "hdfs",

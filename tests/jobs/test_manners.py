@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.cli import _said
 from jobs.summaries import indexed, reported, tagged, verified
 from pipeline.ask.index import IndexCounts
 from pipeline.report.build import Report
@@ -95,6 +96,10 @@ def test_a_terminal_gets_words_and_a_pipe_json(out):
     assert on_a_terminal("report", out) == f"1 document, revision 1 -> {page}\n"
     assert on_a_terminal("report", out) == f"1 document, nothing is new since revision 1 -> {page}\n"
     assert on_a_terminal("verify", out) == "agrees: 3 documents in 1 part; 3 documents counted again in 1 file\n"
+
+
+def test_what_trains_asks_for_the_extra_that_brings_torch():
+    assert "[torch]'" in _said(ModuleNotFoundError("No module named 'torch'", name="torch"), "")
 
 
 def test_words():
