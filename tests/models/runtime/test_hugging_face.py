@@ -13,18 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from transformers import (
-    BertConfig,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    BertTokenizer,
-    DistilBertConfig,
-    DistilBertForSequenceClassification,
-    DistilBertForTokenClassification,
-)
 
 import models
-from models.errors import ModelDamagedError, ModelMissingError
+from models.errors import ModelDamagedError
 from models.runtime import hugging_face
 from models.runtime.config import EncoderConfig
 from models.runtime.decode import entity_spans, path_spans, softmax
@@ -35,55 +26,10 @@ from models.runtime.varlen import forward, loop_attention
 from models.runtime.viterbi import viterbi_paths
 from models.runtime.weights import to_encoder
 from tests.support import ROOT
+from tests.support.hugging_face import BIO, TEXTS, make
 from tests.support.runs import run, write_lines
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-VOCABULARY = [
-    "[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *("##" + letter for letter in LETTERS), *LETTERS.upper(),
-    *".,!?'-", "1", "2", "##1", "the", "in", "Anna", "anna", "Oslo", "oslo", "visited", "##ing", "##er", "##ed", "中", "文", "é",
-]  # fmt: skip
-TEXTS = [
-    "Anna visited Oslo.", "the singer in OSLO met Anna's father, in 1211!", "Café in 中文 Zürich?", "", "x",
-    "🙂 well [MASK] then", "a " * 30, "Die Bäckerin lebt in Wien - und singt.",
-]  # fmt: skip
-BIO = ["O", "I-LOC", "B-PER", "B-LOC", "I-PER", "B-ORG", "I-ORG"]
-CLASSES = ["Positive", "LABEL_1", "NEGATIVE", "neutral"]
-SIZES = {
-    "bert": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48},
-    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
-}
-KINDS = {
-    ("bert", "tokens"): (BertConfig, BertForTokenClassification),
-    ("bert", "texts"): (BertConfig, BertForSequenceClassification),
-    ("distilbert", "tokens"): (DistilBertConfig, DistilBertForTokenClassification),
-    ("distilbert", "texts"): (DistilBertConfig, DistilBertForSequenceClassification),
-}
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("TEXTMILL_CACHE", str(folder))
-    return folder
-
-
-def make(folder, family="bert", task="tokens", names=None, cased=False, only_vocabulary=False, seed=0, **more):
-    """Save a model of random weights with its tokenizer, and return both."""
-    names = names or (BIO if task == "tokens" else CLASSES)
-    config_class, model_class = KINDS[family, task]
-    given = {**SIZES[family], "vocab_size": len(VOCABULARY) + 3, "max_position_embeddings": 64, **more}
-    torch.manual_seed(seed)
-    model = model_class(config_class(id2label=dict(enumerate(names)), **given)).eval()
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            size = 0.1 if name.endswith("bias") else 2.0 if name.startswith("classifier") else 1.0 if "word" in name else 0.2
-            value.copy_(torch.randn_like(value) * size + ("LayerNorm.weight" in name or "norm.weight" in name))
-    model.save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    tokenizer = BertTokenizer(str(folder / "vocab.txt"), do_lower_case=not cased)
-    tokenizer.save_pretrained(folder)
-    (folder / ("tokenizer.json" if only_vocabulary else "vocab.txt")).unlink()
-    return model, tokenizer
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def scores(tagger, texts):
@@ -341,141 +287,6 @@ def test_old_names_of_norms_are_known(tmp_path):
     after = open_package(tmp_path / "ner").weights()
     assert before.keys() == after.keys()
     assert all((before[name] == after[name]).all() for name in before)
-
-
-def changed(**values):
-    """Change config.json; None removes a key."""
-
-    def change(folder):
-        config = {**json.loads((folder / "config.json").read_text()), **values}
-        (folder / "config.json").write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
-
-    return change
-
-
-def of_tokenizer(**values):
-    def change(folder):
-        found = json.loads((folder / "tokenizer.json").read_text())
-        found["model"] |= values
-        (folder / "tokenizer.json").write_text(json.dumps(found))
-
-    return change
-
-
-def specials(folder):
-    found = json.loads((folder / "tokenizer.json").read_text())
-    found |= {"added_tokens": [], "post_processor": None, "model": {**found["model"], "vocab": {"[UNK]": 0, "a": 1}}}
-    (folder / "tokenizer.json").write_text(json.dumps(found))
-
-
-def without(*names, then=()):
-    def change(folder):
-        for name in names:
-            (folder / name).unlink()
-        for name in then:
-            (folder / name).write_bytes(b"{}")
-
-    return change
-
-
-def tensor(name, of):
-    def change(folder):
-        found = load_file(folder / "model.safetensors")
-        save_file({**found, name: np.ascontiguousarray(of(found[name]))}, folder / "model.safetensors")
-
-    return change
-
-
-def japanese(folder):
-    without("tokenizer.json")(folder)
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY))
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertJapaneseTokenizer"}')
-
-
-def added(folder):
-    japanese(folder)
-    (folder / "tokenizer_config.json").write_text("{}")
-    (folder / "added_tokens.json").write_text('{"<user>": 999}')
-
-
-def bfloat16(folder):
-    BertForTokenClassification.from_pretrained(folder).to(torch.bfloat16).save_pretrained(folder)
-
-
-def cut(folder):
-    raw = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(raw[:-9])
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "said"),
-    [
-        (changed(model_type="roberta"), ModelDamagedError, "family 'roberta'; only bert and distilbert are read"),
-        (changed(model_type=None), ModelDamagedError, "family None"),
-        (changed(architectures=["BertForQuestionAnswering"]), ModelDamagedError, "'BertForQuestionAnswering'; only ForToken"),
-        (changed(architectures=None), ModelDamagedError, "its architecture is ''"),
-        (changed(hidden_act="gelu_new"), ModelDamagedError, "hidden_act is 'gelu_new'; only 'gelu' is read"),
-        (changed(position_embedding_type="relative_key"), ModelDamagedError, "position_embedding_type is 'relative_key'"),
-        (changed(is_decoder=True), ModelDamagedError, "is_decoder is True"),
-        (changed(pruned_heads={"0": [1]}), ModelDamagedError, "pruned_heads"),
-        (changed(num_attention_heads=5), ModelDamagedError, "32 wide, where config.json has 2 layers of 5 heads"),
-        (changed(num_hidden_layers=3), ModelDamagedError, r"no tensor bert.encoder.layer.2.*save the whole model"),
-        (changed(id2label={"0": "O"}), ModelDamagedError, "names 1 labels, the classifier has 7 outputs"),
-        (without("config.json"), ModelMissingError, "config.json is missing"),
-        (without("model.safetensors"), ModelMissingError, "model.safetensors is missing"),
-        (without("model.safetensors", then=["pytorch_model.bin"]), ModelMissingError, r"pytorch_model.bin; .*safe_serial"),
-        (without("model.safetensors", then=["model.safetensors.index.json"]), ModelMissingError, r"index.json; .*max_shard_size"),
-        (without("tokenizer.json"), ModelMissingError, "neither tokenizer.json nor vocab.txt"),
-        (without("tokenizer.json", "tokenizer_config.json", then=["vocab.txt"]), ModelMissingError, "config.json is missing"),
-        (of_tokenizer(type="BPE"), ModelDamagedError, "a BPE tokenizer; only WordPiece with ##"),
-        (of_tokenizer(type="Unigram"), ModelDamagedError, "a Unigram tokenizer"),
-        (of_tokenizer(continuing_subword_prefix="@@"), ModelDamagedError, "only WordPiece with ##"),
-        (of_tokenizer(vocab={"[UNK]": 0, "a": 500}), ModelDamagedError, "has the id 500, the model 109 embeddings"),
-        (specials, ModelDamagedError, r"its tokenizer has no \[CLS\], \[PAD\], \[SEP\]"),
-        (of_tokenizer(vocab=[]), ModelDamagedError, "its tokenizer is not readable"),
-        (japanese, ModelDamagedError, "a BertJapaneseTokenizer, .*a tokenizer.json is needed"),
-        (added, ModelDamagedError, "pieces that added_tokens.json adds"),
-        (bfloat16, ModelDamagedError, r"bfloat16.*model.float\(\)"),
-        (cut, ModelDamagedError, "model.safetensors: not readable"),
-        (tensor("classifier.weight", lambda t: t[:, :5]), ModelDamagedError, "classifier.weight is float32 of"),
-        (tensor("classifier.bias", lambda t: t * np.float32(np.nan)), ModelDamagedError, "not finite"),
-        (tensor("bert.embeddings.position_embeddings.weight", lambda t: t[:7]), ModelDamagedError, "7 positions"),
-        (tensor("bert.embeddings.word_embeddings.weight", lambda t: t[:90]), ModelDamagedError, "the id 105, .*90 embeddings"),
-    ],
-)  # fmt: skip
-def test_what_is_not_read_is_refused_with_a_reason(tmp_path, cache, change, error, said):
-    folder = tmp_path / "ner"
-    make(folder)
-    change(folder)
-    with pytest.raises(error, match=said) as caught:
-        models.load(folder)
-    assert str(folder) in str(caught.value)
-    assert not [*cache.rglob("model.json")]
-    assert not [*cache.rglob(".new-*")]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (changed(problem_type="multi_label_classification"), "multi_label_classification; only single_label"),
-        (changed(problem_type="regression"), "regression; only single_label"),
-        (tensor("classifier.bias", lambda t: t[:1]), "one output is regression"),
-        (tensor("bert.pooler.dense.weight", lambda t: t[:1]), "bert.pooler.dense.weight is float32 of"),
-    ],
-)  # fmt: skip
-def test_classifiers_that_are_refused(tmp_path, change, said):
-    make(tmp_path / "mood", task="texts")
-    change(tmp_path / "mood")
-    with pytest.raises(ModelDamagedError, match=said):
-        models.load(tmp_path / "mood")
-
-
-def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
-    make(tmp_path / "ner")
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("TEXTMILL_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ModelMissingError, match=r"cannot be converted into .*TEXTMILL_CACHE"):
-        open_package(tmp_path / "ner")
 
 
 def test_shipped_models_keep_their_pooling_and_unknown_ones_are_refused(tmp_path):
