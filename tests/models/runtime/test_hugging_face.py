@@ -26,7 +26,7 @@ from models.runtime.varlen import forward, loop_attention
 from models.runtime.viterbi import viterbi_paths
 from models.runtime.weights import to_encoder
 from tests.support import ROOT
-from tests.support.hugging_face import BIO, TEXTS, make
+from tests.support.hugging_face import BIO, LETTERS, TEXTS, make
 from tests.support.runs import run, write_lines
 
 pytestmark = pytest.mark.usefixtures("cache")
