@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import _said
 from jobs.summaries import indexed, reported, tagged, verified
 from pipeline.ask.index import IndexCounts
 from pipeline.report.build import Report
@@ -98,8 +97,12 @@ def test_a_terminal_gets_words_and_a_pipe_json(out):
     assert on_a_terminal("verify", out) == "agrees: 3 documents in 1 part; 3 documents counted again in 1 file\n"
 
 
-def test_what_trains_asks_for_the_extra_that_brings_torch():
-    assert "[torch]'" in _said(ModuleNotFoundError("No module named 'torch'", name="torch"), "")
+def test_what_trains_asks_for_the_extra_that_brings_torch(tmp_path):
+    script = "import sys; sys.modules['torch'] = None; from jobs.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", script, "train", str(tmp_path), str(tmp_path / "model")],
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 2
+    assert "[torch]'" in done.stderr
 
 
 def test_words():
